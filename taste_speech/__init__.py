@@ -1,0 +1,1 @@
+"""TASTE: text-aligned speech tokenization and embedding, in batch and streaming form."""

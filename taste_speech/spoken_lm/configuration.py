@@ -1,0 +1,46 @@
+"""Configuration of the spoken language model's bridges, LoRA and sampling vocabulary."""
+
+from pydantic import Field
+
+from taste_speech.configuration_base import StrictSection, TolerantSection
+
+
+class LoraConfig(TolerantSection):
+    """Published section `kwargs_for_lora`; the adapters are merged when a checkpoint is read."""
+
+    lora_model_dir: str | None = None
+    lora_r: int = 64
+    lora_alpha: float = 128
+    lora_dropout: float = 0.05
+    lora_target_linear: bool = True
+    lora_target_modules: list[str] | None = None
+    lora_fan_in_fan_out: bool | None = None
+    lora_modules_to_save: list[str] | None = None
+
+
+class SpokenLMConfig(TolerantSection):
+    """Published section `spoken_lm_config`."""
+
+    sos_id: int = 128000
+    loss_weights: str = "0.5-0.5"
+    delay: int = 1
+    """Words by which taste tokens lag behind the text."""
+    delay_level: str = "word"
+    audio_embed_conv_mode: str = "fill_forward"
+    in_llm_module: str = "weighted_sum"
+    out_llm_module: str = "continue_latent_linear_last"
+    use_lora: bool = True
+    kwargs_for_lora: LoraConfig = Field(default_factory=LoraConfig)
+
+
+class VocabularyConfig(StrictSection):
+    """What the sampler knows about LLM ids (section `vocabulary`, ours)."""
+
+    first_special_id: int = 128000
+    """Ids from here on are special tokens; they count as word starts."""
+    banned_ids: list[int] = Field(default=[128001])
+    allowed_characters: str = r"[.,'a-zA-Z0-9]"
+    """A text token is speakable if it has at least one character of this class."""
+    sentence_end: str = "."
+    round_rotary_to_bf16: bool = True
+    """Whether rotary frequencies are rounded to bfloat16 (as V0 was trained; ARCHITECTURE Q1)."""

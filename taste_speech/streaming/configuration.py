@@ -1,0 +1,52 @@
+"""Configuration of streaming: prompt layout, windows and what a checkpoint was trained for."""
+
+from pydantic import Field
+
+from taste_speech.configuration_base import StrictSection
+
+
+class RoleTokensConfig(StrictSection):
+    """Special tokens that structure a conversation (ARCHITECTURE section 6)."""
+
+    segment_start: str = "<|reserved_special_token_50|>"
+    segment_end: str = "<|reserved_special_token_51|>"
+    system: str = "<|reserved_special_token_52|>"
+    user: str = "<|reserved_special_token_53|>"
+    assistant: str = "<|reserved_special_token_54|>"
+
+
+class TemplateConfig(StrictSection):
+    """Plain text around each turn, for checkpoints that were not trained with role tokens."""
+
+    system: str = "{text}\n"
+    user: str = "User: {text}\n"
+    assistant: str = "Assistant: {text}\n"
+    stop: str = "\n"
+
+
+class DetokenizerConfig(StrictSection):
+    """Windows of chunk-wise synthesis."""
+
+    max_prev_words: int = 12
+    """Words before the current chunk that the unit decoder still sees."""
+    flow_context_units: int = 50
+    """Units before (and, if they exist, after) the new ones that the flow sees."""
+    vocoder_context_frames: int = 20
+    overlap_ms: int = 20
+    """Cross-fade between two chunks."""
+
+
+class StreamingConfig(StrictSection):
+    """Section `streaming` (ours). The defaults describe V0."""
+
+    trained_with_role_tokens: bool = False
+    role_tokens: RoleTokensConfig = Field(default_factory=RoleTokensConfig)
+    template: TemplateConfig = Field(default_factory=TemplateConfig)
+    extra_words: int = 32
+    """Without role tokens a reply ends at the first sentence end after this many words."""
+    max_history_tokens: int = 2048
+    """The oldest turns are dropped beyond this."""
+    encoder_window_s: float | None = None
+    """Trained window of the incremental encoder; None: only the full pass is final."""
+    encoder_look_ahead_s: float = 0.5
+    detokenizer: DetokenizerConfig = Field(default_factory=DetokenizerConfig)

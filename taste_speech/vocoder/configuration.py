@@ -1,0 +1,93 @@
+"""Configuration of the voice generator: speech units -> mel (flow matching) -> waveform (HiFT)."""
+
+from pydantic import Field
+
+from taste_speech.configuration_base import StrictSection
+
+
+class FlowEncoderConfig(StrictSection):
+    """Conformer over speech units."""
+
+    input_size: int = 512
+    output_size: int = 512
+    attention_heads: int = 8
+    linear_units: int = 2048
+    num_blocks: int = 6
+
+
+class EstimatorConfig(StrictSection):
+    """U-Net that estimates the flow's velocity field."""
+
+    channels: list[int] = Field(default=[256, 256])
+    time_embed_dim: int = 320
+    """Width of the sinusoidal time vector."""
+    time_mlp_dim: int = 1024
+    time_scale: float = 1000.0
+    num_transformers: int = 4
+    """Transformer blocks after each resnet."""
+    num_mid_blocks: int = 12
+    num_heads: int = 8
+    head_dim: int = 64
+    feed_forward_mult: int = 4
+    norm_groups: int = 8
+
+
+class FlowConfig(StrictSection):
+    """Conditional flow matching."""
+
+    encoder: FlowEncoderConfig = Field(default_factory=FlowEncoderConfig)
+    estimator: EstimatorConfig = Field(default_factory=EstimatorConfig)
+    length_regulator_convs: int = 4
+    num_steps: int = 10
+    cfg_rate: float = 0.7
+    """Classifier-free guidance: v = (1 + rate) v(conditioned) - rate v(unconditioned)."""
+
+
+class HiFTConfig(StrictSection):
+    """HiFT vocoder (harmonic source, upsampling, inverse STFT)."""
+
+    base_channels: int = 512
+    num_harmonics: int = 8
+    upsample_rates: list[int] = Field(default=[8, 8])
+    upsample_kernel_sizes: list[int] = Field(default=[16, 16])
+    istft_n_fft: int = 16
+    istft_hop: int = 4
+    resblock_kernel_sizes: list[int] = Field(default=[3, 7, 11])
+    resblock_dilations: list[list[int]] = Field(default=[[1, 3, 5], [1, 3, 5], [1, 3, 5]])
+    source_resblock_kernel_sizes: list[int] = Field(default=[7, 11])
+    source_resblock_dilations: list[list[int]] = Field(default=[[1, 3, 5], [1, 3, 5]])
+    leaky_relu_slope: float = 0.1
+    final_leaky_relu_slope: float = 0.01
+    audio_limit: float = 0.99
+    sine_amplitude: float = 0.1
+    noise_std: float = 0.003
+    voiced_threshold_hz: float = 10.0
+    f0_channels: int = 512
+    f0_layers: int = 5
+
+
+class MelConfig(StrictSection):
+    """How training makes mel frames from audio (not needed to speak)."""
+
+    n_fft: int = 1024
+    window_samples: int = 1024
+    fmin_hz: float = 0.0
+    fmax_hz: float = 8000.0
+
+
+class VoiceGeneratorConfig(StrictSection):
+    """Section `voice_generator` (ours; the published file has none, so the defaults are V0's)."""
+
+    unit_vocab_size: int = 4096
+    units_per_second: int = 50
+    sampling_rate_hz: int = 22050
+    hop_samples: int = 256
+    mel_bins: int = 80
+    speaker_embed_dim: int = 192
+    flow: FlowConfig = Field(default_factory=FlowConfig)
+    hift: HiFTConfig = Field(default_factory=HiFTConfig)
+    mel: MelConfig = Field(default_factory=MelConfig)
+
+    def mel_frames(self, units: int) -> int:
+        """Mel frames that `units` speech units last, rounded down (ARCHITECTURE 3.1, step 4)."""
+        return units * self.sampling_rate_hz // (self.units_per_second * self.hop_samples)
