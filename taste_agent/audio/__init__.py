@@ -1,0 +1,1 @@
+"""Audio of the agent: ports, files, devices, echo cancellation, playback."""

@@ -1,0 +1,141 @@
+"""Removing the agent's own voice from the microphone."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from statistics import median
+from typing import Protocol
+
+import numpy as np
+
+from taste_agent.audio.ring import Samples
+
+FRAME_MS = 10
+# The loudspeaker counts as sounding above this level; below it there is no echo to measure.
+FAR_ACTIVE_RMS = 0.003
+# Figures cover the last blocks of half a second in which the loudspeaker sounded.
+FIGURE_BLOCK_FRAMES = 50
+FIGURE_BLOCKS = 10
+
+
+@dataclass(frozen=True)
+class EchoFigures:
+    """What the canceller is measured to do, over the last five seconds in which the loudspeaker sounded.
+
+    `return_loss_db`: how much weaker the microphone is than the loudspeaker signal before cancelling;
+    `enhancement_db`: how much cancelling took away beyond that. Both None until something was played.
+    """
+
+    return_loss_db: float | None = None
+    enhancement_db: float | None = None
+    delay_ms: int = 0
+
+
+class Canceller(Protocol):
+    """Takes the echo of what the loudspeaker plays out of what the microphone captures."""
+
+    rate_hz: int
+
+    def process(self, near: Samples, far: Samples) -> Samples:
+        """Clean one 10 ms frame `near` (T,) with the loudspeaker's frame `far` (T,)."""
+        ...
+
+    def figures(self) -> EchoFigures:
+        """What was measured lately."""
+        ...
+
+
+class EchoMeter:
+    """Measures echo levels frame by frame; pure arithmetic, no audio library."""
+
+    def __init__(self) -> None:
+        self._blocks: deque[tuple[float, float]] = deque(maxlen=FIGURE_BLOCKS)
+        self._sums = np.zeros(3)
+        self._frames = 0
+
+    def add(self, near: Samples, cleaned: Samples, far: Samples) -> None:
+        """Count one frame of the microphone before and after cancelling, and of the loudspeaker."""
+        far_energy = float(far @ far)
+        if far_energy < FAR_ACTIVE_RMS**2 * far.size:
+            return
+        self._sums += (float(near @ near), float(cleaned @ cleaned), far_energy)
+        self._frames += 1
+        if self._frames == FIGURE_BLOCK_FRAMES:
+            near_sum, clean_sum, far_sum = self._sums + 1e-9
+            self._blocks.append((10 * np.log10(far_sum / near_sum), 10 * np.log10(near_sum / clean_sum)))
+            self._sums[:] = 0
+            self._frames = 0
+
+    def figures(self, delay_ms: int = 0) -> EchoFigures:
+        """The medians over the last blocks: a person talking over the agent spoils few of them."""
+        if not self._blocks:
+            return EchoFigures(delay_ms=delay_ms)
+        return EchoFigures(
+            return_loss_db=float(median(block[0] for block in self._blocks)),
+            enhancement_db=float(median(block[1] for block in self._blocks)),
+            delay_ms=delay_ms,
+        )
+
+
+class WebRtcCanceller:
+    """WebRTC's echo canceller, noise suppression, high-pass filter and gain control on 10 ms frames."""
+
+    def __init__(
+        self,
+        rate_hz: int = 16000,
+        *,
+        echo_cancellation: bool = True,
+        noise_suppression: bool = True,
+        high_pass: bool = True,
+        gain_control: bool = False,
+    ) -> None:
+        """Load the library; `EchoUnavailableError` where that fails."""
+        try:
+            from livekit.rtc import AudioFrame, AudioProcessingModule
+
+            self._module = AudioProcessingModule(
+                echo_cancellation=echo_cancellation,
+                noise_suppression=noise_suppression,
+                high_pass_filter=high_pass,
+                auto_gain_control=gain_control,
+            )
+        except Exception as error:  # the native library fails in ways of its own on unsupported platforms
+            raise EchoUnavailableError(
+                f"echo cancellation is not available here ({error}); the agent listens only while it is silent"
+            ) from error
+        self._frame_type = AudioFrame
+        self.rate_hz = rate_hz
+        self.frame_samples = rate_hz * FRAME_MS // 1000
+        self._echo_cancellation = echo_cancellation
+        self._delay_ms = 0
+        self._meter = EchoMeter()
+
+    def set_delay_ms(self, delay_ms: int) -> None:
+        """Tell how much later than its `far` frame an echo can reach `near` at the earliest."""
+        self._delay_ms = max(0, delay_ms)
+
+    def process(self, near: Samples, far: Samples) -> Samples:
+        """Clean one 10 ms frame `near` (T,) with the loudspeaker's frame `far` (T,)."""
+        for name, frame in (("near", near), ("far", far)):
+            if frame.shape != (self.frame_samples,):
+                raise ValueError(
+                    f"{name} has shape {frame.shape}; the canceller takes {self.frame_samples} samples"
+                )
+        if self._echo_cancellation:
+            self._module.process_reverse_stream(self._packed(far))
+            self._module.set_stream_delay_ms(self._delay_ms)
+        packed = self._packed(near)
+        self._module.process_stream(packed)
+        cleaned = np.frombuffer(packed.data, dtype=np.int16).astype(np.float32) / 32768.0
+        self._meter.add(near, cleaned, far)
+        return cleaned
+
+    def _packed(self, samples: Samples) -> object:
+        pcm = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype(np.int16)
+        # The library writes its result into the buffer it was given, so that must be writable.
+        return self._frame_type(bytearray(pcm.tobytes()), self.rate_hz, 1, self.frame_samples)
+
+    def figures(self) -> EchoFigures:
+        """What was measured lately."""
+        return self._meter.figures(self._delay_ms)

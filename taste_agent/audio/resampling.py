@@ -1,0 +1,42 @@
+"""Sample-rate conversion of a stream, chunk by chunk."""
+
+from __future__ import annotations
+
+import numpy as np
+import soxr
+
+from taste_agent.audio.ring import Samples
+
+
+class StreamResampler:
+    """Converts mono samples between two fixed rates; equal rates pass through untouched.
+
+    The filter looks ahead, so the output comes a few milliseconds later than the input and `feed` may
+    return fewer samples than the ratio says (also none). Over a stream nothing is lost: `finish` returns the rest.
+    """
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        """Prepare for `from_hz` to `to_hz`, both positive (`ValueError` otherwise)."""
+        if from_hz <= 0 or to_hz <= 0:
+            raise ValueError(f"sampling rates are {from_hz} and {to_hz} Hz; both must be positive")
+        self.from_hz = from_hz
+        self.to_hz = to_hz
+        self._soxr = None if from_hz == to_hz else self._new()
+
+    def _new(self) -> soxr.ResampleStream:
+        # Medium quality: 16 bits of precision, and half the look-ahead of the default.
+        return soxr.ResampleStream(self.from_hz, self.to_hz, 1, dtype="float32", quality="MQ")
+
+    def feed(self, samples: Samples) -> Samples:
+        """Convert the next (T,) samples; returns what is ready, (T',)."""
+        if self._soxr is None:
+            return samples
+        return np.asarray(self._soxr.resample_chunk(samples), dtype=np.float32).reshape(-1)
+
+    def finish(self) -> Samples:
+        """Return what the filter still holds and start afresh."""
+        if self._soxr is None:
+            return np.zeros(0, dtype=np.float32)
+        rest = self._soxr.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+        self._soxr = self._new()
+        return np.asarray(rest, dtype=np.float32).reshape(-1)

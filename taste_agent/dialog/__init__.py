@@ -1,0 +1,1 @@
+"""What hears, thinks and speaks: commands, the worker that runs them, the runners that drive it."""

@@ -1,0 +1,280 @@
+"""Everything that happens in a session, as frozen messages.
+
+`at` is the input sample at which it happened (see `taste_agent.clock`). Words used everywhere:
+
+* *end of speech*: the last sample of speech.
+* *end of turn*: the decision that the person has finished.
+* *first audio*: the first sample of a reply handed to playback.
+* *compute latency*: first audio minus end of turn, recognition included (and shown apart).
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events."""
+
+    at: int
+
+    @property
+    def kind(self) -> str:
+        """Name of the event in logs: the class name in snake case."""
+        name = type(self).__name__
+        return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
+
+    def to_json(self) -> str:
+        """One line of JSON with `kind` first; floats are rounded so that logs compare byte by byte."""
+        return json.dumps({"kind": self.kind, **_plain(dataclasses.asdict(self))}, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class TimedWord:
+    """A recognised word; times are input samples."""
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted(Event):
+    """The first event."""
+
+    source: str
+    model: str
+    frame_samples: int
+    sampling_rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted(Event):
+    """The VAD is sure that somebody speaks."""
+
+    first_sample: int
+    """First sample of the speech (before `at` by the hysteresis)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnded(Event):
+    """The VAD is sure that the speech has paused or ended."""
+
+    last_sample: int
+    """End of speech: one past the last sample of speech."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartialHeard(Event):
+    """What has been recognised of the running piece so far (may still change)."""
+
+    piece: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PieceRecognised(Event):
+    """The recogniser has finished a piece of speech; `text` is empty when nothing was understood."""
+
+    piece: int
+    text: str
+    words: tuple[TimedWord, ...]
+    confidence: float
+    recognise_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechDropped(Event):
+    """Speech that is not answered: `reason` is `nothing_recognised`, `backchannel`, `noise` or `echo`."""
+
+    pieces: tuple[int, ...]
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PieceCut(Event):
+    """Speech went on for so long that it was cut at a pause (or at the limit) into a further piece."""
+
+    piece: int
+    cut_sample: int
+    at_pause: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunAheadStarted(Event):
+    """Recognition, tokenizing and prefill have begun although the person might go on."""
+
+    pieces: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunAheadReady(Event):
+    """Run-ahead is done; `speaking_probability` is the model's own, None if it has none."""
+
+    pieces: tuple[int, ...]
+    speaking_probability: float | None
+    tokenize_ms: float
+    prefill_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunAheadDropped(Event):
+    """The person went on; what was computed ahead is thrown away."""
+
+    pieces: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded(Event):
+    """The decision that the person has finished; the reply with this `generation` is asked for."""
+
+    generation: int
+    pieces: tuple[int, ...]
+    end_of_speech: int
+    silence_ms: float
+    speaking_probability: float | None
+    reason: str
+    """`silence`, `typed`, `muted`, `push_to_talk` or `end_of_input`."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserTurn(Event):
+    """What the reply answers, final."""
+
+    generation: int
+    text: str
+    words: tuple[TimedWord, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoSpeech(Event):
+    """The model chose to go on listening; the turn stays open and later speech joins it."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyChunk(Event):
+    """A chunk of the reply is ready (not yet heard)."""
+
+    generation: int
+    words: tuple[str, ...]
+    samples: int
+    generate_ms: float
+    detokenize_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyGenerated(Event):
+    """The model has finished the reply: `finished`, `max_length` or `interrupted`."""
+
+    generation: int
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FirstAudio(Event):
+    """The first sample of a reply is handed to playback; latencies by part, for the last-turn display."""
+
+    generation: int
+    since_end_of_speech_ms: float
+    endpoint_ms: float
+    """End of turn minus end of speech."""
+    compute_ms: float
+    """First audio minus end of turn."""
+    recognise_ms: float
+    tokenize_ms: float
+    prefill_ms: float
+    generate_ms: float
+    detokenize_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class WordHeard(Event):
+    """A word of the reply has been played to its end."""
+
+    generation: int
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackPaused(Event):
+    """Somebody speaks over the agent: playback fades out and waits."""
+
+    generation: int
+    speech_first_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackResumed(Event):
+    """It was nothing: playback goes on from a word boundary."""
+
+    generation: int
+    reason: str
+    from_word: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyCancelled(Event):
+    """The person took the floor. `heard_text` stays in the history, `cut_text` was not heard."""
+
+    generation: int
+    reason: str
+    """`speech`, `word`, `key`, `typed` or `closed`."""
+    heard_words: int
+    heard_text: str
+    cut_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFinished(Event):
+    """The reply has been heard to its end."""
+
+    generation: int
+    text: str
+    underruns: int
+    audio_ms: float
+    rtf: float
+    """Compute time of the reply divided by its audio time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Underrun(Event):
+    """Playback ran dry for `gap_samples` although more was to come."""
+
+    generation: int
+    gap_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice(Event):
+    """Something that the person should know, one line (device lost, half duplex, ...)."""
+
+    level: str
+    """`info`, `warning` or `error`."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded(Event):
+    """The last event."""
+
+    reason: str
+    """`end_of_input`, `quit`, `interrupted` or `terminated`."""

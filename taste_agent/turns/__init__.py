@@ -1,0 +1,1 @@
+"""Decisions about turns: pure state machines over frames, samples and probabilities."""
