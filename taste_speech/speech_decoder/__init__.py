@@ -1,0 +1,1 @@
+"""Text and taste tokens -> speech units."""
