@@ -1,0 +1,132 @@
+"""Running a Whisper encoder so that it yields what the aggregator attends to.
+
+Whisper's own `forward` insists on 30 s of padding and has no mask. A TASTE checkpoint may be trained on
+utterances of their own length, and windows of an utterance carry absolute positions, so the encoder's
+layers are run here.
+"""
+
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from taste_speech.audio_tower.configuration import TowerConfig
+from taste_speech.errors import AudioError
+
+
+@dataclass(frozen=True)
+class EncodedAudio:
+    """Encoder output in the two forms that the aggregator's cross-attention reads.
+
+    Attributes:
+        keys: (batch, frames, d_model), last hidden state after the final layer norm.
+        values: (batch, frames, d_model), hidden state that enters layer `target_hidden_layer`.
+        mask: (batch, frames), true where a frame belongs to the utterance; None when all of them do.
+    """
+
+    keys: Tensor
+    values: Tensor
+    mask: Tensor | None = None
+
+
+def whisper_config(config: TowerConfig, attn_implementation: str = "sdpa") -> WhisperConfig:
+    """The transformers configuration that gives the tower's encoder and aggregator layers."""
+    whisper = WhisperConfig(
+        d_model=config.d_model,
+        encoder_layers=config.encoder_layers,
+        encoder_attention_heads=config.encoder_attention_heads,
+        encoder_ffn_dim=config.encoder_ffn_dim,
+        decoder_layers=config.decoder_layers,
+        decoder_attention_heads=config.decoder_attention_heads,
+        decoder_ffn_dim=config.decoder_ffn_dim,
+        num_mel_bins=config.num_mel_bins,
+        vocab_size=config.vocab_size,
+        max_source_positions=config.max_source_positions,
+        max_target_positions=config.max_target_positions,
+        activation_function=config.activation_function,
+        pad_token_id=None,
+        scale_embedding=False,
+    )
+    whisper._attn_implementation = attn_implementation
+    return whisper
+
+
+Count = TypeVar("Count", int, Tensor)
+
+
+def encoder_frames(mel_frames: Count) -> Count:
+    """Encoder frames for a number of mel frames: the second convolution halves the rate, rounding up."""
+    return (mel_frames + 1) // 2
+
+
+def encode_features(
+    encoder: WhisperEncoder,
+    features: Tensor,
+    value_layer: int,
+    n_frames: Tensor | None = None,
+    first_position: int | Tensor = 0,
+) -> EncodedAudio:
+    """Run the encoder on mel frames of any length up to its position table.
+
+    Items of a batch that are shorter than the longest come out as if they had been encoded alone.
+
+    Args:
+        features: (batch, mel frames, bins) log-mel.
+        value_layer: index of the layer whose input becomes `values`.
+        n_frames: (batch,) mel frames of each item; None when all fill the tensor.
+        first_position: position of the first encoder frame, an int or one for each item (batch,); not 0 for a
+            window from the middle of an utterance.
+
+    Raises:
+        AudioError: no frames, more than the position table has, or a wrong number of bins.
+    """
+    frames = encoder_frames(features.shape[1])
+    _check_features(encoder, features)
+    weight = encoder.conv1.weight
+    mel = features.to(weight.device, weight.dtype).transpose(1, 2)
+    mel_mask = frame_mask = None
+    if n_frames is not None and bool((n_frames < features.shape[1]).any()):
+        n_frames = n_frames.to(weight.device)
+        mel_mask = torch.arange(features.shape[1], device=weight.device) < n_frames[:, None]
+        frame_mask = torch.arange(frames, device=weight.device) < encoder_frames(n_frames)[:, None]
+        mel = mel * mel_mask[:, None]
+    hidden = functional.gelu(encoder.conv1(mel))
+    if mel_mask is not None:
+        hidden = hidden * mel_mask[:, None]
+    hidden = functional.gelu(encoder.conv2(hidden)).transpose(1, 2)
+
+    first = torch.as_tensor(first_position, device=weight.device).reshape(-1, 1)
+    positions = first + torch.arange(frames, device=weight.device)
+    if int(positions[..., -1].max()) >= encoder.config.max_source_positions:
+        raise AudioError(
+            f"the audio has {int(positions[..., -1].max()) + 1} encoder frames, but this checkpoint has "
+            f"{encoder.config.max_source_positions} positions; split it into shorter utterances"
+        )
+    hidden = hidden + encoder.embed_positions(positions)
+    attention_mask = None if frame_mask is None else additive_mask(frame_mask, hidden.dtype)
+    values = hidden
+    for index, layer in enumerate(encoder.layers):
+        if index == value_layer:
+            values = hidden
+        hidden = cast(Tensor, layer(hidden, attention_mask))
+    if value_layer >= len(encoder.layers):
+        values = hidden
+    return EncodedAudio(cast(nn.LayerNorm, encoder.layer_norm)(hidden), values, frame_mask)
+
+
+def additive_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """(batch, keys) booleans -> (batch, 1, 1, keys): 0 where true, the lowest number where false."""
+    return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)[:, None, None]
+
+
+def _check_features(encoder: WhisperEncoder, features: Tensor) -> None:
+    bins = encoder.config.num_mel_bins
+    if features.ndim != 3 or features.shape[2] != bins or not features.shape[1]:
+        raise AudioError(
+            f"audio features have shape {tuple(features.shape)}; expected (batch, mel frames, {bins}) "
+            "with at least one frame, as TasteProcessor makes them"
+        )

@@ -1,0 +1,133 @@
+"""The audio tower: log-mel features and the words that were said -> one taste token per word."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from taste_speech.audio_tower.aggregator import Aggregator, average_words
+from taste_speech.audio_tower.configuration import JointEncoderSegmenterConfig, QuantizerConfig, TowerConfig
+from taste_speech.audio_tower.encoder import EncodedAudio, encode_features, whisper_config
+from taste_speech.audio_tower.quantizer import IGNORED, ResidualQuantizer
+from taste_speech.errors import AudioError, TextError
+
+
+@dataclass(frozen=True)
+class TowerOutput:
+    """What the tower knows of each ASR token; tokens of one word share their values.
+
+    Attributes:
+        segmented: (batch, tokens, dim) before quantization.
+        quantized: (batch, tokens, dim).
+        indices: (batch, tokens, levels) int64, -1 beyond an item's length.
+    """
+
+    segmented: Tensor
+    quantized: Tensor
+    indices: Tensor
+
+
+class AudioTower(nn.Module):
+    """Whisper encoder, text-aligned aggregator and residual quantizer."""
+
+    def __init__(
+        self,
+        config: TowerConfig,
+        joint: JointEncoderSegmenterConfig,
+        quantizer: QuantizerConfig,
+        attn_implementation: str = "sdpa",
+    ):
+        super().__init__()
+        self.config = config
+        self.joint = joint
+        whisper = whisper_config(config, attn_implementation)
+        self.encoder = WhisperEncoder(whisper)
+        self.aggregator = Aggregator(whisper)
+        self.quantizer = ResidualQuantizer(quantizer)
+
+    @property
+    def max_asr_tokens(self) -> int:
+        """Most ASR tokens of one utterance: the position table less the prefix and the closing token."""
+        return self.config.max_target_positions - len(self.config.prefix_ids) - 1
+
+    def encode(
+        self, features: Tensor, n_frames: Tensor | None = None, first_position: int | Tensor = 0
+    ) -> EncodedAudio:
+        """Encode log-mel features.
+
+        Args:
+            features: (batch, mel frames, bins); padded with zeros to the full source length where the
+                checkpoint was trained so (`pad_to_max_source`), else used as long as they are.
+            n_frames: (batch,) mel frames of each item, where utterances are not padded to the full length.
+            first_position: see `encode_features`.
+
+        Raises:
+            AudioError: wrong shape, or more frames than the encoder has positions for.
+        """
+        if self.config.pad_to_max_source:
+            n_frames = None
+            missing = 2 * self.config.max_source_positions - features.shape[1]
+            if missing < 0:
+                raise AudioError(
+                    f"the audio has {features.shape[1]} mel frames, at most "
+                    f"{2 * self.config.max_source_positions} fit this checkpoint; split it into shorter parts"
+                )
+            features = nn.functional.pad(features, (0, 0, 0, missing))
+        return encode_features(
+            self.encoder, features, self.joint.target_hidden_layer, n_frames, first_position
+        )
+
+    def aggregate(self, encoded: EncodedAudio, asr_token_ids: Tensor, asr_word_ids: Tensor) -> Tensor:
+        """Attend from the text to the audio, one vector per ASR token, averaged over each word.
+
+        Args:
+            encoded: what `encode` returned.
+            asr_token_ids: (batch, tokens); right padding of any id is ignored by the tokens before it.
+            asr_word_ids: (batch, tokens), equal and adjacent for the tokens of one word, -1 on padding.
+
+        Returns:
+            (batch, tokens, d_model), before quantization.
+
+        Raises:
+            TextError: no tokens, or more than `max_asr_tokens`.
+        """
+        count = asr_token_ids.shape[-1]
+        if not 0 < count <= self.max_asr_tokens:
+            raise TextError(
+                f"the text has {count} ASR tokens, allowed are 1 to {self.max_asr_tokens}; "
+                "split it into shorter utterances"
+            )
+        device = encoded.keys.device
+        prefix = torch.tensor(self.config.prefix_ids, device=device).expand(asr_token_ids.shape[0], -1)
+        token_ids = torch.cat([prefix, asr_token_ids.to(device).long().clamp(min=0)], dim=1)
+        # The published model appends an end token whose output it drops; causal attention lets us omit it.
+        hidden = self.aggregator(token_ids, encoded)[:, self.joint.skip_prefix_idx :]
+        return average_words(hidden, asr_word_ids.to(device)) if self.joint.is_word_level else hidden
+
+    def forward(
+        self,
+        features: Tensor,
+        asr_token_ids: Tensor,
+        asr_token_lengths: Tensor,
+        asr_word_ids: Tensor,
+        n_frames: Tensor | None = None,
+    ) -> TowerOutput:
+        """Taste tokens of a batch of utterances; see `encode` and `aggregate` for the arguments.
+
+        `asr_token_lengths` (batch,) says how many of the ASR tokens of each item count.
+        """
+        encoded = self.encode(features, n_frames)
+        return self.tokenize(encoded, asr_token_ids, asr_token_lengths, asr_word_ids)
+
+    def tokenize(
+        self, encoded: EncodedAudio, asr_token_ids: Tensor, asr_token_lengths: Tensor, asr_word_ids: Tensor
+    ) -> TowerOutput:
+        """`forward` from audio that is encoded already."""
+        device = encoded.keys.device
+        tokens = torch.arange(asr_token_ids.shape[1], device=device)
+        mask = tokens < asr_token_lengths.to(device)[:, None]
+        word_ids = asr_word_ids.to(device).long().masked_fill(~mask, IGNORED)
+        segmented = self.aggregate(encoded, asr_token_ids, word_ids)
+        quantized, indices = self.quantizer.quantize(segmented, mask)
+        return TowerOutput(segmented, quantized, indices)
