@@ -1,0 +1,1 @@
+"""Audio tower: log-mel features and words -> one taste token per word."""

@@ -24,8 +24,8 @@ class TowerConfig(StrictSection):
     """ASR ids before the text: start of transcript, language, task, no timestamps."""
     eos_id: int = 50257
     pad_to_max_source: bool = True
-    """Whether every utterance is padded to `max_source_positions` (as Whisper is trained), or encoded as long as
-    it is."""
+    """Whether every utterance is padded to `max_source_positions` (as Whisper is trained) or
+    encoded as long as it is."""
     sampling_rate_hz: int = 16000
     n_fft: int = 400
     hop_samples: int = 160
