@@ -1,0 +1,1 @@
+"""Speech recognition: the protocol and its backends."""

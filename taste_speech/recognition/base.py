@@ -1,0 +1,52 @@
+"""What the agent and the processor need from any speech recogniser."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+RECOGNITION_RATE_HZ = 16000
+"""Rate of the samples that every recogniser accepts."""
+
+
+@dataclass(frozen=True)
+class RecognizedWord:
+    """A word of the transcript.
+
+    Attributes:
+        text: without blanks around it.
+        start_s, end_s: from the first sample accepted since `start`; None where the recogniser has no times.
+        confidence: 0 to 1; None where the recogniser has none.
+    """
+
+    text: str
+    start_s: float | None = None
+    end_s: float | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """Transcript of one utterance; `words` are those of `text`, in order."""
+
+    text: str = ""
+    words: tuple[RecognizedWord, ...] = field(default=())
+
+
+class Recognizer(Protocol):
+    """Recognises one utterance at a time: `start`, `accept` as audio arrives, `finish`."""
+
+    def start(self) -> None:
+        """Begin an utterance; whatever was accepted before is forgotten."""
+
+    def accept(self, samples: NDArray[np.float32]) -> None:
+        """Take more audio: 1-D float32, 16 kHz mono, in [-1, 1]."""
+
+    def partial(self) -> str:
+        """The text so far, which later audio may change; empty when the recogniser has none."""
+        ...
+
+    def finish(self) -> Recognition:
+        """The transcript of everything accepted since `start`."""
+        ...
