@@ -1,0 +1,1 @@
+"""The training corpus: text written for this project, speech from flite and espeak-ng, and augmentation."""

@@ -1,0 +1,156 @@
+"""Speech from the command lines of flite and espeak-ng: 16 kHz, mono, 16 bit."""
+
+import random
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from taste_speech.errors import TasteError
+from taste_speech.training.corpus.pitch import HOP_SAMPLES, change_pitch
+
+SAMPLE_RATE_HZ = 16_000
+ESPEAK_WORDS_PER_MINUTE = 165
+SYNTHESIS_TIMEOUT_S = 60
+WAV_HEADER_BYTES = 44
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A speaker: a voice of an engine and how that speaker usually speaks."""
+
+    name: str
+    engine: str
+    """`flite` or `espeak`."""
+    variant: str
+    """Name of the voice for the engine, such as `rms` or `en-us+f3`."""
+    rate: float = 1.0
+    """Speed, 1 = the engine's own."""
+    pitch: float = 1.0
+    """F0 as a multiple of the voice's own."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How one sentence is spoken; the default is the voice's plain manner."""
+
+    rate: float = 1.0
+    pitch: float = 1.0
+    slope: float = 0.0
+    """Octaves that F0 gains from start to end on top of the voice's own contour."""
+    emphasis: int | None = None
+    """Index of the emphasised word, spoken longer and higher."""
+
+
+PLAIN = Manner()
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What is to be spoken and by whom."""
+
+    id: str
+    split: str
+    text: str
+    voice: Voice
+    manner: Manner = PLAIN
+
+
+def random_manner(text: str, rng: random.Random) -> Manner:
+    """Draw a manner for `text`: a fifth plain, the rest with moderate changes."""
+    if rng.random() < 0.2:
+        return Manner(rate=round(rng.uniform(0.9, 1.1), 3))
+    n_words = len(text.split())
+    return Manner(
+        rate=round(1.0 / rng.triangular(0.82, 1.25, 1.0), 3),
+        pitch=round(2.0 ** rng.triangular(-0.22, 0.3, 0.0), 3),
+        slope=round(rng.triangular(-0.25, 0.25, 0.0), 3),
+        emphasis=rng.randrange(n_words) if rng.random() < 0.6 else None,
+    )
+
+
+def speak(text: str, voice: Voice, manner: Manner = PLAIN) -> np.ndarray:
+    """Return `text` spoken, (T,) int16 at 16 kHz.
+
+    Errors: `TasteError` if the engine is missing, fails or stays silent; `ValueError` for an unknown engine.
+    """
+    total = replace(manner, rate=manner.rate * voice.rate, pitch=manner.pitch * voice.pitch)
+    if voice.engine == "flite":
+        return _with_pitch(_flite(text, voice.variant, total), text, total)
+    if voice.engine == "espeak":
+        return _espeak(text, voice.variant, total)
+    raise ValueError(f"speech engine {voice.engine!r} is unknown; use 'flite' or 'espeak'")
+
+
+def speak_all(utterances: Iterable[Utterance], processes: int = 2) -> Iterator[tuple[Utterance, np.ndarray]]:
+    """Speak many utterances with that many engine processes at once, in order."""
+    pending = list(utterances)
+    with ThreadPoolExecutor(processes) as pool:
+        # Blocks keep memory bounded: `map` would otherwise hold every result that is not yet stored.
+        for start in range(0, len(pending), 64):
+            block = pending[start : start + 64]
+            yield from zip(block, pool.map(lambda u: speak(u.text, u.voice, u.manner), block), strict=True)
+
+
+def _flite(text: str, variant: str, manner: Manner) -> np.ndarray:
+    plain = re.sub(r"[&<>]", " ", text)
+    words = plain.split()
+    if manner.emphasis is not None and manner.emphasis < len(words):
+        words[manner.emphasis] = f'<prosody rate="0.78">{words[manner.emphasis]}</prosody>'
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "text.ssml"), Path(folder, "speech.wav")
+        source.write_text(f"<speak>{' '.join(words)}</speak>", encoding="ascii", errors="replace")
+        stretch = f"duration_stretch={1 / manner.rate:.4f}"
+        _run(["flite", "-voice", variant, "--setf", stretch, "-ssml", str(source), str(target)])
+        return _samples(target.read_bytes(), text)
+
+
+def _espeak(text: str, variant: str, manner: Manner) -> np.ndarray:
+    speed = str(round(ESPEAK_WORDS_PER_MINUTE * manner.rate))
+    # The scale of espeak-ng is 0-99 around 50; about 25 steps make a third of an octave.
+    pitch = str(int(np.clip(50 + 75 * np.log2(manner.pitch), 0, 99)))
+    wav = _run(["espeak-ng", "-v", variant, "-s", speed, "-p", pitch, "--stdout", text])
+    return _samples(wav, text)
+
+
+def _run(command: list[str]) -> bytes:
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=SYNTHESIS_TIMEOUT_S, check=True)
+    except FileNotFoundError as error:
+        raise TasteError(f"{command[0]} is not installed; install the package of that name") from error
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        raise TasteError(f"{' '.join(command)} failed: {error}") from error
+    return done.stdout
+
+
+def _samples(wav: bytes, text: str) -> np.ndarray:
+    """Read a 16-bit mono wav whose length fields may be unset, as espeak-ng writes them to a pipe."""
+    rate_hz = int.from_bytes(wav[24:28], "little")
+    body = wav[WAV_HEADER_BYTES : WAV_HEADER_BYTES + (len(wav) - WAV_HEADER_BYTES) // 2 * 2]
+    samples = np.frombuffer(body, dtype="<i2")
+    if not len(samples) or not samples.any():
+        raise TasteError(f"no sound came for the text {text!r}; check the voice name")
+    if rate_hz == SAMPLE_RATE_HZ:
+        return samples.copy()
+    return soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ)
+
+
+def _with_pitch(samples: np.ndarray, text: str, manner: Manner) -> np.ndarray:
+    if manner.pitch == 1.0 and manner.slope == 0.0 and manner.emphasis is None:
+        return samples
+    n_frames = len(samples) // HOP_SAMPLES + 1
+    octaves = np.log2(manner.pitch) + manner.slope * (np.linspace(0.0, 1.0, n_frames) - 0.5)
+    words = text.split()
+    if manner.emphasis is not None and manner.emphasis < len(words):
+        # Letters share out the time closely enough for a bump as wide as a word.
+        letters = np.cumsum([0, *(len(word) + 1 for word in words)]) / (len(text) + 1)
+        middle = (letters[manner.emphasis] + letters[manner.emphasis + 1]) / 2 * n_frames
+        width = 0.12 * SAMPLE_RATE_HZ / HOP_SAMPLES
+        octaves += 0.2 * np.exp(-(((np.arange(n_frames) - middle) / width) ** 2))
+    return change_pitch(samples, SAMPLE_RATE_HZ, 2.0**octaves)
