@@ -9,6 +9,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from taste_agent.audio_config import DeviceSettings, EchoSettings
+
 ENV_PREFIX = "TASTE_AGENT_"
 ENV_NESTED_DELIMITER = "__"
 # fmt: off
@@ -280,6 +282,10 @@ class AgentSettings(BaseSettings):
     )
     playback: PlaybackSettings = Field(
         default_factory=PlaybackSettings, description="how the reply is played"
+    )
+    devices: DeviceSettings = Field(default_factory=DeviceSettings, description="the sound card of chat")
+    echo: EchoSettings = Field(
+        default_factory=EchoSettings, description="keeping the agent from hearing itself"
     )
     recognition: RecognitionSettings = Field(
         default_factory=RecognitionSettings, description="how speech becomes text"

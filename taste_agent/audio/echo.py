@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from statistics import median
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -30,6 +30,10 @@ class EchoFigures:
     return_loss_db: float | None = None
     enhancement_db: float | None = None
     delay_ms: int = 0
+
+
+class EchoUnavailableError(RuntimeError):
+    """The echo canceller cannot run on this machine."""
 
 
 class Canceller(Protocol):
@@ -102,7 +106,7 @@ class WebRtcCanceller:
             )
         except Exception as error:  # the native library fails in ways of its own on unsupported platforms
             raise EchoUnavailableError(
-                f"echo cancellation is not available here ({error}); the agent listens only while it is silent"
+                f"no echo cancellation here ({error}); the agent listens only while it is silent"
             ) from error
         self._frame_type = AudioFrame
         self.rate_hz = rate_hz
@@ -131,7 +135,7 @@ class WebRtcCanceller:
         self._meter.add(near, cleaned, far)
         return cleaned
 
-    def _packed(self, samples: Samples) -> object:
+    def _packed(self, samples: Samples) -> Any:
         pcm = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype(np.int16)
         # The library writes its result into the buffer it was given, so that must be writable.
         return self._frame_type(bytearray(pcm.tobytes()), self.rate_hz, 1, self.frame_samples)
@@ -139,3 +143,27 @@ class WebRtcCanceller:
     def figures(self) -> EchoFigures:
         """What was measured lately."""
         return self._meter.figures(self._delay_ms)
+
+
+class HalfDuplexGate:
+    """The fallback: while the loudspeaker sounds, and a moment after, the microphone counts as silent.
+
+    With it the agent cannot be interrupted by voice, which the caller must show.
+    """
+
+    def __init__(self, rate_hz: int = 16000, hangover_ms: int = 400) -> None:
+        """Close for `hangover_ms` after the last sounding frame: the longest echo delay to expect."""
+        self.rate_hz = rate_hz
+        self._hangover_frames = hangover_ms // FRAME_MS
+        self._closed_frames = 0
+
+    def process(self, near: Samples, far: Samples) -> Samples:
+        """Return `near` (T,), or silence while closed."""
+        if float(far @ far) >= FAR_ACTIVE_RMS**2 * far.size:
+            self._closed_frames = self._hangover_frames + 1
+        self._closed_frames = max(0, self._closed_frames - 1)
+        return np.zeros_like(near) if self._closed_frames else near
+
+    def figures(self) -> EchoFigures:
+        """Nothing is measured."""
+        return EchoFigures()

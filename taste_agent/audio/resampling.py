@@ -12,7 +12,7 @@ class StreamResampler:
     """Converts mono samples between two fixed rates; equal rates pass through untouched.
 
     The filter looks ahead, so the output comes a few milliseconds later than the input and `feed` may
-    return fewer samples than the ratio says (also none). Over a stream nothing is lost: `finish` returns the rest.
+    return fewer samples than the ratio says (also none). Nothing is lost: `finish` returns the rest.
     """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
