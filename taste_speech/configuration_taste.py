@@ -13,12 +13,12 @@ from taste_speech.spoken_lm.configuration import SpokenLMConfig, VocabularyConfi
 from taste_speech.streaming.configuration import StreamingConfig
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 
-_PUBLISHED = {
+_PUBLISHED: dict[str, type[TolerantSection]] = {
     "audio_tower_config": AudioTowerConfig,
     "speech_decoder_config": SpeechDecoderConfig,
     "spoken_lm_config": SpokenLMConfig,
 }
-_OURS = {
+_OURS: dict[str, type[StrictSection]] = {
     "vocabulary": VocabularyConfig,
     "unit_decoding": UnitDecodingConfig,
     "voice_generator": VoiceGeneratorConfig,
@@ -77,7 +77,8 @@ class TasteConfig(PreTrainedConfig):
     recognition: Any = None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        for name, section in (_PUBLISHED | _OURS).items():
+        known: dict[str, type[StrictSection] | type[TolerantSection]] = {**_PUBLISHED, **_OURS}
+        for name, section in known.items():
             value = getattr(self, name)
             if not isinstance(value, section):
                 setattr(self, name, section.model_validate(value or {}))

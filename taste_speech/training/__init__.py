@@ -1,0 +1,1 @@
+"""Training of TASTE checkpoints: corpus, stages, evaluation. Never imported at run time."""

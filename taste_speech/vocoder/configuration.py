@@ -58,6 +58,8 @@ class HiFTConfig(StrictSection):
     source_resblock_dilations: list[list[int]] = Field(default=[[1, 3, 5], [1, 3, 5]])
     leaky_relu_slope: float = 0.1
     final_leaky_relu_slope: float = 0.01
+    phase_scale: float = 1.0
+    """Largest phase of a frequency bin, in radians. V0's value can do with its 4-sample hop; longer hops need pi."""
     audio_limit: float = 0.99
     sine_amplitude: float = 0.1
     noise_std: float = 0.003

@@ -99,7 +99,8 @@ class HiFT(nn.Module):
     def decode(self, mel: Tensor, source: Tensor) -> Tensor:
         """(batch, bins, frames) and (batch, 1, frames * hop) -> waveform (batch, frames * hop)."""
         hift = self.config.hift
-        source_spectrum = self.stft(source)
+        with torch.autocast(source.device.type, enabled=False):
+            source_spectrum = self.stft(source.to(mel.dtype))
         x = self.conv_pre(mel)
         kernels = len(hift.resblock_kernel_sizes)
         for stage, up in enumerate(self.ups):
@@ -110,10 +111,13 @@ class HiFT(nn.Module):
             blocks = self.resblocks[stage * kernels : (stage + 1) * kernels]
             x = torch.stack([block(x) for block in blocks]).mean(dim=0)
         x = self.conv_post(F.leaky_relu(x, hift.final_leaky_relu_slope))
-        magnitude, phase = x.chunk(2, dim=1)
-        magnitude = torch.exp(magnitude).clamp(max=_MAX_MAGNITUDE)
-        # The sine of the last layer *is* the phase, in radians, in the published model.
-        wave = self.stft.inverse(magnitude, torch.sin(phase))
+        # Mixed precision (training) ends here: a phase of eight bits would be audible.
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.to(mel.dtype)
+            magnitude, phase = x.chunk(2, dim=1)
+            magnitude = torch.exp(magnitude).clamp(max=_MAX_MAGNITUDE)
+            # The sine of the last layer *is* the phase, in radians, in the published model (scale 1).
+            wave = self.stft.inverse(magnitude, hift.phase_scale * torch.sin(phase))
         return wave.clamp(-hift.audio_limit, hift.audio_limit)
 
     def forward(

@@ -1,0 +1,50 @@
+"""The recipe of a checkpoint (`configs/train/*.yaml`): its model and the settings of each stage."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import Field
+
+from taste_speech.configuration_base import StrictSection
+from taste_speech.configuration_taste import TasteConfig
+
+STAGES = ("corpus", "tokenizers", "units", "vocoder", "flow", "tower", "autoencoder", "spoken_lm", "assemble")
+"""In the order in which `run` goes through them; stage NAME is module `taste_speech.training.stages.NAME`.
+
+A stage module has `Settings` (a `StrictSection`) and `run(settings, context: StageContext)`.
+It resumes from its own folder `context.folder(NAME)` and returns at once when it has finished before.
+"""
+
+
+class Recipe(StrictSection):
+    """A training configuration file."""
+
+    name: str
+    workdir: Path = Path("runs")
+    """Folder for corpora, states and weights; not in the repository."""
+    model: dict[str, Any] = Field(default_factory=dict)
+    """Sections of `TasteConfig` that differ from its defaults."""
+    stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read a recipe from a YAML file."""
+        return cls.model_validate(yaml.safe_load(Path(path).read_text()))
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What every stage gets beside its own settings."""
+
+    root: Path
+    """Folder of the whole run."""
+    config: TasteConfig
+    """Configuration of the checkpoint that is trained."""
+
+    def folder(self, stage: str) -> Path:
+        """Folder of one stage, created on first use."""
+        path = self.root / stage
+        path.mkdir(parents=True, exist_ok=True)
+        return path

@@ -1,0 +1,1 @@
+"""The stages of a checkpoint's training, one file each."""

@@ -1,0 +1,77 @@
+"""Mel frames and pitch of the reply voice, computed once and kept on disk for the stages that need them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.pitch import pitch_hz
+from taste_speech.vocoder.configuration import VoiceGeneratorConfig
+from taste_speech.vocoder.mel import log_mel
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One utterance's frames."""
+
+    key: str
+    split: str
+    mel: np.ndarray  # (frames, bins) float16
+    f0: np.ndarray  # (frames,) float16, Hz
+    audio: np.ndarray  # (samples,) int16
+
+
+class VoiceFeatures:
+    """Mel frames and F0 at the vocoder's hop; frame i covers samples [i hop, (i + 1) hop)."""
+
+    def __init__(self, folder: Path, store: AudioStore, config: VoiceGeneratorConfig) -> None:
+        self.folder, self.store, self.config = Path(folder), store, config
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._index_path = self.folder / "index.json"
+        self._offsets: dict[str, tuple[int, int]] = {}
+        if self._index_path.exists():
+            self._offsets = {
+                k: (int(a), int(b)) for k, (a, b) in json.loads(self._index_path.read_text()).items()
+            }
+        self._entries = {entry.id: entry for entry in store}
+
+    def prepare(self) -> None:
+        """Compute what is missing."""
+        missing = [key for key in self._entries if key not in self._offsets]
+        if not missing:
+            return
+        position = sum(length for _, length in self._offsets.values())
+        with (self.folder / "mel.f16").open("ab") as mels, (self.folder / "f0.f16").open("ab") as pitches:
+            for key in missing:
+                audio = self._audio(key)
+                mel = log_mel(torch.from_numpy(audio)[None], self.config)[0].T.numpy()
+                hop, rate = self.config.hop_samples, self.config.sampling_rate_hz
+                centres_s = (np.arange(len(mel)) + 0.5) * hop / rate
+                mels.write(mel.astype(np.float16).tobytes())
+                pitches.write(pitch_hz(audio, rate, centres_s).astype(np.float16).tobytes())
+                self._offsets[key] = (position, len(mel))
+                position += len(mel)
+        self._index_path.write_text(json.dumps(self._offsets))
+
+    def _audio(self, key: str) -> np.ndarray:
+        return self.store.samples(self._entries[key]).astype(np.float32) / 32768
+
+    def keys(self, *splits: str) -> list[str]:
+        """Utterances of these splits."""
+        return [key for key in self._offsets if key in self._entries and self._entries[key].split in splits]
+
+    def __getitem__(self, key: str) -> Utterance:
+        offset, frames = self._offsets[key]
+        mel = np.memmap(self.folder / "mel.f16", np.float16, "r").reshape(-1, self.config.mel_bins)
+        f0 = np.memmap(self.folder / "f0.f16", np.float16, "r")
+        entry = self._entries[key]
+        return Utterance(
+            key=key,
+            split=entry.split,
+            mel=mel[offset : offset + frames],
+            f0=f0[offset : offset + frames],
+            audio=self.store.samples(entry),
+        )
