@@ -1,0 +1,108 @@
+"""Audio files and arrays -> mono float32 samples at the rate that the model needs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from numpy.typing import NDArray
+
+from taste_speech.errors import AudioError
+
+Samples = NDArray[np.float32]
+
+MIN_RATE_HZ, MAX_RATE_HZ = 4000, 384_000
+"""Sampling rates that a recording of speech can have; anything else is a mistake of the caller."""
+
+
+def load_audio(path: str | Path, sampling_rate_hz: int) -> Samples:
+    """Read a sound file of any format that libsndfile knows as mono samples at `sampling_rate_hz`.
+
+    Channels are averaged.
+
+    Raises:
+        AudioError: the file is missing, not audio, damaged or empty.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise AudioError(f"no audio file at {str(path)!r}; give the path of a wav, flac, ogg or mp3 file")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        raise AudioError(
+            f"{str(path)!r} is not a sound file that libsndfile can read ({error}); convert it to wav or flac"
+        ) from error
+    return prepare_audio(samples.mean(axis=1), rate, sampling_rate_hz, name=repr(str(path)))
+
+
+def prepare_audio(
+    audio: Any,
+    sampling_rate_hz: int,
+    target_rate_hz: int,
+    max_duration_s: float | None = None,
+    name: str = "audio",
+) -> Samples:
+    """Check a recording and bring it to `target_rate_hz`.
+
+    Args:
+        audio: 1-D array, tensor or list; float in [-1, 1] or int16.
+        max_duration_s: longest allowed recording; None for no limit.
+        name: how messages call it.
+
+    Returns:
+        1-D float32 samples, a copy or a view of `audio`.
+
+    Raises:
+        AudioError: empty, not 1-D, not numbers, NaN or infinite, at an impossible rate or too long.
+    """
+    rate = check_rate(sampling_rate_hz)
+    samples = _as_float(audio, name)
+    if samples.ndim != 1:
+        raise AudioError(
+            f"{name} has shape {samples.shape}; expected one channel (samples,), "
+            "average the channels and pass one recording at a time"
+        )
+    if not samples.size:
+        raise AudioError(f"{name} is empty; expected at least one sample")
+    if not np.isfinite(samples).all():
+        bad = int(np.count_nonzero(~np.isfinite(samples)))
+        raise AudioError(f"{name} has {bad} NaN or infinite samples; expected finite values in [-1, 1]")
+    duration_s = samples.size / rate
+    if max_duration_s is not None and duration_s > max_duration_s:
+        raise AudioError(
+            f"{name} lasts {duration_s:.2f} s, at most {max_duration_s:g} s are allowed; split it into parts"
+        )
+    return resample(samples, rate, target_rate_hz)
+
+
+def resample(samples: Samples, from_rate_hz: int, to_rate_hz: int) -> Samples:
+    """Change the rate of mono samples; at least one sample comes out."""
+    if from_rate_hz == to_rate_hz:
+        return samples
+    resampled = soxr.resample(samples, from_rate_hz, to_rate_hz, quality="HQ")
+    return resampled.astype(np.float32) if resampled.size else np.zeros(1, np.float32)
+
+
+def check_rate(sampling_rate_hz: int) -> int:
+    """The rate as an int; AudioError unless a recording can have it."""
+    if sampling_rate_hz != int(sampling_rate_hz) or not MIN_RATE_HZ <= sampling_rate_hz <= MAX_RATE_HZ:
+        raise AudioError(
+            f"sampling rate {sampling_rate_hz} Hz; expected a whole number, {MIN_RATE_HZ} to {MAX_RATE_HZ}; "
+            "give the rate of the recording"
+        )
+    return int(sampling_rate_hz)
+
+
+def _as_float(audio: Any, name: str) -> Samples:
+    """float32 samples of an array, tensor or list; integers other than int16 have no known full scale."""
+    if isinstance(audio, torch.Tensor):
+        audio = audio.detach().cpu()
+        audio = (audio.float() if audio.is_floating_point() else audio).numpy()
+    array = np.asarray(audio)
+    if array.dtype == np.int16:
+        return array.astype(np.float32) / np.float32(32768)
+    if array.size and not np.issubdtype(array.dtype, np.floating):
+        raise AudioError(f"{name} has type {array.dtype}; expected float samples in [-1, 1] or int16")
+    return array.astype(np.float32, copy=False)
