@@ -1,0 +1,147 @@
+"""What the session and the dialog worker say to each other: frozen messages, audio included.
+
+Commands are executed in order, except that hearing goes before speaking. Samples are counted from the
+start of the session for the person's audio, and from the start of the reply for the agent's.
+"""
+
+from dataclasses import dataclass
+
+from taste_agent.audio.ports import Samples
+from taste_agent.events import TimedWord
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Hear:
+    """Audio of a piece; the first one opens it."""
+
+    piece: int
+    start: int
+    samples: Samples
+
+
+@dataclass(frozen=True, slots=True)
+class ClosePiece:
+    """The piece is complete: recognise it to its end. Answered by `Recognised`."""
+
+    piece: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Tokenize these pieces and read them into the model, ahead of the decision. Answered by `Prepared`."""
+
+    pieces: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Reply to these pieces. Answered by `Spoken` chunks and `Generated`, or by `Silent`."""
+
+    generation: int
+    pieces: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerText:
+    """Reply to something typed."""
+
+    generation: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The reply is over: the history keeps the heard words; after none of them the turn is open again."""
+
+    generation: int
+    heard_words: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """These pieces are not part of the conversation."""
+
+    pieces: tuple[int, ...]
+
+
+Command = Hear | ClosePiece | Prepare | Answer | AnswerText | Settle | Drop
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What has been recognised of an open piece so far."""
+
+    piece: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """The text of a closed piece; empty when nothing was understood."""
+
+    piece: int
+    text: str
+    words: tuple[TimedWord, ...]
+    confidence: float
+    recognise_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The model has read these pieces. The probability is None where the checkpoint has no such choice."""
+
+    pieces: tuple[int, ...]
+    speaking_probability: float | None
+    tokenize_ms: float
+    prefill_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenWord:
+    """A word of a reply and the sample of the reply at which it ends."""
+
+    text: str
+    end: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Spoken:
+    """A chunk of the reply's sound, following on the previous one.
+
+    `tokenize_ms` and `prefill_ms` are what the turn cost before its first chunk (0 in later ones).
+    """
+
+    generation: int
+    samples: Samples
+    words: tuple[SpokenWord, ...]
+    tokenize_ms: float
+    prefill_ms: float
+    generate_ms: float
+    detokenize_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The reply is complete: `finished`, `max_length` or `interrupted`."""
+
+    generation: int
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """The model chose not to speak; the pieces stay open."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A step failed with an error that a person can understand; the worker goes on."""
+
+    generation: int | None
+    text: str
+
+
+Result = Partial | Recognised | Prepared | Spoken | Generated | Silent | Failed
