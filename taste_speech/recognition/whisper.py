@@ -1,0 +1,119 @@
+"""Speech recognition with a Whisper model of transformers, on any device, loaded on first use."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoTokenizer, WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+from taste_speech.errors import CheckpointError
+from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognition, RecognizedWord
+
+_SEARCH_S = 5.0
+_QUIET_S = 0.1
+
+
+class WhisperRecognizer:
+    """Recognises with Whisper; one utterance at a time.
+
+    Args:
+        source: hub id or folder of a Whisper model with its tokenizer and feature extractor.
+        device: where the model runs; float16 on CUDA, float32 elsewhere.
+        language: spoken language, for multilingual models.
+        local_files_only: never download.
+    """
+
+    def __init__(
+        self,
+        source: str | Path,
+        device: str | torch.device = "cpu",
+        language: str = "english",
+        local_files_only: bool = False,
+    ):
+        self.source = str(source)
+        self.device = torch.device(device)
+        self.language = language
+        self._local_files_only = local_files_only
+        self._accepted: list[NDArray[np.float32]] = []
+        self._partial: tuple[int, str] = (0, "")
+
+    def start(self) -> None:
+        """Begin an utterance."""
+        self._accepted = []
+        self._partial = (0, "")
+
+    def accept(self, samples: NDArray[np.float32]) -> None:
+        """Take more audio: 1-D float32, 16 kHz mono."""
+        self._accepted.append(np.asarray(samples, np.float32))
+
+    def partial(self) -> str:
+        """Transcript of the audio so far; runs the model when audio came since the last call."""
+        audio = self._audio()
+        if self._partial[0] != audio.size:
+            self._partial = (audio.size, self._transcribe(audio))
+        return self._partial[1]
+
+    def finish(self) -> Recognition:
+        """Transcript of the utterance; its words have no times."""
+        text = self.partial()
+        return Recognition(text, tuple(RecognizedWord(word) for word in text.split()))
+
+    def _audio(self) -> NDArray[np.float32]:
+        return np.concatenate([np.zeros(0, np.float32), *self._accepted])
+
+    def _transcribe(self, audio: NDArray[np.float32]) -> str:
+        extractor = self._extractor
+        parts = split_at_quiet(audio, extractor.n_samples, extractor.sampling_rate)
+        return " ".join(text for part in parts if (text := self._transcribe_part(part)))
+
+    @torch.inference_mode()
+    def _transcribe_part(self, audio: NDArray[np.float32]) -> str:
+        features = self._extractor(
+            audio, sampling_rate=RECOGNITION_RATE_HZ, return_tensors="pt"
+        ).input_features
+        options = {}
+        if getattr(self._model.generation_config, "is_multilingual", False):
+            options = {"language": self.language, "task": "transcribe"}
+        ids = self._model.generate(features.to(self.device, self._model.dtype), **options)
+        return str(self._tokenizer.decode(ids[0], skip_special_tokens=True)).strip()
+
+    @cached_property
+    def _model(self) -> Any:
+        dtype = torch.float16 if self.device.type == "cuda" else torch.float32
+        model = self._load(WhisperForConditionalGeneration, dtype=dtype)
+        return model.to(self.device).eval()
+
+    @cached_property
+    def _extractor(self) -> Any:
+        return self._load(WhisperFeatureExtractor)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return self._load(AutoTokenizer)
+
+    def _load(self, kind: Any, **options: Any) -> Any:
+        try:
+            return kind.from_pretrained(self.source, local_files_only=self._local_files_only, **options)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f"cannot load the speech recogniser {self.source!r} ({str(error).splitlines()[0]}); "
+                "give the text of the audio, or name a Whisper model in recognition.whisper_name"
+            ) from error
+
+
+def split_at_quiet(
+    audio: NDArray[np.float32], max_samples: int, sampling_rate_hz: int
+) -> list[NDArray[np.float32]]:
+    """Cut audio into parts of at most `max_samples`, each at a quiet moment of the part's last seconds."""
+    parts = []
+    quiet, search = int(_QUIET_S * sampling_rate_hz), int(_SEARCH_S * sampling_rate_hz)
+    while audio.size > max_samples:
+        first = max(max_samples - search, max_samples // 2)
+        blocks = audio[first : first + (max_samples - first) // quiet * quiet].reshape(-1, quiet)
+        cut = first + int(np.square(blocks).sum(axis=1).argmin()) * quiet + quiet // 2
+        parts.append(audio[:cut])
+        audio = audio[cut:]
+    return [*parts, audio] if audio.size else parts
