@@ -58,9 +58,13 @@ class UnitDecodingConfig(StrictSection):
     """What the published file leaves to the code (section `unit_decoding`, ours)."""
 
     audio_encoder_blocks: int = 2
+    audio_encoder_heads: int = 8
+    audio_encoder_linear_units: int = 2048
     top_k: int = 25
     min_units_per_row: float = 2.0
     """At least this many units for each row of the prefix (rows = ASR tokens + 3)."""
     max_units_per_row: float = 20.0
-    max_positions: int = 5000
+    alignment_heads: list[tuple[int, int]] | None = None
+    """(block, head) pairs of the unit language model whose attention says which word a unit belongs to;
+    None: the mean of all."""
     units_per_second: int = 50

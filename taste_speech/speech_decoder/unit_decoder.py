@@ -1,0 +1,369 @@
+"""Unit decoder: text and taste tokens of some words, and a speaker -> speech units (50 per second).
+
+The language model over units sees
+
+    [sos, speaker, condition of ASR token 1..N, task, unit 1, unit 2, ...]
+
+and each row from `task` on predicts the unit that comes next, or the stop id.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from taste_speech.speech_decoder.blocks import EncoderSettings, EncoderState, RelativeEncoder
+from taste_speech.speech_decoder.configuration import SpeechDecoderConfig, UnitDecodingConfig
+from taste_speech.speech_decoder.sampling import greedy_unit, sample_unit
+
+IGNORED_TARGET = -1
+_STRUCTURE_ROWS = 3  # sos, speaker, task
+_FIRST_CONDITION = 2
+
+
+@dataclass(frozen=True)
+class UnitPrediction:
+    """Teacher-forced result.
+
+    Attributes:
+        logits: (batch, units + 1, vocabulary + 1).
+        targets: (batch, units + 1): units, then the stop id; -1 where nothing is to be predicted.
+    """
+
+    logits: Tensor
+    targets: Tensor
+
+    def loss(self, label_smoothing: float = 0.0) -> Tensor:
+        """Mean cross-entropy over the targets."""
+        return F.cross_entropy(
+            self.logits.flatten(0, 1).float(),
+            self.targets.flatten(),
+            ignore_index=IGNORED_TARGET,
+            label_smoothing=label_smoothing,
+        )
+
+    def accuracy(self) -> Tensor:
+        """Share of targets that are the most probable id."""
+        valid = self.targets != IGNORED_TARGET
+        return ((self.logits.argmax(-1) == self.targets) & valid).sum() / valid.sum().clamp(min=1)
+
+
+@dataclass
+class UnitDecoderState:
+    """What the unit decoder has seen: prefix and units.
+
+    Attributes:
+        encoder: cached rows of the language model.
+        condition_tokens: ASR tokens in the prefix.
+        attention: one (condition_tokens,) vector per row since the task row: where it looked.
+    """
+
+    encoder: EncoderState
+    condition_tokens: int
+    attention: list[Tensor]
+
+    def clone(self) -> "UnitDecoderState":
+        """A state that goes on by itself."""
+        return UnitDecoderState(self.encoder.clone(), self.condition_tokens, list(self.attention))
+
+    def reset(self) -> None:
+        """Forgets prefix and units."""
+        self.encoder.reset()
+        self.attention.clear()
+
+
+@dataclass(frozen=True)
+class GeneratedUnits:
+    """Result of `UnitDecoder.generate_with_alignment`.
+
+    Attributes:
+        ids: (1, units) int32, without the forced ones.
+        attention: (forced + new units, condition tokens), how much the prediction of each unit looked at
+            each ASR token.
+    """
+
+    ids: Tensor
+    attention: Tensor
+
+
+class WeightedSum(nn.Module):
+    """Trained mixture of two sequences of equal length; index 0 is the audio side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.ones(2))
+
+    def forward(self, audio: Tensor, text: Tensor) -> Tensor:
+        """Two (..., size) -> (..., size)."""
+        weights = torch.softmax(self.weights, dim=0)
+        return weights[0] * audio + weights[1] * text
+
+
+class UnitDecoder(nn.Module):
+    """Decodes speech units; attribute names are the published ones below `speech_decoder.`."""
+
+    def __init__(self, config: SpeechDecoderConfig, decoding: UnitDecodingConfig) -> None:
+        super().__init__()
+        _check(config)
+        self.config, self.decoding = config, decoding
+        size = config.llm_input_size
+        self.text_embedding = nn.Embedding(config.text_token_size, config.encoder_input_size)
+        self.text_encoder = RelativeEncoder(_text_settings(config))
+        self.text_encoder_affine_layer = nn.Linear(size, size)
+        self.audio_embed_affine_layer = nn.Linear(config.audio_encoder_input_size, config.encoder_input_size)
+        self.audio_token_encoder = RelativeEncoder(_audio_settings(config, decoding))
+        self.audio_token_encoder_affine_layer = nn.Linear(size, size)
+        self.fuse_encoded_audio_text_module = WeightedSum()
+        self.llm_embedding = nn.Embedding(2, size)
+        self.spk_embed_affine_layer = nn.Linear(config.spk_embed_dim, size)
+        self.llm = RelativeEncoder(_language_model_settings(config))
+        self.llm_decoder = nn.Linear(config.llm_output_size, config.speech_token_size + 1)
+        self.speech_embedding = nn.Embedding(config.speech_token_size, size)
+
+    @property
+    def stop_id(self) -> int:
+        """The id after the last unit."""
+        return self.config.speech_token_size
+
+    def encode_condition(self, asr_token_ids: Tensor, audio_embeds: Tensor) -> Tensor:
+        """(batch, tokens) and (batch, tokens, audio width) -> condition rows (batch, tokens, size)."""
+        if asr_token_ids.shape != audio_embeds.shape[:2]:
+            raise ValueError(
+                f"asr_token_ids {tuple(asr_token_ids.shape)} and audio_embeds {tuple(audio_embeds.shape)} "
+                "differ; give one audio vector for each ASR token"
+            )
+        text = self.text_encoder_affine_layer(self.text_encoder(self.text_embedding(asr_token_ids)))
+        audio = self.audio_token_encoder(self.audio_embed_affine_layer(audio_embeds))
+        return self.fuse_encoded_audio_text_module(self.audio_token_encoder_affine_layer(audio), text)
+
+    def prefix(self, speaker_embeds: Tensor, condition: Tensor) -> Tensor:
+        """(batch, speaker width), (batch, tokens, size) -> rows [sos, speaker, condition, task]."""
+        speaker = self.spk_embed_affine_layer(F.normalize(speaker_embeds, dim=-1))
+        sos, task = self.llm_embedding.weight[:, None, None].expand(-1, len(condition), -1, -1)
+        return torch.cat([sos, speaker[:, None], condition, task], dim=1)
+
+    def forward(
+        self,
+        speaker_embeds: Tensor,
+        asr_token_ids: Tensor,
+        audio_embeds: Tensor,
+        unit_ids: Tensor,
+        asr_token_lengths: Tensor | None = None,
+        unit_lengths: Tensor | None = None,
+        forced_lengths: Tensor | None = None,
+    ) -> UnitPrediction:
+        """Teacher-forced prediction of a batch, padded on the right with any valid id.
+
+        Args:
+            speaker_embeds: (batch, speaker width), any norm.
+            asr_token_ids: (batch, tokens).
+            audio_embeds: (batch, tokens, audio width).
+            unit_ids: (batch, units).
+            asr_token_lengths, unit_lengths: (batch,); None: everything is valid.
+            forced_lengths: (batch,) units that are given, not to be learned; None: none.
+        """
+        batch, tokens = asr_token_ids.shape
+        units, device = unit_ids.shape[1], unit_ids.device
+        if asr_token_lengths is None:
+            asr_token_lengths = torch.full((batch,), tokens, device=device)
+        if unit_lengths is None:
+            unit_lengths = torch.full((batch,), units, device=device)
+        prefix = self.prefix(speaker_embeds, self.encode_condition(asr_token_ids, audio_embeds))
+        rows = torch.cat([prefix, self.speech_embedding(unit_ids)], dim=1)
+        # Rows of shorter conditions move left: the task row follows directly, as in generation.
+        task_row = (_FIRST_CONDITION + asr_token_lengths)[:, None]
+        places = torch.arange(rows.shape[1], device=device)
+        padding = tokens - asr_token_lengths[:, None]
+        sources = torch.where(places < task_row, places, (places + padding).clamp(max=rows.shape[1] - 1))
+        hidden = self.llm(rows.gather(1, sources[..., None].expand_as(rows)))
+        steps = torch.arange(units + 1, device=device)
+        outputs = hidden.gather(1, (task_row + steps)[..., None].expand(-1, -1, hidden.shape[-1]))
+        targets = F.pad(unit_ids, (0, 1)).masked_fill(steps == unit_lengths[:, None], self.stop_id)
+        ignored = steps > unit_lengths[:, None]
+        if forced_lengths is not None:
+            ignored = ignored | (steps < forced_lengths[:, None])
+        return UnitPrediction(self.llm_decoder(outputs), targets.masked_fill(ignored, IGNORED_TARGET))
+
+    @torch.no_grad()
+    def start(
+        self,
+        prefix: Tensor,
+        capacity: int,
+        forced_units: Tensor | None = None,
+        align: bool = False,
+    ) -> tuple[Tensor, UnitDecoderState]:
+        """Feeds prefix and forced units; returns logits (1, vocabulary + 1) of what follows.
+
+        Args:
+            prefix: (1, tokens + 3, size) from `prefix`.
+            capacity: most rows (prefix and units) that will come.
+            forced_units: (1, units) that were decoded before.
+            align: collect attention on the condition.
+        """
+        tokens = prefix.shape[1] - _STRUCTURE_ROWS
+        state = UnitDecoderState(self.llm.new_state(capacity), tokens, [])
+        rows = prefix
+        if forced_units is not None and forced_units.shape[1]:
+            rows = torch.cat([prefix, self.speech_embedding(forced_units)], dim=1)
+        return self._advance(rows, state, align, new_rows=rows.shape[1] - prefix.shape[1] + 1), state
+
+    @torch.no_grad()
+    def step(self, unit_ids: Tensor, state: UnitDecoderState, align: bool = False) -> Tensor:
+        """Feeds (1, n) units; returns logits (1, vocabulary + 1) of what follows."""
+        return self._advance(self.speech_embedding(unit_ids), state, align, new_rows=unit_ids.shape[1])
+
+    def _advance(self, rows: Tensor, state: UnitDecoderState, align: bool, new_rows: int) -> Tensor:
+        looked_at = slice(_FIRST_CONDITION, _FIRST_CONDITION + state.condition_tokens) if align else None
+        hidden, weights = self.llm.step(rows, state.encoder, looked_at)
+        if weights:
+            state.attention += list(self._alignment(weights)[-new_rows:])
+        return self.llm_decoder(hidden[:, -1])
+
+    def _alignment(self, weights: list[Tensor]) -> Tensor:
+        """Attention of blocks and heads -> (rows, condition tokens)."""
+        heads = self.decoding.alignment_heads
+        if heads is None:
+            return torch.stack(weights).mean(dim=(0, 1, 2))
+        return torch.stack([weights[block][0, head] for block, head in heads]).mean(dim=0)
+
+    def generate(
+        self,
+        speaker_embeds: Tensor,
+        asr_token_ids: Tensor,
+        audio_embeds: Tensor,
+        forced_units: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        greedy: bool = False,
+        min_units: int | None = None,
+        max_units: int | None = None,
+    ) -> Tensor:
+        """Units of one item, (1, units) int32; arguments as `generate_with_alignment`."""
+        return self.generate_with_alignment(
+            speaker_embeds,
+            asr_token_ids,
+            audio_embeds,
+            forced_units,
+            generator,
+            greedy,
+            min_units,
+            max_units,
+            align=False,
+        ).ids
+
+    @torch.no_grad()
+    def generate_with_alignment(
+        self,
+        speaker_embeds: Tensor,
+        asr_token_ids: Tensor,
+        audio_embeds: Tensor,
+        forced_units: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        greedy: bool = False,
+        min_units: int | None = None,
+        max_units: int | None = None,
+        align: bool = True,
+    ) -> GeneratedUnits:
+        """Units of one item, and where each of them looked.
+
+        Args:
+            speaker_embeds: (1, speaker width).
+            asr_token_ids, audio_embeds: (1, tokens), (1, tokens, audio width).
+            forced_units: (1, units) that the decoder has said for the first words of the condition.
+            generator: random generator of the draws; None uses torch's global one.
+            greedy: the most probable unit instead of a draw.
+            min_units, max_units: limits of the new units; None: by the published ratio to the prefix
+                length, less the forced units.
+            align: collect the attention (some slower).
+        """
+        if len(asr_token_ids) != 1:
+            raise ValueError(f"asr_token_ids has batch {len(asr_token_ids)}; generate one item at a time")
+        prefix = self.prefix(speaker_embeds, self.encode_condition(asr_token_ids, audio_embeds))
+        forced = 0 if forced_units is None else forced_units.shape[1]
+        least, most = self.length_limits(prefix.shape[1], forced)
+        least = least if min_units is None else min_units
+        most = most if max_units is None else max_units
+        logits, state = self.start(prefix, prefix.shape[1] + forced + most, forced_units, align)
+        ids: list[int] = []
+        while len(ids) < most:
+            may_stop = len(ids) >= least
+            if greedy:
+                unit = greedy_unit(logits[0], self.stop_id, may_stop)
+            else:
+                unit = sample_unit(logits[0], self.stop_id, may_stop, self.decoding.top_k, generator)
+            if unit == self.stop_id:
+                break
+            ids.append(unit)
+            if len(ids) < most:
+                logits = self.step(asr_token_ids.new_tensor([[unit]]), state, align)
+        attention = torch.stack(state.attention)[: forced + len(ids)] if align else prefix.new_zeros(0, 0)
+        return GeneratedUnits(torch.tensor([ids], dtype=torch.int32, device=prefix.device), attention)
+
+    def length_limits(self, prefix_rows: int, forced: int = 0) -> tuple[int, int]:
+        """Least and most new units for a prefix of that many rows of which `forced` units exist."""
+        least = int(self.decoding.min_units_per_row * prefix_rows)
+        most = int(self.decoding.max_units_per_row * prefix_rows)
+        return max(0, least - forced), max(0, most - forced)
+
+
+def _text_settings(config: SpeechDecoderConfig) -> EncoderSettings:
+    return EncoderSettings(
+        input_size=config.encoder_input_size,
+        size=config.llm_input_size,
+        heads=config.encoder__attention_heads,
+        linear_units=config.encoder__linear_units,
+        blocks=config.encoder__num_blocks,
+        dropout=config.encoder__dropout_rate,
+        positional_dropout=config.encoder__positional_dropout_rate,
+        attention_dropout=config.encoder__attention_dropout_rate,
+    )
+
+
+def _audio_settings(config: SpeechDecoderConfig, decoding: UnitDecodingConfig) -> EncoderSettings:
+    return replace(
+        _text_settings(config),
+        heads=decoding.audio_encoder_heads,
+        linear_units=decoding.audio_encoder_linear_units,
+        blocks=decoding.audio_encoder_blocks,
+    )
+
+
+def _language_model_settings(config: SpeechDecoderConfig) -> EncoderSettings:
+    return EncoderSettings(
+        input_size=config.llm_input_size,
+        size=config.llm_output_size,
+        heads=config.llm__attention_heads,
+        linear_units=config.llm__linear_units,
+        blocks=config.llm__num_blocks,
+        transformer=True,
+        input_relu=True,
+        dropout=config.llm__dropout_rate,
+        positional_dropout=config.llm__positional_dropout_rate,
+        attention_dropout=config.llm__attention_dropout_rate,
+    )
+
+
+def _check(config: SpeechDecoderConfig) -> None:
+    supported = {
+        "encoder__input_layer": "linear",
+        "encoder__pos_enc_layer_type": "rel_pos_espnet",
+        "encoder__selfattention_layer_type": "rel_selfattn",
+        "encoder__normalize_before": True,
+        "encoder__use_cnn_module": False,
+        "encoder__macaron_style": False,
+        "encoder__use_dynamic_chunk": False,
+        "encoder__static_chunk_size": 1,
+        "llm__input_layer": "linear_legacy",
+        "llm__pos_enc_layer_type": "rel_pos_espnet",
+        "llm__selfattention_layer_type": "rel_selfattn",
+        "llm__static_chunk_size": 1,
+        "fuse_encoded_audio_text_type": "weighted_sum",
+    }
+    for name, value in supported.items():
+        if getattr(config, name) != value:
+            raise ValueError(
+                f"speech_decoder_config.{name} is {getattr(config, name)!r}; only {value!r} is supported"
+            )
+    fusion = config.fuse_encoded_audio_text_kwargs
+    if fusion.normalize or fusion.use_layer_norm:
+        raise ValueError("fuse_encoded_audio_text_kwargs: normalize and use_layer_norm must be false")
