@@ -1,4 +1,7 @@
-"""Errors that a user of the package can cause. Each message is one line: what was given, what is allowed, what next."""
+"""Errors that a user of the package can cause.
+
+Each message is one line: what was given, what is allowed, what to do next.
+"""
 
 
 class TasteError(Exception):

@@ -1,0 +1,118 @@
+"""Finding a checkpoint: a folder, a checkpoint shipped with the package, or a repository of the hub."""
+
+import logging
+import os
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+from taste_speech.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+SHIPPED = Path(__file__).parents[1] / "checkpoints"
+"""Checkpoints that come with the package, one folder each; the folder's name works as a checkpoint name."""
+MODEL_FILES = ("config.json", "model*.safetensors", "model*.safetensors.index.json")
+
+
+def shipped_names() -> list[str]:
+    """Names of the checkpoints that come with the package."""
+    return sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
+
+
+def find_checkpoint(
+    name_or_path: str | os.PathLike[str], patterns: Sequence[str] = MODEL_FILES, revision: str | None = None
+) -> Path:
+    """Folder with the files of a checkpoint that match `patterns`, downloading what is missing.
+
+    Args:
+        name_or_path: a folder, the name of a shipped checkpoint ("small"), or a hub id ("owner/name").
+        patterns: file names or globs, relative to the checkpoint.
+        revision: branch, tag or commit on the hub.
+
+    Raises:
+        CheckpointError: nothing found under that name, or it cannot be fetched.
+    """
+    path = Path(name_or_path)
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise CheckpointError(f"{path} is a file; give the folder of the checkpoint that holds config.json")
+    name = os.fspath(name_or_path)
+    if "/" not in name and "\\" not in name:
+        if (SHIPPED / name / "config.json").is_file():
+            return SHIPPED / name
+        shipped = ", ".join(shipped_names()) or "none"
+        raise CheckpointError(
+            f"no checkpoint {name!r}: not a folder, and not shipped with the package (shipped: {shipped}); "
+            "give a folder or a hub id such as MediaTek-Research/Llama-1B-TASTE-V0"
+        )
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise CheckpointError(
+            f"no folder {name!r}; give an existing folder, a hub id (owner/name) or a shipped name"
+        )
+    return _fetch(name, patterns, revision)
+
+
+def _fetch(repository: str, patterns: Sequence[str], revision: str | None) -> Path:
+    import huggingface_hub
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    def snapshot(local: bool, commit: str | None) -> Path:
+        folder = huggingface_hub.snapshot_download(
+            repository, revision=commit, allow_patterns=list(patterns), local_files_only=local
+        )
+        return Path(folder)
+
+    if not HF_HUB_OFFLINE:
+        try:
+            commit = _announce(repository, patterns, revision)
+            return snapshot(False, commit)
+        except RepositoryNotFoundError:
+            raise CheckpointError(
+                f"the hub has no repository {repository!r} at revision {revision or 'main'!r}, "
+                "or it is private; check the name, or run `hf auth login`"
+            ) from None
+        except (HfHubHTTPError, OSError) as error:
+            logger.warning("cannot reach the hub (%s); looking for %s among the downloads", error, repository)
+    try:
+        return snapshot(True, revision)
+    except (LocalEntryNotFoundError, OSError):
+        state = "offline mode is on" if HF_HUB_OFFLINE else "the hub cannot be reached"
+        raise CheckpointError(
+            f"{repository} ({', '.join(patterns)}) has not been downloaded and {state}; "
+            "connect once, or give a folder that holds the checkpoint"
+        ) from None
+
+
+def _announce(repository: str, patterns: Sequence[str], revision: str | None) -> str:
+    """Commit of the revision; says how much is about to be downloaded."""
+    import huggingface_hub
+
+    info = huggingface_hub.HfApi().model_info(repository, revision=revision, files_metadata=True)
+    commit = info.sha or revision or "main"
+    wanted = [f for f in info.siblings or [] if any(fnmatch(f.rfilename, pattern) for pattern in patterns)]
+    missing = [
+        file
+        for file in wanted
+        if not isinstance(
+            huggingface_hub.try_to_load_from_cache(repository, file.rfilename, revision=commit), str
+        )
+    ]
+    if missing:
+        size_gb = sum(file.size or 0 for file in missing) / 1e9
+        logger.warning("downloading %s: %d files, %.2f GB", repository, len(missing), size_gb)
+    return commit
+
+
+def require_file(folder: Path, name: str, origin: str | os.PathLike[str]) -> Path:
+    """Path of a file of a checkpoint.
+
+    Raises:
+        CheckpointError: it is not there; names the file and where it was looked for.
+    """
+    path = folder / name
+    if not path.is_file():
+        raise CheckpointError(f"{os.fspath(origin)} has no file {name}; fetch it into {folder}")
+    return path

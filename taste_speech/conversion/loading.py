@@ -1,0 +1,127 @@
+"""Filling a model from a published state dict: strict, tensor by tensor."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from taste_speech.conversion.names import EMBED_TOKENS, LM_HEAD, NOT_NEEDED, Source, source_of
+from taste_speech.conversion.tensor_store import SafetensorsStore, TensorStore
+from taste_speech.errors import CheckpointError
+from taste_speech.spoken_lm.configuration import SpokenLMConfig
+
+WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
+_LISTED = 5
+_COMPUTE_DTYPE_PARTS = ("spoken_lm.language_model.", "audio_tower.encoder.", "audio_tower.aggregator.")
+
+
+def open_weights(folder: Path) -> SafetensorsStore:
+    """The tensors of a checkpoint folder: `model.safetensors`, or the shards that the index lists.
+
+    Raises:
+        CheckpointError: files are missing, truncated or unreadable.
+    """
+    index = folder / WEIGHTS_INDEX
+    if index.is_file():
+        try:
+            shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        except (ValueError, KeyError, AttributeError):
+            raise CheckpointError(f"{index} is damaged (no weight_map); fetch the file again") from None
+        return SafetensorsStore([folder / shard for shard in shards])
+    if not (folder / WEIGHTS).is_file():
+        raise CheckpointError(f"{folder} has neither {WEIGHTS} nor {WEIGHTS_INDEX}; fetch one of them")
+    return SafetensorsStore([folder / WEIGHTS])
+
+
+def fill(
+    model: nn.Module, store: TensorStore, config: SpokenLMConfig, dtype: torch.dtype, origin: str
+) -> None:
+    """Fill `model` (built on the meta device) from `store`.
+
+    Args:
+        dtype: of the Llama, the encoder and the aggregator; all other parts stay float32, as the published
+            model keeps them.
+        origin: where the weights come from, for errors.
+
+    Raises:
+        CheckpointError: one error that lists missing, left-over and wrongly shaped tensors.
+    """
+    sources = plan(model, config)
+    tied = sources[LM_HEAD].names[0] not in store.shapes
+    if tied:
+        del sources[LM_HEAD]
+    _check(sources.values(), store, origin)
+    for name, source in sources.items():
+        target = dtype if name.startswith(_COMPUTE_DTYPE_PARTS) else torch.float32
+        merged = source.merge([store.read(part) for part in source.names])
+        _assign(model, name, merged.to(target))
+    _tie(model, tied)
+
+
+def plan(model: nn.Module, config: SpokenLMConfig) -> dict[str, Source]:
+    """For each tensor of the model's state dict, the stored tensors that it is made from."""
+    return {
+        name: source_of(name, tuple(tensor.shape), config)
+        for name, tensor in model.state_dict(keep_vars=True).items()
+    }
+
+
+def _check(sources: Iterable[Source], store: TensorStore, origin: str) -> None:
+    expected = {
+        name: shape for source in sources for name, shape in zip(source.names, source.shapes, strict=True)
+    }
+    stored = store.shapes
+    problems = {
+        "missing": sorted(name for name in expected if name not in stored),
+        "left over": sorted(
+            name for name in stored if name not in expected and not NOT_NEEDED.fullmatch(name)
+        ),
+        "of wrong shape": sorted(
+            f"{name} (stored {list(stored[name])}, expected {list(shape)})"
+            for name, shape in expected.items()
+            if name in stored and tuple(stored[name]) != tuple(shape)
+        ),
+    }
+    found = "; ".join(f"{len(names)} {what}: {_list(names)}" for what, names in problems.items() if names)
+    if found:
+        raise CheckpointError(
+            f"{origin}: the weights do not fit config.json: {found}. "
+            "Fetch the checkpoint again, or correct its config"
+        )
+
+
+def _list(names: list[str]) -> str:
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _assign(model: nn.Module, name: str, tensor: Tensor) -> None:
+    path, _, leaf = name.rpartition(".")
+    module = model.get_submodule(path)
+    if leaf in module._parameters:
+        module._parameters[leaf] = nn.Parameter(tensor, requires_grad=tensor.is_floating_point())
+    else:
+        module._buffers[leaf] = tensor
+
+
+def _tie(model: nn.Module, absent: bool) -> None:
+    """Share the embedding with the head when the head is absent, or is stored as an equal copy."""
+    embed, head = model.get_parameter(EMBED_TOKENS), model.get_parameter(LM_HEAD)
+    if absent or torch.equal(embed, head):
+        model.get_submodule(LM_HEAD.removesuffix(".weight"))._parameters["weight"] = embed
+
+
+def shards(state: dict[str, Tensor], max_bytes: int) -> Iterator[dict[str, Tensor]]:
+    """Split a state dict, in order, into parts of at most `max_bytes`; a larger tensor gets its own."""
+    part: dict[str, Tensor] = {}
+    size = 0
+    for name, tensor in state.items():
+        if part and size + tensor.nbytes > max_bytes:
+            yield part
+            part, size = {}, 0
+        part[name] = tensor
+        size += tensor.nbytes
+    if part:
+        yield part

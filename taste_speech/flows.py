@@ -1,0 +1,242 @@
+"""The public batch flows of `TasteForCausalLM`: completion, reconstruction, scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from taste_speech.errors import TextError
+from taste_speech.spoken_lm.arrangement import PAD, arrange
+from taste_speech.spoken_lm.generation import Completion, TextSampling, arrange_rows, complete, make_prompt
+from taste_speech.spoken_lm.word_delay import WordDelay
+
+if TYPE_CHECKING:
+    from taste_speech.modeling_taste import TasteForCausalLM
+
+_VQ_INPUTS = (
+    "asr_token_ids",
+    "asr_token_lengths",
+    "asr_word_ids",
+    "llm_token_ids",
+    "llm_token_lengths",
+    "llm_word_ids",
+    "audio_features",
+    "audio_feature_lengths",
+)
+
+
+@torch.inference_mode()
+def complete_speech(
+    model: TasteForCausalLM,
+    conditional_mode: str = "audio",
+    *,
+    llm_tokenizer: Any,
+    asr_tokenizer: Any,
+    speaker_embeds: Tensor | None = None,
+    extra_words: int = 32,
+    text_top_p: float = 0.0,
+    taste_top_p: float = 0.0,
+    text_temperature: float = 1.0,
+    repetition_penalty: float = 1.0,
+    out_generated_part_only: bool = False,
+    output_text_only: bool = False,
+    instruct_prefix_ids: Sequence[int] = (),
+    instruct_suffix_ids: Sequence[int] = (),
+    stop_id: int | None = None,
+    generator: torch.Generator | None = None,
+    **inputs: Any,
+) -> dict[str, Any]:
+    """Continue an utterance in text and speech units.
+
+    Args:
+        conditional_mode: "audio" continues the utterance, "text" its words, "zero" starts from nothing,
+            "instruct" puts text around the utterance and answers until `stop_id`.
+        llm_tokenizer, asr_tokenizer: the processor's two tokenizers.
+        speaker_embeds: (1, speaker width) voice; not needed for `output_text_only`.
+        extra_words: after this many words the next sentence end closes the completion.
+        text_top_p, text_temperature, repetition_penalty: text sampling; top-p 0 is greedy.
+        taste_top_p: accepted, but has no effect: the model's head puts all mass on one code.
+        out_generated_part_only: leave the prompt out of the speech units.
+        inputs: the rest of the processor's output.
+
+    Returns:
+        generated_text; and, unless `output_text_only`, speech_token_ids (1, S) and speech_token_lengths (1,).
+    """
+    text_ids, asr_codes, llm_codes = _read_inputs(model, conditional_mode, inputs)
+    delay = model.config.spoken_lm_config.delay
+    prompt = make_prompt(
+        model.spoken_lm,
+        model.audio_tower.quantizer,
+        conditional_mode,
+        delay,
+        text_ids,
+        llm_codes,
+        instruct_prefix_ids,
+        instruct_suffix_ids,
+    )
+    completion = complete(
+        model.spoken_lm,
+        model.audio_tower.quantizer,
+        prompt,
+        model.vocabulary(llm_tokenizer),
+        WordDelay(extra_words, delay, has_prefix=conditional_mode == "audio", stop_id=stop_id),
+        TextSampling(text_top_p, text_temperature, repetition_penalty),
+        generator=generator,
+    )
+    text = llm_tokenizer.decode(completion.text_ids).strip()
+    if output_text_only:
+        return {"generated_text": text}
+    asr_ids, word_ids = _spell(_words(completion, llm_tokenizer), asr_tokenizer)
+    codes = torch.tensor(completion.word_codes, dtype=torch.long, device=model.device)
+    codes = codes.reshape(-1, model.num_quantizers)
+    if conditional_mode == "audio" and not out_generated_part_only and asr_codes is not None:
+        prompt_ids, prompt_words = inputs["asr_token_ids"][0].tolist(), inputs["asr_word_ids"][0].tolist()
+        word_ids = prompt_words + [word + prompt_words[-1] + 1 for word in word_ids]
+        asr_ids = prompt_ids + asr_ids
+        codes = torch.cat([_word_codes(asr_codes, prompt_words), codes])
+    return _speak(model, asr_ids, word_ids, codes, speaker_embeds, generator) | {"generated_text": text}
+
+
+@torch.inference_mode()
+def reconstruct_speech(
+    model: TasteForCausalLM,
+    mode: str = "SpokenLLM",
+    *,
+    speaker_embeds: Tensor,
+    generator: torch.Generator | None = None,
+    **inputs: Any,
+) -> dict[str, Any]:
+    """Speech units of an utterance, made again from its words and taste tokens.
+
+    Args:
+        mode: "SpeechAutoEncoder" uses the taste tokens that the audio tower extracts; "SpokenLLM" (default,
+            as published) replaces them by those that the language model predicts in one teacher-forced pass.
+        inputs: the processor's output.
+
+    Returns:
+        speech_token_ids (1, S) and speech_token_lengths (1,).
+    """
+    text_ids, asr_codes, llm_codes = _read_inputs(model, "audio", inputs)
+    assert text_ids is not None
+    assert asr_codes is not None
+    assert llm_codes is not None
+    word_ids = inputs["asr_word_ids"][0].tolist()
+    codes = _word_codes(asr_codes, word_ids)
+    if mode == "SpokenLLM":
+        hidden, _, taste_rows = _teacher_forced(model, text_ids, llm_codes)
+        codes = model.audio_tower.quantizer.indices_from_code(model.spoken_lm.read_taste(hidden))[
+            0, taste_rows
+        ]
+    elif mode != "SpeechAutoEncoder":
+        raise ValueError(f"unknown mode {mode!r}; choose SpokenLLM or SpeechAutoEncoder")
+    return _speak(model, inputs["asr_token_ids"][0].tolist(), word_ids, codes, speaker_embeds, generator)
+
+
+@torch.inference_mode()
+def score_speech(model: TasteForCausalLM, **inputs: Any) -> Tensor:
+    """Loss () of an utterance: text cross-entropy and taste distance, weighted as in training.
+
+    The taste part is half squared error of the predicted vector, half a KL divergence to the target (both
+    means over positions and dimensions). `inputs` is the processor's output, batch 1.
+    """
+    text_ids, _, llm_codes = _read_inputs(model, "audio", inputs)
+    assert text_ids is not None
+    assert llm_codes is not None
+    hidden, logits, taste_rows = _teacher_forced(model, text_ids, llm_codes)
+    text_loss = functional.cross_entropy(logits[0, : text_ids.shape[1]].float(), text_ids[0])
+    quantizer, lm = model.audio_tower.quantizer, model.spoken_lm
+    target = quantizer.code_from_indices(llm_codes[0][llm_codes[0, :, 0] != PAD]).float()  # (W, codebook_dim)
+    mu, logvar = lm.extraction(hidden[0, taste_rows])
+    distance = functional.mse_loss(mu + torch.exp(0.5 * logvar), target)
+    divergence = 0.5 * (logvar.exp() + (mu - target).square() - 1 - logvar).mean()
+    text_weight, taste_weight = (float(w) for w in model.config.spoken_lm_config.loss_weights.split("-"))
+    return text_weight * text_loss + taste_weight * 0.5 * (distance + divergence)
+
+
+def _read_inputs(
+    model: TasteForCausalLM, mode: str, inputs: dict[str, Any]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """LLM ids (1, T), and codes on ASR and LLM tokens where the mode has audio, on the model's device."""
+    ids = inputs.get("llm_token_ids")
+    if mode == "zero":
+        return None, None, None
+    if ids is not None and ids.shape[0] != 1:
+        raise ValueError(f"the batch has {ids.shape[0]} items; give one utterance at a time")
+    text_ids = None if ids is None else ids.to(model.device).long()
+    if mode not in ("audio", "instruct"):
+        return text_ids, None, None
+    missing = [name for name in _VQ_INPUTS if inputs.get(name) is None]
+    if missing:
+        raise ValueError(f"{', '.join(missing)} missing; pass the processor's whole output (**inputs)")
+    asr_codes, llm_codes = model.extract_vq(**{name: inputs[name] for name in _VQ_INPUTS})
+    return text_ids, asr_codes, llm_codes
+
+
+def _teacher_forced(
+    model: TasteForCausalLM, text_ids: Tensor, codes: Tensor
+) -> tuple[Tensor, Tensor, list[int]]:
+    """Hidden states and text logits over all rows, and the row that yields each word's codes."""
+    delay = model.config.spoken_lm_config.delay
+    rows, _ = arrange_rows(model.spoken_lm, model.audio_tower.quantizer, text_ids, codes, delay)
+    hidden, logits = model.spoken_lm(rows)
+    return hidden, logits, arrange((codes[0, :, 0] != PAD).tolist(), delay).taste_rows
+
+
+def _words(completion: Completion, tokenizer: Any) -> list[str]:
+    """Text of each generated word, without surrounding space."""
+    words: list[list[int]] = []
+    for token, word in zip(completion.text_ids, completion.word_ids, strict=True):
+        if word == len(words):
+            words.append([])
+        words[word].append(token)
+    return [tokenizer.decode(ids).strip() for ids in words]
+
+
+def _spell(words: list[str], tokenizer: Any) -> tuple[list[int], list[int]]:
+    """ASR ids of the words and the word that each belongs to; each word is encoded with a leading space."""
+    ids: list[int] = []
+    word_ids: list[int] = []
+    for index, word in enumerate(words):
+        pieces = tokenizer.encode(f" {word}", add_special_tokens=False)
+        if not pieces:
+            raise TextError(f"the word {word!r} has no ASR tokens; generate again with another seed")
+        ids += pieces
+        word_ids += [index] * len(pieces)
+    return ids, word_ids
+
+
+def _word_codes(asr_codes: Tensor, word_ids: list[int]) -> Tensor:
+    """(W, L): the codes of each word's first ASR token."""
+    return asr_codes[0, [i for i, w in enumerate(word_ids) if i == 0 or w != word_ids[i - 1]]]
+
+
+def _speak(
+    model: TasteForCausalLM,
+    asr_ids: list[int],
+    word_ids: list[int],
+    codes: Tensor,
+    speaker_embeds: Tensor | None,
+    generator: torch.Generator | None,
+) -> dict[str, Tensor]:
+    """Speech units for words with one row of codes each."""
+    if speaker_embeds is None:
+        raise ValueError("speaker_embeds missing; pass the processor's output made with a reference voice")
+    device = model.device
+    if not asr_ids:
+        units = torch.zeros(1, 0, dtype=torch.int32, device=device)
+    else:
+        embeds = model.audio_tower.quantizer.output_from_indices(codes[word_ids])[None]
+        units = model.speech_decoder.generate(
+            speaker_embeds=speaker_embeds.to(device),
+            asr_token_ids=torch.tensor([asr_ids], device=device),
+            audio_embeds=embeds,
+            generator=generator,
+        )
+    return {
+        "speech_token_ids": units.int(),
+        "speech_token_lengths": torch.tensor([units.shape[1]], dtype=torch.int32, device=device),
+    }

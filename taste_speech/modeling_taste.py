@@ -1,0 +1,223 @@
+"""`TasteForCausalLM`: the TASTE spoken language model with its audio tower and unit decoder."""
+
+import copy
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from taste_speech import flows
+from taste_speech.audio_tower.configuration import TowerConfig
+from taste_speech.audio_tower.tower import AudioTower
+from taste_speech.configuration_taste import TasteConfig
+from taste_speech.conversion.hub import find_checkpoint, require_file
+from taste_speech.conversion.loading import fill, open_weights
+from taste_speech.conversion.names import resolve_tower
+from taste_speech.conversion.saving import save_weights
+from taste_speech.conversion.tensor_store import DictStore, TensorStore
+from taste_speech.speech_decoder.unit_decoder import UnitDecoder
+from taste_speech.spoken_lm.arrangement import word_start_codes
+from taste_speech.spoken_lm.language_model import SpokenLM
+from taste_speech.spoken_lm.vocabulary import Vocabulary, VocabularyCache
+
+
+class TasteForCausalLM(PreTrainedModel):
+    """Speech and text in, text and speech units out.
+
+    Parts: `audio_tower` (audio -> taste tokens), `spoken_lm` (text and taste tokens -> the next ones),
+    `speech_decoder` (text and taste tokens -> speech units). Weights are read from and written to the
+    published layout; no other model is needed to build it.
+    """
+
+    config_class = TasteConfig
+    main_input_name = "llm_token_ids"
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    def __init__(self, config: TasteConfig) -> None:
+        super().__init__(config)
+        attention = config._attn_implementation or "sdpa"
+        config.text_config._attn_implementation = attention
+        tower = config.audio_tower_config
+        self.audio_tower = AudioTower(
+            config.tower or TowerConfig(),
+            tower.kwargs_for_joint_encoder_segmenter,
+            tower.kwargs_for_quantizer,
+            attn_implementation="eager" if attention == "eager" else "sdpa",
+        )
+        self.spoken_lm = SpokenLM(config)
+        self.speech_decoder = UnitDecoder(config.speech_decoder_config, config.unit_decoding)
+        self._vocabularies = VocabularyCache(config.text_config.vocab_size, config.vocabulary)
+        self.post_init()
+
+    def _init_weights(self, module: torch.nn.Module) -> None:
+        """The parts initialise themselves."""
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        config: TasteConfig | None = None,
+        attn_implementation: str | None = None,
+        dtype: torch.dtype | str | None = None,
+        torch_dtype: torch.dtype | str | None = None,
+        revision: str | None = None,
+        **unknown: Any,
+    ) -> Self:
+        """Read a checkpoint of the published layout; the model is in eval mode, on the CPU.
+
+        Args:
+            pretrained_model_name_or_path: a folder, a shipped checkpoint's name ("small") or a hub id.
+            config: replaces the checkpoint's `config.json`.
+            attn_implementation: "eager" or "sdpa" (default); the Llama takes any that transformers knows.
+            dtype: of the Llama, the encoder and the aggregator; the other parts stay float32. "auto" takes
+                the one that config.json names; default float32. `torch_dtype` is its older name.
+            revision: branch, tag or commit on the hub.
+
+        Raises:
+            CheckpointError: the checkpoint is missing, incomplete or does not fit its configuration.
+        """
+        if unknown:
+            raise TypeError(
+                f"from_pretrained got {', '.join(sorted(unknown))}; it takes config, attn_implementation, "
+                "dtype and revision (move the model with .to(device))"
+            )
+        folder = find_checkpoint(pretrained_model_name_or_path, revision=revision)
+        if config is None:
+            require_file(folder, "config.json", pretrained_model_name_or_path)
+            config = TasteConfig.from_pretrained(folder)
+        return cls._build(
+            copy.deepcopy(config),
+            open_weights(folder),
+            _resolve_dtype(dtype if dtype is not None else torch_dtype, config),
+            attn_implementation,
+            os.fspath(pretrained_model_name_or_path),
+        )
+
+    @classmethod
+    def from_state_dict(
+        cls,
+        config: TasteConfig,
+        published_state: Mapping[str, Tensor],
+        *,
+        attn_implementation: str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Self:
+        """Build the model from a state dict with published names; see `from_pretrained`."""
+        store = DictStore(published_state)
+        return cls._build(copy.deepcopy(config), store, dtype, attn_implementation, "state dict")
+
+    @classmethod
+    def _build(
+        cls,
+        config: TasteConfig,
+        store: TensorStore,
+        dtype: torch.dtype,
+        attn_implementation: str | None,
+        origin: str,
+    ) -> Self:
+        config.tower = resolve_tower(config, store.shapes)
+        if attn_implementation is not None:
+            config._attn_implementation = attn_implementation
+        with torch.device("meta"):
+            model = cls(config)
+        fill(model, store, config.spoken_lm_config, dtype, origin)
+        model.spoken_lm.reset_rotary()
+        # The adapters are merged now, and the configuration says what the model is.
+        config.spoken_lm_config.use_lora = False
+        return model.eval()
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        *,
+        dtype: torch.dtype | None = None,
+        max_shard_bytes: int = 5_000_000_000,
+        **_: Any,
+    ) -> None:
+        """Write `config.json` (`use_lora: false`) and the weights under their published names.
+
+        Args:
+            save_directory: created if needed.
+            dtype: of the stored floating-point weights; None keeps each as it is.
+            max_shard_bytes: size of a file from which the weights are split.
+        """
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = copy.deepcopy(self.config)
+        config.spoken_lm_config.use_lora = False
+        config.tower = self.audio_tower.config
+        config.architectures = [type(self).__name__]
+        config.save_pretrained(folder)
+        save_weights(self, folder, dtype, max_shard_bytes)
+
+    @property
+    def num_quantizers(self) -> int:
+        """Levels of a taste token."""
+        return self.audio_tower.quantizer.num_quantizers
+
+    def vocabulary(self, llm_tokenizer: Any) -> Vocabulary:
+        """What the sampler knows about the ids of a tokenizer; built once per tokenizer."""
+        return self._vocabularies.get(llm_tokenizer)
+
+    @torch.inference_mode()
+    def extract_vq(
+        self,
+        asr_token_ids: Tensor,
+        asr_token_lengths: Tensor,
+        asr_word_ids: Tensor,
+        llm_token_ids: Tensor,
+        llm_token_lengths: Tensor,
+        llm_word_ids: Tensor,
+        audio_features: Tensor,
+        audio_feature_lengths: Tensor,
+        **_: Any,
+    ) -> tuple[Tensor, Tensor]:
+        """Taste tokens of an utterance, as the processor's output describes it.
+
+        Returns:
+            asr_indices (B, N, L), codes at every ASR token, and llm_indices (B, T, L), codes at the first LLM
+            token of each word and -1 elsewhere.
+        """
+        asr_indices = self.audio_tower(
+            audio_features, asr_token_ids, asr_token_lengths, asr_word_ids, audio_feature_lengths
+        ).indices
+        device = asr_indices.device
+        llm_indices = word_start_codes(
+            asr_indices,
+            *(x.to(device) for x in (asr_word_ids, asr_token_lengths, llm_word_ids, llm_token_lengths)),
+        )
+        return asr_indices, llm_indices
+
+    def inference_completion(self, conditional_mode: str = "audio", **inputs: Any) -> dict[str, Any]:
+        """Continue an utterance, or speak freely; arguments: `taste_speech.flows.complete_speech`."""
+        return flows.complete_speech(self, conditional_mode, **inputs)
+
+    def inference_reconstruction(self, mode: str = "SpokenLLM", **inputs: Any) -> dict[str, Any]:
+        """Speak an utterance again from its tokens; see `taste_speech.flows.reconstruct_speech`."""
+        return flows.reconstruct_speech(self, mode, **inputs)
+
+    def scoring(self, **inputs: Any) -> Tensor:
+        """Loss (lower is likelier) of an utterance under the model; see `taste_speech.flows.score_speech`."""
+        return flows.score_speech(self, **inputs)
+
+
+def _resolve_dtype(dtype: torch.dtype | str | None, config: TasteConfig) -> torch.dtype:
+    if dtype is None:
+        return torch.float32
+    if dtype == "auto":
+        dtype = config.dtype or torch.float32
+    resolved = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(resolved, torch.dtype) or not resolved.is_floating_point:
+        raise ValueError(f"dtype is {dtype!r}; give float32, bfloat16, float16 or 'auto'")
+    return resolved
+
+
+AutoModelForCausalLM.register(TasteConfig, TasteForCausalLM)

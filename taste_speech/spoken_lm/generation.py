@@ -1,0 +1,177 @@
+"""Plain completion of a prompt by the spoken language model, one row per step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from taste_speech.audio_tower.quantizer import ResidualQuantizer
+from taste_speech.spoken_lm.arrangement import PAD, arrange
+from taste_speech.spoken_lm.language_model import SpokenLM
+from taste_speech.spoken_lm.sampling import sample_text
+from taste_speech.spoken_lm.vocabulary import Vocabulary
+from taste_speech.spoken_lm.word_delay import Action, TasteAction, WordDelay
+
+
+@dataclass(frozen=True)
+class TextSampling:
+    """How text tokens are drawn; `top_p` 0 takes the most probable."""
+
+    top_p: float = 0.0
+    temperature: float = 1.0
+    repetition_penalty: float = 1.0
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a completion starts from."""
+
+    rows: Tensor
+    """(1, S, hidden) input rows."""
+    seen_ids: tuple[int, ...]
+    """Ids that the repetition penalty covers from the start."""
+    pending: tuple[Tensor, ...] = ()
+    """Audio embeddings (1, 1, width) of prompt words that the delay has not let in yet."""
+
+
+@dataclass
+class Completion:
+    """Tokens of a completion."""
+
+    text_ids: list[int] = field(default_factory=list)
+    word_ids: list[int] = field(default_factory=list)
+    codes: list[list[int]] = field(default_factory=list)
+    """One row of L codes per step since the first word was complete; -1 where no word begins."""
+
+    @property
+    def word_codes(self) -> list[list[int]]:
+        """The codes of each word, in order."""
+        return [row for row in self.codes if row[0] != PAD]
+
+
+def arrange_rows(
+    lm: SpokenLM, quantizer: ResidualQuantizer, text_ids: Tensor, codes: Tensor, delay: int
+) -> tuple[Tensor, Tensor]:
+    """Input rows of an utterance whose words have taste tokens.
+
+    Args:
+        text_ids: (1, T) LLM ids.
+        codes: (1, T, L), valid where a word starts, else -1.
+
+    Returns:
+        (1, T + delay + 1, hidden) rows: sos, text, tail; and (delay, 1, 1, width), the tail's audio.
+    """
+    arrangement = arrange((codes[0, :, 0] != PAD).tolist(), delay)
+    words = codes[:, codes[0, :, 0] != PAD]  # (1, W, L)
+    pad = lm.pad_audio_unit_embed.float()[None, None]
+    audio = torch.cat([pad, quantizer.output_from_indices(words)], dim=1)  # row 0 is the pad
+    source = torch.tensor(arrangement.row_words + arrangement.tail_words, device=audio.device) + 1
+    text = torch.cat([lm.embed_text(text_ids), lm.pad_text_unit_embed.expand(1, delay, -1)], dim=1)
+    rows = torch.cat([lm.sos_row().to(lm.dtype), lm.fuse(text, audio[:, source])], dim=1)
+    return rows, audio[:, source[-delay:]].transpose(0, 1).unsqueeze(1)
+
+
+def make_prompt(
+    lm: SpokenLM,
+    quantizer: ResidualQuantizer,
+    mode: str,
+    delay: int,
+    text_ids: Tensor | None,
+    codes: Tensor | None,
+    prefix_ids: Sequence[int] = (),
+    suffix_ids: Sequence[int] = (),
+) -> Prompt:
+    """Prompt of one of the published modes: zero, text, audio, instruct.
+
+    Args:
+        text_ids: (1, T) LLM ids; not for zero.
+        codes: (1, T, L) from `extract_vq`; for audio and instruct.
+        prefix_ids, suffix_ids: text around the utterance, for instruct.
+    """
+    device = lm.pad_audio_unit_embed.device
+    if mode == "zero":
+        return Prompt(lm.sos_row(), (lm.sos_id,))
+    if text_ids is None or text_ids.shape[1] == 0:
+        raise ValueError(f"conditional_mode {mode!r} needs llm_token_ids of at least one token; got none")
+    ids = tuple(text_ids[0].tolist())
+    if mode == "text":
+        return Prompt(lm.embed_text(text_ids), ids)
+    if codes is None:
+        raise ValueError(f"conditional_mode {mode!r} needs audio features and ASR tokens; got text only")
+    rows, tail = arrange_rows(lm, quantizer, text_ids, codes, delay)
+    rows = rows[:, : rows.shape[1] - delay]
+    if mode == "audio":
+        return Prompt(rows, ids, tuple(tail))
+    if mode != "instruct":
+        raise ValueError(f"unknown conditional_mode {mode!r}; choose zero, text, audio or instruct")
+    before, after = (
+        torch.tensor([list(side)], dtype=torch.long, device=device) for side in (prefix_ids, suffix_ids)
+    )
+    rows = torch.cat([lm.embed_text(before), rows[:, 1:], lm.embed_text(after)], dim=1)
+    # The published mode leaves the first id out of the penalty.
+    return Prompt(rows, (*prefix_ids, *ids, *suffix_ids)[1:])
+
+
+@torch.inference_mode()
+def complete(
+    lm: SpokenLM,
+    quantizer: ResidualQuantizer,
+    prompt: Prompt,
+    vocabulary: Vocabulary,
+    machine: WordDelay,
+    sampling: TextSampling,
+    *,
+    generator: torch.Generator | None = None,
+    use_cache: bool = True,
+) -> Completion:
+    """Continue `prompt` until `machine` terminates.
+
+    Special tokens other than the machine's stop id are never drawn. `use_cache=False` runs all rows at every
+    step, as a reference for tests and benchmarks.
+    """
+    allowed = () if machine.stop_id is None else (machine.stop_id,)
+    banned = vocabulary.banned_but(*allowed).to(prompt.rows.device)
+    seen = list(prompt.seen_ids)
+    pending = list(prompt.pending)
+    audio = pad = lm.pad_audio_unit_embed.float()[None, None]
+    cache = lm.new_cache() if use_cache else None
+    rows, result = prompt.rows, Completion()
+    while True:
+        hidden, logits = lm(rows, cache, last_only=True)
+        token = sample_text(
+            logits[0, -1],
+            banned,
+            torch.tensor(sorted(set(seen)), device=logits.device),
+            top_p=sampling.top_p,
+            temperature=sampling.temperature,
+            repetition_penalty=sampling.repetition_penalty,
+            generator=generator,
+        )
+        decision = machine.step(token, vocabulary.starts[token], vocabulary.ends[token])
+        seen.append(token)
+        _append_text(result, token, decision.action)
+        if decision.taste_action is TasteAction.SAMPLE:
+            codes = torch.full((1, 1, quantizer.num_quantizers), PAD, device=logits.device)
+            if decision.reads_codes:
+                codes = quantizer.indices_from_code(lm.read_taste(hidden))
+                audio = quantizer.output_from_indices(codes)
+            result.codes.append(codes[0, 0].tolist())
+        elif decision.taste_action is TasteAction.USE_PREFIX:
+            audio = pending.pop(0)
+        elif decision.taste_action is TasteAction.WAIT:
+            audio = pad
+        if decision.action is Action.TERMINATE:
+            return result
+        row = lm.fuse(lm.embed_text(torch.tensor([[token]], device=logits.device)), audio)
+        rows = row if use_cache else torch.cat([rows, row], dim=1)
+
+
+def _append_text(result: Completion, token: int, action: Action) -> None:
+    if action in (Action.WAIT_FOR_TASTE, Action.TERMINATE):
+        return
+    if result.word_ids:
+        result.word_ids.append(result.word_ids[-1] + (action is Action.CONTINUE_AT_WORD_START))
+    else:
+        result.word_ids.append(0)
+    result.text_ids.append(token)

@@ -1,0 +1,89 @@
+"""The spoken language model: a Llama whose input carries text and taste, and whose output yields both."""
+
+import torch
+from torch import Tensor, nn
+from transformers import Cache, DynamicCache, LlamaConfig, LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+from taste_speech.configuration_taste import TasteConfig
+from taste_speech.spoken_lm.bridge import Extraction, Fusion
+
+
+class SpokenLM(nn.Module):
+    """Llama with a fusion bridge before and an extraction bridge after it."""
+
+    def __init__(self, config: TasteConfig) -> None:
+        super().__init__()
+        text: LlamaConfig = config.text_config
+        quantizer = config.audio_tower_config.kwargs_for_quantizer
+        self._round_rotary = config.vocabulary.round_rotary_to_bf16
+        self.sos_id: int = config.spoken_lm_config.sos_id
+        self.language_model = LlamaForCausalLM(text)
+        self.fusion = Fusion(quantizer.dim, text.hidden_size)
+        self.extraction = Extraction(text.hidden_size, quantizer.codebook_dim)
+        self.pad_text_unit_embed = nn.Parameter(torch.zeros(text.hidden_size))
+        self.pad_audio_unit_embed = nn.Parameter(torch.zeros(quantizer.dim))
+        self.reset_rotary()
+
+    def reset_rotary(self) -> None:
+        """Compute the rotary frequencies (not stored in checkpoints) on the device of the weights.
+
+        The published model was trained with frequencies rounded to bfloat16 and angles in float32.
+        """
+        device = self.pad_text_unit_embed.device
+        with torch.device(device):
+            rotary = LlamaRotaryEmbedding(self.language_model.config)
+        if self._round_rotary:
+            rotary.inv_freq = rotary.inv_freq.bfloat16().float()
+            rotary.original_inv_freq = rotary.inv_freq.clone()
+        self.language_model.model.rotary_emb = rotary
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Data type of the Llama's weights."""
+        return self.language_model.model.norm.weight.dtype
+
+    def new_cache(self) -> Cache:
+        """An empty key-value cache for `forward`; the caller owns it."""
+        return DynamicCache(config=self.language_model.config)
+
+    def embed_text(self, text_ids: Tensor) -> Tensor:
+        """Text embeddings (..., hidden) of ids (...)."""
+        return self.language_model.model.embed_tokens(text_ids)
+
+    def sos_row(self) -> Tensor:
+        """The unfused first row (1, 1, hidden)."""
+        return self.embed_text(torch.tensor([[self.sos_id]], device=self.pad_text_unit_embed.device))
+
+    def fuse(self, text_embeds: Tensor, audio_embeds: Tensor) -> Tensor:
+        """Fuse text embeddings (..., hidden) with audio embeddings (..., width), in the Llama's dtype."""
+        return self.fusion(text_embeds, audio_embeds).to(self.dtype)
+
+    def forward(
+        self, inputs_embeds: Tensor, cache: Cache | None = None, last_only: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Run rows through the Llama.
+
+        Args:
+            inputs_embeds: (B, S, hidden) new rows.
+            cache: keys and values of the rows before; extended in place. None: these rows are all there is.
+            last_only: compute only the last row's outputs (what generation needs after a prefill).
+
+        Returns:
+            hidden states after the final norm (B, S or 1, hidden) and text logits (B, S or 1, vocabulary).
+        """
+        output = self.language_model.model(
+            inputs_embeds=inputs_embeds.to(self.dtype),
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+        hidden = output.last_hidden_state[:, -1:] if last_only else output.last_hidden_state
+        return hidden, self.language_model.lm_head(hidden)
+
+    def read_taste(self, hidden: Tensor) -> Tensor:
+        """The taste vector z = mu + sigma (..., codebook_dim) that the quantizer turns into codes.
+
+        The published model adds the deviation at inference instead of sampling with it.
+        """
+        mu, logvar = self.extraction(hidden)
+        return mu + torch.exp(0.5 * logvar)

@@ -1,0 +1,63 @@
+"""Sampling from text logits: pure functions that never change their inputs."""
+
+import torch
+from torch import Tensor
+
+DROPPED = -100000.0
+"""Logit of an id that must not be drawn (finite, as in the published model: a row is never all -inf)."""
+
+
+def ban(logits: Tensor, banned: Tensor) -> Tensor:
+    """Logits (..., V) with the ids of the mask `banned` (V,) dropped."""
+    return logits.masked_fill(banned, DROPPED)
+
+
+def keep_top_p(logits: Tensor, top_p: float) -> Tensor:
+    """Drop ids whose cumulative probability exceeds top_p.
+
+    It is counted from the most probable id and includes the id itself. The most probable id always stays.
+    """
+    ordered, order = logits.sort(dim=-1, descending=True)
+    drop = ordered.softmax(dim=-1).cumsum(dim=-1) > top_p
+    drop[..., 0] = False
+    return logits.masked_fill(torch.zeros_like(drop).scatter(-1, order, drop), DROPPED)
+
+
+def penalize_repetition(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
+    """Divide positive and multiply negative logits (V,) of each distinct id in `ids` by `penalty`."""
+    if penalty == 1.0 or ids.numel() == 0:
+        return logits
+    chosen = logits[ids]
+    return logits.scatter(-1, ids, torch.where(chosen < 0, chosen * penalty, chosen / penalty))
+
+
+def sample_text(
+    logits: Tensor,
+    banned: Tensor,
+    seen_ids: Tensor,
+    *,
+    top_p: float = 0.0,
+    temperature: float = 1.0,
+    repetition_penalty: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> int:
+    """Draw one text token.
+
+    The order is the published model's: ban, top-p on the raw logits, repetition penalty, temperature.
+    With top_p = 0 the most probable id is taken, and penalty and temperature do not apply.
+
+    Args:
+        logits: (V,) of the last row.
+        banned: (V,) mask of ids that cannot be drawn.
+        seen_ids: (n,) ids that the repetition penalty covers.
+    """
+    logits = ban(logits, banned)
+    if top_p <= 0 or temperature <= 0:
+        return int(logits.argmax())
+    logits = penalize_repetition(keep_top_p(logits, top_p), seen_ids, repetition_penalty)
+    # float32 from here on; a penalty must not lift a dropped id, so those stay far below the rest.
+    probabilities = (logits.float() / temperature).softmax(dim=-1)
+    # One draw wherever the generator lives: a CPU generator with weights on an accelerator works too.
+    if generator is not None and generator.device != probabilities.device:
+        probabilities = probabilities.to(generator.device)
+    return int(torch.multinomial(probabilities, 1, generator=generator))
