@@ -1,0 +1,146 @@
+"""Where the parts of a checkpoint are that the processor reads: inside it first, then on the hub."""
+
+import os
+import shutil
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load_file
+
+from taste_speech.configuration_taste import TasteConfig
+from taste_speech.conversion.hub import find_checkpoint, require_file
+from taste_speech.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from taste_speech.vocoder.voice_generator import VoiceGenerator
+
+LLM_FOLDER, ASR_FOLDER = "llama_tokenizer", "asr"
+VOICES = "voices.safetensors"
+_SMALL_FILES = ("config.json", f"{LLM_FOLDER}/*", f"{ASR_FOLDER}/*", VOICES)
+_VOICE_GENERATORS = (
+    "voice_generator.safetensors",
+    "cosyvoice/voice_generator.safetensors",
+    "cosyvoice/voice_generator.pth",
+)
+_OTHER_FILES = ("cosyvoice/speaker_embed.onnx", "cosyvoice/speech_tokenizer_v1.onnx")
+_ORGANISATIONS = {"whisper": "openai", "distil": "distil-whisper"}
+
+
+class CheckpointFiles:
+    """Files of one checkpoint; those of a hub repository are downloaded when they are first needed.
+
+    Args:
+        name_or_path: folder, shipped name or hub id.
+        revision: branch, tag or commit on the hub.
+    """
+
+    def __init__(self, name_or_path: str | os.PathLike[str], revision: str | None = None):
+        self.name = os.fspath(name_or_path)
+        self._revision = revision
+
+    @cached_property
+    def folder(self) -> Path:
+        """Folder with the configuration, the tokenizers and the fixed voices."""
+        return find_checkpoint(self.name, _SMALL_FILES, self._revision)
+
+    def config(self) -> TasteConfig:
+        """The checkpoint's configuration."""
+        path = require_file(self.folder, "config.json", self.name)
+        try:
+            return TasteConfig.from_pretrained(path.parent)
+        except (OSError, ValueError, TypeError) as error:
+            raise CheckpointError(f"{str(path)!r} is not a TASTE configuration: {error}") from error
+
+    def path(self, name: str) -> Path:
+        """Path of one of the small files; it need not exist."""
+        return self.folder / name
+
+    def fetch(self, name: str) -> Path:
+        """Path of a file, downloaded if need be.
+
+        Raises:
+            CheckpointError: the checkpoint does not have it.
+        """
+        if self.path(name).is_file():
+            return self.path(name)
+        return require_file(find_checkpoint(self.name, (name,), self._revision), name, self.name)
+
+    def llm_tokenizer_source(self) -> Path:
+        """Folder of the LLM tokenizer."""
+        return require_file(self.folder, f"{LLM_FOLDER}/tokenizer.json", self.name).parent
+
+    def asr_tokenizer_source(self, config: TasteConfig) -> str | Path:
+        """Folder, or else hub id, of the tokenizer of ASR tokens."""
+        folder = self.path(ASR_FOLDER)
+        return folder if folder.is_dir() else asr_model_name(config)
+
+    def asr_model_source(self, config: TasteConfig) -> str | Path:
+        """Folder, or else hub id, of a Whisper model that recognises speech."""
+        folder = self.path(ASR_FOLDER)
+        return folder if (folder / "config.json").is_file() else asr_model_name(config)
+
+    def voice_generator(self, config: TasteConfig) -> "VoiceGenerator":
+        """The voice generator with its weights, on the CPU, in eval mode.
+
+        Raises:
+            CheckpointError: its file is missing, damaged or does not fit the configuration.
+        """
+        from taste_speech.vocoder.voice_generator import VoiceGenerator
+
+        path = self._voice_generator_path()
+        try:
+            if path.suffix == ".safetensors":
+                state = load_file(path)
+            else:
+                state = torch.load(path, map_location="cpu", weights_only=True)
+            generator = VoiceGenerator(config.voice_generator)
+            generator.load_state_dict(state)
+        except Exception as error:  # each reader has exception types of its own for damaged files
+            raise CheckpointError(
+                f"cannot load the voice generator from {str(path)!r} ({' '.join(str(error).split())[:300]}); "
+                "fetch the file again, or correct section voice_generator of config.json"
+            ) from error
+        return generator.eval()
+
+    def copy_extras(self, target: Path) -> None:
+        """Copy what is neither weights of the model nor a tokenizer, as far as it is here, to `target`."""
+        for path in self.folder.rglob("*"):
+            name = path.relative_to(self.folder)
+            copied = target / name
+            if path.is_file() and _is_extra(name) and path.resolve() != copied.resolve():
+                copied.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copied)
+
+    def _voice_generator_path(self) -> Path:
+        for folder in (self.folder, find_checkpoint(self.name, _VOICE_GENERATORS, self._revision)):
+            for name in _VOICE_GENERATORS:
+                if (folder / name).is_file():
+                    return folder / name
+        raise CheckpointError(
+            f"checkpoint {self.name!r} has none of {', '.join(_VOICE_GENERATORS)}; fetch one of them into it"
+        )
+
+
+def asr_model_name(config: TasteConfig) -> str:
+    """Hub id or existing folder of the checkpoint's Whisper model.
+
+    The published file names a folder of the machine that trained it. Such a name stands for the hub model of
+    the same base name; a name that says nothing for `recognition.whisper_name`.
+    """
+    name = config.asr_config._name_or_path or ""
+    if Path(name).is_dir():
+        return name
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return name
+    base = name.rstrip("/").rpartition("/")[2]
+    organisation = _ORGANISATIONS.get(base.partition("-")[0])
+    return f"{organisation}/{base}" if organisation and "-" in base else config.recognition.whisper_name
+
+
+def _is_extra(name: Path) -> bool:
+    tokenizer = name.parts[0] in (LLM_FOLDER, ASR_FOLDER) and name.name.startswith(("tokenizer", "special_"))
+    hidden = any(part.startswith(".") for part in name.parts)
+    model = len(name.parts) == 1 and (name.name == "config.json" or name.name.startswith("model"))
+    return not (tokenizer or hidden or model)

@@ -1,0 +1,264 @@
+"""`TasteProcessor`: audio, text and speaker references -> what `TasteForCausalLM` takes, and ids -> words."""
+
+import logging
+import os
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor
+from transformers import AutoProcessor, AutoTokenizer, BatchFeature
+
+from taste_speech import words as word_tools
+from taste_speech.audio_io import Samples, prepare_audio
+from taste_speech.audio_tower.configuration import TowerConfig
+from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, VOICES, CheckpointFiles
+from taste_speech.configuration_taste import TasteConfig
+from taste_speech.errors import CheckpointError, TextError
+from taste_speech.features import LogMelFeatures
+from taste_speech.onnx_session import OnnxModel
+from taste_speech.recognition.base import Recognizer
+from taste_speech.recognition.factory import make_recognizer
+from taste_speech.speaker import Reference, SpeakerEncoder, load_voices
+from taste_speech.speech_units import SpeechUnitExtractor
+
+if TYPE_CHECKING:
+    from taste_speech.vocoder.voice_generator import VoiceGenerator
+
+logger = logging.getLogger(__name__)
+
+
+class TasteProcessor:
+    """Everything around the model: tokenizers, features, speaker embeddings, recognition, voice generator.
+
+    Each part is loaded on first use, so a checkpoint that lacks one serves for everything else.
+
+    Args:
+        config: the checkpoint's configuration.
+        files: where its files are.
+        llm_tokenizer, audio_tokenizer: given, they replace those of the checkpoint.
+        asr_device: where the recogniser that transcribes audio without text runs.
+    """
+
+    def __init__(
+        self,
+        config: TasteConfig,
+        files: CheckpointFiles,
+        llm_tokenizer: Any = None,
+        audio_tokenizer: Any = None,
+        asr_device: str | torch.device | None = None,
+    ):
+        self.config = config
+        self.files = files
+        self.features = LogMelFeatures(config.tower or TowerConfig())
+        self._llm_tokenizer = llm_tokenizer
+        self._audio_tokenizer = audio_tokenizer
+        self._asr_device = asr_device
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str],
+        revision: str | None = None,
+        asr_device: str | torch.device | None = None,
+        **_: Any,
+    ) -> Self:
+        """Processor of a checkpoint folder, a shipped checkpoint's name or a hub id.
+
+        Raises:
+            CheckpointError: there is no such checkpoint, or it has no usable `config.json`.
+        """
+        files = CheckpointFiles(name_or_path, revision)
+        return cls(files.config(), files, asr_device=asr_device)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write the tokenizers and what else the processor needs; `config.json` unless it is there."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        if not (target / "config.json").is_file():
+            # A model saved to the same folder has written its own, which says that LoRA is merged.
+            self.config.save_pretrained(target)
+        self.llm_tokenizer.save_pretrained(target / LLM_FOLDER)
+        self.audio_tokenizer.save_pretrained(target / ASR_FOLDER)
+        self.files.copy_extras(target)
+
+    @property
+    def sampling_rate_hz(self) -> int:
+        """Rate of the samples that the audio tower's features are made from."""
+        return self.features.config.sampling_rate_hz
+
+    @property
+    def llm_tokenizer(self) -> Any:
+        """Tokenizer of the spoken LM."""
+        if self._llm_tokenizer is None:
+            self._llm_tokenizer = _load_tokenizer(self.files.llm_tokenizer_source())
+        return self._llm_tokenizer
+
+    @property
+    def audio_tokenizer(self) -> Any:
+        """Tokenizer of the audio tower and the unit decoder (ASR tokens)."""
+        if self._audio_tokenizer is None:
+            self._audio_tokenizer = _load_tokenizer(self.files.asr_tokenizer_source(self.config))
+        return self._audio_tokenizer
+
+    def __call__(
+        self,
+        audio: Any,
+        sampling_rate: int,
+        ref_audio_list: Sequence[Reference] | None = None,
+        text: str | Sequence[str] | None = None,
+        output_text_info: bool = False,
+        extract_speech_tokens: bool = False,
+    ) -> BatchFeature:
+        """Inputs of the model for one recording.
+
+        Args:
+            audio: (samples,) mono, float in [-1, 1] or int16, at most as long as the tower takes.
+            sampling_rate: of `audio`, in Hz; resampled where the model needs another.
+            ref_audio_list: whose voice answers: paths, arrays at `sampling_rate`, or names of fixed voices.
+            text: what is said, or its words; None: the recogniser transcribes the audio.
+            output_text_info: also return `words` and `text`.
+            extract_speech_tokens: also return `speech_token_ids` and `speech_token_lengths`.
+
+        Returns:
+            `audio_features` (1, mel frames, bins), `audio_feature_lengths` (1,), the fields of
+            `process_text`, and with references `speaker_embeds` (1, size).
+
+        Raises:
+            AudioError: unusable audio; TextError: no words, or special tokens in them.
+        """
+        rate = self.sampling_rate_hz
+        samples = prepare_audio(audio, sampling_rate, rate, self.features.max_duration_s)
+        fields: dict[str, Any] = self.audio_fields(samples)
+        if ref_audio_list is not None:
+            fields["speaker_embeds"] = self._speaker_encoder.embed_all(list(ref_audio_list), sampling_rate)
+        if extract_speech_tokens:
+            fields["speech_token_ids"] = self._unit_extractor(prepare_audio(samples, rate, 16000))
+            fields["speech_token_lengths"] = _lengths(fields["speech_token_ids"])
+        words = word_tools.split_words(self._transcribe(samples) if text is None else text)
+        fields |= self.process_text(words)
+        if output_text_info:
+            fields |= {"words": [words], "text": [" ".join(words)]}
+        return BatchFeature(fields)
+
+    def audio_fields(self, samples: Samples) -> dict[str, Tensor]:
+        """Features of samples at `sampling_rate_hz`, and the mel frames that belong to the audio."""
+        frames = self.features.frame_count(samples.size)
+        return {
+            "audio_features": self.features(samples),
+            "audio_feature_lengths": torch.tensor([frames], dtype=torch.int32),
+        }
+
+    def process_text(self, text: str | Sequence[str]) -> dict[str, Tensor]:
+        """Token ids, lengths and word ids of a text, or its words, in both tokenizers.
+
+        Returns:
+            for each of `asr` and `llm`: `_token_ids` (1, tokens) int64, `_token_lengths` (1,) int32 and
+            `_word_ids` (1, tokens) int32, counted from 0.
+
+        Raises:
+            TextError: there are no words, or one contains a special token.
+        """
+        words = word_tools.split_words(text)
+        asr = word_tools.tokenize_words(self.audio_tokenizer, words)
+        llm = word_tools.tokenize_words(self.llm_tokenizer, words)
+        return _text_fields("asr", asr) | _text_fields("llm", llm)
+
+    def align_text_ids(self, text_ids: Tensor | Sequence[int]) -> dict[str, Tensor]:
+        """The fields of `process_text` for LLM ids that are given: their words, encoded as ASR tokens.
+
+        Raises:
+            TextError: no ids, or one that is special or outside the vocabulary.
+        """
+        words = self.llm_ids_to_words(text_ids)
+        if not words:
+            raise TextError("text_ids are empty; give the LLM ids of at least one word")
+        asr = word_tools.tokenize_words(self.audio_tokenizer, [word.text for word in words])
+        llm = word_tools.WordTokens(
+            [i for word in words for i in word.token_ids],
+            [index for index, word in enumerate(words) for _ in word.token_ids],
+        )
+        return _text_fields("asr", asr) | _text_fields("llm", llm)
+
+    def llm_ids_to_words(self, ids: Tensor | Sequence[int]) -> list[word_tools.Word]:
+        """Words of LLM ids, (tokens,) or (1, tokens).
+
+        Raises:
+            TextError: an id is special or outside the vocabulary.
+        """
+        flat = ids.reshape(-1).tolist() if isinstance(ids, Tensor) else list(ids)
+        return word_tools.llm_ids_to_words(self.llm_tokenizer, flat)
+
+    def speaker_embedding(self, reference: Reference, sampling_rate: int = 16000) -> Tensor:
+        """Unit-length embedding (1, size) of a path, an array or a fixed voice; computed once for each."""
+        return self._speaker_encoder.embed_all([reference], sampling_rate)
+
+    def voices(self) -> dict[str, Tensor]:
+        """Fixed voices of the checkpoint by name, each (1, size); empty when it has none."""
+        return dict(self._speaker_encoder.voices)
+
+    def recognizer(self, backend: str | None = None, device: str | torch.device | None = None) -> Recognizer:
+        """A new recogniser (`whisper` or `pocketsphinx`; default: the checkpoint's), loaded on first use."""
+        return make_recognizer(self.config, self.files, backend, device or self._asr_device)
+
+    def get_generator(self, device: str | torch.device = "cpu") -> "VoiceGenerator":
+        """The voice generator (speech units -> waveform) on a device, loaded once for each."""
+        return self._generators(torch.device(device))
+
+    @cached_property
+    def _generators(self) -> Any:
+        return lru_cache(lambda device: self.files.voice_generator(self.config).to(device))
+
+    @cached_property
+    def _speaker_encoder(self) -> SpeakerEncoder:
+        return SpeakerEncoder(
+            lambda features: self._speaker_onnx(features), load_voices(self.files.path(VOICES))
+        )
+
+    @cached_property
+    def _speaker_onnx(self) -> OnnxModel:
+        return OnnxModel(self.files.fetch("cosyvoice/speaker_embed.onnx"))
+
+    @cached_property
+    def _unit_extractor(self) -> SpeechUnitExtractor:
+        return SpeechUnitExtractor(OnnxModel(self.files.fetch("cosyvoice/speech_tokenizer_v1.onnx")))
+
+    @cached_property
+    def _recognizer(self) -> Recognizer:
+        return self.recognizer()
+
+    def _transcribe(self, samples: Samples) -> str:
+        self._recognizer.start()
+        self._recognizer.accept(prepare_audio(samples, self.sampling_rate_hz, 16000))
+        text = self._recognizer.finish().text
+        if not text.strip():
+            raise TextError("the recogniser heard no words in the audio; give text= if you know what is said")
+        return text
+
+
+def _text_fields(kind: str, tokens: word_tools.WordTokens) -> dict[str, Tensor]:
+    ids = torch.tensor([tokens.token_ids], dtype=torch.int64)
+    return {
+        f"{kind}_token_ids": ids,
+        f"{kind}_token_lengths": _lengths(ids),
+        f"{kind}_word_ids": torch.tensor([tokens.word_ids], dtype=torch.int32),
+    }
+
+
+def _lengths(ids: Tensor) -> Tensor:
+    return torch.tensor([ids.shape[1]], dtype=torch.int32)
+
+
+def _load_tokenizer(source: str | Path) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"cannot load the tokenizer {str(source)!r} ({str(error).splitlines()[0]}); "
+            "put it into the checkpoint, or connect to the network once"
+        ) from error
+
+
+AutoProcessor.register(TasteConfig, TasteProcessor)
