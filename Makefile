@@ -2,24 +2,32 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+USER_READY := $(VENV)/.ready
+DEV_READY := $(VENV)/.ready-dev
+DEMO_OUT := demo-out
 
-.PHONY: demo test chat soak lint clean
+.PHONY: demo chat test lint soak clean
 
-$(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed, this is {v[0]}.{v[1]}: run make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train]'
+$(USER_READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; run: make PYTHON=python3.12 demo")'
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing taste-agent and what it needs into $(VENV); the first time this takes some minutes."
+	$(INSTALL) -e .
 	@touch $@
 
-demo: $(READY)
-	$(BIN)/taste-agent replay demo/question.wav --out demo-out
-	@echo "Reply: demo-out/reply.wav   Both sides: demo-out/session.wav   Picture: demo-out/session.png"
+$(DEV_READY): $(USER_READY)
+	$(INSTALL) -e '.[dev,train]'
+	@touch $@
 
-chat: $(READY)
+demo: $(USER_READY)
+	$(BIN)/taste-agent replay taste_agent/demo/question.wav --out $(DEMO_OUT)
+	@echo "Reply: $(DEMO_OUT)/reply.wav   Both sides: $(DEMO_OUT)/session.wav   Picture: $(DEMO_OUT)/session.png"
+
+chat: $(USER_READY)
 	$(BIN)/taste-agent chat
 
-lint: $(READY)
+lint: $(DEV_READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -27,8 +35,8 @@ lint: $(READY)
 test: lint
 	$(BIN)/python -m pytest -m 'not soak'
 
-soak: $(READY)
+soak: $(DEV_READY)
 	$(BIN)/python -m pytest -m soak
 
 clean:
-	rm -rf $(VENV) demo-out
+	rm -rf $(VENV) $(DEMO_OUT)
