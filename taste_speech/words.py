@@ -5,6 +5,7 @@ The two tokenizers cut text differently; words are what they share, and each wor
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from taste_speech.errors import TextError
@@ -77,7 +78,7 @@ def llm_ids_to_words(tokenizer: Any, token_ids: Sequence[int]) -> list[Word]:
         index for index, text in enumerate(token_texts(tokenizer, token_ids)) if starts_word(index, text)
     ]
     words = []
-    for start, end in zip(starts, [*starts[1:], len(token_ids)], strict=True):
+    for start, end in pairwise([*starts, len(token_ids)]):
         ids = tuple(int(i) for i in token_ids[start:end])
         words.append(Word(decode(tokenizer, ids).strip(), ids, start))
     return words

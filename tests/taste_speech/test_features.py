@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import torch
+from transformers import WhisperFeatureExtractor
+
+from taste_speech.audio_tower.configuration import TowerConfig
+from taste_speech.features import LogMelFeatures
+
+
+def noise(samples, seed=0):
+    return np.random.default_rng(seed).normal(0, 0.1, samples).astype(np.float32)
+
+
+@pytest.mark.parametrize("bins", [80, 128])
+@pytest.mark.parametrize("samples", [1, 16000, 40001])
+def test_equals_the_stock_extractor(bins, samples):
+    stock = WhisperFeatureExtractor(feature_size=bins)
+    expected = stock(noise(samples), sampling_rate=16000, return_tensors="pt").input_features.transpose(1, 2)
+    features = LogMelFeatures(TowerConfig(num_mel_bins=bins))(noise(samples))
+    torch.testing.assert_close(features, expected, rtol=0, atol=2e-4)
+
+
+def test_silence_is_finite():
+    features = LogMelFeatures(TowerConfig())(np.zeros(16000, np.float32))
+    assert torch.equal(features, torch.full((1, 3000, 128), -1.5))
+
+
+@pytest.mark.parametrize(("samples", "frames"), [(1, 1), (400, 1), (16000, 62), (16000 + 255, 63)])
+def test_unpadded_has_one_frame_for_each_hop(samples, frames):
+    extract = LogMelFeatures(TowerConfig(pad_to_max_source=False, hop_samples=256))
+    assert extract(noise(samples)).shape == (1, frames, 128)
+    assert extract.frame_count(samples) == frames
+
+
+def test_unpadded_batch_equals_single_items():
+    extract = LogMelFeatures(TowerConfig(pad_to_max_source=False))
+    recordings = [noise(3200, 1), noise(8000, 2)]
+    features, counts = extract.batch(recordings)
+    assert counts.tolist() == [20, 50]
+    assert torch.equal(features[0, :20], extract(recordings[0])[0])
+    assert not features[0, 20:].any()
+    assert torch.equal(features[1], extract(recordings[1])[0])
+
+
+def test_interior_frames_equal_those_of_the_whole():
+    extract = LogMelFeatures(TowerConfig(pad_to_max_source=False))
+    audio = torch.from_numpy(noise(8000))
+    whole = extract.raw(audio)
+    # Frame i is centred on sample i * hop, so windows that start at 1 * hop belong to frame 1 + n_fft / 2 / hop.
+    interior = extract.raw_interior(audio[2 * 160 - 200 : 6000])
+    torch.testing.assert_close(interior, whole[2 : 2 + interior.shape[0]])
+
+
+def test_peak_of_the_whole_decides_the_cut():
+    raw = torch.tensor([[-9.0, 0.0]])
+    assert LogMelFeatures.normalize(raw).tolist() == [[-1.0, 1.0]]
+    assert LogMelFeatures.normalize(raw, torch.tensor(2.0)).tolist() == [[-0.5, 1.0]]
+
+
+def test_longest_utterance_is_thirty_seconds():
+    assert LogMelFeatures(TowerConfig()).max_duration_s == 30.0

@@ -1,0 +1,85 @@
+import pytest
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from taste_speech.errors import TextError
+from taste_speech.words import llm_ids_to_words, split_words, tokenize_words
+
+TEXT = " the strawberry ripens in the warm sun, and it's red."
+
+
+def byte_level(texts, specials):
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in specials])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=True)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return byte_level([TEXT] * 3, ["<|end|>", "<|role|>"])
+
+
+def ids_of(tokenizer, text):
+    return tokenizer.encode(text, add_special_tokens=False)
+
+
+def test_every_word_gets_one_leading_blank(tokenizer):
+    tokens = tokenize_words(tokenizer, ["the", "sun"])
+    assert tokens.token_ids == [*ids_of(tokenizer, " the"), *ids_of(tokenizer, " sun")]
+    assert tokens.word_ids == [0] * len(ids_of(tokenizer, " the")) + [1] * len(ids_of(tokenizer, " sun"))
+
+
+@pytest.mark.parametrize("text", ["a  b\tc\n", ["a", "b c"], " a b c "])
+def test_splits_at_any_blanks(text):
+    assert split_words(text) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("text", ["", "  \n", [], [" "]])
+def test_empty_text(text):
+    with pytest.raises(TextError, match="the text is empty; give at least one word"):
+        split_words(text)
+
+
+@pytest.mark.parametrize(
+    "words", [["the", "strawberry", "ripens"], ["..."], ["😀", "sun"], ["it's", "."], ["w"] * 500]
+)
+def test_words_survive_the_way_to_ids_and_back(tokenizer, words):
+    tokens = tokenize_words(tokenizer, words)
+    back = llm_ids_to_words(tokenizer, tokens.token_ids)
+    assert [word.text for word in back] == words
+    assert [i for word in back for i in word.token_ids] == tokens.token_ids
+    assert [word.start for word in back] == [tokens.word_ids.index(k) for k in range(len(words))]
+
+
+def test_first_token_starts_a_word_without_a_blank(tokenizer):
+    words = llm_ids_to_words(tokenizer, ids_of(tokenizer, "rawberry sun"))
+    assert [word.text for word in words] == ["rawberry", "sun"]
+    assert words[0].start == 0
+
+
+def test_no_ids_no_words(tokenizer):
+    assert llm_ids_to_words(tokenizer, []) == []
+
+
+def test_special_and_foreign_ids(tokenizer):
+    role = tokenizer.convert_tokens_to_ids("<|role|>")
+    with pytest.raises(
+        TextError, match=rf"text id {role} at position 1 is the special token '<\|role\|>'; give"
+    ):
+        llm_ids_to_words(tokenizer, [*ids_of(tokenizer, "a"), role])
+    for foreign in (len(tokenizer), -1):
+        with pytest.raises(
+            TextError, match=f"text id {foreign} at position 0 is outside the vocabulary; allowed"
+        ):
+            llm_ids_to_words(tokenizer, [foreign])
+
+
+def test_special_tokens_in_a_text(tokenizer):
+    with pytest.raises(TextError, match=r"the word 'a<\|role\|>' contains a special token; remove it"):
+        tokenize_words(tokenizer, ["a<|role|>"])
