@@ -227,6 +227,9 @@ class RecognitionSettings(Section):
     min_confidence: float = Field(
         default=0.0, ge=0, le=1, description="pieces recognised with less count as not understood"
     )
+    partial_every_ms: int = Field(
+        default=300, ge=0, le=10000, description="how often running speech is shown and checked; 0 never"
+    )
     block_ms: int = Field(default=100, ge=10, le=2000, description="sound handed to the recogniser at a time")
 
 

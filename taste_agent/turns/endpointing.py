@@ -9,7 +9,7 @@ _WORD = re.compile(r"[a-z'-]+")
 
 
 def ends_hanging(text: str, hanging_words: tuple[str, ...]) -> bool:
-    """Whether the last word promises more (`and`, `the`, `because`), or the text ends with a comma or dash."""
+    """Whether the last word promises more (`and`, `the`), or the text ends with a comma or dash."""
     if _SENTENCE_END.search(text.strip()):
         return False
     if text.rstrip().endswith((",", "-", "...", ";", ":")):

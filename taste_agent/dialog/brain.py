@@ -1,0 +1,60 @@
+"""What the worker needs from a model: hear, read, reply, speak, remember what was heard."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from taste_agent.audio.ports import Samples
+from taste_agent.dialog.messages import SpokenWord
+from taste_speech.recognition.base import Recognizer
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyItem:
+    """New whole words of a reply; `tokens` is the model's own form of them."""
+
+    words: tuple[str, ...]
+    tokens: Any
+    complete: bool
+    reason: str
+    """`no_speech`, `speaking`, `finished`, `max_length` or `interrupted`."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Sound:
+    """Audio of one item and where the words end in the reply."""
+
+    samples: Samples
+    words: tuple[SpokenWord, ...]
+
+
+class Brain(Protocol):
+    """A model with the state of one conversation.
+
+    Between `settle` calls there is one open exchange: `prefill` opens it, `reply` answers it, and it ends
+    with `settle` (some words were heard) or `discard` (none were; the history is as before `prefill`).
+    """
+
+    def recognizer(self) -> Recognizer:
+        """The recogniser, one for the whole session."""
+
+    def tokenize(self, text: str, samples: Samples) -> Any:
+        """A user segment of at most 30 s of speech and its text."""
+
+    def text_segment(self, text: str) -> Any:
+        """A user segment that was typed."""
+
+    def prefill(self, segments: list[Any]) -> float | None:
+        """Reads user segments; returns the model's probability of speaking now, None if it has none."""
+
+    def reply(self, person_speaking: Any) -> Iterator[ReplyItem]:
+        """Answers what was read; `person_speaking()` tells whether the person speaks at the moment."""
+
+    def speak(self, item: ReplyItem) -> Sound:
+        """The sound of an item, following on the previous one's."""
+
+    def settle(self, heard_words: int) -> None:
+        """Keeps the heard words of the reply in the history; the rest of it was not said."""
+
+    def discard(self) -> None:
+        """Forgets the open exchange, if any."""

@@ -1,0 +1,244 @@
+"""Runs commands on a model, one bounded step at a time; knows neither threads nor clocks."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from taste_agent.audio.ports import Samples
+from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms, seconds_of_samples
+from taste_agent.config import RecognitionSettings
+from taste_agent.dialog import messages as m
+from taste_agent.dialog.brain import Brain, ReplyItem
+from taste_agent.events import TimedWord
+from taste_agent.session.costs import CostMeter
+from taste_speech.errors import TasteError
+from taste_speech.recognition.base import Recognition
+
+logger = logging.getLogger(__name__)
+
+_MAX_SEGMENT_SAMPLES = 29 * ENGINE_RATE_HZ
+"""The audio tower takes less than 30 s."""
+
+
+@dataclass(slots=True)
+class _PieceAudio:
+    start: int
+    blocks: list[Samples] = field(default_factory=list)
+    samples: int = 0
+    since_partial: int = 0
+    partial: str = ""
+    text: str = ""
+
+
+@dataclass(slots=True)
+class _RunningReply:
+    generation: int
+    items: Iterator[ReplyItem]
+    tokenize_ms: float
+    prefill_ms: float
+    text: list[str] = field(default_factory=list)
+
+
+class DialogWorker:
+    """Executes commands on a `Brain`. `continue_reply` is called while `replying`, between commands."""
+
+    def __init__(self, brain: Brain, settings: RecognitionSettings, meter: CostMeter) -> None:
+        self._brain = brain
+        self._meter = meter
+        self._recognizer = brain.recognizer()
+        self._partial_every = samples_of_ms(settings.partial_every_ms)
+        self._pieces: dict[int, _PieceAudio] = {}
+        self._open: int | None = None
+        self._prepared: m.Prepared | None = None
+        self._reply: _RunningReply | None = None
+        self._answered: tuple[int, ...] = ()
+
+    @property
+    def replying(self) -> bool:
+        """Whether a reply is being generated."""
+        return self._reply is not None
+
+    def execute(self, command: m.Command) -> list[m.Result]:
+        """Does what a command asks for; errors that a person can understand become `Failed`."""
+        generation = getattr(command, "generation", None)
+        return self._guard(generation, lambda: self._execute(command))
+
+    def continue_reply(self) -> list[m.Result]:
+        """Generates and speaks the next chunk of the running reply."""
+        reply = self._reply
+        return [] if reply is None else self._guard(reply.generation, lambda: self._next_chunk(reply))
+
+    def _guard(self, generation: int | None, work: Callable[[], list[m.Result]]) -> list[m.Result]:
+        try:
+            return work()
+        except (TasteError, ValueError) as error:
+            logger.debug("a dialog step failed", exc_info=True)
+            self._stop_reply()
+            return [m.Failed(generation, " ".join(str(error).split()))]
+
+    def _execute(self, command: m.Command) -> list[m.Result]:
+        match command:
+            case m.Hear():
+                return self._hear(command)
+            case m.ClosePiece():
+                return [self._close(command.piece)]
+            case m.Prepare():
+                return [self._prepare(command.pieces)]
+            case m.Answer():
+                self._answer(command)
+            case m.AnswerText():
+                self._answer_text(command)
+            case m.Settle():
+                self._settle(command.heard_words)
+            case m.Drop():
+                self._forget(command.pieces)
+        return []
+
+    # ---- hearing
+
+    def _hear(self, command: m.Hear) -> list[m.Result]:
+        piece = self._pieces.get(command.piece)
+        with self._meter.measure("recognise_per_s", seconds_of_samples(len(command.samples))):
+            if piece is None:
+                piece = self._pieces[command.piece] = _PieceAudio(command.start)
+                self._open = command.piece
+                self._recognizer.start()
+            piece.blocks.append(command.samples)
+            piece.samples += len(command.samples)
+            piece.since_partial += len(command.samples)
+            self._recognizer.accept(command.samples)
+            if not self._partial_every or piece.since_partial < self._partial_every:
+                return []
+            piece.since_partial = 0
+            text = self._recognizer.partial()
+        if text == piece.partial:
+            return []
+        piece.partial = text
+        return [m.Partial(command.piece, text)]
+
+    def _close(self, number: int) -> m.Recognised:
+        piece = self._pieces[number]
+        self._open = None
+        with self._meter.measure("recognise_end") as reading:
+            recognition = self._recognizer.finish()
+        piece.text = recognition.text.strip()
+        confidences = [word.confidence for word in recognition.words if word.confidence is not None]
+        confidence = float(np.mean(confidences)) if confidences else 1.0
+        return m.Recognised(number, piece.text, _timed_words(recognition, piece), confidence, reading.ms)
+
+    # ---- thinking
+
+    def _prepare(self, pieces: tuple[int, ...]) -> m.Prepared:
+        if self._prepared is not None and self._prepared.pieces == pieces:
+            return self._prepared
+        self._prepared = None
+        self._brain.discard()
+        with self._meter.measure("tokenize") as tokenize:
+            segments = [self._brain.tokenize(text, samples) for text, samples in self._parts(pieces)]
+        with self._meter.measure("prefill") as prefill:
+            probability = self._brain.prefill(segments)
+        self._prepared = m.Prepared(pieces, probability, tokenize.ms, prefill.ms)
+        return self._prepared
+
+    def _parts(self, pieces: tuple[int, ...]) -> list[tuple[str, Samples]]:
+        """Text and audio of the pieces, joined to as few segments as the audio tower's limit allows."""
+        groups: list[list[_PieceAudio]] = []
+        for piece in (self._pieces[number] for number in pieces):
+            if groups and sum(p.samples for p in groups[-1]) + piece.samples <= _MAX_SEGMENT_SAMPLES:
+                groups[-1].append(piece)
+            else:
+                groups.append([piece])
+        return [
+            (
+                " ".join(piece.text for piece in group if piece.text),
+                np.concatenate([block for piece in group for block in piece.blocks]),
+            )
+            for group in groups
+        ]
+
+    def _answer(self, command: m.Answer) -> None:
+        was_ready = self._prepared is not None and self._prepared.pieces == command.pieces
+        prepared = self._prepare(command.pieces)
+        self._answered = command.pieces
+        costs = (0.0, 0.0) if was_ready else (prepared.tokenize_ms, prepared.prefill_ms)
+        self._start_reply(command.generation, *costs)
+
+    def _answer_text(self, command: m.AnswerText) -> None:
+        self._prepared = None
+        self._brain.discard()
+        with self._meter.measure("prefill") as prefill:
+            self._brain.prefill([self._brain.text_segment(command.text)])
+        self._start_reply(command.generation, 0.0, prefill.ms)
+
+    def _start_reply(self, generation: int, tokenize_ms: float, prefill_ms: float) -> None:
+        items = self._brain.reply(lambda: self._open is not None)
+        self._reply = _RunningReply(generation, items, tokenize_ms, prefill_ms)
+
+    # ---- speaking
+
+    def _next_chunk(self, reply: _RunningReply) -> list[m.Result]:
+        with self._meter.measure("word", 0.0) as generate:
+            item = next(reply.items)
+            self._meter.charge(generate, "word", len(item.words), 0.0)
+        if item.reason == "no_speech":
+            self._stop_reply()
+            return [m.Silent(reply.generation)]
+        results: list[m.Result] = []
+        if item.words or item.complete:
+            with self._meter.measure("detokenize", bool(item.words)) as detokenize:
+                sound = self._brain.speak(item)
+            reply.text += item.words
+            results.append(
+                m.Spoken(
+                    reply.generation,
+                    sound.samples,
+                    sound.words,
+                    reply.tokenize_ms,
+                    reply.prefill_ms,
+                    generate.ms,
+                    detokenize.ms,
+                )
+            )
+            reply.tokenize_ms = reply.prefill_ms = 0.0
+        if item.complete:
+            text = " ".join(word.strip() for word in reply.text if word.strip())
+            results.append(m.Generated(reply.generation, item.reason, text))
+            self._reply = None
+        return results
+
+    def _stop_reply(self) -> None:
+        reply, self._reply = self._reply, None
+        close = getattr(reply.items, "close", None) if reply else None
+        if close is not None:
+            close()
+
+    # ---- remembering
+
+    def _settle(self, heard_words: int) -> None:
+        self._stop_reply()
+        self._prepared = None
+        if heard_words == 0:
+            self._brain.discard()
+            return
+        self._brain.settle(heard_words)
+        self._forget(self._answered)
+        self._answered = ()
+
+    def _forget(self, pieces: tuple[int, ...]) -> None:
+        for number in pieces:
+            self._pieces.pop(number, None)
+
+
+def _timed_words(recognition: Recognition, piece: _PieceAudio) -> tuple[TimedWord, ...]:
+    """Words on the session's clock; a recogniser without times gets them spread evenly."""
+    count = len(recognition.words)
+    words = []
+    for index, word in enumerate(recognition.words):
+        start, end = (piece.start + piece.samples * i // count for i in (index, index + 1))
+        if word.start_s is not None and word.end_s is not None:
+            start = piece.start + round(word.start_s * ENGINE_RATE_HZ)
+            end = piece.start + round(word.end_s * ENGINE_RATE_HZ)
+        words.append(TimedWord(word.text, start, end))
+    return tuple(words)

@@ -1,0 +1,189 @@
+"""`Session`: audio in, audio out, events on the side; see the package's docstring for the shape."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from taste_agent.audio.playback import PlaybackBuffer
+from taste_agent.audio.ports import Samples
+from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
+from taste_agent.config import AgentSettings
+from taste_agent.dialog.messages import Hear
+from taste_agent.events import Event, SessionEnded, SessionStarted
+from taste_agent.session.runner import Runner
+from taste_agent.turns.frames import FrameClassifier, FrameDecision, level_dbfs
+from taste_agent.turns.manager import ListenFrom, ListenStop, Output, TurnManager
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """What a level meter shows, of the last frame."""
+
+    input_dbfs: float = -100.0
+    noise_floor_dbfs: float = -100.0
+    output_dbfs: float = -100.0
+    is_speech: bool = False
+
+
+class Session:
+    """One conversation. All methods belong to the thread that calls `process`.
+
+    Args:
+        settings: of the agent.
+        runner: where the dialog worker runs.
+        emit: called with every event, in order.
+        source, model: names for the first event.
+    """
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        runner: Runner,
+        emit: Callable[[Event], None],
+        source: str = "",
+        model: str = "",
+    ) -> None:
+        self._runner = runner
+        self._emit = emit
+        self._classifier = FrameClassifier(settings.vad)
+        self.frame_samples = self._classifier.frame_samples
+        self._playback = PlaybackBuffer(settings.playback)
+        self._manager = TurnManager(settings, self._playback)
+        self._block_samples = samples_of_ms(settings.recognition.block_ms)
+        reach_ms = settings.vad.pre_roll_ms + settings.vad.start_window_ms + settings.vad.frame_ms
+        self._recent: deque[Samples] = deque(maxlen=-(-reach_ms // settings.vad.frame_ms) + 1)
+        self._partial_frame = np.zeros(0, np.float32)
+        self._now = 0
+        self._piece: int | None = None
+        self._piece_blocks: list[Samples] = []
+        self._piece_sent = 0
+        self._muted = False
+        self._talk_key: bool | None = None
+        self._closed = False
+        self.levels = Levels()
+        emit(SessionStarted(0, source, model, self.frame_samples, ENGINE_RATE_HZ))
+
+    @property
+    def now(self) -> int:
+        """Input samples processed so far."""
+        return self._now
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody speaks and nothing is owed."""
+        return self._manager.idle
+
+    @property
+    def replying(self) -> bool:
+        """Whether the agent thinks or speaks."""
+        return self._manager.replying
+
+    @property
+    def output_latency_samples(self) -> int:
+        """How long after `process` the returned samples are heard."""
+        return self._manager.output_latency_samples
+
+    @output_latency_samples.setter
+    def output_latency_samples(self, samples: int) -> None:
+        self._manager.output_latency_samples = samples
+
+    def process(self, samples: Samples) -> Samples:
+        """Takes input of any length; returns one frame of output for every frame that it completed.
+
+        The frame that is returned for input up to sample t sounds from t on.
+        """
+        pending = np.concatenate([self._partial_frame, samples.astype(np.float32, copy=False)])
+        count = len(pending) // self.frame_samples
+        self._partial_frame = pending[count * self.frame_samples :]
+        frames = [pending[i * self.frame_samples : (i + 1) * self.frame_samples] for i in range(count)]
+        out = [self._process_frame(frame) for frame in frames]
+        return np.concatenate(out) if out else np.zeros(0, np.float32)
+
+    def interrupt(self) -> None:
+        """Stops the reply, as if the person had taken the floor."""
+        self._dispatch(self._manager.interrupt(self._now))
+
+    def type_text(self, text: str) -> None:
+        """Answers something typed."""
+        self._dispatch(self._manager.type_text(self._now, text))
+
+    def set_muted(self, muted: bool) -> None:
+        """A muted microphone hears silence; muting ends the turn."""
+        if muted and not self._muted:
+            self._dispatch(self._manager.end_turn(self._now, "muted"))
+        self._muted = muted
+
+    def set_push_to_talk(self, held: bool | None) -> None:
+        """True while the talk key is held, False while it is not; None gives the decision back to the VAD."""
+        released = self._talk_key is True and held is not True
+        self._talk_key = held
+        if released:
+            self._dispatch(self._manager.end_turn(self._now, "push_to_talk"))
+
+    def close(self, reason: str = "end_of_input") -> None:
+        """Ends the session: a running reply is cut to what was heard. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._dispatch(self._manager.interrupt(self._now, "closed"))
+        self._runner.close()
+        self._emit(SessionEnded(self._now, reason))
+
+    def _process_frame(self, frame: Samples) -> Samples:
+        if self._muted:
+            frame = np.zeros_like(frame)
+        self._now += len(frame)
+        decision = self._classifier.judge(frame)
+        is_speech = decision.is_speech if self._talk_key is None else self._talk_key
+        self._recent.append(frame)
+        if self._piece is not None:
+            self._piece_blocks.append(frame)
+            if sum(map(len, self._piece_blocks)) >= self._block_samples:
+                self._send_piece()
+        self._collect()
+        self._dispatch(self._manager.on_frame(self._now, is_speech))
+        self._collect()  # with free computing, what was just asked for is there at once
+        pulled = self._playback.pull(len(frame))
+        self._dispatch(self._manager.on_pulled(self._now, pulled))
+        self._note_levels(decision, pulled.samples)
+        return pulled.samples
+
+    def _collect(self) -> None:
+        while results := self._runner.collect(self._now):
+            for result in results:
+                self._dispatch(self._manager.on_result(self._now, result))
+
+    def _dispatch(self, outputs: list[Output]) -> None:
+        for output in outputs:
+            if isinstance(output, Event):
+                self._emit(output)
+            elif isinstance(output, ListenFrom):
+                self._listen_from(output)
+            elif isinstance(output, ListenStop):
+                self._send_piece()
+                self._piece = None
+            else:
+                self._runner.submit(output, self._now)
+
+    def _listen_from(self, order: ListenFrom) -> None:
+        heard = np.concatenate([np.zeros(0, np.float32), *self._recent])
+        first = max(0, len(heard) - (self._now - order.start))
+        self._piece = order.piece
+        self._piece_sent = self._now - (len(heard) - first)
+        self._piece_blocks = [heard[first:]]
+        self._send_piece()
+
+    def _send_piece(self) -> None:
+        if self._piece is None:
+            return
+        samples = np.concatenate([np.zeros(0, np.float32), *self._piece_blocks])
+        self._piece_blocks = []
+        self._runner.submit(Hear(self._piece, self._piece_sent, samples), self._now)
+        self._piece_sent += len(samples)
+
+    def _note_levels(self, decision: FrameDecision, output: Samples) -> None:
+        self.levels = Levels(
+            decision.level_dbfs, decision.noise_floor_dbfs, level_dbfs(output), decision.is_speech
+        )

@@ -1,0 +1,120 @@
+"""Drives the dialog worker: on the virtual clock, or in a thread. The session cannot tell which."""
+
+import queue
+import threading
+from collections import deque
+from typing import Protocol
+
+from taste_agent.clock import ENGINE_RATE_HZ
+from taste_agent.dialog.messages import Command, Result
+from taste_agent.dialog.worker import DialogWorker
+from taste_agent.session.costs import CostMeter
+
+
+class Runner(Protocol):
+    """Takes commands and gives results back when they are ready."""
+
+    def submit(self, command: Command, now: int) -> None:
+        """Queues a command at input sample `now`."""
+
+    def collect(self, now: int) -> list[Result]:
+        """Results that are ready at input sample `now`, in order; never waits in a thread runner."""
+
+    def close(self) -> None:
+        """Stops all work; safe to call twice."""
+
+
+class VirtualRunner:
+    """A single worker on the virtual clock: steps run in place and their results come when they would have.
+
+    A step starts when the worker is free and its command is there, and lasts what the meter says.
+    """
+
+    def __init__(self, worker: DialogWorker, meter: CostMeter) -> None:
+        self._worker = worker
+        self._meter = meter
+        self._inbox: deque[tuple[int, Command]] = deque()
+        self._ready: deque[tuple[float, Result]] = deque()
+        self._free_at = 0.0
+
+    def submit(self, command: Command, now: int) -> None:
+        """Queues a command at input sample `now`."""
+        self._inbox.append((now, command))
+
+    def collect(self, now: int) -> list[Result]:
+        """Runs every step that starts by `now`; returns the results that are ready by then."""
+        while self._run_step(now):
+            pass
+        due: list[Result] = []
+        while self._ready and self._ready[0][0] <= now:
+            due.append(self._ready.popleft()[1])
+        return due
+
+    def _run_step(self, now: int) -> bool:
+        command_at = self._inbox[0][0] if self._inbox else None
+        if command_at is not None and not (self._worker.replying and self._free_at < command_at):
+            start = max(self._free_at, command_at)
+            if start > now:
+                return False
+            results = self._worker.execute(self._inbox.popleft()[1])
+        else:
+            start = self._free_at
+            if not self._worker.replying or start > now:
+                return False
+            results = self._worker.continue_reply()
+        self._free_at = start + self._meter.take_ms() * ENGINE_RATE_HZ / 1000
+        self._ready.extend((self._free_at, result) for result in results)
+        return True
+
+    def close(self) -> None:
+        """Forgets what is queued."""
+        self._inbox.clear()
+        self._ready.clear()
+
+
+class ThreadRunner:
+    """The worker in a thread of its own. An unexpected error is raised by the next `collect`."""
+
+    def __init__(self, worker: DialogWorker) -> None:
+        self._worker = worker
+        self._inbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="dialog", daemon=True)
+        self._thread.start()
+
+    def submit(self, command: Command, now: int) -> None:
+        """Queues a command."""
+        self._inbox.put(command)
+
+    def collect(self, now: int) -> list[Result]:
+        """Results that have arrived."""
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        due: list[Result] = []
+        while True:
+            try:
+                due.append(self._ready.get_nowait())
+            except queue.Empty:
+                return due
+
+    def close(self) -> None:
+        """Ends the thread after its current step."""
+        if self._thread.is_alive():
+            self._inbox.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while (results := self._step()) is not None:
+                for result in results:
+                    self._ready.put(result)
+        except BaseException as error:  # handed to the session's thread
+            self._error = error
+
+    def _step(self) -> list[Result] | None:
+        if self._worker.replying and self._inbox.empty():
+            return self._worker.continue_reply()
+        command = self._inbox.get()
+        return None if command is None else self._worker.execute(command)
