@@ -1,0 +1,202 @@
+"""The engine's ports on a sound card: a source that never stops, a sink that never blocks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from taste_agent.audio.echo import FRAME_MS, Canceller
+from taste_agent.audio.reference import PlayedReference
+from taste_agent.audio.resampling import StreamResampler
+from taste_agent.audio.ring import Samples
+from taste_agent.audio.sound_card import SoundCard
+from taste_agent.audio.stream_clock import StreamClock
+from taste_agent.audio.streams import CaptureSide, PlaybackSide
+from taste_agent.audio_config import DeviceSettings
+from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
+
+POLL_S = 0.005
+FRAME_SAMPLES = samples_of_ms(FRAME_MS)
+MAX_READ_SAMPLES = samples_of_ms(100)
+# A frame waits so long for the loudspeaker's frame that belongs to it, then goes on with silence.
+MAX_REFERENCE_WAIT_S = 0.1
+# Once stalled, silence comes in steps of this, so that keys and typed text are still served.
+STALLED_STEP_S = 0.05
+
+
+class DeviceSource:
+    """The microphone at the engine's rate, without the agent's own echo.
+
+    While no samples come (device lost, machine asleep) it gives silence at the wall clock's pace: an open
+    turn then ends, and typed conversation goes on.
+    """
+
+    def __init__(
+        self,
+        card: SoundCard,
+        canceller: Canceller | None,
+        settings: DeviceSettings,
+        lead_ms: int = 30,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Read from `card`; `canceller` None leaves the microphone as it is (headphones)."""
+        self._card = card
+        self._canceller = canceller
+        self._stall_s = settings.stall_ms / 1000
+        self._lead_s = lead_ms / 1000
+        self._now = now
+        self._sleep = sleep
+        self._side: CaptureSide | None = None
+        self._played = PlayedReference(ENGINE_RATE_HZ)
+        self._last_s = now()
+        self._closed = False
+        self.stalled = False
+        self.stalls = 0
+        self._attach(None)
+
+    def _attach(self, side: CaptureSide | None) -> None:
+        self._side = side
+        self.clock = StreamClock(ENGINE_RATE_HZ)
+        self._resampler = StreamResampler(side.rate_hz, ENGINE_RATE_HZ) if side else None
+        self._pending = np.zeros(0, dtype=np.float32)
+        # What piled up while nobody read is older than what the person says now.
+        skipped = side.ring.skip(side.ring.available) if side else 0
+        self._pending_from = round(skipped * ENGINE_RATE_HZ / side.rate_hz) if side else 0
+
+    @property
+    def drift_ppm(self) -> float:
+        """How much slower than the loudspeaker the microphone runs, in parts per million."""
+        return self.clock.drift_ppm - self._played.clock.drift_ppm
+
+    def read(self) -> Samples | None:
+        """The next samples (T,), within a quarter of a second; None after `close`."""
+        while not self._closed:
+            samples = self._take()
+            now_s = self._now()
+            if samples.size:
+                self._last_s = now_s
+                self.stalled = False
+                return samples
+            age_s = now_s - self._last_s
+            if age_s >= (STALLED_STEP_S if self.stalled else self._stall_s):
+                self.stalls += not self.stalled
+                self.stalled = True
+                self._last_s = now_s
+                return np.zeros(round(age_s * ENGINE_RATE_HZ), dtype=np.float32)
+            self._sleep(POLL_S)
+        return None
+
+    def _take(self) -> Samples:
+        if self._card.playback is not self._played.side:
+            self._played.attach(self._card.playback)
+        if self._card.capture is not self._side:
+            self._attach(self._card.capture)
+        self._played.pull()
+        side = self._side
+        if side is None or self._resampler is None:
+            return np.zeros(0, dtype=np.float32)
+        while side.stamps:
+            position, captured_s = side.stamps.popleft()
+            self.clock.observe(round(position * ENGINE_RATE_HZ / side.rate_hz), captured_s)
+        fresh = side.ring.read(MAX_READ_SAMPLES * side.rate_hz // ENGINE_RATE_HZ)
+        if self._canceller is None:
+            return self._resampler.feed(fresh) if fresh.size else fresh
+        if fresh.size:
+            self._pending = np.concatenate((self._pending, self._resampler.feed(fresh)))
+        return self._cleaned(self._canceller)
+
+    def _cleaned(self, canceller: Canceller) -> Samples:
+        """Clean as many whole frames as have their loudspeaker frame."""
+        cleaned: list[Samples] = []
+        while self._pending.size >= FRAME_SAMPLES:
+            captured_s = self.clock.time_of(self._pending_from)
+            far = self._played.frame(captured_s + self._lead_s, FRAME_SAMPLES)
+            if far is None:
+                if self._now() - captured_s < MAX_REFERENCE_WAIT_S:
+                    break
+                far = np.zeros(FRAME_SAMPLES, dtype=np.float32)
+            cleaned.append(canceller.process(self._pending[:FRAME_SAMPLES], far))
+            self._pending = self._pending[FRAME_SAMPLES:]
+            self._pending_from += FRAME_SAMPLES
+        return np.concatenate(cleaned) if cleaned else np.zeros(0, dtype=np.float32)
+
+    def close(self) -> None:
+        """End the stream; the card stays open."""
+        self._closed = True
+
+
+class DeviceSink:
+    """The loudspeaker. What is written while it is lost is not heard.
+
+    The queue before the device is refilled and trimmed only in silence. It therefore grows by what a hiccup
+    took, which the next hiccup of that length finds queued, and clock drift never cuts into a word.
+    """
+
+    def __init__(self, card: SoundCard, settings: DeviceSettings) -> None:
+        """Write to `card`."""
+        self._card = card
+        self._settings = settings
+        self._side: PlaybackSide | None = None
+        self._resampler: StreamResampler | None = None
+        self._target_ms = float(settings.output_queue_ms)
+        self._seen_underruns = 0
+        self._past_underruns = 0
+
+    @property
+    def latency_samples(self) -> int:
+        """How long after `write` a sample is heard, in samples of the engine."""
+        side = self._card.playback
+        return 0 if side is None else round(side.latency_samples * ENGINE_RATE_HZ / side.rate_hz)
+
+    @property
+    def underruns(self) -> int:
+        """How often the loudspeaker ran dry in the middle of sound."""
+        return self._past_underruns + (self._side.underruns if self._side else 0)
+
+    @property
+    def queue_ms(self) -> float:
+        """How much is now held ready on purpose; grows after underruns."""
+        return self._target_ms
+
+    def write(self, samples: Samples) -> None:
+        """Queue (T,) samples that follow on the previous ones."""
+        side = self._card.playback
+        if side is not self._side:
+            self._past_underruns = self.underruns
+            self._seen_underruns = 0
+            self._side = side
+            self._resampler = StreamResampler(ENGINE_RATE_HZ, side.rate_hz) if side else None
+        if side is None or self._resampler is None:
+            return
+        self._grow(side)
+        if not samples.any():
+            samples = self._balanced(side, samples)
+        side.queue.write(self._resampler.feed(samples))
+
+    def _grow(self, side: PlaybackSide) -> None:
+        if side.underruns > self._seen_underruns:
+            self._seen_underruns = side.underruns
+            self._target_ms = min(self._target_ms * 1.5, float(self._settings.output_queue_max_ms))
+            side.prime_samples = round(self._target_ms * side.rate_hz / 1000)
+
+    def _balanced(self, side: PlaybackSide, silence: Samples) -> Samples:
+        """Shorten or lengthen silence so that the queue comes back to its target."""
+        queued_ms = side.queue.available * 1000 / side.rate_hz
+        margin_ms = 2.0 * self._settings.block_ms
+        if queued_ms > self._target_ms + margin_ms:
+            return silence[:0]
+        if queued_ms < self._target_ms - margin_ms:
+            return np.zeros(silence.size + samples_of_ms(self._target_ms - queued_ms), dtype=np.float32)
+        return silence
+
+    def cut(self, next_ms: int) -> None:
+        """Silence within milliseconds all that is queued, and the next `next_ms` that are written."""
+        side = self._card.playback
+        if side is not None:
+            side.cut(round(next_ms * side.rate_hz / 1000))
+
+    def close(self) -> None:
+        """The card is closed by its owner; nothing to free."""

@@ -1,0 +1,223 @@
+"""Opening the microphone and the loudspeaker, noticing when one is lost, and getting it back by its name."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from taste_agent.audio import devices
+from taste_agent.audio.devices import Device, DeviceList, Direction
+from taste_agent.audio.streams import CaptureSide, PlaybackSide
+from taste_agent.audio_config import DeviceSettings
+from taste_agent.clock import ENGINE_RATE_HZ
+from taste_agent.errors import AudioDeviceError
+
+FADE_S = 0.008
+WATCH_S = 0.1
+Notify = Callable[[str, str], None]
+"""Takes a level (`info`, `warning`, `error`) and one line for the person."""
+
+
+class Stream(Protocol):
+    """An open PortAudio stream."""
+
+    active: bool
+    samplerate: float
+    latency: float
+
+    def start(self) -> None:
+        """Begin to call back."""
+
+    def close(self) -> None:
+        """Stop and free it."""
+
+
+class Backend(Protocol):
+    """What is needed from PortAudio; tests give their own."""
+
+    def list_devices(self) -> DeviceList:
+        """All devices known now."""
+
+    def refresh(self) -> None:
+        """Look for devices anew; ends every open stream."""
+
+    def open(
+        self, direction: Direction, device: Device, rate_hz: int, channels: int, block: int, callback: Any
+    ) -> Stream:
+        """Open a stream that is not yet started; any exception says that this is not possible."""
+
+
+class PortAudioBackend:
+    """The real one."""
+
+    def list_devices(self) -> DeviceList:
+        """All devices known now."""
+        return devices.list_devices()
+
+    def refresh(self) -> None:
+        """Look for devices anew; ends every open stream."""
+        devices.refresh()
+
+    def open(
+        self, direction: Direction, device: Device, rate_hz: int, channels: int, block: int, callback: Any
+    ) -> Stream:
+        """Open a float32 stream with the device's low latency, but at least two blocks."""
+        sounddevice = devices.portaudio()
+        kind = sounddevice.InputStream if direction == "input" else sounddevice.OutputStream
+        return kind(
+            device=device.index,
+            samplerate=rate_hz,
+            channels=channels,
+            dtype="float32",
+            blocksize=block,
+            latency=max(0.02, 2 * block / rate_hz),
+            callback=callback,
+        )
+
+
+class SoundCard:
+    """Both sides of the sound card. `capture` and `playback` are None while that side is lost.
+
+    A thread watches the age of the callbacks. A side that went silent is closed and reopened by the name it
+    was opened with; PortAudio's device list is renewed when that does not help. Readers compare the side
+    they know with the present one and start afresh when it is another.
+    """
+
+    def __init__(self, settings: DeviceSettings, notify: Notify, backend: Backend | None = None) -> None:
+        """Nothing is opened yet."""
+        self.capture: CaptureSide | None = None
+        self.playback: PlaybackSide | None = None
+        self.names: dict[Direction, str] = {"input": "", "output": ""}
+        self._settings = settings
+        self._notify = notify
+        self._backend = backend or PortAudioBackend()
+        self._wanted: dict[Direction, str] = {"input": settings.input, "output": settings.output}
+        self._streams: dict[Direction, Stream] = {}
+        self._lost: set[Direction] = set()
+        self._next_try_s = 0.0
+        self._failed_tries = 0
+        self._stopping = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    def open(self) -> None:
+        """Open both sides and start to watch them; `AudioDeviceError` where one cannot be opened."""
+        try:
+            self._open("output")
+            self._open("input")
+        except AudioDeviceError:
+            self._close_all()
+            raise
+        self._watcher = threading.Thread(target=self._watch, name="sound-card", daemon=True)
+        self._watcher.start()
+
+    def _open(self, direction: Direction) -> None:
+        device = devices.find_device(self._backend.list_devices(), self._wanted[direction], direction)
+        reasons: list[str] = []
+        for rate_hz in dict.fromkeys((ENGINE_RATE_HZ, device.default_rate_hz)):
+            for channels in dict.fromkeys((1, min(2, device.channels(direction)))):
+                side = self._new_side(direction, rate_hz)
+                block = rate_hz * self._settings.block_ms // 1000
+                try:
+                    stream = self._backend.open(direction, device, rate_hz, channels, block, side.callback)
+                    stream.start()
+                except Exception as error:  # PortAudio's own errors, and those of whatever is behind it
+                    reasons.append(str(error))
+                    continue
+                self._streams[direction] = stream
+                self.names[direction] = device.name
+                self._set_side(direction, side)
+                return
+        reason = reasons[0] if reasons else "it has no channels"
+        raise AudioDeviceError(
+            f"{direction} device {device.name!r} cannot be opened: {reason}; "
+            f"choose another with --{direction} (see `taste-agent devices`)"
+        )
+
+    def _new_side(self, direction: Direction, rate_hz: int) -> CaptureSide | PlaybackSide:
+        if direction == "input":
+            return CaptureSide(rate_hz, latency_s=2 * self._settings.block_ms / 1000)
+        return PlaybackSide(
+            rate_hz,
+            prime_samples=rate_hz * self._settings.output_queue_ms // 1000,
+            fade_samples=round(rate_hz * FADE_S),
+            latency_s=2 * self._settings.block_ms / 1000,
+        )
+
+    def _set_side(self, direction: Direction, side: CaptureSide | PlaybackSide | None) -> None:
+        if side is not None:
+            side.last_callback_s = time.monotonic()
+        if direction == "input":
+            self.capture = side if isinstance(side, CaptureSide) else None
+        else:
+            self.playback = side if isinstance(side, PlaybackSide) else None
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(WATCH_S):
+            self.check(time.monotonic())
+
+    def check(self, now_s: float) -> None:
+        """Note lost sides and, when it is time, try to get them back; the watching thread calls this."""
+        for direction in ("input", "output"):
+            if direction not in self._lost and self._is_dead(direction, now_s):
+                self._lose(direction, now_s)
+        if self._lost and now_s >= self._next_try_s:
+            self._recover(now_s)
+
+    def _is_dead(self, direction: Direction, now_s: float) -> bool:
+        side = self.capture if direction == "input" else self.playback
+        stream = self._streams.get(direction)
+        if side is None or stream is None or not stream.active:
+            return True
+        return now_s - side.last_callback_s > self._settings.lost_ms / 1000
+
+    def _lose(self, direction: Direction, now_s: float) -> None:
+        what = "microphone" if direction == "input" else "loudspeaker"
+        self._notify("warning", f"{what} {self.names[direction]!r} is gone; you can type meanwhile")
+        self._lost.add(direction)
+        self._wanted[direction] = self._wanted[direction] and self.names[direction]
+        self._next_try_s = now_s
+        self._failed_tries = 0
+        self._close(direction)
+
+    def _recover(self, now_s: float) -> None:
+        if self._failed_tries % 4 == 3 or len(self._lost) == 2:
+            self._renew_device_list()
+        for direction in sorted(self._lost):
+            try:
+                self._open(direction)
+            except AudioDeviceError:
+                continue
+            self._lost.discard(direction)
+            what = "microphone" if direction == "input" else "loudspeaker"
+            self._notify("info", f"{what} {self.names[direction]!r} is back")
+        self._failed_tries += 1
+        self._next_try_s = now_s + self._settings.retry_s
+
+    def _renew_device_list(self) -> None:
+        # Renewing ends the streams that still run, so the healthy side is closed first and opened again.
+        self._close_all()
+        self._lost |= {"input", "output"}
+        self._backend.refresh()
+
+    def _close(self, direction: Direction) -> None:
+        self._set_side(direction, None)
+        stream = self._streams.pop(direction, None)
+        if stream is not None:
+            try:
+                stream.close()
+            except Exception as error:
+                self._notify("warning", f"closing the {direction} device failed: {error}")
+
+    def _close_all(self) -> None:
+        for direction in ("input", "output"):
+            self._close(direction)
+
+    def close(self) -> None:
+        """Stop watching and close both sides; safe to call twice."""
+        self._stopping.set()
+        if self._watcher is not None:
+            self._watcher.join(timeout=5.0)
+            self._watcher = None
+        self._close_all()

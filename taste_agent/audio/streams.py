@@ -1,0 +1,146 @@
+"""The two ends that PortAudio's threads touch. Their callbacks copy, stamp and return."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taste_agent.audio.ring import RingBuffer
+
+RING_S = 10
+MAX_BLOCK_SAMPLES = 1 << 15
+STAMPS = 256
+# PortAudio's times are believed up to this distance from now; some host APIs leave them at zero.
+BELIEVABLE_S = 2.0
+
+
+def converter_delay_s(converter_s: float, current_s: float, fallback_s: float) -> float:
+    """Seconds from now until (positive) or since (negative) a block passes the converter.
+
+    `converter_s` and `current_s` are the stream's own times; where they make no sense the stream's
+    nominal latency `fallback_s` (signed alike) is used.
+    """
+    delay_s = converter_s - current_s
+    if converter_s <= 0.0 or abs(delay_s) > BELIEVABLE_S:
+        return fallback_s
+    return delay_s
+
+
+class CaptureSide:
+    """Receives what a microphone captured: mono samples at the device's rate, with capture times."""
+
+    def __init__(self, rate_hz: int, latency_s: float = 0.0) -> None:
+        """For a stream of `rate_hz`; `latency_s` is used where the stream reports no times."""
+        self.rate_hz = rate_hz
+        self.latency_s = latency_s
+        self.ring = RingBuffer(RING_S * rate_hz)
+        self.stamps: deque[tuple[int, float]] = deque(maxlen=STAMPS)
+        self.last_callback_s = time.monotonic()
+        self.overflows = 0
+        self._mixed = np.zeros(MAX_BLOCK_SAMPLES, dtype=np.float32)
+
+    def callback(self, indata: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
+        """Called by PortAudio with (frames, channels); two channels are averaged."""
+        now_s = time.monotonic()
+        if status.input_overflow:
+            self.overflows += 1
+        mixed = self._mixed[:frames]
+        np.copyto(mixed, indata[:, 0])
+        if indata.shape[1] == 2:
+            mixed += indata[:, 1]
+            mixed *= 0.5
+        delay_s = converter_delay_s(times.inputBufferAdcTime, times.currentTime, -self.latency_s)
+        self.stamps.append((self.ring.written, now_s + delay_s))
+        self.ring.write(mixed)
+        self.last_callback_s = now_s
+
+
+class PlaybackSide:
+    """Hands samples to a loudspeaker and keeps a copy of what was really handed over.
+
+    After running dry it waits until `prime_samples` are queued, and fades in, so that a hiccup is one gap
+    and no crackle. `cut` silences what is queued without moving anything that comes later.
+    """
+
+    def __init__(self, rate_hz: int, prime_samples: int, fade_samples: int, latency_s: float = 0.0) -> None:
+        """For a stream of `rate_hz`; `latency_s` is used where the stream reports no times."""
+        self.rate_hz = rate_hz
+        self.prime_samples = prime_samples
+        self.queue = RingBuffer(RING_S * rate_hz)
+        self.reference = RingBuffer(RING_S * rate_hz)
+        self.stamps: deque[tuple[int, float]] = deque(maxlen=STAMPS)
+        self.last_callback_s = time.monotonic()
+        self.delay_s = latency_s
+        self.underruns = 0
+        self.underrun_samples = 0
+        self._latency_s = latency_s
+        self._cut_until = 0
+        self._cut_faded = True
+        self._primed = False
+        self._sounding = False
+        self._fade_out = np.linspace(1.0, 0.0, fade_samples, dtype=np.float32)
+        self._fade_in = np.linspace(0.0, 1.0, fade_samples, dtype=np.float32)
+        self._block = np.zeros(MAX_BLOCK_SAMPLES, dtype=np.float32)
+
+    @property
+    def latency_samples(self) -> int:
+        """Samples between the queue's end and the ear: queue and device."""
+        return self.queue.available + round(self.delay_s * self.rate_hz)
+
+    def cut(self, next_samples: int = 0) -> None:
+        """Fade out at once and silence all that is queued and the `next_samples` written after it."""
+        self._cut_faded = False
+        self._cut_until = self.queue.written + next_samples
+
+    def callback(self, outdata: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
+        """Called by PortAudio to fill (frames, channels); all channels get the same."""
+        now_s = time.monotonic()
+        block = self._block[:frames]
+        self._fill(block)
+        outdata[:] = block[:, None]
+        self.delay_s = converter_delay_s(times.outputBufferDacTime, times.currentTime, self._latency_s)
+        self.stamps.append((self.reference.written, now_s + self.delay_s))
+        self.reference.write(block)
+        if status.output_underflow and self._sounding:
+            self.underruns += 1
+        self.last_callback_s = now_s
+
+    def _fill(self, block: NDArray[np.float32]) -> None:
+        starting = not self._primed
+        if starting and self.queue.available < max(self.prime_samples, block.size):
+            block[:] = 0.0
+            if self._sounding:
+                self.underrun_samples += block.size
+            return
+        self._primed = True
+        start = self.queue.taken
+        count = self.queue.read_into(block)
+        if starting:
+            ramp = self._fade_in[: block.size]
+            block[: ramp.size] *= ramp
+        if start < self._cut_until:
+            self._silence(block[: min(count, self._cut_until - start)])
+        if count < block.size:
+            self._run_dry(block, count)
+        else:
+            self._sounding = bool(block.any())
+
+    def _silence(self, block: NDArray[np.float32]) -> None:
+        ramp = self._fade_out[: 0 if self._cut_faded else block.size]
+        block[: ramp.size] *= ramp
+        block[ramp.size :] = 0.0
+        self._cut_faded = True
+
+    def _run_dry(self, block: NDArray[np.float32], count: int) -> None:
+        tail = block[:count][-self._fade_out.size :]
+        tail *= self._fade_out[self._fade_out.size - tail.size :]
+        self._sounding = self._sounding or bool(tail.any())
+        block[count:] = 0.0
+        self._primed = False
+        if self._sounding:
+            self.underruns += 1
+            self.underrun_samples += block.size - count

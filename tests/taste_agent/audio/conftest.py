@@ -1,0 +1,206 @@
+"""A private PulseAudio server: one null sink is the loudspeaker, another one's monitor the microphone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+RATE_HZ = 16000
+
+DAEMON_SCRIPT = """
+load-module module-native-protocol-unix socket={folder}/native auth-anonymous=1
+load-module module-null-sink sink_name=speaker rate=48000 channels=1
+load-module module-null-sink sink_name=room rate=48000 channels=1
+set-default-sink speaker
+set-default-source room.monitor
+"""
+
+# Besides the default, two named devices, so that a test can ask for one by its name.
+ALSA_CONFIG = """
+pcm.!default { type pulse hint { show on description "the server's defaults" } }
+ctl.!default { type pulse }
+pcm.microphone { type pulse device "room.monitor" hint { show on description "virtual microphone" } }
+pcm.speaker { type pulse device "speaker" hint { show on description "virtual loudspeaker" } }
+"""
+
+
+class VirtualSoundCard:
+    """Starts and steers the server, speaks into the microphone and records the loudspeaker."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._children: list[subprocess.Popen[bytes]] = []
+        (folder / "alsa.conf").write_text(ALSA_CONFIG)
+        (folder / "daemon.pa").write_text(DAEMON_SCRIPT.format(folder=folder))
+        own = {name: str(folder / name.lower()) for name in ("HOME", "XDG_RUNTIME_DIR", "PULSE_RUNTIME_PATH")}
+        for path in own.values():
+            Path(path).mkdir(mode=0o700)
+        unwanted = ("DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "XDG_CONFIG_HOME", "PULSE_STATE_PATH")
+        base = {name: value for name, value in os.environ.items() if name not in unwanted}
+        self._server_environment = {**base, **own}
+        # What a program needs to use the server; the model's caches stay where they are.
+        self.environment = {
+            "PULSE_SERVER": f"unix:{folder}/native",
+            "ALSA_CONFIG_PATH": str(folder / "alsa.conf"),
+        }
+        self.start()
+
+    def start(self) -> None:
+        with open(self.folder / "server.log", "ab") as log:
+            self.server = subprocess.Popen(
+                ["pulseaudio", "--system=false", "--daemonize=no", "-n", f"--file={self.folder}/daemon.pa"]
+                + ["--exit-idle-time=-1", "--disallow-exit=yes", "--use-pid-file=no", "--disable-shm=yes"]
+                + ["--realtime=no", "--high-priority=no", "--log-target=stderr"],
+                env=self._server_environment,
+                stdout=log,
+                stderr=log,
+            )
+        deadline_s = time.monotonic() + 15
+        while "room.monitor" not in self.control("list", "short", "sources", check=False):
+            if self.server.poll() is not None or time.monotonic() > deadline_s:
+                log_text = (self.folder / "server.log").read_text()
+                raise RuntimeError(f"pulseaudio does not start: {log_text}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        self.server.send_signal(signal.SIGKILL)
+        self.server.wait()
+
+    def close(self) -> None:
+        for child in self._children:
+            if child.poll() is None:
+                child.terminate()
+            child.wait()
+        self.stop()
+
+    def _run_beside(self, *command: str) -> subprocess.Popen[bytes]:
+        child = subprocess.Popen(command, env={**os.environ, **self.environment}, stderr=subprocess.DEVNULL)
+        self._children.append(child)
+        return child
+
+    def control(self, *arguments: str, check: bool = True) -> str:
+        """Run pactl; returns what it prints."""
+        done = subprocess.run(
+            ["pactl", *arguments],
+            env={**os.environ, **self.environment},
+            check=check,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    def module_of(self, sink: str) -> str:
+        """Number of the module that made `sink`."""
+        for line in self.control("list", "short", "modules").splitlines():
+            if f"sink_name={sink} " in line:
+                return line.split()[0]
+        raise LookupError(sink)
+
+    def remove_sink(self, sink: str) -> None:
+        self.control("unload-module", self.module_of(sink))
+
+    def add_sink(self, sink: str) -> None:
+        self.control("load-module", "module-null-sink", f"sink_name={sink}", "rate=48000", "channels=1")
+        self.control("set-default-sink", "speaker", check=False)
+        self.control("set-default-source", "room.monitor", check=False)
+
+    def echo(self, delay_ms: int, gain_db: float) -> None:
+        """The loudspeaker is heard by the microphone from now on."""
+        self.control(
+            "load-module",
+            "module-loopback",
+            "source=speaker.monitor",
+            "sink=room",
+            f"latency_msec={delay_ms}",
+            "adjust_time=0",
+        )
+        line = self.control("list", "short", "sink-inputs").splitlines()[-1]
+        self.control("set-sink-input-volume", line.split()[0], f"{gain_db}dB")
+
+    def say(self, wav: Path) -> subprocess.Popen[bytes]:
+        """Play `wav` as the person in front of the microphone; `wait()` for its end."""
+        return self._run_beside("paplay", "--device=room", "--latency-msec=50", str(wav))
+
+    def record(self, wav: Path) -> subprocess.Popen[bytes]:
+        """Record the loudspeaker until the process is terminated."""
+        return self._run_beside(
+            "parec",
+            "--device=speaker.monitor",
+            "--file-format=wav",
+            f"--rate={RATE_HZ}",
+            "--channels=1",
+            "--latency-msec=20",
+            str(wav),
+        )
+
+
+def _missing() -> list[str]:
+    missing = [name for name in ("pulseaudio", "pactl", "paplay", "parec") if shutil.which(name) is None]
+    if not list(Path("/usr/lib").glob("**/libasound_module_pcm_pulse.so")):
+        missing.append("libasound2-plugins")
+    try:
+        import sounddevice  # noqa: F401
+    except OSError:
+        missing.append("libportaudio2")
+    return missing
+
+
+@pytest.fixture
+def sound(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualSoundCard]:
+    """A virtual sound card, which PortAudio in this process sees as the only one."""
+    if missing := _missing():
+        reason = f"no virtual sound card without {', '.join(missing)}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    import sounddevice
+
+    # Unix sockets have short names, so the folder must not be pytest's deep one.
+    with tempfile.TemporaryDirectory(prefix="sound", ignore_cleanup_errors=True) as folder:
+        card = VirtualSoundCard(Path(folder))
+        for name, value in card.environment.items():
+            monkeypatch.setenv(name, value)
+        sounddevice._terminate()
+        sounddevice._initialize()
+        try:
+            yield card
+        finally:
+            sounddevice._terminate()
+            sounddevice._initialize()
+            card.close()
+
+
+@pytest.fixture
+def spoken(tmp_path: Path) -> Path:
+    """Two seconds that sound like a voice: a buzz with a moving envelope (no speech synthesis needed)."""
+    time_s = np.arange(2 * RATE_HZ) / RATE_HZ
+    harmonics = sum(np.sin(2 * np.pi * 140 * k * time_s + k) / k for k in range(1, 20))
+    envelope = 0.5 + 0.5 * np.sin(2 * np.pi * 4 * time_s - np.pi / 2)
+    samples = 0.15 * harmonics * envelope
+    path = tmp_path / "spoken.wav"
+    soundfile.write(path, samples.astype(np.float32), RATE_HZ)
+    return path
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Callable[..., Path]:
+    """A function that has flite say a text: `speech(text, voice)` gives a 16 kHz wav."""
+    if shutil.which("flite") is None:
+        pytest.fail("flite is not installed") if os.environ.get("CI") == "true" else pytest.skip("no flite")
+
+    def say(text: str, voice: str = "slt") -> Path:
+        wav = tmp_path / f"{voice}-{abs(hash(text))}.wav"
+        subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(wav)], check=True)
+        return wav
+
+    return say
