@@ -61,7 +61,7 @@ def test_refuses_unusable_audio(audio, rate, message):
 
 
 def test_missing_file():
-    with pytest.raises(AudioError, match="no audio file at '/nowhere/x.wav'; give the path"):
+    with pytest.raises(AudioError, match=r"no audio file at '/nowhere/x\.wav'; give the path"):
         load_audio("/nowhere/x.wav", RATE)
 
 

@@ -46,7 +46,7 @@ def test_interior_frames_equal_those_of_the_whole():
     extract = LogMelFeatures(TowerConfig(pad_to_max_source=False))
     audio = torch.from_numpy(noise(8000))
     whole = extract.raw(audio)
-    # Frame i is centred on sample i * hop, so windows that start at 1 * hop belong to frame 1 + n_fft / 2 / hop.
+    # Frame i is centred on sample i * hop: frame 2 begins half a window before sample 320.
     interior = extract.raw_interior(audio[2 * 160 - 200 : 6000])
     torch.testing.assert_close(interior, whole[2 : 2 + interior.shape[0]])
 
