@@ -113,7 +113,10 @@ class PlaybackBuffer:
             self._flowing, self._gap = True, 0
         # A fade's worth is kept back while more is to come, so that running dry can fade too.
         runs_dry = not self._complete and available < count + self._fade_samples
-        played = self._play(out, min(count, available), fade_out=self._paused or runs_dry)
+        if self._paused or runs_dry:
+            played = self._fade_out(out, min(count, available), available if self._paused else count)
+        else:
+            played = self._play(out, min(count, available))
         first = not self._started and played > 0
         self._started |= first
         if runs_dry and not self._paused:
@@ -124,20 +127,22 @@ class PlaybackBuffer:
         ended = self._count_words(everything=at_end and not self._cancelled)
         return Pulled(out, first, ended, self._finished, runs_dry and self._started, gap)
 
-    def _play(self, out: Samples, count: int, fade_out: bool) -> int:
-        """Copies up to `count` samples with the running fade, as many as sound; returns how many."""
-        if fade_out:
-            length = min(count, max(1, round(self._gain * self._fade_samples)))
-            gains = self._gain * np.linspace(1.0, 0.0, length + 1, dtype=np.float32)[1:]
-            played = length
-        else:
-            played = count
-            gains = np.minimum(
-                self._gain + np.arange(1, count + 1, dtype=np.float32) / self._fade_samples, 1.0
-            )
-        start = self._position - self._pending_start
+    def _play(self, out: Samples, count: int) -> int:
+        gains = np.minimum(self._gain + np.arange(1, count + 1, dtype=np.float32) / self._fade_samples, 1.0)
+        return self._copy(out, gains)
+
+    def _fade_out(self, out: Samples, count: int, within: int) -> int:
+        """Copies what sounds of a fade that is over after at most `within` samples; returns how many."""
+        length = max(1, min(round(self._gain * self._fade_samples), within))
+        steps = np.arange(1, min(count, length) + 1, dtype=np.float32)
+        played = self._copy(out, np.float32(self._gain) * (1 - steps / np.float32(length)))
+        self._gain = self._gain if played else 0.0
+        return played
+
+    def _copy(self, out: Samples, gains: Samples) -> int:
+        start, played = self._position - self._pending_start, len(gains)
         out[:played] = self._pending[start : start + played] * gains
-        self._gain = float(gains[-1]) if played else (0.0 if fade_out else self._gain)
+        self._gain = float(gains[-1]) if played else self._gain
         self._position += played
         return played
 
