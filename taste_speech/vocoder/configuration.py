@@ -41,6 +41,14 @@ class FlowConfig(StrictSection):
     num_steps: int = 10
     cfg_rate: float = 0.7
     """Classifier-free guidance: v = (1 + rate) v(conditioned) - rate v(unconditioned)."""
+    sigma_min: float = 1e-6
+    """Training: width of the path's end."""
+    condition_dropout: float = 0.2
+    """Training: share of items without condition, for the guidance."""
+    prompt_rate: float = 0.5
+    """Training: share of items whose first frames are given as a prompt."""
+    prompt_share: float = 0.3
+    """Training: largest share of an item's frames that the prompt covers."""
 
 
 class HiFTConfig(StrictSection):
@@ -59,7 +67,8 @@ class HiFTConfig(StrictSection):
     leaky_relu_slope: float = 0.1
     final_leaky_relu_slope: float = 0.01
     phase_scale: float = 1.0
-    """Largest phase of a frequency bin, in radians. V0's value can do with its 4-sample hop; longer hops need pi."""
+    """Largest phase of a frequency bin, in radians. V0's value suffices for its hop of 4 samples; longer hops
+    need pi."""
     audio_limit: float = 0.99
     sine_amplitude: float = 0.1
     noise_std: float = 0.003

@@ -1,0 +1,215 @@
+"""Conditional flow matching (Lipman et al., 2023): speech units -> mel frames.
+
+Training follows optimal-transport paths with classifier-free guidance (Ho and Salimans, 2022); both
+halves of the guidance are one batch of two.
+"""
+
+import itertools
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from taste_speech.speech_decoder.blocks import EncoderSettings, RelativeEncoder
+from taste_speech.vocoder.configuration import FlowConfig, VoiceGeneratorConfig
+from taste_speech.vocoder.length_regulator import LengthRegulator, stretched_units
+from taste_speech.vocoder.masked import frame_mask, masked
+from taste_speech.vocoder.unet import Estimator
+
+
+class FlowMatching(nn.Module):
+    """The ordinary differential equation from noise to mel, and its training loss."""
+
+    def __init__(self, mel_bins: int, config: FlowConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.estimator = Estimator(mel_bins, config.estimator)
+
+    def times(self, num_steps: int, device: torch.device) -> Tensor:
+        """(num_steps + 1,) from 0 to 1, dense near 0: 1 - cos(pi/2 k/n)."""
+        return 1 - torch.cos(torch.linspace(0, 1, num_steps + 1, device=device) * (math.pi / 2))
+
+    def forward(
+        self,
+        noise: Tensor,
+        condition: Tensor,
+        speaker: Tensor,
+        prompt: Tensor | None = None,
+        mask: Tensor | None = None,
+        num_steps: int | None = None,
+    ) -> Tensor:
+        """Solves the flow with Euler steps.
+
+        Args:
+            noise: (batch, bins, frames), standard normal.
+            condition: (batch, bins, frames).
+            speaker: (batch, bins).
+            prompt: (batch, bins, frames) known mel frames, zero where unknown; None: nothing is known.
+            mask: (batch, 1, frames); None: all frames are valid.
+            num_steps: None takes the configured number.
+
+        Returns:
+            mel, (batch, bins, frames).
+        """
+        rate = self.config.cfg_rate
+        prompt = torch.zeros_like(condition) if prompt is None else prompt
+        if rate > 0:
+            # The second half of the batch is unconditioned.
+            condition = torch.cat([condition, torch.zeros_like(condition)])
+            speaker = torch.cat([speaker, torch.zeros_like(speaker)])
+            prompt = torch.cat([prompt, torch.zeros_like(prompt)])
+            mask = None if mask is None else torch.cat([mask, mask])
+        x, times = noise, self.times(num_steps or self.config.num_steps, noise.device)
+        for start, end in itertools.pairwise(times):
+            state = torch.cat([x, x]) if rate > 0 else x
+            velocity = self.estimator(state, condition, start.expand(len(state)), speaker, prompt, mask)
+            if rate > 0:
+                conditioned, unconditioned = velocity.chunk(2)
+                velocity = (1 + rate) * conditioned - rate * unconditioned
+            x = x + (end - start).to(x.dtype) * velocity
+        return x
+
+    def loss(
+        self,
+        mel: Tensor,
+        condition: Tensor,
+        speaker: Tensor,
+        mask: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Mean squared error of the velocity at random times on the straight path from noise to `mel`."""
+        batch, bins, frames = mel.shape
+        device = generator.device if generator is not None else mel.device
+        uniform = torch.rand((3, batch, 1, 1), generator=generator, device=device).to(mel.device)
+        noise = torch.randn(mel.shape, generator=generator, device=device).to(mel)
+        time = 1 - torch.cos(uniform[0] * (math.pi / 2))
+        rest = 1 - self.config.sigma_min
+        state = (1 - rest * time) * noise + time * mel
+        prompt = self._prompt(mel, mask, uniform[1])
+        kept = uniform[2] > self.config.condition_dropout
+        velocity = self.estimator(
+            masked(state, mask),
+            condition * kept,
+            time.flatten(),
+            speaker * kept[:, :, 0],
+            prompt * kept,
+            mask,
+        )
+        errors = masked((velocity - (mel - rest * noise)).square(), mask)
+        count = batch * frames if mask is None else mask.sum()
+        return errors.sum() / (count * bins)
+
+    def _prompt(self, mel: Tensor, mask: Tensor | None, uniform: Tensor) -> Tensor:
+        """`mel` at the beginning of some items (a random share of their frames), else zero."""
+        share = (1 - uniform / max(self.config.prompt_rate, 1e-6)).clamp(min=0) * self.config.prompt_share
+        frames = mel.shape[-1] if mask is None else mask.sum(-1, keepdim=True)
+        known = torch.arange(mel.shape[-1], device=mel.device) < share * frames
+        return mel * known
+
+
+class Flow(nn.Module):
+    """Units and a speaker -> mel frames; attribute names are the published ones below `flow.`."""
+
+    def __init__(self, config: VoiceGeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        encoder = config.flow.encoder
+        self.input_embedding = nn.Embedding(config.unit_vocab_size, encoder.input_size)
+        self.spk_embed_affine_layer = nn.Linear(config.speaker_embed_dim, config.mel_bins)
+        self.encoder = RelativeEncoder(
+            EncoderSettings(
+                input_size=encoder.input_size,
+                size=encoder.output_size,
+                heads=encoder.attention_heads,
+                linear_units=encoder.linear_units,
+                blocks=encoder.num_blocks,
+                causal=False,
+            )
+        )
+        self.encoder_proj = nn.Linear(encoder.output_size, config.mel_bins)
+        self.length_regulator = LengthRegulator(config.mel_bins, config.flow.length_regulator_convs)
+        self.decoder = FlowMatching(config.mel_bins, config.flow)
+
+    def speaker_vector(self, speaker_embeds: Tensor) -> Tensor:
+        """(batch, speaker width) of any norm -> (batch, bins)."""
+        return self.spk_embed_affine_layer(F.normalize(speaker_embeds, dim=-1))
+
+    def condition(
+        self,
+        unit_ids: Tensor,
+        frame_units: Tensor,
+        unit_counts: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """What the units say about each frame.
+
+        Args:
+            unit_ids: (batch, units).
+            frame_units: (batch, frames), the unit under each frame.
+            unit_counts: (batch,) valid units; None: all.
+            mask: (batch, 1, frames) valid frames; None: all.
+
+        Returns:
+            (batch, bins, frames).
+        """
+        x = self.input_embedding(unit_ids.clamp(min=0))
+        if unit_counts is not None:
+            x = x * frame_mask(unit_counts, unit_ids.shape[1]).transpose(1, 2)
+        encoded = self.encoder_proj(self.encoder(x, unit_counts))
+        return self.length_regulator(encoded, frame_units, mask)
+
+    def inference(
+        self,
+        unit_ids: Tensor,
+        speaker_embeds: Tensor,
+        noise: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        num_steps: int | None = None,
+    ) -> Tensor:
+        """Mel frames of whole utterances of equal length.
+
+        Args:
+            unit_ids: (batch, units).
+            speaker_embeds: (batch, speaker width).
+            noise: (batch, bins, frames); None draws it with `generator`.
+            generator: random generator; None uses torch's global one.
+            num_steps: Euler steps; None takes the configured number.
+
+        Returns:
+            (batch, bins, `config.mel_frames(units)`).
+        """
+        batch, units = unit_ids.shape
+        frames = self.config.mel_frames(units)
+        counts = torch.full((batch,), units, device=unit_ids.device)
+        frame_units = stretched_units(counts, torch.full_like(counts, frames), frames)
+        condition = self.condition(unit_ids, frame_units)
+        if noise is None:
+            device = generator.device if generator is not None else condition.device
+            noise = torch.randn(condition.shape, generator=generator, device=device).to(condition)
+        return self.decoder(noise, condition, self.speaker_vector(speaker_embeds), num_steps=num_steps)
+
+    def loss(
+        self,
+        mel: Tensor,
+        frame_counts: Tensor,
+        unit_ids: Tensor,
+        unit_counts: Tensor,
+        speaker_embeds: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Training loss of a batch padded on the right.
+
+        Args:
+            mel: (batch, bins, frames).
+            frame_counts: (batch,) valid frames.
+            unit_ids: (batch, units), padded with any valid id.
+            unit_counts: (batch,) valid units.
+            speaker_embeds: (batch, speaker width).
+            generator: random generator of times, noise and dropped conditions.
+        """
+        frames = mel.shape[-1]
+        mask = frame_mask(frame_counts, frames)
+        frame_units = stretched_units(unit_counts, frame_counts, frames)
+        condition = self.condition(unit_ids, frame_units, unit_counts, mask)
+        return self.decoder.loss(mel, condition, self.speaker_vector(speaker_embeds), mask, generator)

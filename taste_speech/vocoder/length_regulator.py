@@ -1,0 +1,57 @@
+"""From the unit rate to the mel frame rate."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from taste_speech.vocoder.masked import MaskedGroupNorm, masked
+
+_LAYERS_PER_CONV = 3  # convolution, normalisation, activation: the published numbering
+
+
+def stretched_units(unit_counts: Tensor, frame_counts: Tensor, frames: int) -> Tensor:
+    """Index of the unit under each mel frame when units are stretched to the frame count.
+
+    Args:
+        unit_counts, frame_counts: (batch,).
+        frames: length of the result, at least the largest frame count.
+
+    Returns:
+        (batch, frames) indices, as nearest-neighbour interpolation picks them.
+    """
+    scale = unit_counts.float() / frame_counts.clamp(min=1)
+    steps = torch.arange(frames, device=unit_counts.device, dtype=torch.float32)
+    indices = torch.floor(steps * scale[:, None]).long()
+    return torch.minimum(indices, (unit_counts[:, None] - 1).clamp(min=0))
+
+
+class LengthRegulator(nn.Module):
+    """Repeats each unit's vector for its frames, then smooths over time."""
+
+    def __init__(self, channels: int, convs: int) -> None:
+        super().__init__()
+        self.convs = convs
+        self.model = nn.ModuleDict()
+        for index in range(convs):
+            first = str(_LAYERS_PER_CONV * index)
+            self.model[first] = nn.Conv1d(channels, channels, 3, padding=1)
+            self.model[str(_LAYERS_PER_CONV * index + 1)] = MaskedGroupNorm(1, channels)
+        self.model[str(_LAYERS_PER_CONV * convs)] = nn.Conv1d(channels, channels, 1)
+
+    def forward(self, x: Tensor, frame_units: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Vectors of units -> vectors of frames.
+
+        Args:
+            x: (batch, units, channels).
+            frame_units: (batch, frames), the unit under each frame.
+            mask: (batch, 1, frames) valid frames; None: all.
+
+        Returns:
+            (batch, channels, frames).
+        """
+        x = x.gather(1, frame_units[..., None].expand(-1, -1, x.shape[-1])).transpose(1, 2)
+        for index in range(self.convs):
+            conv = self.model[str(_LAYERS_PER_CONV * index)]
+            norm = self.model[str(_LAYERS_PER_CONV * index + 1)]
+            x = F.mish(norm(conv(masked(x, mask)), mask))
+        return masked(self.model[str(_LAYERS_PER_CONV * self.convs)](x), mask)

@@ -1,0 +1,158 @@
+"""`VoiceGenerator`: speech units -> waveform."""
+
+import os
+from pathlib import Path
+from typing import Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from taste_speech.errors import CheckpointError
+from taste_speech.vocoder.configuration import VoiceGeneratorConfig
+from taste_speech.vocoder.flow import Flow
+from taste_speech.vocoder.hift import HiFT
+
+FILE_NAMES = (
+    "voice_generator.safetensors",
+    "cosyvoice/voice_generator.safetensors",
+    "cosyvoice/voice_generator.pth",
+)
+_NAMES_SHOWN = 3
+
+
+class VoiceGenerator(nn.Module):
+    """Flow matching and vocoder of a checkpoint; state-dict names are the published ones."""
+
+    def __init__(self, config: VoiceGeneratorConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or VoiceGeneratorConfig()
+        self.flow = Flow(self.config)
+        self.hift = HiFT(self.config)
+
+    @property
+    def sampling_rate_hz(self) -> int:
+        """Rate of the waveform."""
+        return self.config.sampling_rate_hz
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return self.flow.encoder_proj.weight.device
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], config: VoiceGeneratorConfig | None = None) -> Self:
+        """Loads a `.safetensors` or `.pth` file strictly; eval mode, on the CPU, weight norm folded.
+
+        Raises:
+            CheckpointError: the file is missing, damaged, or its tensors do not fit `config`.
+        """
+        state = _read_state(Path(path))
+        generator = cls(config)
+        _check_state(state, generator.state_dict(), Path(path))
+        generator.load_state_dict(state)
+        return generator.eval().fold_weight_norm()
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | os.PathLike[str], config: VoiceGeneratorConfig | None = None
+    ) -> Self:
+        """Loads the voice generator of a checkpoint folder; safetensors are preferred.
+
+        Raises:
+            CheckpointError: none of the known file names is there, or as `from_file`.
+        """
+        for name in FILE_NAMES:
+            if (Path(folder) / name).is_file():
+                return cls.from_file(Path(folder) / name, config)
+        raise CheckpointError(
+            f"{str(folder)!r} has no voice generator; expected one of {', '.join(FILE_NAMES)}"
+        )
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
+        """Writes `voice_generator.safetensors` into `folder` and returns its path."""
+        path = Path(folder) / FILE_NAMES[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: value.contiguous() for name, value in self.state_dict().items()}, path)
+        return path
+
+    def fold_weight_norm(self) -> Self:
+        """Computes the vocoder's effective weights once; do so after loading, for inference."""
+        self.hift.fold_weight_norm()
+        return self
+
+    @torch.no_grad()
+    def inference(
+        self,
+        speech_token_ids: Tensor,
+        speech_token_lengths: Tensor | None = None,
+        flow_embedding: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        num_steps: int | None = None,
+    ) -> tuple[Tensor, int]:
+        """Waveform of one utterance.
+
+        Args:
+            speech_token_ids: (1, units).
+            speech_token_lengths: (1,) valid units; None: all.
+            flow_embedding: (1, speaker width) speaker embedding.
+            generator: random generator of noise and phases; None uses torch's global one.
+            num_steps: Euler steps of the flow; None takes the configured number.
+
+        Returns:
+            (1, samples) on the CPU, and the sampling rate in Hz.
+        """
+        if speech_token_ids.dim() != 2 or len(speech_token_ids) != 1:
+            raise ValueError(
+                f"speech_token_ids have shape {tuple(speech_token_ids.shape)}; give one utterance, (1, units)"
+            )
+        if flow_embedding is None:
+            raise ValueError("flow_embedding is missing; give the speaker embedding, (1, speaker width)")
+        count = speech_token_ids.shape[1] if speech_token_lengths is None else int(speech_token_lengths[0])
+        units = speech_token_ids[:, :count].to(self.device)
+        if self.config.mel_frames(count) == 0:
+            return torch.zeros(1, 0), self.sampling_rate_hz
+        speaker = flow_embedding.to(self.flow.encoder_proj.weight)
+        mel = self.flow.inference(units, speaker, generator=generator, num_steps=num_steps)
+        return self.hift(mel, generator=generator).float().cpu(), self.sampling_rate_hz
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise CheckpointError(f"voice generator {str(path)!r} does not exist; fetch it or correct the path")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"cannot read {str(path)!r} ({reason[:200]}); fetch the file again") from error
+    except Exception as error:  # pickle has error types of its own for contents it refuses
+        raise CheckpointError(
+            f"{str(path)!r} is not a state dict of tensors ({type(error).__name__}); fetch the file again"
+        ) from error
+
+
+def _check_state(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:
+    problems = [
+        f"{what} {_shown(names)}"
+        for what, names in (
+            ("missing", sorted(expected.keys() - state.keys())),
+            ("not expected", sorted(state.keys() - expected.keys())),
+            (
+                "of another shape",
+                sorted(n for n in expected.keys() & state.keys() if expected[n].shape != state[n].shape),
+            ),
+        )
+        if names
+    ]
+    if problems:
+        raise CheckpointError(
+            f"{str(path)!r} does not fit section voice_generator of the configuration: {'; '.join(problems)}"
+        )
+
+
+def _shown(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more
