@@ -1,0 +1,239 @@
+"""How a conversation becomes rows of the spoken LM. The same code serves generation and training.
+
+A checkpoint trained with role tokens sees one unfused BOS row, then each segment as
+[SEGMENT_START][ROLE][text tokens][SEGMENT_END]. Taste tokens lag by one word: that of word k is fused at
+the first token of word k + 1 and stays on the rest of that word; that of the last word sits on SEGMENT_END.
+SEGMENT_START, ROLE, the first word and everything in a text segment carry the pad embedding. A prompt ends
+with a lone SEGMENT_START; the model answers with the role of who speaks next.
+
+Worked example: the user says "the" (token a), "strawberry" (b0 b1), "ripens" (c); taste tokens C0 C1 C2.
+
+    row   text           taste       next text       taste target
+    0     BOS            unfused     SEGMENT_START   -
+    1     SEGMENT_START  pad         USER            -
+    2     USER           pad         a               -
+    3     a              pad         b0              C0
+    4     b0             C0          b1              -
+    5     b1             C0          c               C1
+    6     c              C1          SEGMENT_END     C2
+    7     SEGMENT_END    C2          SEGMENT_START   -
+    8     SEGMENT_START  pad         (next role)     -
+
+Reading: the hidden state of a word's last token predicts the text that follows, and yields the word's
+taste token.
+
+A checkpoint without role tokens gets a plain transcript instead: the text around each turn comes from
+section `streaming.template`, and its tokens take the places of the special ones.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from taste_speech.configuration_taste import TasteConfig
+from taste_speech.errors import CheckpointError
+from taste_speech.streaming.configuration import TemplateConfig
+from taste_speech.streaming.segment import ROLES, SegmentWord, TASTESegment
+
+NONE = -1
+"""Index of no taste token (the pad embedding), and a target that is not there."""
+
+
+@dataclass(frozen=True)
+class PromptFormat:
+    """The tokens that structure a conversation for one checkpoint."""
+
+    bos_id: int
+    openings: dict[str, tuple[int, ...]]
+    """By role, the tokens before a segment's text."""
+    closings: dict[str, tuple[int, ...]]
+    """By role, the tokens after a segment's text; the first carries the last word's taste token."""
+    reply_opening: tuple[int, ...]
+    """What a prompt ends with: a lone SEGMENT_START, or the template's text before the assistant's turn."""
+    role_ids: dict[str, int] | None
+    """Token of each role; None for a checkpoint without role tokens."""
+    first_special_id: int
+    vocab_size: int
+    num_quantizers: int
+    codebook_size: int
+
+    @classmethod
+    def from_config(cls, config: TasteConfig, llm_tokenizer: Any) -> "PromptFormat":
+        """The format that the checkpoint was trained with.
+
+        Raises:
+            CheckpointError: the tokenizer lacks a role token of the configuration.
+        """
+        quantizer = config.audio_tower_config.kwargs_for_quantizer
+        sizes = {
+            "bos_id": config.spoken_lm_config.sos_id,
+            "first_special_id": config.vocabulary.first_special_id,
+            "vocab_size": config.text_config.vocab_size,
+            "num_quantizers": quantizer.num_quantizers,
+            "codebook_size": quantizer.codebook_size,
+        }
+        if not config.streaming.trained_with_role_tokens:
+            return cls(**_template_tokens(config.streaming.template, llm_tokenizer), **sizes)
+        ids = {}
+        for name, token in config.streaming.role_tokens.model_dump().items():
+            ids[name] = llm_tokenizer.convert_tokens_to_ids(token)
+            if ids[name] is None or ids[name] == llm_tokenizer.unk_token_id:
+                raise CheckpointError(
+                    f"the tokenizer has no token {token!r} (streaming.role_tokens.{name}); correct "
+                    "config.json, or set streaming.trained_with_role_tokens to false"
+                )
+        return cls(
+            openings={role: (ids["segment_start"], ids[role]) for role in ROLES},
+            closings=dict.fromkeys(ROLES, (ids["segment_end"],)),
+            reply_opening=(ids["segment_start"],),
+            role_ids={role: ids[role] for role in ROLES},
+            **sizes,
+        )
+
+    @property
+    def segment_end_id(self) -> int | None:
+        """SEGMENT_END; None for a checkpoint without role tokens."""
+        return None if self.role_ids is None else self.closings["assistant"][0]
+
+    def check(self, segment: TASTESegment) -> None:
+        """Check a segment against the checkpoint's sizes.
+
+        Raises:
+            ValueError: ids out of range, special tokens in the text, or a wrong number of levels.
+        """
+        if segment.text_ids.numel():
+            highest = int(segment.text_ids.max())
+            if highest >= self.vocab_size:
+                raise ValueError(f"text_ids holds {highest}; the ids end at {self.vocab_size - 1}")
+            if highest >= self.first_special_id:
+                raise ValueError(
+                    f"text_ids holds the special token {highest}; give plain text (below "
+                    f"{self.first_special_id}), the structure is added from the segments"
+                )
+        if segment.taste_ids is None:
+            return
+        if segment.taste_ids.shape[2] != self.num_quantizers:
+            raise ValueError(
+                f"taste_ids has {segment.taste_ids.shape[2]} levels; the checkpoint has {self.num_quantizers}"
+            )
+        if segment.taste_ids.numel() and int(segment.taste_ids.max()) >= self.codebook_size:
+            raise ValueError(
+                f"taste_ids holds {int(segment.taste_ids.max())}; codes end at {self.codebook_size - 1}"
+            )
+
+
+class Row(NamedTuple):
+    """One input row of the spoken LM. The first row of a conversation is unfused, all others are fused."""
+
+    text_id: int
+    taste: tuple[int, ...] | None
+    """The taste token fused here; None: the pad embedding."""
+
+
+@dataclass(frozen=True, eq=False)
+class PromptRows:
+    """A laid-out conversation of R rows with W taste tokens, as training wants it.
+
+    The taste embedding of row r is that of `tastes[taste_source[r]]`, or the pad embedding where the source
+    is -1. Row 0 (BOS) is not fused.
+    """
+
+    text_ids: Tensor
+    """(R,)"""
+    taste_source: Tensor
+    """(R,) index into `tastes`, -1 for the pad embedding."""
+    text_targets: Tensor
+    """(R,) the text id that the row predicts; -1 on the last row."""
+    taste_targets: Tensor
+    """(R,) index into `tastes` of the taste token that the row's hidden state yields, or -1."""
+    tastes: Tensor
+    """(W, L) taste tokens of all words of audio segments, in order."""
+    segment_index: Tensor
+    """(R,) the segment that a row belongs to, -1 for BOS."""
+
+    @property
+    def row_tastes(self) -> Tensor:
+        """(R, L) the codes fused at each row, -1 for the pad embedding."""
+        return _gather_codes(self.tastes, self.taste_source)
+
+    @property
+    def target_tastes(self) -> Tensor:
+        """(R, L) the codes that each row yields, -1 where there is no target."""
+        return _gather_codes(self.tastes, self.taste_targets)
+
+
+def rows(segments: Sequence[TASTESegment], fmt: PromptFormat) -> PromptRows:
+    """Lay out a conversation with its targets, for training.
+
+    Every row is a target of the one before it, whoever speaks; weigh the losses by `segment_index` (the
+    targets of a row belong to the segment of the row after it).
+    """
+    text_ids, source, targets, segment_index = [fmt.bos_id], [NONE], [NONE], [NONE]
+    tastes: list[tuple[int, ...]] = []
+    lagging = NONE
+    for index, word in _words(segments, fmt):
+        text_ids += word.text_ids
+        source += [lagging] * len(word.text_ids)
+        targets += [NONE] * len(word.text_ids)
+        segment_index += [index] * len(word.text_ids)
+        lagging = NONE
+        if word.taste is not None:
+            lagging = targets[-1] = len(tastes)
+            tastes.append(word.taste)
+    return PromptRows(
+        text_ids=torch.tensor(text_ids),
+        taste_source=torch.tensor(source),
+        text_targets=torch.tensor([*text_ids[1:], NONE]),
+        taste_targets=torch.tensor(targets),
+        tastes=torch.tensor(tastes, dtype=torch.long).reshape(-1, fmt.num_quantizers),
+        segment_index=torch.tensor(segment_index),
+    )
+
+
+def row_list(segments: Sequence[TASTESegment], fmt: PromptFormat) -> list[Row]:
+    """The rows of a conversation, BOS first, without the reply opening."""
+    output = [Row(fmt.bos_id, None)]
+    lagging: tuple[int, ...] | None = None
+    for _, word in _words(segments, fmt):
+        output += [Row(token, lagging) for token in word.text_ids]
+        lagging = word.taste
+    return output
+
+
+def _words(segments: Sequence[TASTESegment], fmt: PromptFormat) -> Iterator[tuple[int, SegmentWord]]:
+    """Structural tokens and words in order, with the index of their segment."""
+    for index, segment in enumerate(segments):
+        fmt.check(segment)
+        around = (fmt.openings[segment.role], fmt.closings[segment.role])
+        opening, closing = (SegmentWord(tokens, None) for tokens in around)
+        for word in (opening, *segment.words, closing):
+            if word.text_ids:
+                yield index, word
+
+
+def _gather_codes(tastes: Tensor, index: Tensor) -> Tensor:
+    padded = torch.cat([torch.full((1, tastes.shape[1]), NONE), tastes])
+    return padded[index + 1]
+
+
+def _template_tokens(template: TemplateConfig, tokenizer: Any) -> dict[str, Any]:
+    """Openings and closings from the template's texts, whose words bring their own leading space."""
+    openings, closings = {}, {}
+    for role in ROLES:
+        before, found, after = getattr(template, role).partition("{text}")
+        if not found or not after:
+            raise CheckpointError(
+                f"streaming.template.{role} is {before + after!r}; it needs {{text}} with something "
+                "after it, such as a line break"
+            )
+        openings[role] = tuple(tokenizer.encode(before.rstrip(" "), add_special_tokens=False))
+        closings[role] = tuple(tokenizer.encode(after, add_special_tokens=False))
+    return {
+        "openings": openings,
+        "closings": closings,
+        "reply_opening": openings["assistant"],
+        "role_ids": None,
+    }

@@ -1,0 +1,114 @@
+"""`TASTESegment`: what one speaker said, in text and taste tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+Role = Literal["system", "user", "assistant"]
+ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+NO_TASTE = -1
+"""Taste id, on all levels, of a text token that carries no taste token."""
+
+
+class SegmentWord(NamedTuple):
+    """A word of an audio segment."""
+
+    text_ids: tuple[int, ...]
+    taste: tuple[int, ...] | None
+    """Its taste token (L codes); None for leading text tokens that belong to no word with one."""
+
+
+@dataclass(frozen=True, eq=False)
+class TASTESegment:
+    """A stretch of a conversation by one speaker.
+
+    Args:
+        role: "system", "user" or "assistant".
+        modality: "text", or "audio" (text with taste tokens).
+        text_ids: (1, S) LLM token ids; S may be 0.
+        taste_ids: (1, S, L) taste tokens, only with modality "audio": codes on the first text token of each
+            word, -1 on all levels of the other text tokens.
+
+    Raises:
+        ValueError: anything that does not fit together.
+    """
+
+    role: str
+    modality: str
+    text_ids: Tensor
+    taste_ids: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.modality == "audio" and self.taste_ids is None:
+            raise ValueError("modality='audio' requires taste_ids to be provided")
+        if self.modality == "text" and self.taste_ids is not None:
+            raise ValueError("modality='text' should not have taste_ids")
+        if self.modality not in ("text", "audio"):
+            raise ValueError(f"modality is {self.modality!r}; choose 'text' or 'audio'")
+        if self.role not in ROLES:
+            raise ValueError(f"role is {self.role!r}; choose 'system', 'user' or 'assistant'")
+        _check_ids("text_ids", self.text_ids, 2, "(1, S)")
+        if self.text_ids.numel() and int(self.text_ids.min()) < 0:
+            raise ValueError(f"text_ids holds {int(self.text_ids.min())}; LLM token ids are 0 or more")
+        if self.taste_ids is not None:
+            self._check_taste(self.taste_ids)
+
+    def _check_taste(self, taste_ids: Tensor) -> None:
+        _check_ids("taste_ids", taste_ids, 3, "(1, S, L)")
+        if taste_ids.shape[1] != self.text_ids.shape[1]:
+            raise ValueError(
+                f"taste_ids has {taste_ids.shape[1]} rows for {self.text_ids.shape[1]} text tokens; "
+                "give one row per text token, -1 where it carries no taste token"
+            )
+        if taste_ids.numel() == 0:
+            return
+        if int(taste_ids.min()) < NO_TASTE:
+            raise ValueError(f"taste_ids holds {int(taste_ids.min())}; codes are 0 or more, or -1 for none")
+        empty = taste_ids == NO_TASTE
+        if bool((empty.any(-1) != empty.all(-1)).any()):
+            raise ValueError("a row of taste_ids is -1 on some levels only; give all L codes, or -1 on all")
+
+    @classmethod
+    def from_words(cls, role: str, words: Sequence[SegmentWord], num_quantizers: int) -> Self:
+        """Audio segment of words in order; `num_quantizers` is L."""
+        text_ids = [token for word in words for token in word.text_ids]
+        rows: list[tuple[int, ...]] = []
+        for word in words:
+            none = (NO_TASTE,) * num_quantizers
+            rows += [word.taste or none, *[none] * (len(word.text_ids) - 1)]
+        taste = torch.tensor(rows, dtype=torch.long).reshape(1, len(rows), num_quantizers)
+        return cls(role, "audio", torch.tensor([text_ids], dtype=torch.long), taste)
+
+    @property
+    def words(self) -> list[SegmentWord]:
+        """The words of an audio segment: a text token with a taste token begins one.
+
+        All of a text segment is a single entry without taste token.
+        """
+        ids = self.text_ids[0].tolist()
+        tastes = [None] * len(ids) if self.taste_ids is None else self.taste_ids[0].tolist()
+        begins = [i for i, taste in enumerate(tastes) if taste is not None and taste[0] != NO_TASTE]
+        if ids and 0 not in begins:
+            begins.insert(0, 0)
+        words: list[SegmentWord] = []
+        if not ids:
+            return words
+        for begin, end in zip(begins, [*begins[1:], len(ids)], strict=True):
+            taste = tastes[begin]
+            has_taste = taste is not None and taste[0] != NO_TASTE
+            words.append(SegmentWord(tuple(ids[begin:end]), tuple(taste) if taste and has_taste else None))
+        return words
+
+
+def _check_ids(name: str, ids: Tensor, ndim: int, shape: str) -> None:
+    if not isinstance(ids, Tensor):
+        raise ValueError(f"{name} is a {type(ids).__name__}; give an integer tensor of shape {shape}")
+    if ids.ndim != ndim:
+        raise ValueError(f"{name} has shape {tuple(ids.shape)}; expected {shape}")
+    if ids.shape[0] != 1:
+        raise ValueError(f"{name} has a batch of {ids.shape[0]}; give one segment at a time, shape {shape}")
+    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+        raise ValueError(f"{name} has dtype {ids.dtype}; give integers")
