@@ -38,6 +38,9 @@ class FlowConfig(StrictSection):
     encoder: FlowEncoderConfig = Field(default_factory=FlowEncoderConfig)
     estimator: EstimatorConfig = Field(default_factory=EstimatorConfig)
     length_regulator_convs: int = 4
+    mel_mean: float = 0.0
+    mel_std: float = 1.0
+    """The flow works on (mel - mel_mean) / mel_std. V0 takes the mel as it is."""
     num_steps: int = 10
     cfg_rate: float = 0.7
     """Classifier-free guidance: v = (1 + rate) v(conditioned) - rate v(unconditioned)."""

@@ -53,7 +53,7 @@ class FlowMatching(nn.Module):
             mel, (batch, bins, frames).
         """
         rate = self.config.cfg_rate
-        prompt = torch.zeros_like(condition) if prompt is None else prompt
+        prompt = torch.zeros_like(condition) if prompt is None else self._normalised_where_known(prompt)
         if rate > 0:
             # The second half of the batch is unconditioned.
             condition = torch.cat([condition, torch.zeros_like(condition)])
@@ -68,7 +68,11 @@ class FlowMatching(nn.Module):
                 conditioned, unconditioned = velocity.chunk(2)
                 velocity = (1 + rate) * conditioned - rate * unconditioned
             x = x + (end - start).to(x.dtype) * velocity
-        return x
+        return x * self.config.mel_std + self.config.mel_mean
+
+    def _normalised_where_known(self, prompt: Tensor) -> Tensor:
+        normalised = (prompt - self.config.mel_mean) / self.config.mel_std
+        return torch.where(prompt == 0, prompt, normalised)
 
     def loss(
         self,
@@ -80,6 +84,7 @@ class FlowMatching(nn.Module):
     ) -> Tensor:
         """Mean squared error of the velocity at random times on the straight path from noise to `mel`."""
         batch, bins, frames = mel.shape
+        mel = masked((mel - self.config.mel_mean) / self.config.mel_std, mask)
         device = generator.device if generator is not None else mel.device
         uniform = torch.rand((3, batch, 1, 1), generator=generator, device=device).to(mel.device)
         noise = torch.randn(mel.shape, generator=generator, device=device).to(mel)
