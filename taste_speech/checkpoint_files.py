@@ -130,7 +130,7 @@ def asr_model_name(config: TasteConfig) -> str:
     the same base name; a name that says nothing for `recognition.whisper_name`.
     """
     name = config.asr_config._name_or_path or ""
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return name
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return name

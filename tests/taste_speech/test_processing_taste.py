@@ -1,0 +1,249 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from transformers import AutoProcessor
+
+from taste_speech import AudioError, CheckpointError, TasteConfig, TasteProcessor, TextError
+from taste_speech.checkpoint_files import asr_model_name
+from taste_speech.recognition.base import Recognition
+
+DATA = Path(__file__).parent / "data"
+RATE = 16000
+TEXT = "what time is it in the city?"
+
+
+def speech(seconds=1.0, rate=RATE, seed=0):
+    return np.random.default_rng(seed).normal(0, 0.1, int(seconds * rate)).astype(np.float32)
+
+
+@pytest.fixture
+def folder(tiny_checkpoint, tmp_path):
+    """A checkpoint folder without weights that a test may change."""
+    shutil.copytree(tiny_checkpoint, tmp_path / "checkpoint", ignore=shutil.ignore_patterns("model*"))
+    return tmp_path / "checkpoint"
+
+
+def test_all_fields(tiny_processor):
+    inputs = tiny_processor(speech(), RATE, ref_audio_list=["ada"], text=TEXT, output_text_info=True)
+    assert inputs["words"] == [["what", "time", "is", "it", "in", "the", "city?"]]
+    assert inputs["text"] == [TEXT]
+    assert inputs["speaker_embeds"].shape == (1, 16)
+    assert inputs["audio_features"].shape == (1, 100, 40)
+    assert inputs["audio_feature_lengths"].tolist() == [100]
+    for kind, tokenizer in (("asr", tiny_processor.audio_tokenizer), ("llm", tiny_processor.llm_tokenizer)):
+        ids, word_ids = inputs[f"{kind}_token_ids"], inputs[f"{kind}_word_ids"]
+        assert ids.dtype == torch.int64
+        assert word_ids.dtype == torch.int32
+        assert inputs[f"{kind}_token_lengths"].tolist() == [ids.shape[1]]
+        for index, word in enumerate(inputs["words"][0]):
+            assert tokenizer.decode(ids[word_ids == index].tolist()) == f" {word}"
+    assert "speech_token_ids" not in inputs
+
+
+def test_model_takes_what_the_processor_gives(tiny_processor, tiny_model):
+    inputs = tiny_processor(speech(), RATE, ref_audio_list=["ada"], text=TEXT)
+    asr_indices, llm_indices = tiny_model.extract_vq(**inputs)
+    starts = torch.tensor([[True, *(inputs["llm_word_ids"][0].diff() == 1).tolist()]])
+    assert torch.equal(llm_indices[..., 0] >= 0, starts)
+    assert asr_indices.shape[:2] == inputs["asr_token_ids"].shape
+
+
+def test_given_text_is_honoured_without_a_recogniser(tiny_processor, monkeypatch):
+    monkeypatch.setattr(tiny_processor, "recognizer", lambda: pytest.fail("recogniser used"))
+    assert tiny_processor(speech(), RATE, text=["so", "it", "is"])["llm_word_ids"].max() == 2
+
+
+class FakeRecognizer:
+    def __init__(self, text):
+        self.text, self.samples = text, 0
+
+    def start(self):
+        self.samples = 0
+
+    def accept(self, samples):
+        self.samples += samples.size
+
+    def partial(self):
+        return ""
+
+    def finish(self):
+        return Recognition(self.text)
+
+
+def test_audio_without_text_is_recognised(folder, monkeypatch):
+    processor, fake = TasteProcessor.from_pretrained(folder), FakeRecognizer("half past nine")
+    monkeypatch.setattr(processor, "recognizer", lambda: fake)
+    inputs = processor(speech(rate=48000), 48000, output_text_info=True)
+    assert inputs["text"] == ["half past nine"]
+    assert fake.samples == RATE
+    fake.text = " "
+    with pytest.raises(TextError, match="heard no words in the audio; give text="):
+        processor(speech(), RATE)
+
+
+def test_references_from_file_and_array_are_averaged(folder, tmp_path):
+    (folder / "cosyvoice").mkdir()
+    shutil.copy(DATA / "speaker_embed.onnx", folder / "cosyvoice")
+    soundfile.write(tmp_path / "a.flac", speech(seed=1), RATE)
+    processor = TasteProcessor.from_pretrained(folder)
+    embeds = processor(speech(), RATE, ref_audio_list=[tmp_path / "a.flac", speech(seed=2)], text="yes")
+    assert embeds["speaker_embeds"].shape == (1, 80)
+    assert embeds["speaker_embeds"].norm().item() == pytest.approx(1)
+    path = str(tmp_path / "a.flac")
+    assert torch.equal(processor.speaker_embedding(path), processor.speaker_embedding(path))
+
+
+def test_speech_tokens_on_request(folder):
+    (folder / "cosyvoice").mkdir()
+    shutil.copy(DATA / "speech_tokenizer_v1.onnx", folder / "cosyvoice")
+    processor = TasteProcessor.from_pretrained(folder)
+    inputs = processor(speech(), RATE, text="yes", extract_speech_tokens=True)
+    assert inputs["speech_token_ids"].shape == (1, 100)
+    assert inputs["speech_token_lengths"].tolist() == [100]
+
+
+def test_voices(tiny_processor):
+    assert sorted(tiny_processor.voices()) == ["ada", "ben"]
+    assert not torch.equal(tiny_processor.speaker_embedding("ada"), tiny_processor.speaker_embedding("ben"))
+
+
+def test_ids_of_text_align_with_its_words(tiny_processor):
+    fields = tiny_processor.process_text(TEXT)
+    aligned = tiny_processor.align_text_ids(fields["llm_token_ids"])
+    assert all(torch.equal(aligned[name], fields[name]) for name in fields)
+
+
+def test_voice_generator_is_loaded_once(tiny_processor):
+    generator = tiny_processor.get_generator("cpu")
+    assert generator is tiny_processor.get_generator(torch.device("cpu"))
+    assert not generator.training
+
+
+def test_damaged_and_missing_voice_generator(folder):
+    (folder / "voice_generator.safetensors").write_bytes(b"x")
+    with pytest.raises(CheckpointError, match=r"cannot load the voice generator from .*fetch the file again"):
+        TasteProcessor.from_pretrained(folder).get_generator()
+    (folder / "voice_generator.safetensors").unlink()
+    with pytest.raises(
+        CheckpointError, match=r"has none of voice_generator\.safetensors, .*fetch one of them"
+    ):
+        TasteProcessor.from_pretrained(folder).get_generator()
+
+
+def test_published_voice_generator_file(folder, tiny_processor):
+    (folder / "voice_generator.safetensors").unlink()
+    (folder / "cosyvoice").mkdir()
+    state = tiny_processor.get_generator().state_dict()
+    torch.save(state, folder / "cosyvoice" / "voice_generator.pth")
+    loaded = TasteProcessor.from_pretrained(folder).get_generator().state_dict()
+    assert all(torch.equal(loaded[name], state[name]) for name in state)
+
+
+def test_saved_processor_loads(tiny_processor, tmp_path):
+    tiny_processor.save_pretrained(tmp_path)
+    again = AutoProcessor.from_pretrained(tmp_path)
+    assert isinstance(again, TasteProcessor)
+    assert not list(tmp_path.glob("model*"))
+    assert again.config.to_dict() == tiny_processor.config.to_dict()
+    fields, expected = again.process_text(TEXT), tiny_processor.process_text(TEXT)
+    assert all(torch.equal(fields[name], expected[name]) for name in expected)
+    assert torch.equal(again.speaker_embedding("ben"), tiny_processor.speaker_embedding("ben"))
+    assert again.get_generator() is not None
+
+
+def test_saving_keeps_a_config_that_is_there(tiny_processor, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    tiny_processor.save_pretrained(tmp_path)
+    assert (tmp_path / "config.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    ("audio", "rate", "message"),
+    [
+        (np.zeros((2, RATE)), RATE, r"audio has shape \(2, 16000\); expected one channel"),
+        (np.full(RATE, np.nan), RATE, "audio has 16000 NaN or infinite samples"),
+        (np.full(RATE, np.inf), RATE, "audio has 16000 NaN or infinite samples"),
+        (np.zeros(0), RATE, "audio is empty"),
+        (np.zeros(31 * RATE), RATE, r"audio lasts 31\.00 s, at most 30 s are allowed; split it"),
+        (np.zeros(RATE), 100, "sampling rate 100 Hz; expected a whole number"),
+    ],
+)
+def test_refuses_unusable_audio(tiny_processor, audio, rate, message):
+    with pytest.raises(AudioError, match=message):
+        tiny_processor(audio, rate, text="yes")
+
+
+@pytest.mark.parametrize("text", ["", "  ", []])
+def test_refuses_empty_text(tiny_processor, text):
+    with pytest.raises(TextError, match="the text is empty"):
+        tiny_processor(speech(), RATE, text=text)
+
+
+def test_refuses_an_empty_list_of_references(tiny_processor):
+    with pytest.raises(AudioError, match=r"no reference audio; give at least one path.*: ada, ben"):
+        tiny_processor(speech(), RATE, ref_audio_list=[], text="yes")
+
+
+@pytest.mark.parametrize("text", ["... !", "😀 sun", "日本", "word"])
+def test_unusual_text_has_a_taste_token_for_each_word(tiny_processor, tiny_model, text):
+    _, indices = tiny_model.extract_vq(**tiny_processor(speech(), RATE, text=text))
+    assert int((indices[0, :, 0] >= 0).sum()) == len(text.split())
+
+
+def test_silence_is_valid(tiny_processor, tiny_model):
+    _, indices = tiny_model.extract_vq(**tiny_processor(np.zeros(RATE), RATE, text="yes"))
+    assert (indices[0, 0] >= 0).all()
+
+
+def test_five_hundred_words_do_not_fit_one_utterance(tiny_processor, tiny_model):
+    inputs = tiny_processor(speech(), RATE, text=["so"] * 500)
+    with pytest.raises(TextError, match="the text has 1000 ASR tokens, allowed are 1 to 443; split it"):
+        tiny_model.extract_vq(**inputs)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("/data/models/whisper-large-v3", "openai/whisper-large-v3"),
+        ("/models/distil-large-v3/", "distil-whisper/distil-large-v3"),
+        ("./whisper-tiny", "openai/whisper-tiny"),
+        ("openai/whisper-small", "openai/whisper-small"),
+        ("", "openai/whisper-large-v3"),
+        ("/some/model", "openai/whisper-large-v3"),
+    ],
+)
+def test_asr_model_of_a_training_machine(name, expected):
+    assert asr_model_name(TasteConfig(asr_config={"_name_or_path": name})) == expected
+
+
+def test_asr_model_folder_that_exists(tmp_path):
+    assert asr_model_name(TasteConfig(asr_config={"_name_or_path": str(tmp_path)})) == str(tmp_path)
+
+
+def test_missing_parts_name_the_file(folder):
+    shutil.rmtree(folder / "llama_tokenizer")
+    with pytest.raises(CheckpointError, match=r"has no file llama_tokenizer/tokenizer\.json; fetch it into"):
+        TasteProcessor.from_pretrained(folder).process_text("yes")
+    (folder / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="is not a TASTE configuration"):
+        TasteProcessor.from_pretrained(folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"has no file config\.json"):
+        TasteProcessor.from_pretrained(folder)
+    with pytest.raises(CheckpointError, match="no checkpoint 'huge'"):
+        TasteProcessor.from_pretrained("huge")
+
+
+def test_damaged_tokenizer(folder):
+    (folder / "asr" / "tokenizer.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"cannot load the tokenizer '.*asr'"):
+        TasteProcessor.from_pretrained(folder).process_text("yes")
+
+
+def test_unknown_recogniser(tiny_processor):
+    with pytest.raises(ValueError, match="unknown recogniser 'sphinx4'; choose one of whisper, pocketsphinx"):
+        tiny_processor.recognizer("sphinx4")
