@@ -1,6 +1,5 @@
 """A complete random checkpoint of about one million parameters, with tokenizers of its own."""
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from taste_speech.training.tokenizers import (
     build_asr_tokenizer,
     train_llm_tokenizer,
 )
+from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 SPEAKER_WIDTH = 16
 UNITS = 64
@@ -173,14 +173,11 @@ def save_tiny_checkpoint(folder: Path, **overrides: Any) -> Path:
     llm_tokenizer.save_pretrained(folder / "llama_tokenizer")
     voices = torch.nn.functional.normalize(torch.randn(2, SPEAKER_WIDTH, generator=_generator(1)), dim=-1)
     save_file({"ada": voices[0].clone(), "ben": voices[1].clone()}, folder / "voices.safetensors")
-    if importlib.util.find_spec("taste_speech.vocoder.voice_generator"):
-        _save_voice_generator(config, folder)
+    _save_voice_generator(config, folder)
     return folder
 
 
 def _save_voice_generator(config: TasteConfig, folder: Path) -> None:
-    from taste_speech.vocoder.voice_generator import VoiceGenerator
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
         generator = VoiceGenerator(config.voice_generator)

@@ -1,0 +1,193 @@
+"""Checkpoint folders of the published layout: strict loading, one clear error for each defect."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from taste_speech import CheckpointError, TasteForCausalLM
+from taste_speech.conversion.names import published_state
+from tests.tiny import tiny_config, tiny_tokenizers
+from tests.tiny import tiny_model as random_model
+
+RANK, ALPHA = 4, 8
+LM = "spoken_lm.language_model.base_model.model."
+Q_PROJ = f"{LM}model.layers.0.self_attn.q_proj"
+
+
+@pytest.fixture(scope="module")
+def lora_config() -> Any:
+    lora = {"use_lora": True, "kwargs_for_lora": {"lora_r": RANK, "lora_alpha": ALPHA}}
+    return tiny_config(*tiny_tokenizers(), spoken_lm_config=lora)
+
+
+@pytest.fixture(scope="module")
+def lora_state(lora_config: Any) -> dict[str, Tensor]:
+    """A published state dict: LoRA factors beside the base weights, entries nobody needs, no head."""
+    generator = torch.Generator().manual_seed(5)
+    state: dict[str, Tensor] = {}
+    for name, tensor in published_state(random_model(lora_config).state_dict()).items():
+        name = name.replace("spoken_lm.language_model.", LM)
+        if name.startswith(LM) and name.endswith("_proj.weight"):
+            stem = name.removesuffix(".weight")
+            state[f"{stem}.base_layer.weight"] = tensor
+            rows, columns = tensor.shape
+            state[f"{stem}.lora_A.default.weight"] = torch.randn(RANK, columns, generator=generator)
+            state[f"{stem}.lora_B.default.weight"] = torch.randn(rows, RANK, generator=generator)
+        elif not name.endswith("lm_head.weight"):
+            state[name] = tensor
+    state["audio_tower.vq.rvq.mlps.0.proj_in.weight"] = torch.zeros(2, 2)
+    state["audio_tower.vq.rvq.layers.0._codebook.embed_avg"] = torch.zeros(1, 2, 2)
+    return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+
+def write(folder: Path, config: Any, state: dict[str, Tensor], shards: int = 2) -> Path:
+    """Write a checkpoint folder in the published layout."""
+    config.save_pretrained(folder)
+    names = list(state)
+    weight_map = {}
+    for shard in range(shards):
+        file = f"model-{shard + 1:05d}-of-{shards:05d}.safetensors"
+        part = names[shard::shards]
+        save_file({name: state[name] for name in part}, folder / file)
+        weight_map |= dict.fromkeys(part, file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    return folder
+
+
+def test_sharded_lora_checkpoint_loads(
+    tmp_path: Path, lora_config: Any, lora_state: dict[str, Tensor]
+) -> None:
+    model = TasteForCausalLM.from_pretrained(write(tmp_path, lora_config, lora_state))
+    merged = lora_state[f"{Q_PROJ}.base_layer.weight"] + ALPHA / RANK * (
+        lora_state[f"{Q_PROJ}.lora_B.default.weight"] @ lora_state[f"{Q_PROJ}.lora_A.default.weight"]
+    )
+    language_model = model.spoken_lm.language_model
+    torch.testing.assert_close(language_model.model.layers[0].self_attn.q_proj.weight, merged)
+    assert language_model.lm_head.weight is language_model.model.embed_tokens.weight
+    assert not any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
+    assert not model.training
+
+
+def test_saved_model_reloads_equal(tmp_path: Path, lora_config: Any, lora_state: dict[str, Tensor]) -> None:
+    model = TasteForCausalLM.from_state_dict(lora_config, lora_state)
+    model.save_pretrained(tmp_path, max_shard_bytes=300_000)
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
+    assert json.loads((tmp_path / "config.json").read_text())["spoken_lm_config"]["use_lora"] is False
+    again = TasteForCausalLM.from_pretrained(tmp_path)
+    expected, got = model.state_dict(), again.state_dict()
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(tensor, got[name]) for name, tensor in expected.items())
+    again.save_pretrained(tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("model*")) == ["model.safetensors"]
+    assert not any("lora" in name or "lm_head" in name for name in load_file(tmp_path / "model.safetensors"))
+
+
+def test_stored_head_is_a_tensor_of_its_own(lora_config: Any, lora_state: dict[str, Tensor]) -> None:
+    embedding = lora_state[f"{LM}model.embed_tokens.weight"]
+    model = TasteForCausalLM.from_state_dict(lora_config, lora_state | {f"{LM}lm_head.weight": embedding + 1})
+    torch.testing.assert_close(model.spoken_lm.language_model.lm_head.weight, embedding + 1)
+    torch.testing.assert_close(model.spoken_lm.language_model.model.embed_tokens.weight, embedding)
+
+
+def test_dtype_is_that_of_llama_and_whisper_only(lora_config: Any, lora_state: dict[str, Tensor]) -> None:
+    model = TasteForCausalLM.from_state_dict(lora_config, lora_state, dtype=torch.bfloat16)
+    assert model.spoken_lm.dtype == torch.bfloat16
+    assert model.audio_tower.encoder.conv1.weight.dtype == torch.bfloat16
+    assert model.spoken_lm.fusion.linear.weight.dtype == torch.float32
+    assert model.audio_tower.quantizer.codebooks.dtype == torch.float32
+    assert model.spoken_lm.language_model.model.rotary_emb.inv_freq.dtype == torch.float32
+
+
+def drop(state: dict[str, Tensor]) -> None:
+    del state["spoken_lm.pad_text_unit_embed"]
+
+
+def add(state: dict[str, Tensor]) -> None:
+    state["spoken_lm.mystery"] = torch.zeros(1)
+
+
+def reshape(state: dict[str, Tensor]) -> None:
+    state["spoken_lm.pad_text_unit_embed"] = torch.zeros(3)
+
+
+def drop_many(state: dict[str, Tensor]) -> None:
+    for name in [name for name in state if "lora_A" in name]:
+        del state[name]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (drop, "1 missing: spoken_lm.pad_text_unit_embed. Fetch"),
+        (add, "1 left over: spoken_lm.mystery. Fetch"),
+        (
+            reshape,
+            r"1 of wrong shape: spoken_lm.pad_text_unit_embed \(stored \[3\], expected \[64\]\). Fetch",
+        ),
+        (drop_many, "14 missing: .* and 9 more. Fetch"),
+    ],
+)
+def test_wrong_tensors_give_one_error(
+    tmp_path: Path,
+    lora_config: Any,
+    lora_state: dict[str, Tensor],
+    damage: Callable[[dict[str, Tensor]], None],
+    message: str,
+) -> None:
+    state = dict(lora_state)
+    damage(state)
+    with pytest.raises(CheckpointError, match=message):
+        TasteForCausalLM.from_pretrained(write(tmp_path, lora_config, state))
+
+
+def test_damaged_files_are_named(tmp_path: Path, lora_config: Any, lora_state: dict[str, Tensor]) -> None:
+    folder = write(tmp_path, lora_config, lora_state)
+    shard = folder / "model-00002-of-00002.safetensors"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-10])
+    with pytest.raises(CheckpointError, match=r"model-00002-of-00002.safetensors is truncated: .* bytes of"):
+        TasteForCausalLM.from_pretrained(folder)
+    shard.write_bytes(whole[:100])
+    with pytest.raises(CheckpointError, match=r"model-00002-of-00002.safetensors is truncated"):
+        TasteForCausalLM.from_pretrained(folder)
+    shard.write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"model-00002-of-00002.safetensors is truncated"):
+        TasteForCausalLM.from_pretrained(folder)
+    shard.unlink()
+    with pytest.raises(CheckpointError, match=r"model-00002-of-00002.safetensors does not exist"):
+        TasteForCausalLM.from_pretrained(folder)
+    (folder / "model.safetensors.index.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"model.safetensors.index.json is damaged"):
+        TasteForCausalLM.from_pretrained(folder)
+    (folder / "model.safetensors.index.json").unlink()
+    with pytest.raises(CheckpointError, match=r"neither model.safetensors nor model.safetensors.index.json"):
+        TasteForCausalLM.from_pretrained(folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"has no file config.json"):
+        TasteForCausalLM.from_pretrained(folder)
+
+
+def test_weights_do_not_depend_on_the_file_after_loading(tmp_path: Path, tiny_model: Any) -> None:
+    tiny_model.save_pretrained(tmp_path)
+    model = TasteForCausalLM.from_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(bytes(weights.stat().st_size))
+    expected = tiny_model.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float99", torch.int64])
+def test_wrong_dtype_is_refused(tiny_checkpoint: Path, dtype: Any) -> None:
+    with pytest.raises(ValueError, match=r"dtype is .*; give float32, bfloat16, float16 or 'auto'"):
+        TasteForCausalLM.from_pretrained(tiny_checkpoint, dtype=dtype)
+
+
+def test_unknown_arguments_are_refused(tiny_checkpoint: Path) -> None:
+    with pytest.raises(TypeError, match="from_pretrained got device_map; it takes config"):
+        TasteForCausalLM.from_pretrained(tiny_checkpoint, device_map="auto")
