@@ -68,7 +68,7 @@ def encode_features(
     features: Tensor,
     value_layer: int,
     n_frames: Tensor | None = None,
-    first_position: int | Tensor = 0,
+    first_position: int = 0,
 ) -> EncodedAudio:
     """Run the encoder on mel frames of any length up to its position table.
 
@@ -78,8 +78,7 @@ def encode_features(
         features: (batch, mel frames, bins) log-mel.
         value_layer: index of the layer whose input becomes `values`.
         n_frames: (batch,) mel frames of each item; None when all fill the tensor.
-        first_position: position of the first encoder frame, an int or one for each item (batch,); not 0 for a
-            window from the middle of an utterance.
+        first_position: position of the first encoder frame; not 0 for a stretch from the middle.
 
     Raises:
         AudioError: no frames, more than the position table has, or a wrong number of bins.
@@ -99,13 +98,12 @@ def encode_features(
         hidden = hidden * mel_mask[:, None]
     hidden = functional.gelu(encoder.conv2(hidden)).transpose(1, 2)
 
-    first = torch.as_tensor(first_position, device=weight.device).reshape(-1, 1)
-    positions = first + torch.arange(frames, device=weight.device)
-    if int(positions[..., -1].max()) >= encoder.config.max_source_positions:
+    if first_position + frames > encoder.config.max_source_positions:
         raise AudioError(
-            f"the audio has {int(positions[..., -1].max()) + 1} encoder frames, but this checkpoint has "
+            f"the audio has {first_position + frames} encoder frames, but this checkpoint has "
             f"{encoder.config.max_source_positions} positions; split it into shorter utterances"
         )
+    positions = torch.arange(first_position, first_position + frames, device=weight.device)
     hidden = hidden + encoder.embed_positions(positions)
     attention_mask = None if frame_mask is None else additive_mask(frame_mask, hidden.dtype)
     values = hidden

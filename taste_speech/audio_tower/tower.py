@@ -10,6 +10,7 @@ from taste_speech.audio_tower.aggregator import Aggregator, average_words
 from taste_speech.audio_tower.configuration import JointEncoderSegmenterConfig, QuantizerConfig, TowerConfig
 from taste_speech.audio_tower.encoder import EncodedAudio, encode_features, whisper_config
 from taste_speech.audio_tower.quantizer import IGNORED, ResidualQuantizer
+from taste_speech.audio_tower.windows import EncoderWindows, WindowSpan, join_windows, keep_window
 from taste_speech.errors import AudioError, TextError
 
 
@@ -29,7 +30,14 @@ class TowerOutput:
 
 
 class AudioTower(nn.Module):
-    """Whisper encoder, text-aligned aggregator and residual quantizer."""
+    """Whisper encoder, text-aligned aggregator and residual quantizer.
+
+    Args:
+        config: sizes of encoder and aggregator.
+        joint, quantizer: the published sections.
+        attn_implementation: `sdpa` or `eager`.
+        windows: how the encoder cuts an utterance, where the checkpoint is trained so; None: one pass.
+    """
 
     def __init__(
         self,
@@ -37,8 +45,10 @@ class AudioTower(nn.Module):
         joint: JointEncoderSegmenterConfig,
         quantizer: QuantizerConfig,
         attn_implementation: str = "sdpa",
+        windows: EncoderWindows | None = None,
     ):
         super().__init__()
+        self.windows = windows
         self.config = config
         self.joint = joint
         whisper = whisper_config(config, attn_implementation)
@@ -51,20 +61,36 @@ class AudioTower(nn.Module):
         """Most ASR tokens of one utterance: the position table less the prefix and the closing token."""
         return self.config.max_target_positions - len(self.config.prefix_ids) - 1
 
-    def encode(
-        self, features: Tensor, n_frames: Tensor | None = None, first_position: int | Tensor = 0
-    ) -> EncodedAudio:
-        """Encode log-mel features.
+    def encode(self, features: Tensor, n_frames: Tensor | None = None) -> EncodedAudio:
+        """Encode log-mel features of whole utterances.
 
         Args:
             features: (batch, mel frames, bins); padded with zeros to the full source length where the
                 checkpoint was trained so (`pad_to_max_source`), else used as long as they are.
             n_frames: (batch,) mel frames of each item, where utterances are not padded to the full length.
-            first_position: see `encode_features`.
 
         Raises:
             AudioError: wrong shape, or more frames than the encoder has positions for.
         """
+        if self.windows is None:
+            return self.encode_stretch(features, n_frames)
+        longest = min(features.shape[1], features.shape[1] if n_frames is None else int(n_frames.max()))
+        return join_windows(
+            [self.encode_window(features, span, n_frames) for span in self.windows.spans(longest)]
+        )
+
+    def encode_window(
+        self, features: Tensor, span: WindowSpan, n_frames: Tensor | None = None
+    ) -> EncodedAudio:
+        """Encode one window of (batch, mel frames, bins) with its context; only its own frames come out."""
+        stretch = features[:, span.first : span.last]
+        counts = None if n_frames is None else (n_frames - span.first).clamp(0, stretch.shape[1])
+        return keep_window(self.encode_stretch(stretch, counts, span.first // 2), span)
+
+    def encode_stretch(
+        self, features: Tensor, n_frames: Tensor | None = None, first_position: int = 0
+    ) -> EncodedAudio:
+        """Encode consecutive mel frames in one pass, the first at encoder position `first_position`."""
         if self.config.pad_to_max_source:
             n_frames = None
             missing = 2 * self.config.max_source_positions - features.shape[1]

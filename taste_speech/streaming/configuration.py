@@ -44,9 +44,16 @@ class StreamingConfig(StrictSection):
     template: TemplateConfig = Field(default_factory=TemplateConfig)
     extra_words: int = 32
     """Without role tokens a reply ends at the first sentence end after this many words."""
-    max_history_tokens: int = 2048
-    """The oldest turns are dropped beyond this."""
+    max_history_tokens: int = Field(default=2048, ge=16)
+    """The oldest turns are dropped beyond this (the system segment stays)."""
+    kept_history: float = Field(default=0.5, gt=0, le=1)
+    """Share of `max_history_tokens` that is kept then: the rest is prefilled again, so drop seldom and much."""
+    repetition_scope: str = Field(default="reply", pattern="^(reply|conversation)$")
+    """Which ids the repetition penalty covers: the reply's own, or (as published) those of the prompt too."""
     encoder_window_s: float | None = None
     """Trained window of the incremental encoder; None: only the full pass is final."""
     encoder_look_ahead_s: float = 0.5
+    """Audio after a window that its frames see."""
+    encoder_left_context_s: float | None = None
+    """Audio before a window that its frames see; None: all."""
     detokenizer: DetokenizerConfig = Field(default_factory=DetokenizerConfig)
