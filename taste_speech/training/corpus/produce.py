@@ -8,8 +8,6 @@ from pathlib import Path
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
 from taste_speech.training.corpus.speech import Utterance, Voice, random_manner, speak_all
 
-REPLY_VOICE = Voice("rms", "flite", "rms")
-
 
 def split_of(text: str, valid_percent: int = 3, test_percent: int = 5) -> str:
     """Return `train`, `valid` or `test`, fixed by a hash of the letters of `text`."""

@@ -34,6 +34,8 @@ class Voice:
     """Speed, 1 = the engine's own."""
     pitch: float = 1.0
     """F0 as a multiple of the voice's own."""
+    formants: float = 1.0
+    """Formants as a multiple of the voice's own (flite only): above 1 a smaller speaker."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,12 @@ def speak(text: str, voice: Voice, manner: Manner = PLAIN) -> np.ndarray:
     """
     total = replace(manner, rate=manner.rate * voice.rate, pitch=manner.pitch * voice.pitch)
     if voice.engine == "flite":
-        return _with_pitch(_flite(text, voice.variant, total), text, total)
+        # Played faster by the factor, formants and F0 rise with it; rate and pitch make up for that.
+        slower = replace(total, rate=total.rate / voice.formants, pitch=total.pitch / voice.formants)
+        samples = _with_pitch(_flite(text, voice.variant, slower), text, slower)
+        if voice.formants == 1.0:
+            return samples
+        return soxr.resample(samples, SAMPLE_RATE_HZ * voice.formants, SAMPLE_RATE_HZ)
     if voice.engine == "espeak":
         return _espeak(text, voice.variant, total)
     raise ValueError(f"speech engine {voice.engine!r} is unknown; use 'flite' or 'espeak'")

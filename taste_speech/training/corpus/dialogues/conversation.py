@@ -1,0 +1,214 @@
+"""The course of one talk: what follows what, what is remembered, where somebody breaks in."""
+
+import random
+import re
+from dataclasses import replace
+from functools import cache
+
+from taste_speech.training.corpus.dialogues.control import CONTROL, MANNERS, UNKNOWN, Manner
+from taste_speech.training.corpus.dialogues.grammar import as_heard, sentence
+from taste_speech.training.corpus.dialogues.kinds import Kind, Row, all_kinds
+from taste_speech.training.corpus.dialogues.memory import MEMORIES, Memory
+from taste_speech.training.corpus.dialogues.turns import Turn
+from taste_speech.training.corpus.lexicon import listed
+from taste_speech.training.corpus.sentences import general_sentences
+
+LONG_ANSWER_WORDS = 12
+BEFORE = ("please", "okay", "so", "well", "um", "hey", "hello", "now", "robin", "hey robin", "tell me", "uh")
+AFTER = ("please", "robin", "then")
+# Words after which nobody stops for good.
+OPEN_WORDS = frozenset(
+    listed("""
+what who where when which how the a an of is are do does can could to and or my your in from with after
+before for at by tell me please if that much many called plus minus times it's what's i i'm would should
+""")
+)
+
+
+@cache
+def _weighted() -> tuple[tuple[Kind, ...], tuple[float, ...]]:
+    kinds = all_kinds()
+    return kinds, tuple(kind.weight * max(len(kind.rows), 4) ** 0.35 for kind in kinds)
+
+
+@cache
+def _complete_sentences() -> frozenset[str]:
+    """Return every slotless paraphrase, so that a cut-off turn is never one of them."""
+    return frozenset(
+        as_heard(t) for kind in (*all_kinds(), *CONTROL.values()) for t in kind.ask if "{" not in t
+    )
+
+
+class TalkWriter:
+    """Writes one talk; `split` limits the paraphrases that the user may use."""
+
+    def __init__(self, split: str, rng: random.Random):
+        self.split, self.rng = split, rng
+        self.turns: list[Turn] = []
+        self.known: dict[str, Row] = {}
+        self.last: tuple[Kind, Row] | None = None
+        self.manner = Manner("", "")
+        self.rest = ""
+
+    def write(self) -> list[Turn]:
+        """Return the turns of the talk."""
+        if self.rng.random() < 0.35:
+            self.manner = self.rng.choice(MANNERS)
+            if self.manner.system:
+                self.turns.append(Turn("system", "text", self.rng.choice(self.manner.system.split("|"))))
+        for _ in range(self.rng.choice((1, 1, 2, 2, 3, 4, 5))):
+            self._exchange()
+        if self.rng.random() < 0.18:
+            self._unfinished()
+        return self.turns
+
+    def single(self, kind: Kind) -> list[Turn]:
+        """Return one question of `kind` with its answer."""
+        self._ask(kind, self.rng.choice(kind.rows))
+        return [replace(turn, cut_at_word=None) for turn in self.turns]
+
+    def _exchange(self) -> None:
+        draw = self.rng.random()
+        rest, self.rest = self.rest, ""
+        if rest and draw < 0.75:
+            self._after_interruption(rest)
+        elif self.last and draw < 0.13:
+            self._control()
+        elif self.last and self.last[0].follow and draw < 0.30:
+            self._follow()
+        elif draw < 0.42:
+            self._memory()
+        elif draw < 0.46:
+            self._unknown()
+        else:
+            kind = self.rng.choices(*_weighted())[0]
+            self._ask(kind, self.rng.choice(kind.rows))
+
+    def _paraphrase(self, kind: Kind, follow: bool = False) -> str | None:
+        options = kind.paraphrases(self.split, follow)
+        return self.rng.choice(options) if options else None
+
+    def _ask(self, kind: Kind, row: Row) -> None:
+        template = self._paraphrase(kind)
+        if template is None:
+            return
+        text = kind.question(template, row)
+        self._user(text if kind.plain else self._dressed(text), kind.name, kind.accepted(row))
+        self._reply(kind, row)
+
+    def _dressed(self, text: str) -> str:
+        draw = self.rng.random()
+        if draw < 0.12:
+            before = self.rng.choice(BEFORE)
+            if before != "tell me" or text.split()[0] in ("what", "who", "where", "which"):
+                return f"{before}, {text}" if before not in ("please", "tell me") else f"{before} {text}"
+        return f"{text}, {self.rng.choice(AFTER)}" if draw > 0.92 else text
+
+    def _user(self, text: str, kind: str, accepted: str) -> None:
+        modality = "speech" if self.rng.random() < 0.75 else "text"
+        broke_in = bool(self.turns) and self.turns[-1].cut_at_word is not None
+        self.turns.append(
+            Turn("user", modality, sentence(text), kind=kind, accepted_pattern=accepted, given_cut=broke_in)
+        )
+
+    def _reply(self, kind: Kind, row: Row) -> None:
+        brief = self.manner.style == "brief"
+        self._assistant(kind.answer(row, brief), kind.name, kind.accepted(row))
+        self.last = (kind, row)
+
+    def _assistant(self, text: str, kind: str, accepted: str, manner: str = "") -> None:
+        text = self.manner.dress(text)
+        n_words = len(text.split())
+        cut = None
+        if n_words >= LONG_ANSWER_WORDS and self.rng.random() < 0.45:
+            cut = self.rng.randrange(3, n_words - 2)
+            self.rest = " ".join(text.split()[cut:])
+        how = manner or (self.manner.style if self.manner.style in ("slow", "fast") else "")
+        self.turns.append(
+            Turn(
+                "assistant", "speech", text, kind=kind, accepted_pattern=accepted, cut_at_word=cut, manner=how
+            )
+        )
+
+    def _say_control(self, name: str, answer: str, accepted: str, manner: str = "") -> None:
+        kind = CONTROL[name]
+        text = self._paraphrase(kind)
+        if text is not None:
+            self._user(text, name, accepted)
+            self._assistant(answer, name, accepted, manner)
+
+    def _after_interruption(self, rest: str) -> None:
+        draw = self.rng.random()
+        if draw < 0.4:
+            name = self.rng.choice(("stop", "never_mind", "wait"))
+            self._say_control(name, CONTROL[name].say, CONTROL[name].accepted({}))
+            self.rest = rest
+        elif draw < 0.75:
+            start = r" ".join(re.escape(w) for w in as_heard(rest).split()[:3])
+            self._say_control("go_on", sentence(rest), rf"\b{start}")
+        else:
+            kind = self.rng.choices(*_weighted())[0]
+            self._ask(kind, self.rng.choice(kind.rows))
+
+    def _control(self) -> None:
+        spoken = next(turn for turn in reversed(self.turns) if turn.role == "assistant")
+        name = self.rng.choices(("repeat", "slower", "stop", "never_mind", "wait"), (4, 3, 1, 1, 1))[0]
+        if name in ("repeat", "slower") and len(spoken.text.split()) > 20:
+            name = "stop"
+        if name == "repeat":
+            self._say_control(name, spoken.text, spoken.accepted_pattern, spoken.manner)
+        elif name == "slower":
+            self._say_control(name, spoken.text, spoken.accepted_pattern, "slow")
+        else:
+            self._say_control(name, CONTROL[name].say, CONTROL[name].accepted({}))
+
+    def _follow(self) -> None:
+        if self.last is None:
+            return
+        kind, before = self.last
+        rows = [row for row in kind.rows if row != before]
+        template = self._paraphrase(kind, follow=True)
+        if template is None or not rows:
+            return
+        row = self.rng.choice(rows)
+        self._user(kind.question(template, row), kind.name, kind.accepted(row))
+        self._reply(kind, row)
+
+    def _memory(self) -> None:
+        memory: Memory = self.rng.choice(MEMORIES)
+        if memory.name in self.known or self.rng.random() < 0.15:
+            row = self.known.get(memory.name)
+            kind = memory.recall if row is not None else memory.unknown
+            self._ask(kind, row or {})
+            return
+        row = self.rng.choice(memory.tell.rows)
+        before = len(self.turns)
+        self._ask(memory.tell, row)
+        if len(self.turns) > before:
+            self.known[memory.name] = row
+
+    def _unknown(self) -> None:
+        # Sentences outside what the assistant knows; the seed space is divided so that splits share none.
+        offset = {"train": 0, "valid": 1_000_000, "test": 2_000_000}[self.split]
+        text = general_sentences(1, offset + self.rng.randrange(1_000_000))[0]
+        if not text.isascii() or "!" in text:
+            return
+        self._user(text[0].lower() + text[1:], UNKNOWN.name, UNKNOWN.accepted({}))
+        self._assistant(UNKNOWN.say, UNKNOWN.name, UNKNOWN.accepted({}))
+
+    def _unfinished(self) -> None:
+        tells = self.rng.random() < 0.12
+        kind = self.rng.choice(MEMORIES).tell if tells else self.rng.choices(*_weighted())[0]
+        template = self._paraphrase(kind)
+        if template is None or (kind.plain and not tells):
+            return
+        words = self._dressed(kind.question(template, self.rng.choice(kind.rows))).split()
+        open_ends = [i + 1 for i, word in enumerate(words[:-1]) if word.lower().strip(",") in OPEN_WORDS]
+        open_ends = [i for i in open_ends if as_heard(" ".join(words[:i])) not in _complete_sentences()]
+        if not open_ends:
+            return
+        text = " ".join(words[: self.rng.choice(open_ends)])
+        if self.rng.random() < 0.3:
+            text += self.rng.choice((", um", ", uh"))
+        whole = Turn("user", "speech", sentence(text), finished=False, kind=kind.name)
+        self.turns.append(replace(whole, text=whole.text.rstrip(".?")))

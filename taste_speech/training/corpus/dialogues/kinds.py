@@ -1,0 +1,140 @@
+"""Kinds of question: paraphrases, facts, answers and what counts as a right answer."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from taste_speech.errors import TasteError
+from taste_speech.training.corpus.dialogues.grammar import as_heard, expand, fill, sentence, slots_of
+
+TEST_SHARE = 0.15
+VALID_SHARE = 0.05
+POLITE = frozenset(
+    {"please", "now", "then", "robin", "hello", "hi", "hey", "okay", "so", "well", "um", "uh", "just"}
+)
+Row = Mapping[str, str]
+NO_SLOTS: tuple[Row, ...] = ({},)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of question. Paraphrases and answers may hold slots in braces that a row of `rows` fills."""
+
+    name: str
+    topic: str
+    ask: tuple[str, ...]
+    say: str
+    rows: tuple[Row, ...] = NO_SLOTS
+    accept: str = ""
+    """Regular expression; the slots in it stand for their values."""
+    follow: tuple[str, ...] = ()
+    """Ways of asking the same about another row, right after."""
+    brief: str = ""
+    """The shortest right answer, for people who want it short."""
+    weight: float = 1.0
+    plain: bool = False
+    """Asked without words of politeness around it."""
+    splits: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def paraphrases(self, split: str, follow: bool = False) -> list[str]:
+        """Return the templates of `train`, `valid` or `test`; the splits share none."""
+        return [t for t in (self.follow if follow else self.ask) if self.splits[t] == split]
+
+    def question(self, template: str, row: Row) -> str:
+        """Return a paraphrase with the facts of `row`, without capital and full stop."""
+        return fill(template, dict(row))
+
+    def answer(self, row: Row, brief: bool = False) -> str:
+        """Return the answer for `row`, as a sentence."""
+        return sentence(fill(self.brief if brief and self.brief else self.say, dict(row)))
+
+    def accepted(self, row: Row) -> str:
+        """Return the regular expression that a right answer for `row` matches, in the form of `as_heard`."""
+        heard = {name: re.escape(as_heard(value)).replace(r"\ ", " ") for name, value in row.items()}
+        return rf"\b(?:{fill(self.accept, heard)})\b"
+
+    def is_right(self, row: Row, answer: str) -> bool:
+        """Say whether `answer` is a right one for `row`."""
+        return re.search(self.accepted(row), as_heard(answer)) is not None
+
+
+def core(template: str) -> str:
+    """Return a paraphrase without the words that politeness may add to any."""
+    words = as_heard(re.sub(r"\{\w+\}", "slot", template)).split()
+    while words and words[0] in POLITE:
+        words = words[1:]
+    while words and words[-1] in POLITE:
+        words = words[:-1]
+    return " ".join(words)
+
+
+def fixed_splits(name: str, templates: tuple[str, ...]) -> dict[str, str]:
+    """Divide the paraphrases of a kind by hash: of five or more, 15 % (at least one) for the test, 5 % valid.
+
+    Paraphrases that differ only in politeness share a split.
+    """
+    cores = {core(t) for t in templates}
+    order = sorted(cores, key=lambda c: hashlib.sha256(f"{name}:{c}".encode()).digest())
+    n_test = max(1, round(TEST_SHARE * len(order))) if len(order) >= 5 else 0
+    n_valid = max(1, round(VALID_SHARE * len(order))) if len(order) >= 8 else 0
+    split = {
+        c: "test" if i < n_test else "valid" if i < n_test + n_valid else "train" for i, c in enumerate(order)
+    }
+    return {t: split[core(t)] for t in templates}
+
+
+def follow_splits(templates: tuple[str, ...]) -> dict[str, str]:
+    """Keep one way to follow up, "how about ...", for the test; the kinds share these ways."""
+    return {t: "test" if t.startswith("how about") else "train" for t in templates}
+
+
+def make_kind(name: str, topic: str, ask: list[str], say: str, **more: Any) -> Kind:
+    """Build a kind: expand the brackets, fix the splits and derive the accepted pattern where none is given.
+
+    Errors: `TasteError` for a kind without anything to accept, or with slots that the rows lack.
+    """
+    questions = tuple(dict.fromkeys(e for template in ask for e in expand(template)))
+    follow = tuple(dict.fromkeys(e for template in more.pop("follow", ()) for e in expand(template)))
+    rows: tuple[Row, ...] = tuple(more.pop("rows", NO_SLOTS))
+    answer_slots = sorted(slot for slot in slots_of(say) if not all(slot in slots_of(q) for q in questions))
+    accept = more.pop("accept", "") or ".*".join(f"{{{slot}}}" for slot in answer_slots)
+    unknown = {s for t in (*questions, *follow, say, accept) for s in slots_of(t)} - set(rows[0])
+    if not accept or unknown:
+        problem = f"slots {sorted(unknown)} without values" if unknown else "no accepted answer"
+        raise TasteError(f"kind {name!r} of {topic} has {problem}; complete its entry")
+    splits = fixed_splits(more.pop("split_name", name), questions) | follow_splits(follow)
+    return Kind(name, topic, questions, say, rows, accept, follow, splits=splits, **more)
+
+
+def _rows(text: str) -> tuple[Row, ...]:
+    """Read a small table: the first line names the slots, values are divided by semicolons."""
+    header, *lines = [[cell.strip() for cell in line.split(";")] for line in text.strip().splitlines()]
+    for line in lines:
+        if len(line) != len(header):
+            raise TasteError(f"row {'; '.join(line)!r} has {len(line)} values; {len(header)} are wanted")
+    return tuple(dict(zip(header, line, strict=True)) for line in lines)
+
+
+def load_kinds(path: Path) -> list[Kind]:
+    """Read the kinds of one yaml file; its stem is their topic."""
+    kinds = []
+    for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+        if "rows" in entry:
+            entry["rows"] = _rows(entry["rows"])
+        kinds.append(make_kind(name, path.stem, **entry))
+    return kinds
+
+
+@cache
+def all_kinds() -> tuple[Kind, ...]:
+    """Return every kind: those of the yaml files beside this module and the computed ones."""
+    from taste_speech.training.corpus.dialogues.computed import computed_kinds
+
+    written = [kind for path in sorted(Path(__file__).parent.glob("*.yaml")) for kind in load_kinds(path)]
+    return (*written, *computed_kinds())

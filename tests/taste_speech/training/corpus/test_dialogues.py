@@ -1,0 +1,206 @@
+import itertools
+import re
+
+import pytest
+
+from taste_speech.errors import TasteError
+from taste_speech.training.corpus.dialogues import all_kinds, as_heard, make_questions, make_talks
+from taste_speech.training.corpus.dialogues.control import CONTROL
+from taste_speech.training.corpus.dialogues.grammar import expand, sentence
+from taste_speech.training.corpus.dialogues.kinds import make_kind
+from taste_speech.training.corpus.dialogues.memory import MEMORIES
+from taste_speech.training.corpus.dialogues.statistics import statistics
+
+
+@pytest.fixture(scope="module")
+def talks():
+    return make_talks(3000, 1, "train")
+
+
+def test_there_are_hundreds_of_kinds_with_distinct_names():
+    names = [kind.name for kind in all_kinds()]
+    assert len(names) == len(set(names)) >= 300
+
+
+@pytest.mark.parametrize("brief", [False, True])
+def test_patterns_accept_their_own_answers(brief):
+    told = [kind for memory in MEMORIES for kind in (memory.tell, memory.recall, memory.unknown)]
+    refused = [
+        (kind.name, kind.answer(row, brief))
+        for kind in (*all_kinds(), *CONTROL.values(), *told)
+        for row in kind.rows
+        if not kind.is_right(row, kind.answer(row, brief))
+    ]
+    assert refused == []
+
+
+def test_patterns_refuse_the_answers_to_other_rows():
+    accepted = 0
+    checked = 0
+    for kind in all_kinds():
+        for row, other in zip(kind.rows, kind.rows[1:], strict=False):
+            if kind.accepted(row) != kind.accepted(other):
+                checked += 1
+                accepted += kind.is_right(row, kind.answer(other))
+    assert checked > 1000
+    assert accepted / checked < 0.02
+
+
+def test_patterns_refuse_the_answers_of_other_kinds():
+    answers = [kind.answer(kind.rows[0]) for kind in all_kinds()]
+    wrong = sum(
+        kind.is_right(kind.rows[0], answer)
+        for kind in all_kinds()
+        for answer in answers
+        if answer != kind.answer(kind.rows[0])
+    )
+    assert wrong / len(answers) ** 2 < 0.01
+
+
+def test_splits_share_no_user_sentence(talks):
+    def said(some):
+        return {
+            as_heard(turn.text)
+            for talk in some
+            for turn in talk.turns
+            if turn.role == "user" and turn.finished
+        }
+
+    train = said(talks) | said(make_questions(3000, 2, "train"))
+    test = said(make_talks(1000, 1, "test")) | said(make_questions(1000, 2, "test"))
+    assert not train & test
+
+
+def test_nearly_every_kind_has_paraphrases_held_out():
+    without = [kind.name for kind in all_kinds() if not kind.paraphrases("test")]
+    assert len(without) <= 5
+    assert all(kind.paraphrases("train") for kind in all_kinds())
+
+
+def test_there_are_tens_of_thousands_of_user_sentences():
+    asked = {kind.question(t, row) for kind in all_kinds() for t in kind.ask for row in kind.rows}
+    assert len({as_heard(question) for question in asked}) > 20_000
+
+
+def test_statistics_of_the_talks(talks):
+    found = statistics(talks)
+    assert found.n_kinds >= 300
+    assert 1500 < found.n_words < 3500
+    assert found.n_unfinished > 0.1 * found.n_talks
+    assert found.n_interrupted > 0.03 * found.n_talks
+    assert found.n_long_answers > 0.03 * found.n_talks
+
+
+def test_text_is_plain(talks):
+    for talk in talks:
+        for turn in talk.turns:
+            assert re.fullmatch(r"[A-Za-z][A-Za-z .,?']*", turn.text), turn.text
+
+
+def test_unfinished_turns_are_last_and_unanswered(talks):
+    for talk in talks:
+        assert all(turn.finished for turn in talk.turns[:-1])
+
+
+def test_unfinished_turns_are_no_finished_sentence(talks):
+    finished = {as_heard(t.text) for talk in talks for t in talk.turns if t.role == "user" and t.finished}
+    cut_off = [as_heard(t.text) for talk in talks for t in talk.turns if not t.finished]
+    assert sum(text in finished for text in cut_off) <= 0.01 * len(cut_off)
+
+
+def test_every_finished_user_turn_is_answered(talks):
+    for talk in talks:
+        turns = talk.turns
+        for turn, following in itertools.pairwise(turns):
+            if turn.role == "user":
+                assert following.role == "assistant"
+                assert re.search(turn.accepted_pattern, as_heard(following.text)), (turn, following)
+
+
+def test_a_cut_answer_is_cut_inside(talks):
+    for talk in talks:
+        for turn in talk.turns:
+            if turn.cut_at_word is not None:
+                assert turn.role == "assistant"
+                assert 0 < turn.cut_at_word < len(turn.text.split())
+
+
+def test_go_on_says_the_rest_of_the_cut_answer(talks):
+    found = 0
+    for talk in talks:
+        for i, turn in enumerate(talk.turns):
+            if turn.kind == "go_on" and turn.role == "assistant":
+                cut = next(t for t in reversed(talk.turns[:i]) if t.cut_at_word is not None)
+                rest = as_heard(" ".join(cut.text.split()[cut.cut_at_word :]))
+                assert as_heard(turn.text).endswith(rest)
+                found += 1
+    assert found > 10
+
+
+def test_names_are_remembered_within_a_talk(talks):
+    found = 0
+    for talk in talks:
+        told = ""
+        for turn in talk.turns:
+            if turn.kind == "tell_name" and turn.role == "assistant":
+                told = turn.text.rstrip(".").split()[-1]
+            elif turn.kind == "recall_name" and turn.role == "assistant":
+                assert told in turn.text
+                found += 1
+            elif turn.kind == "unknown_name":
+                assert not told
+    assert found > 3
+
+
+def test_talks_are_the_same_for_the_same_seed():
+    assert make_talks(20, 5, "test") == make_talks(20, 5, "test")
+    assert make_talks(20, 5, "test") != make_talks(20, 6, "test")
+
+
+def test_questions_go_through_the_kinds_in_turn():
+    first = make_questions(200, 1, "test")
+    assert len({talk.turns[0].kind for talk in first}) == 200
+    assert all(len(talk.turns) == 2 for talk in first)
+
+
+def test_an_unknown_split_is_refused():
+    with pytest.raises(ValueError, match="'dev' is unknown; use one of train, valid, test"):
+        make_talks(1, 1, "dev")
+
+
+def test_expand_tries_all_alternatives():
+    assert expand("(a|b) c (|d)") == ["a c", "a c d", "b c", "b c d"]
+
+
+@pytest.mark.parametrize("template", ["(a|b", "a)"])
+def test_expand_refuses_open_brackets(template):
+    with pytest.raises(TasteError, match="do not match"):
+        expand(template)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("what is it", "What is it?"),
+        ("robin, what is it", "Robin, what is it?"),
+        ("so i said no", "So I said no."),
+        ("tell me what it is", "Tell me what it is."),
+        ("fine.", "Fine."),
+    ],
+)
+def test_sentence_sets_capital_and_final_mark(text, expected):
+    assert sentence(text) == expected
+
+
+def test_as_heard_keeps_words_and_apostrophes():
+    assert as_heard("What's up, Robin? Fine.") == "what's up robin fine"
+
+
+def test_a_kind_without_an_accepted_answer_is_refused():
+    with pytest.raises(TasteError, match="no accepted answer"):
+        make_kind("x", "t", ["why"], "Because.")
+
+
+def test_a_kind_with_an_empty_slot_is_refused():
+    with pytest.raises(TasteError, match="slots \\['city'\\] without values"):
+        make_kind("x", "t", ["why {city}"], "Because.", accept="because")
