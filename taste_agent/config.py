@@ -119,11 +119,14 @@ class VadSettings(Section):
     above_noise_db: float = Field(
         default=8.0, ge=0, le=40, description="speech is at least so much above the noise floor"
     )
-    min_modulation_db: float = Field(
-        default=6.0,
+    max_steadiness: float = Field(
+        default=0.6,
         ge=0,
-        le=40,
-        description="level swing of speech; a steady tone or noise has less and is not speech",
+        le=1,
+        description="harmonics that stay in place more than this are music; 1: no check",
+    )
+    min_voiced: float = Field(
+        default=0.1, ge=0, le=1, description="less of a piece with a pitch than this is noise; 0: no check"
     )
 
     @model_validator(mode="after")

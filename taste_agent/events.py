@@ -97,7 +97,7 @@ class PieceRecognised(Event):
 
 @dataclass(frozen=True, slots=True)
 class SpeechDropped(Event):
-    """Speech that is not answered: `reason` is `nothing_recognised`, `backchannel`, `noise` or `echo`."""
+    """Sound that is not answered: `nothing_recognised`, `backchannel`, `noise`, `music` or `echo`."""
 
     pieces: tuple[int, ...]
     reason: str

@@ -229,6 +229,8 @@ class DialogWorker:
     def _forget(self, pieces: tuple[int, ...]) -> None:
         for number in pieces:
             self._pieces.pop(number, None)
+            if number == self._open:
+                self._open = None
 
 
 def _timed_words(recognition: Recognition, piece: _PieceAudio) -> tuple[TimedWord, ...]:

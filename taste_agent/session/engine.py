@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -119,6 +119,7 @@ class Session:
         """True while the talk key is held, False while it is not; None gives the decision back to the VAD."""
         released = self._talk_key is True and held is not True
         self._talk_key = held
+        self._manager.trust_talk_key(held is not None)
         if released:
             self._dispatch(self._manager.end_turn(self._now, "push_to_talk"))
 
@@ -136,14 +137,15 @@ class Session:
             frame = np.zeros_like(frame)
         self._now += len(frame)
         decision = self._classifier.judge(frame)
-        is_speech = decision.is_speech if self._talk_key is None else self._talk_key
+        if self._talk_key is not None:
+            decision = replace(decision, is_speech=self._talk_key)
         self._recent.append(frame)
         if self._piece is not None:
             self._piece_blocks.append(frame)
             if sum(map(len, self._piece_blocks)) >= self._block_samples:
                 self._send_piece()
         self._collect()
-        self._dispatch(self._manager.on_frame(self._now, is_speech))
+        self._dispatch(self._manager.on_frame(self._now, decision))
         self._collect()  # with free computing, what was just asked for is there at once
         pulled = self._playback.pull(len(frame))
         self._dispatch(self._manager.on_pulled(self._now, pulled))

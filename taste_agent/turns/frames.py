@@ -1,4 +1,4 @@
-"""Judges one frame of sound: is it speech? WebRTC's detector, guarded by level and by how the level moves."""
+"""Judges one frame of sound: is it speech? WebRTC's detector, guarded by level and by how the sound moves."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -12,7 +12,14 @@ from taste_agent.errors import AgentError
 
 _SILENCE_DBFS = -100.0
 _FLOOR_WINDOW_MS = 3000
-_MODULATION_WINDOW_MS = 400
+_WINDOW_SAMPLES = 1024
+_FIRST_BIN, _LAST_BIN = 6, 200  # 94 Hz to 3.1 kHz
+_SMOOTHING_BINS = 9
+_STEADY_LAG_MS = 80
+_STEADY_WINDOW_MS, _STEADY_MIN_MS = 1500, 800
+_VOICED_WINDOW_MS, _VOICED_MIN_MS = 800, 500
+_PITCH_LAGS = slice(40, 230)  # 70 to 400 Hz
+_VOICED_CORRELATION = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +27,11 @@ class FrameDecision:
     """One frame's verdict and what it was made from."""
 
     is_speech: bool
-    level_dbfs: float
-    noise_floor_dbfs: float
+    level_dbfs: float = _SILENCE_DBFS
+    noise_floor_dbfs: float = _SILENCE_DBFS
+    steadiness: float | None = None
+    """Likeness of the harmonics with those of 80 ms ago: tones near 1, speech near 0.3; None if not loud."""
+    voiced: bool = False
 
 
 def level_dbfs(samples: Samples) -> float:
@@ -31,11 +41,12 @@ def level_dbfs(samples: Samples) -> float:
 
 
 class FrameClassifier:
-    """Decides frame by frame, with a memory of the last seconds' levels only.
+    """Decides frame by frame, with a memory of the last seconds only.
 
-    A frame is speech when WebRTC's detector says so and its level is above `min_level_dbfs` and
-    `above_noise_db` above the noise floor (the quietest frame of the last seconds), and the level has
-    swung by `min_modulation_db` in the last moments, as syllables do and steady noise or tones do not.
+    A frame is speech when WebRTC's detector says so, its level is above `min_level_dbfs` and
+    `above_noise_db` above the noise floor (the quietest frame of the last seconds), and the sound of the
+    last moments was not as steady as music (notes keep their harmonics in place, voices glide) nor
+    without any pitch like noise.
     """
 
     def __init__(self, settings: VadSettings) -> None:
@@ -48,19 +59,73 @@ class FrameClassifier:
         self.frame_samples = samples_of_ms(settings.frame_ms)
         self._settings = settings
         self._detector = webrtcvad.Vad(settings.aggressiveness)
-        self._floor_levels: deque[float] = deque(maxlen=_FLOOR_WINDOW_MS // settings.frame_ms)
-        self._recent_levels: deque[float] = deque(maxlen=_MODULATION_WINDOW_MS // settings.frame_ms)
+        self._levels: deque[float] = deque(maxlen=_FLOOR_WINDOW_MS // settings.frame_ms)
+        self._harmonics = _Harmonics(settings.frame_ms)
+        self._steadiness: deque[float] = deque(maxlen=_STEADY_WINDOW_MS // settings.frame_ms)
+        self._steady_frames = _STEADY_MIN_MS // settings.frame_ms
+        self._voiced: deque[bool] = deque(maxlen=_VOICED_WINDOW_MS // settings.frame_ms)
+        self._voiced_frames = _VOICED_MIN_MS // settings.frame_ms
 
     def judge(self, frame: Samples) -> FrameDecision:
         """The verdict on the next frame of exactly `frame_samples`."""
         level = level_dbfs(frame)
-        self._recent_levels.append(level)
-        self._floor_levels.append(level)
-        floor = min(self._floor_levels)
+        self._levels.append(level)
+        floor = min(self._levels)
         limits = self._settings
         loud = level >= limits.min_level_dbfs and level >= floor + limits.above_noise_db
-        moving = max(self._recent_levels) - min(self._recent_levels) >= limits.min_modulation_db
+        steadiness, voiced = self._harmonics.push(frame, loud)
+        if steadiness is not None:
+            self._steadiness.append(steadiness)
+        memory: deque[float] | deque[bool]
+        if loud:
+            self._voiced.append(voiced)
+        else:  # silence makes it forget
+            for memory in (self._steadiness, self._voiced):
+                if memory:
+                    memory.popleft()
         # The detector adapts to what it hears, so it gets every frame.
         pcm = (np.clip(frame, -1.0, 1.0) * 32767).astype("<i2").tobytes()
-        voiced = self._detector.is_speech(pcm, ENGINE_RATE_HZ)
-        return FrameDecision(bool(voiced and loud and moving), level, floor)
+        detected = self._detector.is_speech(pcm, ENGINE_RATE_HZ)
+        return FrameDecision(
+            bool(detected and loud and not self._musical()), level, floor, steadiness, voiced
+        )
+
+    def _musical(self) -> bool:
+        if len(self._steadiness) < self._steady_frames:
+            return False
+        return sum(self._steadiness) / len(self._steadiness) > self._settings.max_steadiness
+
+
+class _Harmonics:
+    """The fine structure of the spectrum over time; works only while it is loud."""
+
+    def __init__(self, frame_ms: int) -> None:
+        self._samples = np.zeros(_WINDOW_SAMPLES, np.float32)
+        self._window = np.hanning(_WINDOW_SAMPLES)
+        self._past: deque[np.ndarray | None] = deque(maxlen=round(_STEADY_LAG_MS / frame_ms))
+        taper = np.fft.irfft(np.abs(np.fft.rfft(self._window, 2 * _WINDOW_SAMPLES)) ** 2)[_PITCH_LAGS]
+        self._taper = taper / np.sum(self._window**2)
+
+    def push(self, frame: Samples, loud: bool) -> tuple[float | None, bool]:
+        """Takes a frame; returns its likeness with the one 80 ms ago (None if one was quiet), and voicing."""
+        self._samples = np.concatenate([self._samples[len(frame) :], frame])
+        past = self._past[0] if len(self._past) == self._past.maxlen else None
+        if not loud:
+            self._past.append(None)
+            return None, False
+        power = np.abs(np.fft.rfft(self._samples * self._window, 2 * _WINDOW_SAMPLES)) ** 2
+        correlation = np.fft.irfft(power)
+        voiced = bool(
+            np.max(correlation[_PITCH_LAGS] / self._taper) > _VOICED_CORRELATION * max(correlation[0], 1e-9)
+        )
+        fine = _fine_structure(np.sqrt(power[::2][_FIRST_BIN:_LAST_BIN]))
+        self._past.append(fine)
+        return (None if past is None else float(fine @ past)), voiced
+
+
+def _fine_structure(magnitudes: np.ndarray) -> np.ndarray:
+    """Log spectrum without its envelope, scaled to length 1."""
+    log = np.log(magnitudes + 1e-2)
+    log -= log.mean()
+    fine = log - np.convolve(log, np.full(_SMOOTHING_BINS, 1 / _SMOOTHING_BINS), mode="same")
+    return fine / max(float(np.linalg.norm(fine)), 1e-9)

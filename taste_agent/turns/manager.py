@@ -9,6 +9,7 @@ from taste_agent.config import AgentSettings
 from taste_agent.dialog import messages as m
 from taste_agent.turns.barge_in import BargeInDecision, Interjection, decide_barge_in
 from taste_agent.turns.endpointing import required_silence_ms
+from taste_agent.turns.frames import FrameDecision
 from taste_agent.turns.pieces import Piece, Stretch
 from taste_agent.turns.reply import Reply
 from taste_agent.turns.vad import VadMachine, VadStarted, VadStopped
@@ -55,9 +56,11 @@ class TurnManager:
         self._last_audio_end = 0
         self._reply: Reply | None = None
         self._requested: tuple[int, ...] = ()
+        self._ahead = False  # whether run-ahead has begun for the turn
         self._prepared: m.Prepared | None = None
         self._asked: tuple[int, ...] = ()
         self._forced = ""
+        self._heard_by_vad = True
         self.output_latency_samples = 0
 
     @property
@@ -78,10 +81,10 @@ class TurnManager:
 
     # ---- inputs
 
-    def on_frame(self, now: int, is_speech: bool) -> list[Output]:
+    def on_frame(self, now: int, frame: FrameDecision) -> list[Output]:
         """A frame that ends at `now` was judged."""
         self._hear_words(now)
-        change = self._vad.push(is_speech)
+        change = self._vad.push(frame.is_speech)
         if self._deaf:
             return self._flush()
         if isinstance(change, VadStarted) or (self._vad.speaking and self._open is None):
@@ -89,10 +92,11 @@ class TurnManager:
         elif isinstance(change, VadStopped):
             self._out.append(ev.SpeechEnded(now, change.last_sample))
         if self._open is not None:
+            self._open.take_frame(frame)
             self._follow_piece(now, self._open)
         self._check_barge_in(now)
         self._check_prepare(now)
-        if not is_speech or self._forced:
+        if not frame.is_speech or self._forced:
             self._check_end_of_turn(now)
         return self._flush()
 
@@ -151,6 +155,10 @@ class TurnManager:
         ]
         return self._flush()
 
+    def trust_talk_key(self, trusted: bool) -> None:
+        """With a talk key whatever is heard is meant, also what does not sound like speech."""
+        self._heard_by_vad = not trusted
+
     def end_turn(self, now: int, reason: str) -> list[Output]:
         """Ends the person's turn without waiting for silence (muted, or the talk key released)."""
         self._end_speech(now)
@@ -190,7 +198,9 @@ class TurnManager:
     def _follow_piece(self, now: int, piece: Piece) -> None:
         piece.end = max(piece.first_sample, self._vad.speech_end)
         limits = self._settings.endpointing
-        if not self._vad.speaking and now - piece.end >= samples_of_ms(limits.run_ahead_ms):
+        silence = 0 if self._vad.speaking else now - piece.end
+        run_ahead = samples_of_ms(limits.run_ahead_ms)
+        if silence >= (2 * run_ahead if self._vad.stirring else run_ahead):
             self._close_piece(now, piece)
             return
         length = now - piece.audio_start
@@ -216,13 +226,23 @@ class TurnManager:
         piece.end = max(piece.first_sample, min(piece.end, now))
         self._open = None
         self._last_audio_end = now
-        self._out += [ListenStop(piece.number), m.ClosePiece(piece.number)]
+        self._out.append(ListenStop(piece.number))
+        kind = piece.kind(self._settings.vad)
+        if kind != "speech" and self._heard_by_vad:
+            piece.recognised = True  # as nothing
+            self._drop(now, [piece], kind)
+            if piece in self._turn.pieces:
+                self._turn.remove(piece)
+            return
+        self._out.append(m.ClosePiece(piece.number))
         if piece in self._turn.pieces:
+            self._ahead = True
             self._out.append(ev.RunAheadStarted(now, self._turn.numbers))
 
     def _drop_run_ahead(self, now: int) -> None:
-        if self._turn and (self._prepared is not None or self._requested):
+        if self._turn and self._ahead:
             self._out.append(ev.RunAheadDropped(now, self._turn.numbers))
+        self._ahead = False
         self._prepared = None
         self._requested = ()
 
@@ -255,6 +275,8 @@ class TurnManager:
 
     def _drop(self, now: int, pieces: list[Piece], reason: str) -> None:
         numbers = tuple(piece.number for piece in pieces)
+        for piece in pieces:
+            piece.dropped = True
         text = " ".join(piece.text for piece in pieces if piece.text)
         self._out += [ev.SpeechDropped(now, numbers, reason, text), m.Drop(numbers)]
 
@@ -295,6 +317,7 @@ class TurnManager:
             m.Answer(generation, numbers),
         ]
         self._turn, self._forced, self._requested, self._prepared = Stretch(), "", (), None
+        self._ahead = False
 
     def _check_barge_in(self, now: int) -> None:
         reply = self._reply
@@ -302,15 +325,18 @@ class TurnManager:
             return
         said = self._interjection
         silence = 0 if self._vad.speaking else now - said.pieces[-1].end
+        kinds = {piece.kind(self._settings.vad) for piece in said.pieces}
+        speech_samples = said.speech_samples if "speech" in kinds or not self._heard_by_vad else 0
         decision = decide_barge_in(
             self._settings.barge_in,
-            Interjection(said.speech_samples, silence, said.partial_text, said.text, said.pending),
+            Interjection(speech_samples, silence, said.partial_text, said.text, said.pending),
         )
         if decision in (BargeInDecision.CANCEL_SPEECH, BargeInDecision.CANCEL_WORD):
             self._cancel(now, reply, decision.value)
         elif decision is BargeInDecision.RESUME:
             reason = "backchannel" if said.text else "nothing_recognised"
-            self._drop(now, said.pieces, reason)
+            if dropped := [piece for piece in said.pieces if not piece.dropped]:
+                self._drop(now, dropped, reason)
             self._interjection = Stretch()
             from_word = self._playback.resume()
             self._out.append(ev.PlaybackResumed(now, reply.generation, reason, from_word))
@@ -403,8 +429,8 @@ class TurnManager:
         """The agent has no reply any more; what was said meanwhile becomes the turn."""
         said = self._interjection.pieces
         nothing = [piece for piece in said if piece.recognised and not piece.text]
-        if nothing:
-            self._drop(now, nothing, "nothing_recognised")
+        if left := [piece for piece in nothing if not piece.dropped]:
+            self._drop(now, left, "nothing_recognised")
         self._turn = Stretch(unanswered.pieces + [piece for piece in said if piece not in nothing])
         self._interjection = Stretch()
         self._reply = None

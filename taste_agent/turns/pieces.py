@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from taste_agent.config import VadSettings
 from taste_agent.events import TimedWord
+from taste_agent.turns.frames import FrameDecision
 
 
 @dataclass(slots=True)
@@ -22,6 +24,27 @@ class Piece:
     recognise_ms: float = 0.0
     open: bool = True
     recognised: bool = False
+    dropped: bool = False
+    loud_frames: int = 0
+    voiced_frames: int = 0
+    steady_frames: int = 0
+    steadiness_sum: float = 0.0
+
+    def take_frame(self, frame: FrameDecision) -> None:
+        """Counts what the frame tells about the kind of sound."""
+        self.voiced_frames += frame.voiced
+        self.loud_frames += frame.is_speech
+        if frame.steadiness is not None:
+            self.steady_frames += 1
+            self.steadiness_sum += frame.steadiness
+
+    def kind(self, settings: VadSettings) -> str:
+        """`speech`, `music` (its harmonics stay in place) or `noise` (it has hardly any pitch)."""
+        if self.loud_frames and self.voiced_frames < settings.min_voiced * self.loud_frames:
+            return "noise"
+        if self.steady_frames and self.steadiness_sum > settings.max_steadiness * self.steady_frames:
+            return "music"
+        return "speech"
 
 
 @dataclass(slots=True)

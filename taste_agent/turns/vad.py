@@ -63,6 +63,11 @@ class VadMachine:
             return VadStopped(self.speech_end)
         return None
 
+    @property
+    def stirring(self) -> bool:
+        """Whether there was any speech in the last `start_window_ms` that might be a beginning."""
+        return not self.speaking and any(self._recent)
+
     def stop(self) -> VadStopped | None:
         """Ends running speech now (the microphone was muted)."""
         self._recent.clear()

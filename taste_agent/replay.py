@@ -1,0 +1,209 @@
+"""`taste-agent replay`: a sound file through the whole agent, on a virtual clock."""
+
+import errno
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+import numpy as np
+
+from taste_agent.audio.files import FileSource
+from taste_agent.audio.ports import Samples
+from taste_agent.audio.recording import WavRecorder
+from taste_agent.clock import ENGINE_RATE_HZ, WallClockPacer
+from taste_agent.config import AgentSettings
+from taste_agent.dialog.brain import Brain
+from taste_agent.dialog.worker import DialogWorker
+from taste_agent.errors import AgentError, Terminated
+from taste_agent.events import Event, Notice
+from taste_agent.session.costs import CostMeter
+from taste_agent.session.engine import Session
+from taste_agent.session.runner import VirtualRunner
+from taste_agent.session.transcript import Transcript
+from taste_agent.ui.picture import SessionPicture
+
+_SILENCE_SAMPLES = ENGINE_RATE_HZ // 10
+_WRITE_SAMPLES = ENGINE_RATE_HZ
+"""Audio is written in pieces of a second."""
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """Where a replay went and what was said."""
+
+    out: Path
+    transcript: Transcript
+
+
+def default_out(now: datetime | None = None) -> Path:
+    """A folder named after the current second."""
+    return Path(f"taste-agent-{now or datetime.now():%Y%m%d-%H%M%S}")
+
+
+def run_replay(
+    path: Path,
+    settings: AgentSettings,
+    out: Path,
+    load_brain: Callable[[AgentSettings], Brain],
+    on_event: Callable[[Event], None] = lambda event: None,
+    on_progress: Callable[[float, float], None] = lambda position_s, duration_s: None,
+    block_samples: int | None = None,
+) -> ReplayResult:
+    """Runs one file through the agent and writes everything to `out`.
+
+    The input is checked and the outputs are opened before the model is loaded. Whatever stops the session
+    (an error, Ctrl-C), all files are complete up to that moment.
+
+    Args:
+        path: any sound file.
+        settings: of the agent.
+        out: folder, made if needed; earlier outputs in it are replaced.
+        load_brain: makes the model.
+        on_event: called with every event.
+        on_progress: called with (seconds done, seconds of the file).
+        block_samples: file frames read at a time (of no influence on the result).
+
+    Raises:
+        AgentError: the file cannot be read, or the folder cannot be written.
+    """
+    with ExitStack() as stack:
+        source = FileSource(path, block_samples)
+        stack.callback(source.close)
+        outputs = stack.enter_context(_Outputs(out, path.name))
+        brain = load_brain(settings)
+        meter = CostMeter(settings.replay.compute_time, settings.replay.fixed)
+        runner = VirtualRunner(DialogWorker(brain, settings.recognition, meter), meter)
+
+        def emit(event: Event) -> None:
+            outputs.take(event)
+            on_event(event)
+
+        session = Session(settings, runner, emit, source=path.name, model=settings.model.checkpoint)
+        for text in source.notices:
+            emit(Notice(0, "info", text))
+        outputs.begin_audio(session.frame_samples)
+        try:
+            _run(session, source, outputs, settings, on_progress)
+        except (KeyboardInterrupt, Terminated) as stop:
+            session.close("terminated" if isinstance(stop, Terminated) else "interrupted")
+            raise
+        except BaseException:
+            session.close("failed")
+            raise
+        session.close()
+    return ReplayResult(out, outputs.transcript)
+
+
+def _run(
+    session: Session,
+    source: FileSource,
+    outputs: "_Outputs",
+    settings: AgentSettings,
+    on_progress: Callable[[float, float], None],
+) -> None:
+    pacer = WallClockPacer() if settings.replay.realtime else None
+
+    def step(samples: Samples) -> None:
+        if pacer is not None:
+            pacer.wait_for(session.now + len(samples))
+        outputs.write(samples, session.process(samples))
+
+    while (samples := source.read()) is not None:
+        step(samples)
+        on_progress(source.position_s, source.duration_s)
+    limit = session.now + int(settings.replay.max_tail_s * ENGINE_RATE_HZ)
+    while session.now < limit and not session.idle:  # the last reply is heard to its end
+        step(np.zeros(_SILENCE_SAMPLES, np.float32))
+        on_progress(source.duration_s, source.duration_s)
+
+
+class _Outputs:
+    """The files of one session, written as it goes on."""
+
+    def __init__(self, out: Path, title: str) -> None:
+        self.transcript = Transcript()
+        self._out = out
+        self._title = title
+        self._picture = SessionPicture()
+        self._stack = ExitStack()
+        self._person: list[Samples] = []
+        self._agent: list[Samples] = []
+        self._pending = 0
+
+    def __enter__(self) -> Self:
+        try:
+            self._out.mkdir(parents=True, exist_ok=True)
+            for name in ("reply.wav", "session.wav", "events.jsonl", "session.png"):
+                (self._out / name).unlink(missing_ok=True)
+            log = (self._out / "events.jsonl").open("w", encoding="utf-8", buffering=1)
+        except OSError as error:
+            raise _cannot_write(self._out, error) from error
+        self._log: TextIO = self._stack.enter_context(log)
+        self._reply = self._stack.enter_context(WavRecorder(self._out / "reply.wav", ENGINE_RATE_HZ))
+        self._both = self._stack.enter_context(WavRecorder(self._out / "session.wav", ENGINE_RATE_HZ, 2))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._stack:
+            try:
+                self._write_audio(everything=True)
+                (self._out / "transcript.txt").write_text(self.transcript.as_text(), encoding="utf-8")
+                (self._out / "transcript.json").write_text(self.transcript.as_json(), encoding="utf-8")
+                self._picture.draw(self._out / "session.png", self.transcript, self._title)
+            except (OSError, AgentError) as failure:
+                if error is None:  # else the first error is the one to tell
+                    raise _cannot_write(self._out, failure) from failure
+
+    def take(self, event: Event) -> None:
+        """Logs an event."""
+        try:
+            self._log.write(event.to_json() + "\n")
+        except OSError as error:
+            raise _cannot_write(self._out, error) from error
+        self.transcript.take(event)
+        self._picture.take(event)
+
+    def begin_audio(self, lead_samples: int) -> None:
+        """The agent's first frame sounds after the first frame was heard."""
+        self._agent.append(np.zeros(lead_samples, np.float32))
+
+    def write(self, person: Samples, agent: Samples) -> None:
+        """Takes what was heard and what was said meanwhile."""
+        self._person.append(person)
+        self._agent.append(agent)
+        self._pending += len(agent)
+        if self._pending >= _WRITE_SAMPLES:
+            self._write_audio()
+
+    def _write_audio(self, everything: bool = False) -> None:
+        """Writes what both sides have; at the end the shorter one gets silence."""
+        self._pending = 0
+        person = np.concatenate([np.zeros(0, np.float32), *self._person])
+        agent = np.concatenate([np.zeros(0, np.float32), *self._agent])
+        if everything:
+            agent = np.pad(agent, (0, max(0, len(person) - len(agent))))[: len(person)]
+        count = min(len(person), len(agent))
+        self._person, self._agent = [person[count:]], [agent[count:]]
+        self._reply.write(agent[:count])
+        self._both.write(person[:count], agent[:count])
+        self._picture.person.add(person[:count])
+        self._picture.agent.add(agent[:count])
+
+
+def _cannot_write(out: Path, error: Exception) -> AgentError:
+    if isinstance(error, AgentError):
+        return error
+    if isinstance(error, OSError):
+        if error.errno == errno.ENOSPC:
+            return AgentError(f"the disk of {out} is full; free some space and run again")
+        return AgentError(
+            f"cannot write to {out} ({os.strerror(error.errno or 0)}); name another folder with --out"
+        )
+    return AgentError(f"cannot write to {out} ({error})")

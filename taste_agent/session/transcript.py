@@ -1,0 +1,143 @@
+"""Turns of a session, made from its events as they come."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from taste_agent import events as ev
+from taste_agent.clock import seconds_of_samples
+
+
+@dataclass(slots=True)
+class TranscriptWord:
+    """A word and when it was said, in seconds."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(slots=True)
+class Turn:
+    """One turn of either side. For the agent, `text` is `heard_text` and `cut_text` together."""
+
+    role: str
+    generation: int
+    text: str = ""
+    start_s: float = 0.0
+    end_s: float = 0.0
+    heard_text: str = ""
+    cut_text: str = ""
+    words: list[TranscriptWord] = field(default_factory=list)
+    latency_ms: dict[str, float] = field(default_factory=dict)
+    """For the agent: endpoint, compute and its parts, since_end_of_speech."""
+    rtf: float | None = None
+    underruns: int = 0
+    interrupted_by: str = ""
+    answered: bool = False
+
+
+class Transcript:
+    """Collects turns from events; `turns` is complete at any moment."""
+
+    def __init__(self) -> None:
+        self.turns: list[Turn] = []
+
+    def take(self, event: ev.Event) -> None:
+        """Adds what an event tells."""
+        match event:
+            case ev.UserTurn():
+                self._take_user(event)
+            case ev.FirstAudio():
+                self._take_first_audio(event)
+            case ev.WordHeard():
+                self._take_word(event)
+            case ev.ReplyCancelled():
+                if (turn := self._reply(event.generation)) is not None:
+                    turn.heard_text, turn.cut_text = event.heard_text, event.cut_text
+                    turn.text = f"{event.heard_text} {event.cut_text}".strip()
+                    turn.interrupted_by = event.reason
+                    turn.end_s = seconds_of_samples(event.at)
+            case ev.Underrun():
+                if (turn := self._reply(event.generation)) is not None:
+                    turn.underruns += 1
+            case ev.ReplyFinished():
+                if (turn := self._reply(event.generation)) is not None:
+                    turn.text = turn.heard_text = event.text
+                    turn.rtf, turn.underruns = event.rtf, event.underruns
+                    turn.end_s = seconds_of_samples(event.at)
+
+    def as_json(self) -> str:
+        """`{"turns": [...]}`, indented."""
+        turns = [_rounded(asdict(turn)) for turn in self.turns]
+        return json.dumps({"turns": turns}, ensure_ascii=False, indent=2) + "\n"
+
+    def as_text(self) -> str:
+        """One line a turn; what was not heard stands in brackets."""
+        return "".join(f"{line_of(turn)}\n" for turn in self.turns)
+
+    def _take_user(self, event: ev.UserTurn) -> None:
+        last = self.turns[-1] if self.turns else None
+        start_s = seconds_of_samples(event.start)
+        if last is not None and last.role == "user" and not last.answered and last.start_s == start_s:
+            self.turns.pop()  # the same turn, which the person went on with
+        words = [_word(w.text, w.start, w.end) for w in event.words]
+        end_s = seconds_of_samples(event.end)
+        self.turns.append(
+            Turn("user", event.generation, event.text, start_s, end_s, heard_text=event.text, words=words)
+        )
+
+    def _take_first_audio(self, event: ev.FirstAudio) -> None:
+        if self.turns:
+            self.turns[-1].answered = True
+        at_s = seconds_of_samples(event.at)
+        latency = {
+            name: getattr(event, f"{name}_ms")
+            for name in (
+                "since_end_of_speech",
+                "endpoint",
+                "compute",
+                "recognise",
+                "tokenize",
+                "prefill",
+                "generate",
+                "detokenize",
+            )
+        }
+        self.turns.append(Turn("assistant", event.generation, start_s=at_s, end_s=at_s, latency_ms=latency))
+
+    def _take_word(self, event: ev.WordHeard) -> None:
+        turn = self._reply(event.generation)
+        if turn is None:
+            return
+        at_s = seconds_of_samples(event.at)
+        turn.words.append(
+            TranscriptWord(event.text, turn.words[-1].end_s if turn.words else turn.start_s, at_s)
+        )
+        turn.heard_text = turn.text = f"{turn.heard_text} {event.text.strip()}".strip()
+        turn.end_s = at_s
+
+    def _reply(self, generation: int) -> Turn | None:
+        turns = reversed(self.turns)
+        return next((t for t in turns if t.role == "assistant" and t.generation == generation), None)
+
+
+def line_of(turn: Turn) -> str:
+    """A turn as one line of text."""
+    who = "You" if turn.role == "user" else "Agent"
+    cut = f" [not heard: {turn.cut_text}]" if turn.cut_text else ""
+    return f"[{turn.start_s:7.2f}-{turn.end_s:7.2f}] {who}: {turn.heard_text}{cut}"
+
+
+def _word(text: str, start: int, end: int) -> TranscriptWord:
+    return TranscriptWord(text, seconds_of_samples(start), seconds_of_samples(end))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return value
