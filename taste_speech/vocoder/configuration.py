@@ -52,6 +52,8 @@ class FlowConfig(StrictSection):
     """Training: share of items whose first frames are given as a prompt."""
     prompt_share: float = 0.3
     """Training: largest share of an item's frames that the prompt covers."""
+    known_frames_as_prompt: bool = False
+    """Streaming: give the mel frames that were played as a prompt. V0 never used prompts."""
 
 
 class HiFTConfig(StrictSection):

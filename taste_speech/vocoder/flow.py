@@ -35,7 +35,7 @@ class FlowMatching(nn.Module):
         noise: Tensor,
         condition: Tensor,
         speaker: Tensor,
-        prompt: Tensor | None = None,
+        known: Tensor | None = None,
         mask: Tensor | None = None,
         num_steps: int | None = None,
     ) -> Tensor:
@@ -45,7 +45,8 @@ class FlowMatching(nn.Module):
             noise: (batch, bins, frames), standard normal.
             condition: (batch, bins, frames).
             speaker: (batch, bins).
-            prompt: (batch, bins, frames) known mel frames, zero where unknown; None: nothing is known.
+            known: (batch, bins, k) mel of the first k frames; they stay on the path to it, so that the
+                other frames go on from there. None: nothing is known.
             mask: (batch, 1, frames); None: all frames are valid.
             num_steps: None takes the configured number.
 
@@ -53,26 +54,33 @@ class FlowMatching(nn.Module):
             mel, (batch, bins, frames).
         """
         rate = self.config.cfg_rate
-        prompt = torch.zeros_like(condition) if prompt is None else self._normalised_where_known(prompt)
+        if known is not None:
+            known = self._normalised(known)
+        prompt = torch.zeros_like(condition)
+        if known is not None and self.config.known_frames_as_prompt:
+            prompt[:, :, : known.shape[-1]] = known
         if rate > 0:
             # The second half of the batch is unconditioned.
             condition = torch.cat([condition, torch.zeros_like(condition)])
             speaker = torch.cat([speaker, torch.zeros_like(speaker)])
             prompt = torch.cat([prompt, torch.zeros_like(prompt)])
             mask = None if mask is None else torch.cat([mask, mask])
-        x, times = noise, self.times(num_steps or self.config.num_steps, noise.device)
+        x, times = noise, self.times(num_steps or self.config.num_steps, noise.device).to(noise.dtype)
         for start, end in itertools.pairwise(times):
             state = torch.cat([x, x]) if rate > 0 else x
             velocity = self.estimator(state, condition, start.expand(len(state)), speaker, prompt, mask)
             if rate > 0:
                 conditioned, unconditioned = velocity.chunk(2)
                 velocity = (1 + rate) * conditioned - rate * unconditioned
-            x = x + (end - start).to(x.dtype) * velocity
+            x = x + (end - start) * velocity
+            if known is not None:
+                frames = known.shape[-1]
+                on_path = (1 - end) * noise[:, :, :frames] + end * known
+                x = torch.cat([on_path, x[:, :, frames:]], dim=2)
         return x * self.config.mel_std + self.config.mel_mean
 
-    def _normalised_where_known(self, prompt: Tensor) -> Tensor:
-        normalised = (prompt - self.config.mel_mean) / self.config.mel_std
-        return torch.where(prompt == 0, prompt, normalised)
+    def _normalised(self, mel: Tensor) -> Tensor:
+        return (mel - self.config.mel_mean) / self.config.mel_std
 
     def loss(
         self,
@@ -84,7 +92,7 @@ class FlowMatching(nn.Module):
     ) -> Tensor:
         """Mean squared error of the velocity at random times on the straight path from noise to `mel`."""
         batch, bins, frames = mel.shape
-        mel = masked((mel - self.config.mel_mean) / self.config.mel_std, mask)
+        mel = masked(self._normalised(mel), mask)
         device = generator.device if generator is not None else mel.device
         uniform = torch.rand((3, batch, 1, 1), generator=generator, device=device).to(mel.device)
         noise = torch.randn(mel.shape, generator=generator, device=device).to(mel)

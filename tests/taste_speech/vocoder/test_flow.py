@@ -119,3 +119,18 @@ def test_group_norm_over_valid_frames_only() -> None:
     mask = frame_mask(torch.tensor([10, 4]), 10)
     torch.testing.assert_close(norm(x, mask)[0], norm(x)[0])
     torch.testing.assert_close(norm(x, mask)[1, :, :4], norm(x[1:, :, :4])[0])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("as_prompt", [False, True])
+def test_known_frames_stay_and_the_others_follow_them(flow: Flow, as_prompt: bool) -> None:
+    flow.config.flow.known_frames_as_prompt = as_prompt
+    noise, condition = torch.randn(1, 20, 12), torch.randn(1, 20, 12)
+    speaker = flow.speaker_vector(torch.ones(1, 6))
+    free = flow.decoder(noise, condition, speaker)
+    one, other = torch.randn(2, 1, 20, 5)
+    mel = flow.decoder(noise, condition, speaker, known=one)
+    torch.testing.assert_close(mel[:, :, :5], one)
+    assert not torch.allclose(mel[:, :, 5:], flow.decoder(noise, condition, speaker, known=other)[:, :, 5:])
+    assert not torch.allclose(mel[:, :, 5:], free[:, :, 5:])
+    assert mel.shape == free.shape
