@@ -102,6 +102,7 @@ def number_kinds() -> list[Kind]:
             ["(what|which number) (comes|is) after {n}", "tell me the number after {n}"],
             "After {n} comes {m}.",
             rows=steps,
+            accept="comes {m}$|^{m}$",
             brief="{m}.",
             weight=2,
             follow=["and after {n}"],
@@ -166,7 +167,7 @@ def number_kinds() -> list[Kind]:
             "{list}.",
             rows=counts,
             weight=5,
-            accept="{list}",
+            accept="^(?:certainly |with pleasure )?{list}$",
             follow=["(and|now) (count|) to {n}"],
         ),
         make_kind(
@@ -176,7 +177,7 @@ def number_kinds() -> list[Kind]:
             "{list}.",
             rows=down,
             weight=2,
-            accept="{list}",
+            accept="^(?:certainly |with pleasure )?{list}$",
         ),
         make_kind(
             "count_twos",
