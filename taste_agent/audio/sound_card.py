@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
 
 from taste_agent.audio import devices
-from taste_agent.audio.devices import Device, DeviceList, Direction
+from taste_agent.audio.devices import Direction
+from taste_agent.audio.portaudio import Backend, PortAudioBackend, Stream
 from taste_agent.audio.streams import CaptureSide, PlaybackSide
 from taste_agent.audio_config import DeviceSettings
 from taste_agent.clock import ENGINE_RATE_HZ
@@ -16,65 +16,12 @@ from taste_agent.errors import AudioDeviceError
 
 FADE_S = 0.008
 WATCH_S = 0.1
+# A sound server may take seconds to wake up before the blocks come regularly.
+START_S = 5.0
+FLOWING_CALLBACKS = 10
+RENEW_AT_TRIES = frozenset(2**power - 1 for power in range(2, 20))
 Notify = Callable[[str, str], None]
 """Takes a level (`info`, `warning`, `error`) and one line for the person."""
-
-
-class Stream(Protocol):
-    """An open PortAudio stream."""
-
-    active: bool
-    samplerate: float
-    latency: float
-
-    def start(self) -> None:
-        """Begin to call back."""
-
-    def close(self) -> None:
-        """Stop and free it."""
-
-
-class Backend(Protocol):
-    """What is needed from PortAudio; tests give their own."""
-
-    def list_devices(self) -> DeviceList:
-        """All devices known now."""
-
-    def refresh(self) -> None:
-        """Look for devices anew; ends every open stream."""
-
-    def open(
-        self, direction: Direction, device: Device, rate_hz: int, channels: int, block: int, callback: Any
-    ) -> Stream:
-        """Open a stream that is not yet started; any exception says that this is not possible."""
-
-
-class PortAudioBackend:
-    """The real one."""
-
-    def list_devices(self) -> DeviceList:
-        """All devices known now."""
-        return devices.list_devices()
-
-    def refresh(self) -> None:
-        """Look for devices anew; ends every open stream."""
-        devices.refresh()
-
-    def open(
-        self, direction: Direction, device: Device, rate_hz: int, channels: int, block: int, callback: Any
-    ) -> Stream:
-        """Open a float32 stream with the device's low latency, but at least two blocks."""
-        sounddevice = devices.portaudio()
-        kind = sounddevice.InputStream if direction == "input" else sounddevice.OutputStream
-        return kind(
-            device=device.index,
-            samplerate=rate_hz,
-            channels=channels,
-            dtype="float32",
-            blocksize=block,
-            latency=max(0.02, 2 * block / rate_hz),
-            callback=callback,
-        )
 
 
 class SoundCard:
@@ -170,7 +117,10 @@ class SoundCard:
         stream = self._streams.get(direction)
         if side is None or stream is None or not stream.active:
             return True
-        return now_s - side.last_callback_s > self._settings.lost_ms / 1000
+        lost_s = self._settings.lost_ms / 1000
+        if side.callbacks < FLOWING_CALLBACKS:
+            lost_s = max(lost_s, START_S)
+        return now_s - side.last_callback_s > lost_s
 
     def _lose(self, direction: Direction, now_s: float) -> None:
         what = "microphone" if direction == "input" else "loudspeaker"
@@ -182,7 +132,8 @@ class SoundCard:
         self._close(direction)
 
     def _recover(self, now_s: float) -> None:
-        if self._failed_tries % 4 == 3 or len(self._lost) == 2:
+        # Rarer and rarer, because it interrupts the side that still works.
+        if self._failed_tries in RENEW_AT_TRIES or len(self._lost) == 2:
             self._renew_device_list()
         for direction in sorted(self._lost):
             try:
@@ -218,6 +169,6 @@ class SoundCard:
         """Stop watching and close both sides; safe to call twice."""
         self._stopping.set()
         if self._watcher is not None:
-            self._watcher.join(timeout=5.0)
+            self._watcher.join()
             self._watcher = None
         self._close_all()

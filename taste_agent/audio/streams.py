@@ -40,6 +40,7 @@ class CaptureSide:
         self.ring = RingBuffer(RING_S * rate_hz)
         self.stamps: deque[tuple[int, float]] = deque(maxlen=STAMPS)
         self.last_callback_s = time.monotonic()
+        self.callbacks = 0
         self.overflows = 0
         self._mixed = np.zeros(MAX_BLOCK_SAMPLES, dtype=np.float32)
 
@@ -57,6 +58,7 @@ class CaptureSide:
         self.stamps.append((self.ring.written, now_s + delay_s))
         self.ring.write(mixed)
         self.last_callback_s = now_s
+        self.callbacks += 1
 
 
 class PlaybackSide:
@@ -74,6 +76,7 @@ class PlaybackSide:
         self.reference = RingBuffer(RING_S * rate_hz)
         self.stamps: deque[tuple[int, float]] = deque(maxlen=STAMPS)
         self.last_callback_s = time.monotonic()
+        self.callbacks = 0
         self.delay_s = latency_s
         self.underruns = 0
         self.underrun_samples = 0
@@ -108,6 +111,7 @@ class PlaybackSide:
         if status.output_underflow and self._sounding:
             self.underruns += 1
         self.last_callback_s = now_s
+        self.callbacks += 1
 
     def _fill(self, block: NDArray[np.float32]) -> None:
         starting = not self._primed

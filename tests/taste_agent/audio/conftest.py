@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -19,11 +20,16 @@ RATE_HZ = 16000
 
 DAEMON_SCRIPT = """
 load-module module-native-protocol-unix socket={folder}/native auth-anonymous=1
+load-module module-cli-protocol-unix socket={folder}/cli
 load-module module-null-sink sink_name=speaker rate=48000 channels=1
 load-module module-null-sink sink_name=room rate=48000 channels=1
 set-default-sink speaker
 set-default-source room.monitor
 """
+
+DAEMON_COMMAND = ["pulseaudio", "-n", "--system=false", "--daemonize=no", "--exit-idle-time=-1"]
+DAEMON_COMMAND += ["--disallow-exit=yes", "--use-pid-file=no", "--disable-shm=yes"]
+DAEMON_COMMAND += ["--realtime=no", "--high-priority=no", "--log-target=stderr"]
 
 # Besides the default, two named devices, so that a test can ask for one by its name.
 ALSA_CONFIG = """
@@ -58,9 +64,7 @@ class VirtualSoundCard:
     def start(self) -> None:
         with open(self.folder / "server.log", "ab") as log:
             self.server = subprocess.Popen(
-                ["pulseaudio", "--system=false", "--daemonize=no", "-n", f"--file={self.folder}/daemon.pa"]
-                + ["--exit-idle-time=-1", "--disallow-exit=yes", "--use-pid-file=no", "--disable-shm=yes"]
-                + ["--realtime=no", "--high-priority=no", "--log-target=stderr"],
+                [*DAEMON_COMMAND, f"--file={self.folder}/daemon.pa"],
                 env=self._server_environment,
                 stdout=log,
                 stderr=log,
@@ -107,7 +111,18 @@ class VirtualSoundCard:
         raise LookupError(sink)
 
     def remove_sink(self, sink: str) -> None:
+        """Take a device away. The server moves its streams to another one, so they are ended too."""
+        number = self.control("list", "short", "sinks").split(f"\t{sink}\t")[0].split()[-1]
+        streams = [line.split() for line in self.control("list", "short", "sink-inputs").splitlines()]
         self.control("unload-module", self.module_of(sink))
+        with socket.socket(socket.AF_UNIX) as command_line:
+            command_line.connect(str(self.folder / "cli"))
+            for stream, on_sink, *_ in streams:
+                if on_sink == number:
+                    command_line.sendall(f"kill-sink-input {stream}\n".encode())
+            command_line.shutdown(socket.SHUT_WR)
+            while command_line.recv(4096):
+                pass
 
     def add_sink(self, sink: str) -> None:
         self.control("load-module", "module-null-sink", f"sink_name={sink}", "rate=48000", "channels=1")

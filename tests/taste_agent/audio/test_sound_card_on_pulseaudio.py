@@ -150,7 +150,7 @@ def test_lost_device_comes_back(sound, new_loop, spoken, voice, what, tmp_path):
         sound.start()
     else:
         sound.add_sink(what)
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + 15
     while (loop.card.capture is None or loop.card.playback is None) and time.monotonic() < deadline_s:
         loop.run(0.2)
     loop.heard.clear()

@@ -1,0 +1,123 @@
+"""PortAudio behind a small interface, guarded against calls of it that never return."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from taste_agent.audio import devices
+from taste_agent.audio.devices import Device, DeviceList, Direction
+
+CALL_LIMIT_S = 4.0
+
+
+class StuckError(RuntimeError):
+    """A call into the audio system did not return in time; its stream was given up."""
+
+
+class Stream(Protocol):
+    """An open stream."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it still calls back."""
+
+    def start(self) -> None:
+        """Begin to call back."""
+
+    def close(self) -> None:
+        """Stop and free it."""
+
+
+class Backend(Protocol):
+    """What is needed from PortAudio; tests give their own."""
+
+    def list_devices(self) -> DeviceList:
+        """All devices known now."""
+
+    def refresh(self) -> None:
+        """Look for devices anew; ends every open stream."""
+
+    def open(
+        self, direction: Direction, device: Device, rate_hz: int, channels: int, block: int, callback: Any
+    ) -> Stream:
+        """Open a stream that is not yet started; any exception says that this is not possible."""
+
+
+class PortAudioBackend:
+    """The real one.
+
+    Starting or closing a stream whose device vanishes at that moment can block for ever inside PortAudio.
+    Such calls run in a thread of their own that is given up after `CALL_LIMIT_S`; from then on PortAudio is
+    neither renewed nor shut down, since that would wait for the lost call or crash.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is opened yet."""
+        self._stuck = False
+
+    def list_devices(self) -> DeviceList:
+        """All devices known now."""
+        return devices.list_devices()
+
+    def refresh(self) -> None:
+        """Look for devices anew; ends every open stream. Does nothing after a call got stuck."""
+        if not self._stuck:
+            devices.refresh()
+
+    def open(
+        self, direction: Direction, device: Device, rate_hz: int, channels: int, block: int, callback: Any
+    ) -> Stream:
+        """Open a float32 stream with a latency of three blocks."""
+        sounddevice = devices.portaudio()
+        kind = sounddevice.InputStream if direction == "input" else sounddevice.OutputStream
+        stream = kind(
+            device=device.index,
+            samplerate=rate_hz,
+            channels=channels,
+            dtype="float32",
+            blocksize=block,
+            latency=3 * block / rate_hz,
+            callback=callback,
+        )
+        return _GuardedStream(stream, self._give_up)
+
+    def _give_up(self) -> None:
+        self._stuck = True
+        atexit.unregister(devices.portaudio()._exit_handler)
+
+
+class _GuardedStream:
+    def __init__(self, stream: Any, give_up: Callable[[], None]) -> None:
+        self._stream = stream
+        self._give_up = give_up
+
+    @property
+    def active(self) -> bool:
+        return bool(self._stream.active)
+
+    def start(self) -> None:
+        self._call(self._stream.start)
+
+    def close(self) -> None:
+        self._call(self._stream.close)
+
+    def _call(self, function: Callable[[], None]) -> None:
+        errors: list[Exception] = []
+
+        def run() -> None:
+            try:
+                function()
+            except Exception as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=run, name="portaudio-call", daemon=True)
+        thread.start()
+        thread.join(CALL_LIMIT_S)
+        if thread.is_alive():
+            self._give_up()
+            raise StuckError("the audio system does not answer")
+        if errors:
+            raise errors[0]
