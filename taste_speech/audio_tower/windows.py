@@ -44,21 +44,22 @@ class EncoderWindows:
     left: int | None = None
 
     @classmethod
-    def from_config(
-        cls, tower: TowerConfig, streaming: "StreamingConfig", window_s: float | None = None
-    ) -> "EncoderWindows | None":
-        """The windows that a checkpoint was trained with, or those of `window_s` seconds; else None.
+    def from_config(cls, tower: TowerConfig, streaming: "StreamingConfig") -> "EncoderWindows | None":
+        """The windows that a checkpoint was trained with; None: it was trained with one pass."""
+        seconds = streaming.encoder_window_s
+        return None if seconds is None else cls.of_length(seconds, tower, streaming)
+
+    @classmethod
+    def of_length(cls, window_s: float, tower: TowerConfig, streaming: "StreamingConfig") -> "EncoderWindows":
+        """Windows of `window_s` seconds with the configured look-ahead and left context.
 
         A checkpoint whose encoder always sees the padded full length gets all that came before, which costs
         it no more.
         """
-        seconds = streaming.encoder_window_s if window_s is None else window_s
-        if seconds is None:
-            return None
         left_s = None if tower.pad_to_max_source else streaming.encoder_left_context_s
         rate = tower.sampling_rate_hz / tower.hop_samples
         return cls(
-            window=max(2, 2 * round(seconds * rate / 2)),
+            window=max(2, 2 * round(window_s * rate / 2)),
             look_ahead=round(streaming.encoder_look_ahead_s * rate),
             left=None if left_s is None else 2 * round(left_s * rate / 2),
         )

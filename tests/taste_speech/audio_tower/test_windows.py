@@ -38,7 +38,7 @@ def test_sizes_come_from_the_configuration():
     tower = TowerConfig(pad_to_max_source=False, hop_samples=256)
     streaming = StreamingConfig(encoder_window_s=1.0, encoder_look_ahead_s=0.4, encoder_left_context_s=2.0)
     assert EncoderWindows.from_config(tower, streaming) == EncoderWindows(62, 25, 124)
-    assert EncoderWindows.from_config(tower, streaming, window_s=2.0) == EncoderWindows(124, 25, 124)
+    assert EncoderWindows.of_length(2.0, tower, streaming) == EncoderWindows(124, 25, 124)
     assert EncoderWindows.from_config(tower, StreamingConfig()) is None
     assert EncoderWindows.from_config(TowerConfig(), streaming) == EncoderWindows(100, 40, None)
 
