@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import Field
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.streaming.configuration import RoleTokensConfig
@@ -112,3 +112,8 @@ def run(settings: TokenizerSettings, workdir: Path, texts: Iterable[str]) -> tup
     build_asr_tokenizer(settings).save_pretrained(asr_folder)
     train_llm_tokenizer(texts, settings).save_pretrained(llm_folder)
     return asr_folder, llm_folder
+
+
+def load(folder: Path) -> PreTrainedTokenizerFast:
+    """A saved tokenizer."""
+    return AutoTokenizer.from_pretrained(folder)

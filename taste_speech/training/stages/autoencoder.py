@@ -1,0 +1,200 @@
+"""Stage `autoencoder`: TASTE stage 1, speech of known text -> one taste token per word -> speech units.
+
+As in the paper (arXiv:2504.07053, section 3.2) the unit decoder first learns from text only, then with the
+aggregator's continuous vectors, then with quantized ones. Windows of whole words are what chunk-wise
+synthesis asks of it later: units of the first words are given, those of the last ones are wanted.
+
+Text only needs no tower, so this stage may start before `tower` has finished: it then goes on with text only
+until it is started again.
+"""
+
+import logging
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoTokenizer
+
+from taste_speech.configuration_base import StrictSection
+from taste_speech.training import word_times
+from taste_speech.training.config import StageContext
+from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
+from taste_speech.training.stages.tower import trained_recogniser
+from taste_speech.training.taste_autoencoder import Condition, TasteAutoencoder
+from taste_speech.training.unit_windows import AlignedUtterance, EncodedStore, WindowBatches, align_utterance
+from taste_speech.training.voices import fixed_embedding
+
+logger = logging.getLogger(__name__)
+
+
+class Settings(StrictSection):
+    """Of stage 1."""
+
+    loop: LoopSettings = LoopSettings()
+    stores: list[str] = ["reply", "reply2"]
+    voice: str = "rms"
+    batch_units: int = 2600
+    """Units and ASR tokens in one padded batch."""
+    whole_part: float = 0.5
+    """Fraction of the items that are whole utterances, not windows."""
+    text_until: float = 0.15
+    continuous_until: float = 0.5
+    """Fractions of the budget at which the aggregator and the quantizer come in."""
+    withheld_part: float = 0.1
+    """Fraction of the items without audio, so that text alone stays enough to speak."""
+    random_units: float = 0.04
+    near_units: float = 0.12
+    """Fractions of the units that the decoder sees replaced by any other one, or by one that sounds alike."""
+    neighbours: int = 6
+    aligned_block: int = 2
+    aligned_head: int = 0
+    alignment_weight: float = 0.1
+    commitment_weight: float = 0.25
+    label_smoothing: float = 0.0
+    evaluated_batches: int = 4
+
+
+class UnitNoise:
+    """Replaces units, so that the decoder learns to go on after its own mistakes."""
+
+    def __init__(self, centroids: Tensor, settings: Settings) -> None:
+        self.settings, self.count = settings, len(centroids)
+        self.near = (
+            torch.cdist(centroids, centroids).topk(settings.neighbours + 1, largest=False).indices[:, 1:]
+        )
+
+    def __call__(self, units: Tensor, generator: torch.Generator) -> Tensor:
+        """(batch, units) -> the same with some replaced."""
+        draw = torch.rand(units.shape, generator=generator)
+        anything = torch.randint(self.count, units.shape, generator=generator)
+        which = torch.randint(self.settings.neighbours, units.shape, generator=generator)
+        near = self.near[units].gather(-1, which[..., None])[..., 0]
+        settings = self.settings
+        noisy = torch.where(draw < settings.random_units, anything, units)
+        is_near = (draw >= settings.random_units) & (draw < settings.random_units + settings.near_units)
+        return torch.where(is_near, near, noisy)
+
+
+def load_utterances(settings: Settings, context: StageContext) -> tuple[list[AlignedUtterance], EncodedStore]:
+    """Tokenized and aligned utterances that have units, and their encoder states."""
+    folder, config = context.folder("autoencoder"), context.config
+    units = load_file(context.folder("units") / "units.safetensors")
+    tokenizer = AutoTokenizer.from_pretrained(context.folder("tokenizers") / "asr")
+    stores = [AudioStore(context.folder("corpus") / name) for name in settings.stores]
+    clips = [(store, clip) for store in stores for clip in store if clip.id in units]
+    ends = word_times.prepare([clip for _, clip in clips], folder / "word_times.json", settings.loop.threads)
+    encoded = EncodedStore(folder / "encoded", config.tower.d_model)
+    recogniser = trained_recogniser(context)
+    if recogniser is not None:
+        value_layer = config.audio_tower_config.kwargs_for_joint_encoder_segmenter.target_hidden_layer
+        encoded.prepare(clips, recogniser, value_layer)
+    rate = config.unit_decoding.units_per_second
+    utterances = [align_utterance(clip, units[clip.id], ends[clip.id], tokenizer, rate) for _, clip in clips]
+    return utterances, encoded
+
+
+def scale_inputs(model: TasteAutoencoder) -> None:
+    """Undo the scale of the input layers in their norms, so that the blocks matter from the start."""
+    for encoder in (model.decoder.text_encoder, model.decoder.audio_token_encoder, model.decoder.llm):
+        torch.nn.init.constant_(encoder.embed.out[1].weight, encoder.embed.scale**-1)  # type: ignore[arg-type]
+
+
+def take_tower(model: TasteAutoencoder, context: StageContext) -> None:
+    """Encoder and first weights of the aggregator from the recogniser, once it has been trained."""
+    recogniser = trained_recogniser(context)
+    if recogniser is None or bool(model.has_tower):
+        return
+    model.tower.encoder.load_state_dict(recogniser.encoder.state_dict())
+    model.tower.aggregator.load_state_dict(recogniser.decoder.state_dict())
+    model.has_tower.fill_(True)
+    logger.info("autoencoder: took over the tower")
+
+
+class Trainer:
+    """The losses and the evaluation of stage 1."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        loop: TrainingLoop,
+        batches: WindowBatches,
+        valid: WindowBatches,
+        noise: UnitNoise,
+    ) -> None:
+        self.settings, self.loop, self.noise = settings, loop, noise
+        self.batches, self.valid = batches.endless(loop.generator), valid
+        self.model: TasteAutoencoder = loop.accelerator.unwrap_model(loop.module)
+        size = self.model.decoder.config.spk_embed_dim
+        self.speaker = fixed_embedding(settings.voice, size)
+
+    def kind(self) -> Condition:
+        """What the budget spent so far asks for."""
+        used = self.loop.progress()
+        if used < self.settings.text_until or not bool(self.model.has_tower):
+            return Condition.TEXT
+        return Condition.CONTINUOUS if used < self.settings.continuous_until else Condition.QUANTIZED
+
+    def losses(self, _step: int, generator: torch.Generator) -> Losses:
+        """Units, alignment and commitment."""
+        settings, windows = self.settings, next(self.batches)
+        kind = self.kind()
+        dropped = torch.rand(len(windows.token_ids), generator=generator) < settings.withheld_part
+        audio, commitment = self.model.condition(windows, kind, dropped)
+        heard = self.noise(windows.unit_ids, generator)
+        prediction, alignment = self.model.predict(windows, audio, heard, self.speaker)
+        return {
+            "units": prediction.loss(settings.label_smoothing),
+            "alignment": settings.alignment_weight * alignment,
+            "commitment": settings.commitment_weight * commitment,
+        }
+
+    def evaluate(self) -> dict[str, float]:
+        """Loss and accuracy on whole unseen utterances, by text only and with what is trained now."""
+        result = {}
+        for kind in {Condition.TEXT, self.kind()}:
+            losses, accuracies = [], []
+            for number, (_, windows) in enumerate(self.valid.whole()):
+                if number == self.settings.evaluated_batches:
+                    break
+                audio, _ = self.model.condition(windows, kind, None)
+                prediction, _ = self.model.predict(windows, audio, windows.unit_ids, self.speaker)
+                losses.append(prediction.loss())
+                accuracies.append(prediction.accuracy())
+            result[f"{kind.value}_loss"] = float(torch.stack(losses).mean())
+            result[f"{kind.value}_accuracy"] = float(torch.stack(accuracies).mean())
+        return result
+
+
+def run(settings: Settings, context: StageContext) -> None:
+    """Train; writes `audio_tower.safetensors` and `speech_decoder.safetensors`."""
+    folder = context.folder("autoencoder")
+    utterances, encoded = load_utterances(settings, context)
+    torch.manual_seed(settings.loop.seed)
+    model = TasteAutoencoder(context.config, settings.aligned_block, settings.aligned_head)
+    scale_inputs(model)
+    loop = TrainingLoop("autoencoder", folder, model, settings.loop)
+    loop.resume()
+    take_tower(model, context)
+
+    def batches(split: str, whole_part: float) -> WindowBatches:
+        chosen = [utterance for utterance in utterances if utterance.split == split]
+        return WindowBatches(chosen, encoded, settings.batch_units, whole_part)
+
+    centroids = load_file(context.folder("units") / "quantizer.safetensors")["centroids"]
+    noise = UnitNoise(centroids, settings)
+    trainer = Trainer(settings, loop, batches("train", settings.whole_part), batches("valid", 1.0), noise)
+    logger.info("autoencoder: %d utterances", len(utterances))
+    loop.run(trainer.losses, trainer.evaluate)
+    model.export_quantizer()
+    for name, part in (("audio_tower", model.tower), ("speech_decoder", model.decoder)):
+        save_file({k: v.contiguous() for k, v in part.state_dict().items()}, folder / f"{name}.safetensors")
+
+
+def trained_autoencoder(settings: Settings, context: StageContext) -> TasteAutoencoder:
+    """The model of the last saved state, in evaluation mode, with its quantizer exported."""
+    model = TasteAutoencoder(context.config, settings.aligned_block, settings.aligned_head)
+    state = torch.load(context.folder("autoencoder") / "state.pt", weights_only=True, map_location="cpu")
+    model.load_state_dict(state["module"])
+    model.export_quantizer()
+    return model.eval()

@@ -1,0 +1,122 @@
+"""Stage `spoken_lm`: TASTE stage 2, the spoken language model on talks in the streaming layout.
+
+Text needs no other stage, so this one may start first: until `autoencoder` has finished, all words carry the
+pad embedding; started again after that, it goes on with taste tokens and their loss.
+"""
+
+import logging
+import random
+from collections.abc import Iterator
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from taste_speech.audio_tower.quantizer import ResidualQuantizer
+from taste_speech.configuration_base import StrictSection
+from taste_speech.spoken_lm.language_model import SpokenLM
+from taste_speech.streaming.layout import PromptFormat
+from taste_speech.training import tokenizers
+from taste_speech.training.answering import answer, prompts, rates
+from taste_speech.training.batching import LengthBatches
+from taste_speech.training.config import StageContext
+from taste_speech.training.corpus.dialogues.talks import Talk, make_questions, make_talks
+from taste_speech.training.dialogue_loss import talk_losses
+from taste_speech.training.dialogue_rows import NoTaste, TalkEncoder, TalkRows, TasteSource
+from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
+
+logger = logging.getLogger(__name__)
+
+
+class Settings(StrictSection):
+    """Of stage 2."""
+
+    loop: LoopSettings = LoopSettings()
+    batch_rows: int = 2000
+    talks_at_once: int = 2000
+    """Talks that are written, sorted by length and trained on before the next ones are written."""
+    questions_part: float = 0.3
+    """Fraction of the talks that are a single question, so that all kinds come about equally often."""
+    other_weight: float = 0.1
+    """Weight of text that is not the assistant's."""
+    mishearing: float = 0.06
+    label_smoothing: float = 0.02
+    taste_weight: float = 0.5
+    """Of the taste loss; the text has the rest."""
+    evaluated_talks: int = 24
+    seed: int = 1
+
+
+class SpokenLMTraining(nn.Module):
+    """The LM, and the quantizer that turns taste tokens into its inputs and targets."""
+
+    def __init__(self, lm: SpokenLM, quantizer: ResidualQuantizer) -> None:
+        super().__init__()
+        self.lm, self.quantizer = lm, quantizer.requires_grad_(False)
+
+
+def talk_batches(settings: Settings, encoder: TalkEncoder, first_seed: int) -> Iterator[list[TalkRows]]:
+    """Endless batches of freshly written talks."""
+    seed = first_seed
+    while True:
+        seed += 1
+        rng = random.Random(seed)
+        generator = torch.Generator().manual_seed(seed)
+        n_questions = int(settings.talks_at_once * settings.questions_part)
+        talks = make_talks(settings.talks_at_once - n_questions, seed, "train")
+        talks += make_questions(n_questions, seed, "train")
+        items = [encoder.rows(talk, rng) for talk in talks if talk.turns]
+        batches = LengthBatches([len(item.text_ids) for item in items], settings.batch_rows)
+        for chosen in batches.one_pass(generator):
+            yield [items[i] for i in chosen]
+
+
+def taste_source(context: StageContext) -> TasteSource:
+    """Taste tokens of the corpus if the autoencoder has been trained, else none."""
+    return NoTaste()
+
+
+def run(settings: Settings, context: StageContext) -> None:
+    """Train; writes `spoken_lm.safetensors`."""
+    folder, config = context.folder("spoken_lm"), context.config
+    tokenizer = tokenizers.load(context.folder("tokenizers") / "llama_tokenizer")
+    fmt = PromptFormat.from_config(config, tokenizer)
+    torch.manual_seed(settings.loop.seed)
+    quantizer = ResidualQuantizer(config.audio_tower_config.kwargs_for_quantizer)
+    module = SpokenLMTraining(SpokenLM(config), quantizer)
+    loop = TrainingLoop("spoken_lm", folder, module, settings.loop)
+    loop.resume()
+    tastes = taste_source(context)
+    trained = context.folder("autoencoder") / "audio_tower.safetensors"
+    if trained.exists():
+        prefix = "quantizer."
+        weights = {k[len(prefix) :]: v for k, v in load_file(trained).items() if k.startswith(prefix)}
+        quantizer.load_state_dict(weights)
+    encoder = TalkEncoder(fmt, tokenizer, tastes, settings.other_weight, settings.mishearing)
+    batches = talk_batches(settings, encoder, 1000 * settings.seed + loop.step)
+    plain = TalkEncoder(fmt, tokenizer, tastes)
+    unseen = evaluation_prompts(settings)
+
+    def compute_losses(_step: int, generator: torch.Generator) -> Losses:
+        losses = talk_losses(module.lm, quantizer, next(batches), settings.label_smoothing, generator)
+        if "taste" in losses:
+            losses["text"] = losses["text"] * (1 - settings.taste_weight)
+            losses["taste"] = losses["taste"] * settings.taste_weight
+        return losses
+
+    def evaluate() -> dict[str, float]:
+        return rates([answer(module.lm, quantizer, plain, prompt) for prompt in unseen])
+
+    loop.run(compute_losses, evaluate)
+    save_file(
+        {k: v.contiguous() for k, v in module.lm.state_dict().items()}, folder / "spoken_lm.safetensors"
+    )
+
+
+def evaluation_prompts(settings: Settings) -> list[Talk]:
+    """Prompts of the validation split: single questions, whole talks, and unfinished turns."""
+    count = settings.evaluated_talks
+    talks = make_talks(8 * count, 1, "valid")
+    unfinished = [talk for talk in talks if talk.turns and not talk.turns[-1].finished][: count // 2]
+    asked = prompts([*make_questions(2 * count, 1, "valid"), *talks[:count]])
+    return [prompt for prompt in asked if prompt.turns[-1].finished] + unfinished

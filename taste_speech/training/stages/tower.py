@@ -1,0 +1,192 @@
+"""Stage `tower`: the Whisper-shaped encoder, trained as a recogniser on listener voices and the reply voice.
+
+Its encoder then feeds the aggregator (stage `autoencoder`), and encoder and decoder together are the
+recogniser that the checkpoint carries.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoTokenizer
+
+from taste_speech.audio_tower.configuration import TowerConfig
+from taste_speech.configuration_base import StrictSection
+from taste_speech.features import LogMelFeatures
+from taste_speech.training.batching import LengthBatches
+from taste_speech.training.config import StageContext
+from taste_speech.training.corpus.audio_store import AudioStore, Clip
+from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
+from taste_speech.training.recogniser import Recogniser
+from taste_speech.training.word_errors import spoken_words, word_error_rate
+
+logger = logging.getLogger(__name__)
+
+
+class Settings(StrictSection):
+    """Of the recogniser's training."""
+
+    loop: LoopSettings = LoopSettings()
+    stores: list[str] = ["listeners", "reply"]
+    batch_seconds: float = 36.0
+    """Padded audio in one batch."""
+    clean_part: float = 0.2
+    """Fraction of the utterances that are not augmented."""
+    joined_part: float = 0.15
+    """Fraction of the items that are two or three utterances in a row, so that long audio is known."""
+    masks: int = 2
+    """Masks over time and over mel bins (Park et al., 2019), each."""
+    mask_frames: int = 20
+    mask_bins: int = 12
+    ctc_weight: float = 0.4
+    label_smoothing: float = 0.05
+    dropout: float = 0.0
+    evaluated_clips: int = 48
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Utterances as the recogniser takes them."""
+
+    features: Tensor  # (batch, mel frames, bins)
+    n_frames: Tensor  # (batch,)
+    token_ids: list[list[int]]
+    texts: list[str]
+
+
+class Speech:
+    """Clips of several stores as batches of features and ASR tokens."""
+
+    def __init__(self, stores: list[AudioStore], tower: TowerConfig, tokenizer_folder: Path) -> None:
+        self.tower, self.features = tower, LogMelFeatures(tower)
+        self.tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+        self.stores = stores
+        self.clips: list[tuple[AudioStore, Clip]] = [(store, clip) for store in stores for clip in store]
+
+    def of_split(self, *splits: str) -> list[int]:
+        """Indices of the clips of these splits."""
+        return [i for i, (_, clip) in enumerate(self.clips) if clip.split in splits]
+
+    def samples(self, index: int) -> np.ndarray:
+        """(T,) float32 of one clip."""
+        store, clip = self.clips[index]
+        return store.samples(clip).astype(np.float32) / 32768
+
+    def text(self, index: int) -> str:
+        """What was said, as the recogniser writes it: lower case, no punctuation."""
+        return " ".join(spoken_words(self.clips[index][1].text))
+
+    def batch(self, audio: list[np.ndarray], texts: list[str]) -> Batch:
+        """Features and token ids of some utterances."""
+        features, n_frames = self.features.batch(audio)
+        ids = self.tokenizer([f" {text}" for text in texts], add_special_tokens=False)["input_ids"]
+        return Batch(features, n_frames, ids, texts)
+
+
+class AugmentedBatches:
+    """Endless training batches: joined, augmented and masked."""
+
+    def __init__(
+        self, speech: Speech, indices: list[int], settings: Settings, generator: torch.Generator
+    ) -> None:
+        self.speech, self.settings, self.generator = speech, settings, generator
+        self.rng = np.random.default_rng(int(torch.randint(2**31, (), generator=generator)))
+        self.indices = indices
+        rate = speech.tower.sampling_rate_hz
+        lengths = [speech.clips[i][1].samples for i in indices]
+        self.batches = LengthBatches(lengths, int(settings.batch_seconds * rate)).endless(generator)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for chosen in self.batches:
+            groups = self._joined([self.indices[i] for i in chosen])
+            audio = [np.concatenate([self.speech.samples(i) for i in group]) for group in groups]
+            batch = self.speech.batch(audio, [" ".join(self.speech.text(i) for i in g) for g in groups])
+            self._mask(batch)
+            yield batch
+
+    def _joined(self, indices: list[int]) -> list[list[int]]:
+        """Sometimes the whole batch is pairs or triples, so that padding stays small."""
+        if self.rng.random() >= self.settings.joined_part:
+            return [[i] for i in indices]
+        size = int(self.rng.integers(2, 4))
+        return [indices[i : i + size] for i in range(0, len(indices), size)]
+
+    def _mask(self, batch: Batch) -> None:
+        settings = self.settings
+        for item, frames in zip(batch.features, batch.n_frames.tolist(), strict=True):
+            fill = float(item[:frames].mean())
+            for _ in range(settings.masks):
+                width = int(self.rng.integers(0, min(settings.mask_frames, frames // 8) + 1))
+                start = int(self.rng.integers(0, frames - width + 1))
+                item[start : start + width] = fill
+                bins = int(self.rng.integers(0, settings.mask_bins + 1))
+                first = int(self.rng.integers(0, item.shape[1] - bins + 1))
+                item[:frames, first : first + bins] = fill
+
+
+def evaluate(model: Recogniser, speech: Speech, groups: dict[str, list[int]]) -> dict[str, float]:
+    """Greedy word error rates of groups of clips, by the decoder and by CTC."""
+    result = {}
+    for name, indices in groups.items():
+        hypotheses, by_ctc, texts = [], [], []
+        for start in range(0, len(indices), 12):
+            chosen = indices[start : start + 12]
+            batch = speech.batch([speech.samples(i) for i in chosen], [speech.text(i) for i in chosen])
+            hypotheses += speech.tokenizer.batch_decode(model.greedy(batch.features, batch.n_frames))
+            encoded = model.encode(batch.features, batch.n_frames)
+            by_ctc += speech.tokenizer.batch_decode(model.ctc_greedy(encoded))
+            texts += batch.texts
+        result[f"wer_{name}"] = word_error_rate(texts, hypotheses)
+        result[f"ctc_wer_{name}"] = word_error_rate(texts, by_ctc)
+    return result
+
+
+def run(settings: Settings, context: StageContext) -> None:
+    """Train; writes `recogniser.safetensors` (parameter names of `Recogniser`)."""
+    folder, tower = context.folder("tower"), context.config.tower
+    if tower is None:
+        raise ValueError("the recipe's model has no section 'tower'; add one with the sizes of the encoder")
+    stores = [AudioStore(context.folder("corpus") / name) for name in settings.stores]
+    speech = Speech([store for store in stores if len(store)], tower, context.folder("tokenizers") / "asr")
+    loop = TrainingLoop("tower", folder, Recogniser(tower, settings.dropout), settings.loop)
+    output = folder / "recogniser.safetensors"
+    resumed = loop.resume()
+    if resumed and loop.finished and output.exists():
+        return
+    valid = speech.of_split("valid")
+    groups = {
+        store.folder.name: [i for i in valid if speech.clips[i][0] is store][: settings.evaluated_clips]
+        for store in speech.stores
+    }
+    batches = iter(AugmentedBatches(speech, speech.of_split("train"), settings, loop.generator))
+    logger.info("tower: %d clips to train on", len(speech.of_split("train")))
+
+    def compute_losses(_step: int, _generator: torch.Generator) -> Losses:
+        batch = next(batches)
+        device = loop.accelerator.device
+        return loop.accelerator.unwrap_model(loop.module).losses(
+            batch.features.to(device),
+            batch.n_frames.to(device),
+            batch.token_ids,
+            settings.ctc_weight,
+            settings.label_smoothing,
+        )
+
+    model = loop.accelerator.unwrap_model(loop.module)
+    if loop.run(compute_losses, lambda: evaluate(model, speech, groups)):
+        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, output)
+
+
+def trained_recogniser(context: StageContext) -> Recogniser | None:
+    """The recogniser in evaluation mode; None while its training has not finished."""
+    weights = context.folder("tower") / "recogniser.safetensors"
+    if context.config.tower is None or not weights.exists():
+        return None
+    model = Recogniser(context.config.tower)
+    model.load_state_dict(load_file(weights))
+    return model.eval()

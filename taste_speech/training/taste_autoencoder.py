@@ -1,0 +1,167 @@
+"""TASTE stage 1 as one module: aggregator, residual quantizer and unit decoder over a frozen encoder."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from vector_quantize_pytorch import ResidualVQ
+
+from taste_speech.audio_tower.encoder import EncodedAudio
+from taste_speech.audio_tower.tower import AudioTower
+from taste_speech.configuration_taste import TasteConfig
+from taste_speech.speech_decoder.attention import descending_offsets, sinusoids
+from taste_speech.speech_decoder.unit_decoder import IGNORED_TARGET, UnitDecoder, UnitPrediction
+
+_FIRST_CONDITION = 2  # rows before the condition: sos, speaker
+
+
+class Condition(Enum):
+    """What the unit decoder gets beside the text."""
+
+    TEXT = "text"
+    CONTINUOUS = "continuous"
+    QUANTIZED = "quantized"
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A batch of windows of utterances, right-padded.
+
+    Attributes:
+        encoded: of the whole utterances.
+        token_ids, word_ids: (batch, tokens) ASR tokens of the whole utterances, word id -1 on padding.
+        first_token, n_tokens: (batch,) the window's part of the tokens.
+        unit_ids: (batch, units) of the window.
+        unit_words: (batch, units) word id that each unit belongs to.
+        n_units: (batch,).
+    """
+
+    encoded: EncodedAudio
+    token_ids: Tensor
+    word_ids: Tensor
+    first_token: Tensor
+    n_tokens: Tensor
+    unit_ids: Tensor
+    unit_words: Tensor
+    n_units: Tensor
+
+    def cut(self, per_token: Tensor) -> Tensor:
+        """(batch, tokens, ...) of the utterances -> (batch, longest window, ...) of the windows."""
+        places = torch.arange(int(self.n_tokens.max()), device=per_token.device)
+        index = (self.first_token[:, None] + places).clamp(max=per_token.shape[1] - 1)
+        index = index.reshape(*index.shape, *[1] * (per_token.ndim - 2))
+        return per_token.gather(1, index.expand(-1, -1, *per_token.shape[2:]))
+
+
+class TasteAutoencoder(nn.Module):
+    """Speech of known text -> one quantized vector per word -> speech units."""
+
+    def __init__(self, config: TasteConfig, aligned_block: int, aligned_head: int) -> None:
+        super().__init__()
+        sections = config.audio_tower_config
+        joint, sizes = sections.kwargs_for_joint_encoder_segmenter, sections.kwargs_for_quantizer
+        self.tower = AudioTower(config.tower, joint, sizes)
+        self.tower.encoder.requires_grad_(False)
+        self.tower.quantizer.requires_grad_(False)
+        self.quantizer = ResidualVQ(
+            dim=sizes.dim,
+            codebook_dim=sizes.codebook_dim,
+            codebook_size=sizes.codebook_size,
+            num_quantizers=sizes.num_quantizers,
+            decay=sizes.decay,
+            kmeans_init=True,
+            kmeans_iters=10,
+            threshold_ema_dead_code=1,
+        )
+        self.decoder = UnitDecoder(config.speech_decoder_config, config.unit_decoding)
+        self.aligned_block, self.aligned_head = aligned_block, aligned_head
+        self.has_tower: Tensor
+        self.register_buffer("has_tower", torch.tensor(False))
+
+    def words(self, windows: Windows) -> Tensor:
+        """Aggregated vectors (batch, tokens, dim) of the whole utterances, before quantization."""
+        return self.tower.aggregate(windows.encoded, windows.token_ids, windows.word_ids)
+
+    def quantize(self, vectors: Tensor, word_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Quantize one vector per word; returns (batch, tokens, dim) and the commitment loss."""
+        starts = word_ids != functional.pad(word_ids, (1, 0), value=-1)[:, :-1]
+        starts = starts & (word_ids >= 0)
+        output, _, commitment = self.quantizer(vectors[starts].float()[None])
+        # Number of the word among all words of the batch, for every token.
+        index = (starts.flatten().long().cumsum(0) - 1).view_as(word_ids)
+        return output[0][index], commitment.sum()
+
+    def condition(self, windows: Windows, kind: Condition, dropped: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Audio vectors of the windows' tokens (batch, longest window, dim), and the commitment loss.
+
+        Args:
+            dropped: (batch,) true where the audio is withheld (zeros); None: nowhere.
+        """
+        if kind is Condition.TEXT:
+            shape = (*windows.token_ids.shape, self.tower.config.d_model)
+            nothing = torch.zeros(shape, device=windows.token_ids.device)
+            return windows.cut(nothing), nothing.sum()
+        vectors = self.words(windows)
+        commitment = vectors.new_zeros(())
+        if kind is Condition.QUANTIZED:
+            vectors, commitment = self.quantize(vectors, windows.word_ids)
+        if dropped is not None:
+            vectors = vectors.masked_fill(dropped[:, None, None], 0.0)
+        return windows.cut(vectors), commitment
+
+    def predict(
+        self, windows: Windows, audio: Tensor, heard_units: Tensor, speaker: Tensor
+    ) -> tuple[UnitPrediction, Tensor]:
+        """Teacher-forced prediction, and the loss that makes one head look at the word being said.
+
+        Args:
+            audio: (batch, longest window, dim) from `condition`.
+            heard_units: (batch, units) the units as the decoder sees them (with noise while training).
+            speaker: (1, speaker width).
+        """
+        decoder = self.decoder
+        ids, word_ids = windows.cut(windows.token_ids), windows.cut(windows.word_ids)
+        tokens, units, device = ids.shape[1], heard_units.shape[1], ids.device
+        prefix = decoder.prefix(speaker.expand(len(ids), -1), decoder.encode_condition(ids, audio))
+        rows = torch.cat([prefix, decoder.speech_embedding(heard_units)], dim=1)
+        task_row = (_FIRST_CONDITION + windows.n_tokens)[:, None]
+        places = torch.arange(rows.shape[1], device=device)
+        moved = (places + tokens - windows.n_tokens[:, None]).clamp(max=rows.shape[1] - 1)
+        sources = torch.where(places < task_row, places, moved)
+        hidden, attention = self._language_model(rows.gather(1, sources[..., None].expand_as(rows)))
+        steps = torch.arange(units + 1, device=device)
+        index = (task_row + steps)[..., None]
+        outputs = hidden.gather(1, index.expand(-1, -1, hidden.shape[-1]))
+        targets = functional.pad(windows.unit_ids, (0, 1))
+        targets = targets.masked_fill(steps == windows.n_units[:, None], decoder.stop_id)
+        targets = targets.masked_fill(steps > windows.n_units[:, None], IGNORED_TARGET)
+        looked = attention.gather(1, index.expand(-1, -1, attention.shape[-1]))
+        looked = looked[..., _FIRST_CONDITION : _FIRST_CONDITION + tokens]
+        right = windows.unit_words[..., None] == word_ids[:, None]
+        valid = (steps < windows.n_units[:, None])[:, :-1]
+        mass = (looked[:, :-1] * right).sum(-1)[valid]
+        prediction = UnitPrediction(decoder.llm_decoder(outputs), targets)
+        return prediction, -(mass.float() + 1e-4).log().mean()
+
+    def _language_model(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The decoder's `llm` on whole sequences; also the attention (batch, rows, rows) of the aligned head."""
+        llm, length = self.decoder.llm, rows.shape[1]
+        vectors = sinusoids(descending_offsets(length - 1, 0, rows.device), llm.settings.size)
+        mask = torch.ones((length, length), dtype=torch.bool, device=rows.device).tril()
+        hidden, attention = llm.embed(rows), rows
+        for index, (block, attend) in enumerate(zip(llm.encoders, llm.attentions, strict=True)):
+            wanted = slice(0, None) if index == self.aligned_block else None
+            hidden, weights = block(hidden, attend.project_positions(vectors), mask, weights_for=wanted)
+            if weights is not None:
+                attention = weights[:, self.aligned_head]
+        return llm.after_norm(hidden), attention
+
+    @torch.no_grad()
+    def export_quantizer(self) -> None:
+        """Copy the trained quantizer into `tower.quantizer`, the one that inference uses."""
+        own, trained = self.tower.quantizer, self.quantizer
+        for name in ("project_in", "project_out"):
+            getattr(own, name).load_state_dict(getattr(trained, name).state_dict())
+        own.codebooks.copy_(torch.stack([layer._codebook.embed[0] for layer in trained.layers]))

@@ -1,0 +1,153 @@
+"""Utterances of the reply voice as stage 1 takes them: encoder states, tokens, units and word boundaries."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from taste_speech.audio_tower.encoder import EncodedAudio, encode_features
+from taste_speech.features import LogMelFeatures
+from taste_speech.training.batching import LengthBatches, pad_ids
+from taste_speech.training.corpus.audio_store import AudioStore, Clip
+from taste_speech.training.recogniser import Recogniser
+from taste_speech.training.taste_autoencoder import Windows
+
+
+class EncodedStore:
+    """Keys and values of the frozen encoder for many clips, in half precision on disk."""
+
+    def __init__(self, folder: Path, width: int) -> None:
+        self.folder, self.width = Path(folder), width
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._index = self.folder / "index.json"
+        self.offsets: dict[str, tuple[int, int]] = {}
+        if self._index.exists():
+            self.offsets = {key: (a, b) for key, (a, b) in json.loads(self._index.read_text()).items()}
+
+    @torch.no_grad()
+    def prepare(self, clips: Sequence[tuple[AudioStore, Clip]], model: Recogniser, value_layer: int) -> None:
+        """Encode what is missing."""
+        features = LogMelFeatures(model.config)
+        position = sum(frames for _, frames in self.offsets.values())
+        with (self.folder / "states.f16").open("r+b" if self.offsets else "wb") as file:
+            file.seek(position * 2 * self.width * 2)
+            for store, clip in clips:
+                if clip.id in self.offsets:
+                    continue
+                mel = features(store.samples(clip).astype(np.float32) / 32768)
+                encoded = encode_features(model.encoder, mel, value_layer)
+                states = torch.stack([encoded.keys[0], encoded.values[0]], dim=1).half().numpy()
+                file.write(states.tobytes())
+                self.offsets[clip.id] = (position, len(states))
+                position += len(states)
+        self._index.write_text(json.dumps(self.offsets))
+
+    def states(self, key: str) -> tuple[Tensor, Tensor]:
+        """Keys and values of one clip, each (frames, width) float32; one zero frame if it is not encoded."""
+        if key not in self.offsets:
+            return torch.zeros(1, self.width), torch.zeros(1, self.width)
+        offset, frames = self.offsets[key]
+        every = np.memmap(self.folder / "states.f16", np.float16, "r").reshape(-1, 2, self.width)
+        both = torch.from_numpy(every[offset : offset + frames].astype(np.float32))
+        return both[:, 0], both[:, 1]
+
+
+@dataclass(frozen=True)
+class AlignedUtterance:
+    """One utterance of the reply voice."""
+
+    key: str
+    split: str
+    text: str
+    token_ids: list[int]
+    word_ids: list[int]
+    units: Tensor  # (units,) int64
+    word_end_units: list[int]
+    """Unit after the last one of each word."""
+
+
+def align_utterance(
+    clip: Clip, units: Tensor, ends_s: Sequence[float], tokenizer: Any, units_per_second: int
+) -> AlignedUtterance:
+    """Tokenize the words of a clip and count their ends in units."""
+    pieces = [tokenizer(f" {word}", add_special_tokens=False)["input_ids"] for word in clip.text.split()]
+    ends = [min(len(units), round(end * units_per_second)) for end in ends_s]
+    return AlignedUtterance(
+        clip.id,
+        clip.split,
+        clip.text,
+        [token for piece in pieces for token in piece],
+        [word for word, piece in enumerate(pieces) for _ in piece],
+        units.long(),
+        [*ends[:-1], len(units)],
+    )
+
+
+class WindowBatches:
+    """Batches of random windows of whole words.
+
+    Args:
+        utterances: what to draw from.
+        encoded: their encoder states.
+        budget: most units in a padded batch.
+        whole_part: fraction of the items that are the whole utterance.
+    """
+
+    def __init__(
+        self, utterances: Sequence[AlignedUtterance], encoded: EncodedStore, budget: int, whole_part: float
+    ) -> None:
+        self.utterances, self.encoded, self.whole_part = utterances, encoded, whole_part
+        self.batches = LengthBatches([len(u.units) + len(u.token_ids) for u in utterances], budget)
+
+    def endless(self, generator: torch.Generator) -> Iterator[Windows]:
+        """Random windows for training."""
+        for chosen in self.batches.endless(generator):
+            items = [self.utterances[i] for i in chosen]
+            yield self.collate(items, [self._draw(item, generator) for item in items])
+
+    def whole(self) -> Iterator[tuple[list[AlignedUtterance], Windows]]:
+        """All utterances as they are, once."""
+        for chosen in self.batches.one_pass():
+            items = [self.utterances[i] for i in chosen]
+            yield items, self.collate(items, [(0, len(item.word_end_units)) for item in items])
+
+    def _draw(self, item: AlignedUtterance, generator: torch.Generator) -> tuple[int, int]:
+        """First word and the word after the last of a window."""
+        count = len(item.word_end_units)
+        if float(torch.rand((), generator=generator)) < self.whole_part:
+            return 0, count
+        first = int(torch.randint(0, count, (), generator=generator))
+        # Half of the windows begin the utterance: the first chunks of a reply are the ones one waits for.
+        first = first if float(torch.rand((), generator=generator)) < 0.5 else 0
+        return first, int(torch.randint(first + 1, count + 1, (), generator=generator))
+
+    def collate(self, items: Sequence[AlignedUtterance], spans: Sequence[tuple[int, int]]) -> Windows:
+        """Windows over the words [first, last) of the items."""
+        units, words, first_tokens, n_tokens = [], [], [], []
+        for item, (first, last) in zip(items, spans, strict=True):
+            ends = [0, *item.word_end_units]
+            units.append(item.units[ends[first] : ends[last]])
+            counts = torch.tensor([ends[w + 1] - ends[w] for w in range(first, last)])
+            words.append(torch.repeat_interleave(torch.arange(first, last), counts))
+            first_tokens.append(item.word_ids.index(first))
+            n_tokens.append(sum(first <= word < last for word in item.word_ids))
+        states = [self.encoded.states(item.key) for item in items]
+        pad = torch.nn.utils.rnn.pad_sequence
+        n_frames = torch.tensor([len(keys) for keys, _ in states])
+        mask = torch.arange(int(n_frames.max())) < n_frames[:, None]
+        keys, values = (pad([pair[k] for pair in states], batch_first=True) for k in (0, 1))
+        return Windows(
+            EncodedAudio(keys, values, mask),
+            pad_ids([item.token_ids for item in items], 0),
+            pad_ids([item.word_ids for item in items], -1),
+            torch.tensor(first_tokens),
+            torch.tensor(n_tokens),
+            pad(units, batch_first=True),
+            pad(words, batch_first=True, padding_value=-2),
+            torch.tensor([len(u) for u in units]),
+        )
