@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.modeling_taste import TasteForCausalLM
+from taste_speech.streaming.configuration import RoleTokensConfig
 from taste_speech.training.tokenizers import (
     END_OF_TEXT,
     LLM_BOS,
@@ -76,7 +77,7 @@ def tiny_config(asr_tokenizer: Any, llm_tokenizer: Any, **overrides: Any) -> Tas
             "num_key_value_heads": 2,
             "head_dim": 16,
             "max_position_embeddings": 8192,
-            "tie_word_embeddings": True,
+            "tie_word_embeddings": False,
             "bos_token_id": bos,
             "eos_token_id": eos,
         },
@@ -143,14 +144,13 @@ def tiny_tokenizers() -> tuple[Any, Any]:
     return build_asr_tokenizer(settings), train_llm_tokenizer(SENTENCES, settings)
 
 
-def tiny_model(config: TasteConfig, seed: int = 0) -> TasteForCausalLM:
-    """The model with random weights, spread so that neither text nor taste tokens are all alike."""
+def tiny_model(config: TasteConfig, llm_tokenizer: Any, seed: int = 0) -> TasteForCausalLM:
+    """The model with random weights, spread so that it takes the floor, says short words and varies them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = TasteForCausalLM(config).eval()
         with torch.no_grad():
             lm, quantizer = model.spoken_lm, model.audio_tower.quantizer
-            lm.language_model.model.embed_tokens.weight.normal_(std=0.3)
             for layer in lm.language_model.model.layers:
                 for weight in layer.parameters():
                     if weight.ndim == 2:
@@ -161,14 +161,29 @@ def tiny_model(config: TasteConfig, seed: int = 0) -> TasteForCausalLM:
             quantizer.codebooks.normal_()
             lm.extraction.fc_mu.weight.normal_(std=0.3)
             lm.extraction.b_logvar.fill_(-4.0)
+            _make_talkative(lm.language_model, llm_tokenizer)
     return model
+
+
+def _make_talkative(llama: Any, tokenizer: Any) -> None:
+    """Logits that favour word starts everywhere, and the assistant's role after a SEGMENT_START."""
+    roles = RoleTokensConfig()
+    start, assistant = tokenizer.convert_tokens_to_ids([roles.segment_start, roles.assistant])
+    texts = tokenizer.batch_decode([[i] for i in range(start)])
+    word_starts = [i for i, text in enumerate(texts) if text[:1] == " "]
+    common = torch.nn.functional.normalize(torch.randn(llama.config.hidden_size), dim=0)
+    table, head = llama.model.embed_tokens.weight, llama.lm_head.weight
+    table.normal_(std=0.5).add_(common)
+    head.normal_(std=0.15)
+    head[word_starts] += 0.3 * common
+    head[assistant] += 0.5 * table[start]
 
 
 def save_tiny_checkpoint(folder: Path, **overrides: Any) -> Path:
     """Write the whole checkpoint: model, tokenizers, voices and voice generator."""
     asr_tokenizer, llm_tokenizer = tiny_tokenizers()
     config = tiny_config(asr_tokenizer, llm_tokenizer, **overrides)
-    tiny_model(config).save_pretrained(folder)
+    tiny_model(config, llm_tokenizer).save_pretrained(folder)
     asr_tokenizer.save_pretrained(folder / "asr")
     llm_tokenizer.save_pretrained(folder / "llama_tokenizer")
     voices = torch.nn.functional.normalize(torch.randn(2, SPEAKER_WIDTH, generator=_generator(1)), dim=-1)

@@ -2,11 +2,12 @@
 
 import torch
 from torch import Tensor, nn
-from transformers import Cache, DynamicCache, LlamaConfig, LlamaForCausalLM
+from transformers import Cache, LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.spoken_lm.bridge import Extraction, Fusion
+from taste_speech.spoken_lm.kv_cache import GrowingCache
 
 
 class SpokenLM(nn.Module):
@@ -43,9 +44,9 @@ class SpokenLM(nn.Module):
         """Data type of the Llama's weights."""
         return self.language_model.model.norm.weight.dtype
 
-    def new_cache(self) -> Cache:
+    def new_cache(self) -> GrowingCache:
         """An empty key-value cache for `forward`; the caller owns it."""
-        return DynamicCache(config=self.language_model.config)
+        return GrowingCache(self.language_model.config.num_hidden_layers)
 
     def embed_text(self, text_ids: Tensor) -> Tensor:
         """Text embeddings (..., hidden) of ids (...)."""

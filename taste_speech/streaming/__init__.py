@@ -1,0 +1,71 @@
+"""Streams of speech, tokens and replies, with state that can be cut back and gone on from.
+
+Names are loaded on first use, so importing the package is cheap.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from taste_speech.streaming.conversation import Conversation, ReplyState
+    from taste_speech.streaming.detokenize import SpeechChunk, StreamingDetokenizer, taste_detokenize
+    from taste_speech.streaming.emit_timing import (
+        EmitContext,
+        EmitTiming,
+        Floor,
+        at_clause_ends,
+        every_words,
+        growing_chunks,
+        hold_while_person_speaks,
+    )
+    from taste_speech.streaming.generator import streaming_generate
+    from taste_speech.streaming.segment import SegmentWord, TASTESegment
+    from taste_speech.streaming.tokenize import StreamingTokenizer, taste_tokenize
+
+__all__ = [
+    "Conversation",
+    "EmitContext",
+    "EmitTiming",
+    "Floor",
+    "ReplyState",
+    "SegmentWord",
+    "SpeechChunk",
+    "StreamingDetokenizer",
+    "StreamingTokenizer",
+    "TASTESegment",
+    "at_clause_ends",
+    "every_words",
+    "growing_chunks",
+    "hold_while_person_speaks",
+    "streaming_generate",
+    "taste_detokenize",
+    "taste_tokenize",
+]
+
+_MODULES = {
+    "conversation": ("Conversation", "ReplyState"),
+    "detokenize": ("SpeechChunk", "StreamingDetokenizer", "taste_detokenize"),
+    "emit_timing": (
+        "EmitContext",
+        "EmitTiming",
+        "Floor",
+        "at_clause_ends",
+        "every_words",
+        "growing_chunks",
+        "hold_while_person_speaks",
+    ),
+    "generator": ("streaming_generate",),
+    "segment": ("SegmentWord", "TASTESegment"),
+    "tokenize": ("StreamingTokenizer", "taste_tokenize"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

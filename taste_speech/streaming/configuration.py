@@ -27,12 +27,15 @@ class TemplateConfig(StrictSection):
 class DetokenizerConfig(StrictSection):
     """Windows of chunk-wise synthesis."""
 
-    max_prev_words: int = 12
+    max_prev_words: int = Field(default=12, ge=0)
     """Words before the current chunk that the unit decoder still sees."""
-    flow_context_units: int = 50
-    """Units before (and, if they exist, after) the new ones that the flow sees."""
-    vocoder_context_frames: int = 20
-    overlap_ms: int = 20
+    flow_context_units: int = Field(default=50, ge=1)
+    """Units before the new ones that the flow sees."""
+    look_ahead_units: int = Field(default=4, ge=0)
+    """Units at the end of a chunk whose sound waits for the next one, unless the chunk is the last."""
+    vocoder_context_frames: int = Field(default=20, ge=1)
+    """Mel frames before the new ones that the vocoder sees."""
+    overlap_ms: float = Field(default=20, gt=0)
     """Cross-fade between two chunks."""
 
 
@@ -47,9 +50,9 @@ class StreamingConfig(StrictSection):
     max_history_tokens: int = Field(default=2048, ge=16)
     """The oldest turns are dropped beyond this (the system segment stays)."""
     kept_history: float = Field(default=0.5, gt=0, le=1)
-    """Share of `max_history_tokens` that is kept then: the rest is prefilled again, so drop seldom and much."""
+    """Share of `max_history_tokens` that is kept then. What stays is read again, so drop seldom and much."""
     repetition_scope: str = Field(default="reply", pattern="^(reply|conversation)$")
-    """Which ids the repetition penalty covers: the reply's own, or (as published) those of the prompt too."""
+    """Ids that the repetition penalty covers: the reply's own, or (as published) the prompt's too."""
     encoder_window_s: float | None = None
     """Trained window of the incremental encoder; None: only the full pass is final."""
     encoder_look_ahead_s: float = 0.5

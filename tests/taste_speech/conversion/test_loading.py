@@ -21,17 +21,22 @@ Q_PROJ = f"{LM}model.layers.0.self_attn.q_proj"
 
 
 @pytest.fixture(scope="module")
-def lora_config() -> Any:
-    lora = {"use_lora": True, "kwargs_for_lora": {"lora_r": RANK, "lora_alpha": ALPHA}}
-    return tiny_config(*tiny_tokenizers(), spoken_lm_config=lora)
+def tokenizers() -> Any:
+    return tiny_tokenizers()
 
 
 @pytest.fixture(scope="module")
-def lora_state(lora_config: Any) -> dict[str, Tensor]:
+def lora_config(tokenizers: Any) -> Any:
+    lora = {"use_lora": True, "kwargs_for_lora": {"lora_r": RANK, "lora_alpha": ALPHA}}
+    return tiny_config(*tokenizers, spoken_lm_config=lora, text_config={"tie_word_embeddings": True})
+
+
+@pytest.fixture(scope="module")
+def lora_state(lora_config: Any, tokenizers: Any) -> dict[str, Tensor]:
     """A published state dict: LoRA factors beside the base weights, entries nobody needs, no head."""
     generator = torch.Generator().manual_seed(5)
     state: dict[str, Tensor] = {}
-    for name, tensor in published_state(random_model(lora_config).state_dict()).items():
+    for name, tensor in published_state(random_model(lora_config, tokenizers[1]).state_dict()).items():
         name = name.replace("spoken_lm.language_model.", LM)
         if name.startswith(LM) and name.endswith("_proj.weight"):
             stem = name.removesuffix(".weight")

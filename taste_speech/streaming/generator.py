@@ -1,0 +1,257 @@
+"""`streaming_generate`: a reply of the assistant, word by word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from taste_speech.spoken_lm.sampling import sample_text
+from taste_speech.streaming.conversation import Conversation, ReplyState
+from taste_speech.streaming.emit_timing import EmitContext, EmitTiming, growing_chunks
+from taste_speech.streaming.layout import Row
+from taste_speech.streaming.segment import SegmentWord, TASTESegment
+
+if TYPE_CHECKING:
+    from taste_speech.modeling_taste import TasteForCausalLM
+    from taste_speech.processing_taste import TasteProcessor
+
+
+def streaming_generate(
+    model: TasteForCausalLM,
+    processor: TasteProcessor,
+    input_segments: Sequence[TASTESegment],
+    text_top_p: float = 0.3,
+    taste_top_p: float = 0.0,
+    text_temperature: float = 0.5,
+    repetition_penalty: float = 1.1,
+    max_length: int = 512,
+    eos_id: int | None = None,
+    emit_timing_func: EmitTiming | None = None,
+    *,
+    state: Conversation | None = None,
+    generator: torch.Generator | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Let the assistant answer a conversation.
+
+    The prompt is read at the call, before the first item is asked for: `state.speak_probability` is known.
+    The role token that the model predicts decides whether the assistant speaks at all.
+
+    Args:
+        input_segments: the conversation so far; with `state`, the segments to append to it (often none).
+        text_top_p: nucleus of the text distribution; 0 is greedy.
+        taste_top_p: has no effect: the taste head puts all mass on one code, which every nucleus keeps.
+        text_temperature: of the text distribution.
+        repetition_penalty: above 1 makes tokens of this reply less likely (`streaming.repetition_scope`).
+        max_length: most new text tokens of this reply.
+        eos_id: text token that ends the reply; None: SEGMENT_END, or the line break that ends a template's
+            turn. All other special tokens cannot be drawn.
+        emit_timing_func: asked after each ready word whether the pending ones go out; None: growing chunks.
+        state: conversation to go on with. An interrupted one goes on where it stopped (with `input_segments`
+            empty), and gives the tokens that it would have given.
+        generator: for reproducible draws.
+        should_stop: asked before each step; True ends the reply with reason "interrupted".
+
+    Yields:
+        dicts with `is_complete`, `completion_reason` ("speaking"; the last item has "finished", "max_length",
+        "interrupted" or "no_speech") and `segment`: the new whole words, each with its taste token.
+
+    Raises:
+        ValueError: an argument out of range, or segments that do not fit the checkpoint.
+    """
+    settings = _Settings(
+        text_top_p, text_temperature, repetition_penalty, max_length, emit_timing_func or growing_chunks()
+    )
+    _check_unit_interval("taste_top_p", taste_top_p)
+    conversation = Conversation(model, processor) if state is None else state
+    _check_eos(eos_id, conversation)
+    for segment in input_segments:
+        if not isinstance(segment, TASTESegment):
+            raise ValueError(f"input_segments holds a {type(segment).__name__}; give TASTESegment objects")
+        conversation.append(segment)
+    conversation.prefill()
+    reply = _Replier(conversation, settings, eos_id, generator)
+    return _items(reply, should_stop or (lambda: False))
+
+
+def _items(reply: _Replier, should_stop: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+    """The items of a reply. The conversation is complete whenever an item is out."""
+    conversation = reply.conversation
+    if not reply.begin():
+        conversation.finish_reply("no_speech")
+        yield _item(conversation, [], "no_speech")
+        return
+    conversation.status = "speaking"
+    try:
+        while not should_stop():
+            ended = reply.step()
+            if ended is not None:
+                words = reply.take_pending()
+                conversation.finish_reply(ended)
+                yield _item(conversation, words, ended)
+                return
+            if reply.is_due:
+                yield _item(conversation, reply.take_pending(), "speaking")
+        conversation.status = "interrupted"
+        yield _item(conversation, reply.take_pending(), "interrupted")
+    finally:
+        if conversation.reply is not None:  # the caller closed the iterator
+            conversation.status = "interrupted"
+
+
+def _item(conversation: Conversation, words: list[SegmentWord], reason: str) -> dict[str, Any]:
+    return {
+        "is_complete": reason != "speaking",
+        "completion_reason": reason,
+        "segment": conversation.words_segment(words),
+    }
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """Checked arguments of a reply."""
+
+    text_top_p: float
+    text_temperature: float
+    repetition_penalty: float
+    max_length: int
+    emit: EmitTiming
+
+    def __post_init__(self) -> None:
+        _check_unit_interval("text_top_p", self.text_top_p)
+        if not self.text_temperature > 0:
+            raise ValueError(f"text_temperature is {self.text_temperature}; give a number above 0")
+        if not self.repetition_penalty > 0:
+            raise ValueError(
+                f"repetition_penalty is {self.repetition_penalty}; give a number above 0 (1 is none)"
+            )
+        if self.max_length < 1:
+            raise ValueError(f"max_length is {self.max_length}; give 1 or more text tokens")
+
+
+class _Replier:
+    """Generates the open reply of a conversation, one LM row per step. All state is the conversation's."""
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        settings: _Settings,
+        eos_id: int | None,
+        generator: torch.Generator | None,
+    ) -> None:
+        self.conversation = conversation
+        self.is_due = False
+        """Whether the pending words go out now."""
+        self._settings = settings
+        self._generator = generator
+        self._stop_ids = conversation.stop_ids if eos_id is None else frozenset([eos_id])
+        device = conversation.lm_state.logits.device
+        self._banned = conversation.vocabulary.banned_but(*self._stop_ids).to(device)
+        scope = conversation.config.repetition_scope
+        self._prompt_ids = {row.text_id for row in conversation.lm_state.rows} if scope != "reply" else set()
+
+    def begin(self) -> bool:
+        """Open a reply, or go on with the open one; False when it is not the assistant's turn."""
+        conversation = self.conversation
+        if conversation.reply is not None:
+            return True
+        if conversation.prefill() <= 0.5:
+            return False
+        roles = conversation.format.role_ids
+        conversation.reply = ReplyState(next_row=None if roles is None else Row(roles["assistant"], None))
+        return True
+
+    def step(self) -> Literal["finished", "max_length"] | None:
+        """Run one row, and draw one text token; returns why the reply ended, if it did."""
+        reply = self._reply
+        self.is_due = False
+        if reply.next_row is not None:
+            self.conversation.lm_state.append(reply.next_row)
+            reply.next_row = None
+        if reply.closing is not None:
+            self._complete_word()
+            return reply.closing
+        token = self._draw()
+        if token in self._stop_ids:
+            self._complete_word()
+            return "finished"
+        words_begun = len(reply.words) + bool(reply.partial_ids)
+        if self.conversation.vocabulary.starts[token] and reply.partial_ids:
+            self._complete_word()
+            self.is_due = self._settings.emit(self._context())
+        reply.partial_ids.append(token)
+        reply.text_ids.append(token)
+        reply.next_row = Row(token, reply.words[-1].taste if reply.words else None)
+        reply.closing = self._closing(token, words_begun)
+        return None
+
+    def take_pending(self) -> list[SegmentWord]:
+        """The pending words, which count as emitted from now on."""
+        reply = self._reply
+        words = reply.pending
+        reply.emitted_words += len(words)
+        reply.emitted_chunks += 1
+        return words
+
+    @property
+    def _reply(self) -> ReplyState:
+        if self.conversation.reply is None:
+            raise RuntimeError("the reply was closed while it was generated; start a new one")
+        return self.conversation.reply
+
+    def _draw(self) -> int:
+        logits = self.conversation.lm_state.logits
+        seen = sorted(self._prompt_ids.union(self._reply.text_ids))
+        return sample_text(
+            logits,
+            self._banned,
+            torch.tensor(seen, dtype=torch.long, device=logits.device),
+            top_p=self._settings.text_top_p,
+            temperature=self._settings.text_temperature,
+            repetition_penalty=self._settings.repetition_penalty,
+            generator=self._generator,
+        )
+
+    def _complete_word(self) -> None:
+        """The newest row yields the taste token of the word that ends with it."""
+        reply = self._reply
+        if reply.partial_ids:
+            taste = self.conversation.lm_state.read_taste()
+            reply.words.append(SegmentWord(tuple(reply.partial_ids), taste))
+            reply.partial_ids = []
+
+    def _closing(self, token: int, words_begun: int) -> Literal["finished", "max_length"] | None:
+        """Whether the text is complete with `token`: too long, or, without role tokens, the sentence rule."""
+        conversation = self.conversation
+        if conversation.format.role_ids is None:
+            extra = conversation.config.extra_words
+            ends_sentence = conversation.vocabulary.ends[token]
+            if (words_begun >= extra and ends_sentence) or words_begun >= 3 * extra:
+                return "finished"
+        return "max_length" if len(self._reply.text_ids) >= self._settings.max_length else None
+
+    def _context(self) -> EmitContext:
+        conversation, reply = self.conversation, self._reply
+        decode = conversation.tokenizer.decode
+        return EmitContext(
+            pending_words=tuple(decode(list(word.text_ids)).strip() for word in reply.pending),
+            words_emitted=reply.emitted_words,
+            chunks_emitted=reply.emitted_chunks,
+            probability_of_speaking=conversation.speak_probability or 0.0,
+            person_speaking=conversation.floor.person_speaking,
+            silence_s=conversation.floor.silence_s,
+        )
+
+
+def _check_unit_interval(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value}; give a number from 0 (greedy) to 1")
+
+
+def _check_eos(eos_id: int | None, conversation: Conversation) -> None:
+    size = conversation.format.vocab_size
+    if eos_id is not None and not 0 <= eos_id < size:
+        raise ValueError(f"eos_id is {eos_id}; give an id below {size}, or None for the checkpoint's own")

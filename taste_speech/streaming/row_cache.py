@@ -1,0 +1,103 @@
+"""The spoken LM's memory of one conversation: which rows it has seen, and what they left behind."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from taste_speech.audio_tower.quantizer import ResidualQuantizer
+from taste_speech.spoken_lm.language_model import SpokenLM
+from taste_speech.streaming.layout import NONE, Row
+
+
+class RowCache:
+    """Rows that went through the LM, their keys and values, and the last row's outputs.
+
+    It is a memo: `advance_to` takes the whole history and computes only what is new, after dropping what no
+    longer belongs to it. Cutting a reply, dropping a turn or going on listening need nothing else.
+    """
+
+    def __init__(self, lm: SpokenLM, quantizer: ResidualQuantizer) -> None:
+        self._lm = lm
+        self._quantizer = quantizer
+        self._cache = lm.new_cache()
+        self._rows: list[Row] = []
+        self._hidden: Tensor | None = None
+        self._logits: Tensor | None = None
+        self.forwarded_rows = 0
+        """Rows computed since the start (what the conversation cost so far)."""
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows that are held."""
+        return tuple(self._rows)
+
+    @property
+    def logits(self) -> Tensor:
+        """Text logits (vocabulary,) after the last row."""
+        if self._logits is None:
+            raise RuntimeError("no row has been computed; call advance_to first")
+        return self._logits
+
+    @torch.inference_mode()
+    def read_taste(self) -> tuple[int, ...]:
+        """The taste token that the last row yields."""
+        if self._hidden is None:
+            raise RuntimeError("no row has been computed; call advance_to first")
+        return tuple(self._quantizer.indices_from_code(self._lm.read_taste(self._hidden))[0, 0].tolist())
+
+    def advance_to(self, rows: Sequence[Row]) -> int:
+        """Hold exactly `rows` and the outputs of the last of them; returns how many rows were computed."""
+        kept = _common_prefix(self._rows, rows)
+        if kept == len(rows) == len(self._rows) and self._logits is not None:
+            return 0
+        kept = min(kept, len(rows) - 1)  # the last row's outputs are needed, so it is computed (again)
+        self._cache.keep(kept)
+        del self._rows[kept:]
+        self._forward(rows[kept:])
+        return len(rows) - kept
+
+    def append(self, row: Row) -> None:
+        """Add one row."""
+        self._forward([row])
+
+    def clone(self) -> "RowCache":
+        """A memory of its own with the same content."""
+        other = RowCache(self._lm, self._quantizer)
+        other._cache = self._cache.clone()
+        other._rows = list(self._rows)
+        other._hidden, other._logits = self._hidden, self._logits
+        other.forwarded_rows = self.forwarded_rows
+        return other
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._cache = self._lm.new_cache()
+        self._rows.clear()
+        self._hidden = self._logits = None
+
+    @torch.inference_mode()
+    def _forward(self, rows: Sequence[Row]) -> None:
+        hidden, logits = self._lm(self._embed(rows), self._cache, last_only=True)
+        self._hidden, self._logits = hidden, logits[0, -1]
+        self._rows += rows
+        self.forwarded_rows += len(rows)
+
+    def _embed(self, rows: Sequence[Row]) -> Tensor:
+        """(1, R, hidden) input rows; the first row of a conversation is not fused."""
+        lm = self._lm
+        device = lm.pad_audio_unit_embed.device
+        text = lm.embed_text(torch.tensor([[row.text_id for row in rows]], device=device))
+        none = (NONE,) * self._quantizer.num_quantizers
+        codes = torch.tensor([[row.taste or none for row in rows]], device=device)
+        audio = self._quantizer.output_from_indices(codes)
+        audio = torch.where((codes[..., :1] == NONE), lm.pad_audio_unit_embed.to(audio.dtype), audio)
+        fused = lm.fuse(text, audio)
+        return fused if self._rows else torch.cat([text[:, :1].to(fused.dtype), fused[:, 1:]], dim=1)
+
+
+def _common_prefix(held: Sequence[Row], wanted: Sequence[Row]) -> int:
+    for index, (old, new) in enumerate(zip(held, wanted, strict=False)):
+        if old != new:
+            return index
+    return min(len(held), len(wanted))
