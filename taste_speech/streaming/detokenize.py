@@ -1,0 +1,246 @@
+"""Text and taste tokens -> sound, chunk after chunk: `taste_detokenize` and `StreamingDetokenizer`."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from taste_speech.streaming.detokenize_inputs import (
+    check_ms,
+    check_rate,
+    check_speaker,
+    check_tokens,
+    check_units,
+)
+from taste_speech.streaming.recent_states import RecentStates, key_of
+from taste_speech.streaming.resampling import ResamplerState, StreamResampler
+from taste_speech.streaming.synthesis import SynthesisState, Synthesizer
+from taste_speech.streaming.unit_stream import UnitStream, UnitStreamState, read_words
+
+_SEED_LIMIT = 2**31
+
+
+@dataclass(frozen=True)
+class SpeechChunk:
+    """Sound of a chunk.
+
+    Attributes:
+        samples: (T,) float32, starts exactly where the previous chunk ended.
+        sampling_rate_hz: of `samples`.
+        speech_ids: (1, U) int64 units of the chunk's words.
+        word_ends: for each word of the chunk, the sample of the reply (counted from its start) where it
+            ends; the last words may end after the samples that are out so far.
+    """
+
+    samples: NDArray[np.float32]
+    sampling_rate_hz: int
+    speech_ids: Tensor
+    word_ends: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DetokenizerState:
+    """Where a reply is: window of words and units, context of the synthesis, resampler.
+
+    Nothing in it is changed in place, so that a copy is free.
+    """
+
+    units: UnitStreamState
+    synthesis: SynthesisState
+    resampler: ResamplerState
+
+    def clone(self) -> "DetokenizerState":
+        """A state that goes on by itself."""
+        return replace(self, resampler=self.resampler.clone())
+
+    @property
+    def n_units(self) -> int:
+        """Units of the reply so far."""
+        return self.synthesis.n_units
+
+    @property
+    def n_samples(self) -> int:
+        """Samples that are out so far."""
+        return self.resampler.n_out
+
+
+class StreamingDetokenizer:
+    """Speaks one reply chunk by chunk; each chunk costs the same however long the reply is.
+
+    The model holds weights only; `state` is all there is of the reply. Assign a saved clone to go back.
+
+    Args:
+        model: `TasteForCausalLM`.
+        processor: `TasteProcessor` of the same checkpoint.
+        speaker_embeds: (1, speaker width).
+        out_sampling_rate: Hz.
+        generator: random generator of units and noise; None: torch's global one, and the noise of seed 0.
+        greedy: the most probable units instead of drawn ones.
+
+    Raises:
+        ValueError: a speaker embedding or rate that does not fit.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        speaker_embeds: Tensor,
+        out_sampling_rate: int = 16000,
+        generator: torch.Generator | None = None,
+        greedy: bool = False,
+    ) -> None:
+        check_speaker(speaker_embeds, model.config.speech_decoder_config.spk_embed_dim)
+        check_rate(out_sampling_rate)
+        self._model, self._processor = model, processor
+        self._generator, self._greedy = generator, greedy
+        config = model.config.streaming.detokenizer
+        voice_generator = processor.get_generator(model.device)
+        seed = 0 if generator is None else _draw_seed(generator)
+        self._units = UnitStream(model, speaker_embeds, config.max_prev_words)
+        self._synthesizer = Synthesizer(voice_generator, config, speaker_embeds, seed)
+        self._resampler = StreamResampler(voice_generator.sampling_rate_hz, out_sampling_rate)
+        self._units_per_second = voice_generator.config.units_per_second
+        self.state = self._start()
+
+    @property
+    def sampling_rate_hz(self) -> int:
+        """Rate of the samples that come out."""
+        return self._resampler.out_rate_hz
+
+    def _start(self) -> DetokenizerState:
+        return DetokenizerState(UnitStreamState(), self._synthesizer.start(), ResamplerState())
+
+    def reset(self) -> None:
+        """Begins another reply by the same voice."""
+        self.state = self._start()
+
+    def feed(
+        self, text_ids: Tensor | None = None, taste_ids: Tensor | None = None, final: bool = False
+    ) -> SpeechChunk:
+        """Sound of the next whole words.
+
+        Args:
+            text_ids: (1, S) LLM ids; None or S = 0: no new words (with `final`: what was held back).
+            taste_ids: (1, S, L) taste ids: codes on the first token of each word, -1 elsewhere.
+            final: no more words will come. Else the last sound of the chunk waits for the next one.
+
+        Raises:
+            ValueError: shapes, dtypes or codes that do not fit; TextError: special ids.
+        """
+        text_ids, taste_ids = check_tokens(self._model, text_ids, taste_ids)
+        words = read_words(self._processor, text_ids, taste_ids)
+        state = self.state.clone()
+        chunk, units = self._units.extend(words, state.units, self._generator, self._greedy)
+        before = state.n_units
+        sound, synthesis = self._synthesizer.extend(chunk.ids, state.synthesis, hold_back=not final)
+        both = torch.cat([sound.samples, sound.following]).cpu().numpy()
+        played = len(sound.samples)
+        samples = self._resampler.push(both[:played], both[played:], state.resampler)
+        self.state = DetokenizerState(units, synthesis, state.resampler)
+        total = self._resampler.position(self._model_samples(synthesis.n_units))
+        ends = [min(total, self._sample_of_unit(before + end)) for end in chunk.word_ends]
+        return SpeechChunk(samples, self.sampling_rate_hz, torch.tensor([chunk.ids]).long(), tuple(ends))
+
+    def resume(self, text_ids: Tensor, taste_ids: Tensor, speech_ids: Tensor) -> None:
+        """Sets the state to what it is, as far as can be told, after the given words took the given units.
+
+        Bounded in cost: only the context of the next chunk is synthesised again.
+        """
+        ids = speech_ids[0].tolist()
+        words = read_words(self._processor, text_ids, taste_ids)
+        begin = self._synthesizer.context_start(len(ids))
+        sound, synthesis = self._synthesizer.extend(
+            ids[begin:], self._synthesizer.start(begin), hold_back=False
+        )
+        before = self._model_samples(begin)
+        resampler = ResamplerState(before, self._resampler.position(before))
+        self._resampler.push(sound.samples.cpu().numpy(), sound.following.cpu().numpy(), resampler)
+        self.state = DetokenizerState(self._units.recall(words, ids), synthesis, resampler)
+
+    def _model_samples(self, units: int) -> int:
+        voice = self._synthesizer.generator.config
+        return voice.mel_frames(units) * voice.hop_samples
+
+    def _sample_of_unit(self, unit: int) -> int:
+        return unit * self.sampling_rate_hz // self._units_per_second
+
+
+def taste_detokenize(
+    model: Any,
+    processor: Any,
+    speaker_embeds: Tensor,
+    prev_text_ids: Tensor | None,
+    prev_taste_ids: Tensor | None,
+    prev_speech_ids: Tensor | None,
+    prev_audio_ms: float | None,
+    text_ids: Tensor,
+    taste_ids: Tensor,
+    out_sampling_rate: int = 16000,
+    *,
+    generator: torch.Generator | None = None,
+    greedy: bool = False,
+) -> dict[str, Any]:
+    """Sound of the next words of a reply.
+
+    The whole sound of the words comes out, and it starts exactly where the previous chunk ended. Lengths
+    come from units; rounded milliseconds add up to the rounded length of the reply, whatever the chunks.
+
+    Args:
+        model: `TasteForCausalLM`.
+        processor: `TasteProcessor` of the same checkpoint.
+        speaker_embeds: (1, speaker width).
+        prev_text_ids, prev_taste_ids, prev_speech_ids: (1, P), (1, P, L), (1, U) of the chunks before,
+            concatenated; None or empty for the first chunk.
+        prev_audio_ms: sum of their `chunk_duration_ms`; None or 0 for the first chunk.
+        text_ids, taste_ids: (1, S), (1, S, L) the new whole words.
+        out_sampling_rate: Hz.
+        generator: random generator of the units; None uses torch's global one.
+        greedy: the most probable units instead of drawn ones.
+
+    Returns:
+        `audio_waveform` (1, T) float32 on the CPU, `sampling_rate`, `chunk_duration_ms` (int), and
+        `speech_ids` (1, U) int64, to be appended to `prev_speech_ids`.
+
+    Raises:
+        ValueError: inputs that do not fit together; TextError: special ids.
+    """
+    check_speaker(speaker_embeds, model.config.speech_decoder_config.spk_embed_dim)
+    text_ids, taste_ids = check_tokens(model, text_ids, taste_ids)
+    prev_text_ids, prev_taste_ids = check_tokens(model, prev_text_ids, prev_taste_ids, "prev_")
+    prev_speech_ids = check_units(model, prev_text_ids, prev_speech_ids)
+    detokenizer = StreamingDetokenizer(
+        model, processor, speaker_embeds, out_sampling_rate, generator=None, greedy=greedy
+    )
+    detokenizer._generator = generator
+    prev = (prev_text_ids, prev_taste_ids, prev_speech_ids)
+    if prev_speech_ids.shape[1]:
+        known = _recent_states.find(model, key_of(speaker_embeds, out_sampling_rate, *prev))
+        if known is None:
+            detokenizer.resume(*prev)
+        else:
+            detokenizer.state = known
+    rate = detokenizer.sampling_rate_hz
+    before_ms = round(1000 * detokenizer.state.n_samples / rate)
+    check_ms(prev_audio_ms, before_ms)
+    chunk = detokenizer.feed(text_ids, taste_ids, final=True)
+    new = (text_ids, taste_ids, chunk.speech_ids)
+    now = [torch.cat([old, part.to(old)], dim=1) for old, part in zip(prev, new, strict=True)]
+    _recent_states.keep(model, key_of(speaker_embeds, out_sampling_rate, *now), detokenizer.state)
+    return {
+        "audio_waveform": torch.from_numpy(np.ascontiguousarray(chunk.samples))[None],
+        "sampling_rate": rate,
+        "chunk_duration_ms": round(1000 * detokenizer.state.n_samples / rate) - before_ms,
+        "speech_ids": chunk.speech_ids,
+    }
+
+
+_recent_states: RecentStates[DetokenizerState] = RecentStates()
+"""States of `taste_detokenize`, so that its chunks join without a seam."""
+
+
+def _draw_seed(generator: torch.Generator) -> int:
+    return int(torch.randint(_SEED_LIMIT, (), generator=generator, device=generator.device))
