@@ -45,9 +45,6 @@ class RecentStates(Generic[State]):
                 states.popitem(last=False)
 
 
-_recent_states = _RecentStates()
-
-
 def key_of(
     speaker_embeds: Tensor, rate: int, text_ids: Tensor, taste_ids: Tensor, speech_ids: Tensor
 ) -> bytes:
