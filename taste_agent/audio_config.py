@@ -69,9 +69,9 @@ class EchoSettings(_Section):
     text_gate: bool = Field(
         default=True, description="drop recognised words that are the agent's own words just played"
     )
-    text_gate_window_s: float = Field(
-        default=4.0,
-        ge=0.5,
-        le=30,
-        description="how long ago a word may have been played to count as its echo",
+    text_gate_slack_s: float = Field(
+        default=0.6,
+        ge=0,
+        le=10,
+        description="a word played so long before the speech began can still be its echo",
     )

@@ -1,0 +1,176 @@
+"""`taste-agent chat`: builds the engine on a sound card, and shows and steers it from the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from taste_agent.audio.device_ports import DeviceSink, DeviceSource
+from taste_agent.audio.echo import Canceller, EchoUnavailableError, HalfDuplexGate, WebRtcCanceller
+from taste_agent.audio.ports import AudioSink, AudioSource
+from taste_agent.audio.silent import SilentSink, SilentSource
+from taste_agent.audio.sound_card import SoundCard
+from taste_agent.audio.text_gate import EchoGate, GatedBrain
+from taste_agent.audio_config import EchoSettings
+from taste_agent.chat_engine import ChatEngine
+from taste_agent.clock import ENGINE_RATE_HZ, ms_of_samples
+from taste_agent.config import AgentSettings
+from taste_agent.dialog.brain import Brain
+from taste_agent.dialog.worker import DialogWorker
+from taste_agent.errors import Terminated
+from taste_agent.session.costs import CostMeter
+from taste_agent.session.recording import SessionRecording, recording_folder
+from taste_agent.session.runner import ThreadRunner
+from taste_agent.ui.chat_screen import LiveChat, PlainChat
+from taste_agent.ui.keys import keys_available
+from taste_agent.ui.quiet import native_stderr_silenced
+from taste_agent.ui.state import Figures
+
+
+@dataclass(frozen=True)
+class ChatOptions:
+    """What belongs to one call of the command rather than to the settings."""
+
+    text_only: bool = False
+    push_to_talk: bool = False
+    record: bool = False
+    out: Path | None = None
+    json_events: bool = False
+
+
+def run_chat(
+    settings: AgentSettings, options: ChatOptions, load_brain: Callable[[AgentSettings], Brain]
+) -> None:
+    """Talk until the quit key, the end of piped input, Ctrl-C or SIGTERM.
+
+    The sound card is opened before the model is loaded, so that a missing device is told at once.
+
+    Raises:
+        AudioDeviceError: a device cannot be opened.
+        KeyboardInterrupt, Terminated: after the session was ended cleanly.
+    """
+    live = keys_available() and sys.stdout.isatty() and not options.json_events
+    with ExitStack() as stack:
+        stack.enter_context(native_stderr_silenced())
+        notices: list[tuple[str, str]] = []
+        parts = _Parts(settings, options, stack, lambda level, text: notices.append((level, text)))
+        recording = SessionRecording(recording_folder(options.out)) if options.record else None
+        if recording is not None:
+            stack.callback(recording.close)
+        view: LiveChat | PlainChat = LiveChat(options) if live else PlainChat(options)
+        stack.enter_context(view)
+        view.loading(settings.model.checkpoint)
+        engine = parts.engine(load_brain(settings), recording)
+        parts.notify = engine.notice
+        for level, text in notices:
+            engine.notice(level, text)
+        if recording is not None:
+            engine.notice("info", f"recording to {recording.folder}")
+        engine.start()
+        try:
+            reason = view.run(engine, parts.figures)
+        except BaseException as stop:
+            engine.stop(_reason_of(stop))
+            view.drain(engine)
+            raise
+        engine.stop(reason)
+        view.drain(engine)
+        if engine.error is not None:
+            raise engine.error
+
+
+def _reason_of(stop: BaseException) -> str:
+    if isinstance(stop, KeyboardInterrupt):
+        return "interrupted"
+    return "terminated" if isinstance(stop, Terminated) else "failed"
+
+
+class _Parts:
+    """The ports and what can be measured on them."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        options: ChatOptions,
+        stack: ExitStack,
+        notify: Callable[[str, str], None],
+    ) -> None:
+        self.notify = notify
+        self._settings = settings
+        self._engine: ChatEngine | None = None
+        self._canceller: Canceller | None = None
+        self._gate: EchoGate | None = None
+        self._echo_mode = ""
+        self.source: AudioSource = SilentSource()
+        self.sink: AudioSink = SilentSink()
+        self._card: SoundCard | None = None
+        if not options.text_only:
+            self._echo_mode, self._canceller = choose_canceller(settings.echo, notify)
+            card = self._card = SoundCard(settings.devices, lambda level, text: self.notify(level, text))
+            stack.callback(card.close)
+            card.open()
+            self.source = DeviceSource(card, self._canceller, settings.devices, settings.echo.lead_ms)
+            self.sink = DeviceSink(card, settings.devices)
+
+    def engine(self, brain: Brain, recording: SessionRecording | None) -> ChatEngine:
+        if self._card is not None and self._settings.echo.text_gate:
+            gate = self._gate = EchoGate(self._settings.echo.text_gate_slack_s, lambda: engine.now)
+            brain = GatedBrain(brain, gate)
+        meter = CostMeter("measured", self._settings.replay.fixed)
+        runner = ThreadRunner(DialogWorker(brain, self._settings, meter))
+        name = self._card.names["input"] if self._card else "typing"
+        engine = ChatEngine(self._settings, runner, self.source, self.sink, self._gate, name, recording)
+        self._engine = engine
+        return engine
+
+    def figures(self) -> Figures:
+        levels = self._engine.levels if self._engine else None
+        measured = self._canceller.figures() if self._canceller else None
+        card, sink, source = self._card, self.sink, self.source
+        return Figures(
+            input_dbfs=levels.input_dbfs if levels else -100.0,
+            noise_floor_dbfs=levels.noise_floor_dbfs if levels else -100.0,
+            output_dbfs=levels.output_dbfs if levels else -100.0,
+            is_speech=levels.is_speech if levels else False,
+            echo_mode=self._echo_mode,
+            echo_return_loss_db=measured.return_loss_db if measured else None,
+            echo_enhancement_db=measured.enhancement_db if measured else None,
+            gated_words=self._gate.dropped_words if self._gate else 0,
+            device_underruns=sink.underruns if isinstance(sink, DeviceSink) else 0,
+            queue_ms=sink.queue_ms if isinstance(sink, DeviceSink) else 0.0,
+            latency_ms=ms_of_samples(sink.latency_samples),
+            drift_ppm=source.drift_ppm if isinstance(source, DeviceSource) else 0.0,
+            input_name=card.names["input"] if card and card.capture else "",
+            output_name=card.names["output"] if card and card.playback else "",
+        )
+
+
+def choose_canceller(
+    settings: EchoSettings, notify: Callable[[str, str], None]
+) -> tuple[str, Canceller | None]:
+    """The mode that takes effect and its canceller; a fallback is told through `notify`.
+
+    Raises:
+        EchoUnavailableError: `webrtc` is asked for and does not run here.
+    """
+    if settings.mode == "headphones":
+        return "headphones", None
+    if settings.mode == "half_duplex":
+        return "half_duplex", HalfDuplexGate(ENGINE_RATE_HZ)
+    try:
+        canceller = WebRtcCanceller(
+            ENGINE_RATE_HZ,
+            noise_suppression=settings.noise_suppression,
+            high_pass=settings.high_pass,
+            gain_control=settings.gain_control,
+        )
+    except EchoUnavailableError as error:
+        if settings.mode == "webrtc":
+            raise
+        notify("warning", str(error))
+        return "half_duplex", HalfDuplexGate(ENGINE_RATE_HZ)
+    canceller.set_delay_ms(settings.lead_ms)
+    return "webrtc", canceller

@@ -1,0 +1,164 @@
+"""The thread in which a live session runs: microphone to session to loudspeaker."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from taste_agent import events as ev
+from taste_agent.audio.device_ports import DeviceSink
+from taste_agent.audio.ports import AudioSink, AudioSource, Samples
+from taste_agent.audio.text_gate import EchoGate, PlayedWord
+from taste_agent.clock import ms_of_samples
+from taste_agent.config import AgentSettings
+from taste_agent.errors import AgentError
+from taste_agent.session.engine import Levels, Session
+from taste_agent.session.recording import SessionRecording
+from taste_agent.session.runner import Runner
+
+Command = Callable[[Session], None]
+JOIN_LIMIT_S = 20.0
+
+
+class ChatEngine:
+    """Runs a session in a thread of its own.
+
+    Everything that comes from keys is a command that runs there between two blocks; everything that goes
+    out is an event in `events`, which one other thread takes.
+    """
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        runner: Runner,
+        source: AudioSource,
+        sink: AudioSink,
+        gate: EchoGate | None = None,
+        source_name: str = "",
+        recording: SessionRecording | None = None,
+    ) -> None:
+        """Prepare; `start` begins. `gate` learns which words were heard; `recording` is closed at the end."""
+        self._settings = settings
+        self._runner = runner
+        self._source = source
+        self._sink = sink
+        self._gate = gate
+        self._source_name = source_name
+        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._recording = recording
+        self._session: Session | None = None
+        self._stop_reason: str | None = None
+        self._cut_now = False
+        self._thread = threading.Thread(target=self._run, name="session", daemon=True)
+        self.events: deque[ev.Event] = deque()
+        self.error: Exception | None = None
+
+    @property
+    def levels(self) -> Levels:
+        """Levels of the last frame."""
+        return self._session.levels if self._session else Levels()
+
+    @property
+    def now(self) -> int:
+        """Input samples processed so far."""
+        return self._session.now if self._session else 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody speaks, nothing is owed and every command was taken."""
+        return self._session is not None and self._commands.empty() and self._session.idle
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread still runs."""
+        return self._thread.is_alive()
+
+    @property
+    def recording(self) -> SessionRecording | None:
+        """The recording that is being written, if any."""
+        return self._recording
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+
+    def do(self, command: Command) -> None:
+        """Have `command` called with the session, in its thread."""
+        self._commands.put(command)
+
+    def notice(self, level: str, text: str) -> None:
+        """Tell the person something; from any thread."""
+        self.do(lambda session: self._emit(ev.Notice(session.now, level, text)))
+
+    def record(self, recording: SessionRecording | None) -> None:
+        """Write to `recording` from now on, or stop with None."""
+        self.do(lambda session: self._switch_recording(recording))
+
+    def stop(self, reason: str) -> None:
+        """End the session (`quit`, `interrupted`, `terminated`) and wait for its last event."""
+        self._stop_reason = reason
+        self._source.close()
+        if self._thread.ident is not None:
+            self._thread.join(JOIN_LIMIT_S)
+
+    def _run(self) -> None:
+        session: Session | None = None
+        try:
+            session = self._session = Session(
+                self._settings,
+                self._runner,
+                self._emit,
+                source=self._source_name,
+                model=self._settings.model.checkpoint,
+            )
+            while self._stop_reason is None and (samples := self._source.read()) is not None:
+                self._step(session, samples)
+        except Exception as error:  # raised again in the thread that shows it
+            self.error = error
+        finally:
+            reason = "failed" if self.error else self._stop_reason or "end_of_input"
+            if session is not None:
+                session.close(reason)
+            else:
+                self._runner.close()
+            self._switch_recording(None)
+            self._sink.close()
+
+    def _step(self, session: Session, samples: Samples) -> None:
+        while not self._commands.empty():
+            self._commands.get()(session)
+        session.output_latency_samples = self._sink.latency_samples
+        spoken = session.process(samples)
+        if self._cut_now:
+            self._cut_now = False
+            self._cut(len(spoken))
+        self._sink.write(spoken)
+        if self._recording is not None:
+            try:
+                self._recording.write(samples, spoken)
+            except AgentError as error:
+                self._switch_recording(None)
+                self._emit(ev.Notice(session.now, "error", str(error)))
+
+    def _cut(self, spoken_samples: int) -> None:
+        """What the loudspeaker still holds is silenced, and the fade of playback with it."""
+        if isinstance(self._sink, DeviceSink):
+            self._sink.cut(round(ms_of_samples(spoken_samples)) + self._settings.playback.fade_ms)
+
+    def _emit(self, event: ev.Event) -> None:
+        if isinstance(event, ev.PlaybackPaused | ev.ReplyCancelled):
+            self._cut_now = True
+        elif isinstance(event, ev.PlaybackResumed):
+            self._cut_now = False
+        elif isinstance(event, ev.WordHeard) and self._gate is not None:
+            self._gate.played(PlayedWord(event.text, event.at))
+        self.events.append(event)
+        if self._recording is not None:
+            self._recording.take(event)
+
+    def _switch_recording(self, recording: SessionRecording | None) -> None:
+        if self._recording is not None:
+            self._recording.close()
+        self._recording = recording

@@ -1,0 +1,40 @@
+"""One line per thing that happened, for logs, pipes and screen readers."""
+
+from __future__ import annotations
+
+from taste_agent import events as ev
+from taste_agent.clock import seconds_of_samples
+
+
+def plain_line(event: ev.Event) -> str | None:
+    """The line for `event`; None where it is not worth one."""
+    text = _text(event)
+    return None if text is None else f"[{seconds_of_samples(event.at):8.2f}] {text}"
+
+
+def _text(event: ev.Event) -> str | None:
+    match event:
+        case ev.SessionStarted():
+            return f"listening ({event.model})"
+        case ev.UserTurn():
+            return f"You: {event.text}"
+        case ev.SpeechDropped(reason="nothing_recognised"):
+            return "did not catch that"
+        case ev.SpeechDropped(reason="echo"):
+            return "heard only my own echo"
+        case ev.FirstAudio():
+            return (
+                f"reply after {event.since_end_of_speech_ms:.0f} ms (pause {event.endpoint_ms:.0f},"
+                f" compute {event.compute_ms:.0f})"
+            )
+        case ev.ReplyFinished():
+            return f"Agent: {event.text}"
+        case ev.ReplyCancelled():
+            return f"Agent: {event.heard_text} [not heard: {event.cut_text}]".replace("  ", " ")
+        case ev.Underrun():
+            return f"playback ran dry for {seconds_of_samples(event.gap_samples) * 1000:.0f} ms"
+        case ev.Notice():
+            return f"{event.level}: {event.text}"
+        case ev.SessionEnded():
+            return f"ended ({event.reason})"
+    return None

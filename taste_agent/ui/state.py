@@ -1,0 +1,145 @@
+"""What the live view shows, and how events change it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from taste_agent import events as ev
+from taste_agent.clock import seconds_of_samples
+
+MAX_TURNS = 60
+
+
+@dataclass(frozen=True)
+class TurnView:
+    """One line of the conversation. Of an agent's `words` the first `heard` have sounded."""
+
+    role: str
+    words: tuple[str, ...]
+    generation: int = 0
+    heard: int = 0
+    cut: bool = False
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is measured rather than decided; the view asks for it many times a second."""
+
+    input_dbfs: float = -100.0
+    noise_floor_dbfs: float = -100.0
+    output_dbfs: float = -100.0
+    is_speech: bool = False
+    echo_mode: str = ""
+    echo_return_loss_db: float | None = None
+    echo_enhancement_db: float | None = None
+    gated_words: int = 0
+    device_underruns: int = 0
+    queue_ms: float = 0.0
+    latency_ms: float = 0.0
+    drift_ppm: float = 0.0
+    input_name: str = ""
+    output_name: str = ""
+
+
+@dataclass(frozen=True)
+class ViewState:
+    """Everything on the screen."""
+
+    phase: str = "loading"
+    """`loading`, `listening`, `hearing`, `thinking`, `speaking` or `waiting` (paused by the person)."""
+    elapsed_s: float = 0.0
+    model: str = ""
+    turns: tuple[TurnView, ...] = ()
+    partial: str = ""
+    latency: ev.FirstAudio | None = None
+    reply_underruns: int = 0
+    muted: bool = False
+    talk_key: bool | None = None
+    """With push-to-talk: whether the person may talk now; None without it."""
+    recording: str = ""
+    typing: str | None = None
+    """What is typed so far; None while nothing is typed."""
+    notice: str = ""
+    notice_level: str = "info"
+    text_only: bool = False
+    figures: Figures = field(default_factory=Figures)
+
+
+def reduce(state: ViewState, event: ev.Event) -> ViewState:
+    """The state after `event`."""
+    state = replace(state, elapsed_s=seconds_of_samples(event.at))
+    match event:
+        case ev.SessionStarted():
+            return replace(state, phase="listening", model=event.model)
+        case ev.SpeechStarted():
+            return replace(state, phase="hearing" if state.phase == "listening" else state.phase, notice="")
+        case ev.PartialHeard():
+            return replace(state, partial=event.text)
+        case ev.PieceRecognised():
+            return replace(state, partial=event.text)
+        case ev.SpeechDropped():
+            return _dropped(state, event)
+        case ev.UserTurn():
+            return _person_said(state, event)
+        case ev.NoSpeech():
+            return replace(state, phase="listening")
+        case ev.Underrun():
+            return replace(state, reply_underruns=state.reply_underruns + 1)
+        case ev.Notice():
+            return replace(state, notice=event.text, notice_level=event.level)
+        case _:
+            return _reply(state, event)
+
+
+def _reply(state: ViewState, event: ev.Event) -> ViewState:
+    match event:
+        case ev.ReplyChunk():
+            return _change_reply(state, event.generation, lambda t: replace(t, words=t.words + event.words))
+        case ev.FirstAudio():
+            return replace(state, phase="speaking", latency=event)
+        case ev.WordHeard():
+            return _change_reply(state, event.generation, lambda t: replace(t, heard=event.index + 1))
+        case ev.PlaybackPaused():
+            return replace(state, phase="waiting")
+        case ev.PlaybackResumed():
+            return replace(state, phase="speaking", partial="")
+        case ev.ReplyCancelled():
+            phase = "listening" if event.reason in ("key", "closed") else "hearing"
+            state = replace(state, phase=phase)
+            return _change_reply(
+                state, event.generation, lambda t: replace(t, heard=event.heard_words, cut=True)
+            )
+        case ev.ReplyFinished():
+            return replace(state, phase="listening")
+    return state
+
+
+def _dropped(state: ViewState, event: ev.SpeechDropped) -> ViewState:
+    notices = {
+        "nothing_recognised": "did not catch that",
+        "echo": "heard only my own echo",
+        "backchannel": "",
+    }
+    phase = "listening" if state.phase == "hearing" else state.phase
+    return replace(state, phase=phase, partial="", notice=notices.get(event.reason, ""), notice_level="info")
+
+
+def _person_said(state: ViewState, event: ev.UserTurn) -> ViewState:
+    turns = state.turns
+    # A turn that was not answered yet and went on is told anew, as a whole.
+    if turns and turns[-1].role == "assistant" and not turns[-1].words:
+        turns = turns[:-1]
+        if turns and turns[-1].role == "user":
+            turns = turns[:-1]
+    person = TurnView("user", tuple(event.text.split()), event.generation)
+    agent = TurnView("assistant", (), event.generation)
+    return replace(state, phase="thinking", partial="", notice="", turns=(*turns, person, agent)[-MAX_TURNS:])
+
+
+def _change_reply(state: ViewState, generation: int, change: Callable[[TurnView], TurnView]) -> ViewState:
+    turns = tuple(
+        change(turn) if turn.role == "assistant" and turn.generation == generation else turn
+        for turn in state.turns
+    )
+    return replace(state, turns=turns)
