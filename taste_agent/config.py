@@ -57,13 +57,19 @@ class SamplingSettings(Section):
     """How the model chooses its words."""
 
     text_top_p: float = Field(
-        default=0.3, gt=0, le=1, description="smallest set of words with this probability is kept"
+        default=0.3,
+        ge=0,
+        le=1,
+        description="smallest set of words with this probability is kept; 0: the likeliest",
     )
     taste_top_p: float = Field(
-        default=0.0, ge=0, le=1, description="same for taste tokens; 0 takes the most likely"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="same for taste tokens; without effect where their head knows only one choice",
     )
     text_temperature: float = Field(
-        default=0.5, ge=0, le=10, description="0 always takes the most likely word"
+        default=0.5, gt=0, le=10, description="below 1 likely words get likelier, above 1 all get more alike"
     )
     repetition_penalty: float = Field(
         default=1.1, gt=0, le=10, description="above 1: words already said become less likely"
@@ -197,7 +203,9 @@ class BargeInSettings(Section):
         default=_BACKCHANNELS,
         description="words that do not take the floor",
     )
-    tell_model: bool = Field(default=True, description="the model's history shows that its reply was cut")
+    cut_note: str = Field(
+        default="", description="system text that the model's history gets after a cut reply; empty: none"
+    )
 
 
 class PlaybackSettings(Section):

@@ -97,7 +97,7 @@ class PieceRecognised(Event):
 
 @dataclass(frozen=True, slots=True)
 class SpeechDropped(Event):
-    """Sound that is not answered: `nothing_recognised`, `backchannel`, `noise`, `music` or `echo`."""
+    """Sound that is not answered: `nothing_recognised`, `backchannel`, `noise`, `music`, `echo`, `failed`."""
 
     pieces: tuple[int, ...]
     reason: str
@@ -237,7 +237,7 @@ class ReplyCancelled(Event):
 
     generation: int
     reason: str
-    """`speech`, `word`, `key`, `typed` or `closed`."""
+    """`speech`, `word`, `key`, `typed`, `closed` or `failed`."""
     heard_words: int
     heard_text: str
     cut_text: str

@@ -77,7 +77,7 @@ def run_replay(
         outputs = stack.enter_context(_Outputs(out, path.name))
         brain = load_brain(settings)
         meter = CostMeter(settings.replay.compute_time, settings.replay.fixed)
-        runner = VirtualRunner(DialogWorker(brain, settings.recognition, meter), meter)
+        runner = VirtualRunner(DialogWorker(brain, settings, meter), meter)
 
         def emit(event: Event) -> None:
             outputs.take(event)

@@ -47,8 +47,8 @@ class Brain(Protocol):
     def prefill(self, segments: list[Any]) -> float | None:
         """Reads user segments; returns the model's probability of speaking now, None if it has none."""
 
-    def reply(self, person_speaking: Any) -> Iterator[ReplyItem]:
-        """Answers what was read; `person_speaking()` tells whether the person speaks at the moment."""
+    def reply(self) -> Iterator[ReplyItem]:
+        """Answers what was read, item by item."""
 
     def speak(self, item: ReplyItem) -> Sound:
         """The sound of an item, following on the previous one's."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms, seconds_of_samples
-from taste_agent.config import RecognitionSettings
+from taste_agent.config import AgentSettings
 from taste_agent.dialog import messages as m
 from taste_agent.dialog.brain import Brain, ReplyItem
 from taste_agent.events import TimedWord
@@ -44,11 +44,12 @@ class _RunningReply:
 class DialogWorker:
     """Executes commands on a `Brain`. `continue_reply` is called while `replying`, between commands."""
 
-    def __init__(self, brain: Brain, settings: RecognitionSettings, meter: CostMeter) -> None:
+    def __init__(self, brain: Brain, settings: AgentSettings, meter: CostMeter) -> None:
         self._brain = brain
         self._meter = meter
         self._recognizer = brain.recognizer()
-        self._partial_every = samples_of_ms(settings.partial_every_ms)
+        self._partial_every = samples_of_ms(settings.recognition.partial_every_ms)
+        self._holds = settings.emit.hold_while_person_speaks
         self._pieces: dict[int, _PieceAudio] = {}
         self._open: int | None = None
         self._prepared: m.Prepared | None = None
@@ -57,8 +58,8 @@ class DialogWorker:
 
     @property
     def replying(self) -> bool:
-        """Whether a reply is being generated."""
-        return self._reply is not None
+        """Whether a reply is to be generated further now."""
+        return self._reply is not None and not (self._holds and self._open is not None)
 
     def execute(self, command: m.Command) -> list[m.Result]:
         """Does what a command asks for; errors that a person can understand become `Failed`."""
@@ -173,7 +174,7 @@ class DialogWorker:
         self._start_reply(command.generation, 0.0, prefill.ms)
 
     def _start_reply(self, generation: int, tokenize_ms: float, prefill_ms: float) -> None:
-        items = self._brain.reply(lambda: self._open is not None)
+        items = self._brain.reply()
         self._reply = _RunningReply(generation, items, tokenize_ms, prefill_ms)
 
     # ---- speaking

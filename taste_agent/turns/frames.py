@@ -86,9 +86,13 @@ class FrameClassifier:
         # The detector adapts to what it hears, so it gets every frame.
         pcm = (np.clip(frame, -1.0, 1.0) * 32767).astype("<i2").tobytes()
         detected = self._detector.is_speech(pcm, ENGINE_RATE_HZ)
-        return FrameDecision(
-            bool(detected and loud and not self._musical()), level, floor, steadiness, voiced
-        )
+        is_speech = detected and loud and not self._musical() and not self._hissing()
+        return FrameDecision(bool(is_speech), level, floor, steadiness, voiced)
+
+    def _hissing(self) -> bool:
+        if len(self._voiced) < self._voiced_frames:
+            return False
+        return sum(self._voiced) < self._settings.min_voiced * len(self._voiced)
 
     def _musical(self) -> bool:
         if len(self._steadiness) < self._steady_frames:

@@ -61,6 +61,7 @@ class TurnManager:
         self._asked: tuple[int, ...] = ()
         self._forced = ""
         self._heard_by_vad = True
+        self._told_failure = ""
         self.output_latency_samples = 0
 
     @property
@@ -115,9 +116,7 @@ class TurnManager:
                         ev.RunAheadReady(now, result.pieces, p, result.tokenize_ms, result.prefill_ms)
                     )
             case m.Failed():
-                self._out.append(ev.Notice(now, "error", result.text))
-                if self._reply is not None and result.generation == self._reply.generation:
-                    self._complete_reply(now, "failed")
+                self._take_failure(now, result)
             case m.Spoken() | m.Generated() | m.Silent():
                 if self._reply is not None and result.generation == self._reply.generation:
                     self._take_reply(now, self._reply, result)
@@ -387,6 +386,14 @@ class TurnManager:
             detokenize_ms=chunk.detokenize_ms if chunk else 0.0,
         )
 
+    def _take_failure(self, now: int, result: m.Failed) -> None:
+        if result.text != self._told_failure:  # what fails ahead fails again when it is needed
+            self._out.append(ev.Notice(now, "error", result.text))
+        self._told_failure = result.text
+        if self._reply is not None and result.generation == self._reply.generation:
+            self._cancel(now, self._reply, "failed")
+            self._told_failure = ""
+
     def _hear_words(self, now: int) -> None:
         reply = self._reply
         while reply is not None and reply.on_the_way and reply.on_the_way[0][0] <= now:
@@ -395,24 +402,19 @@ class TurnManager:
                 self._out.append(ev.WordHeard(now, reply.generation, index, reply.words[index]))
             reply.heard_words += words
             if finished:
-                self._complete_reply(now, "finished")
+                self._complete_reply(now, reply)
                 return
 
-    def _complete_reply(self, now: int, reason: str) -> None:
-        reply = self._reply
-        if reply is None:
-            return
+    def _complete_reply(self, now: int, reply: Reply) -> None:
         audio_ms = ms_of_samples(reply.audio_samples)
         rtf = reply.compute_ms / audio_ms if audio_ms else 0.0
-        if reason == "failed":
-            self._playback.cancel()
         self._out += [
             ev.ReplyFinished(
                 now, reply.generation, reply.text(0, reply.heard_words), reply.underruns, audio_ms, rtf
             ),
             m.Settle(reply.generation, reply.heard_words),
         ]
-        self._release(now, Stretch() if reply.heard_words or reason == "finished" else reply.question)
+        self._release(now, Stretch())
 
     def _cancel(self, now: int, reply: Reply, reason: str) -> None:
         self._playback.cancel()
@@ -421,7 +423,9 @@ class TurnManager:
             ev.ReplyCancelled(now, reply.generation, reason, heard, reply.text(0, heard), reply.text(heard)),
             m.Settle(reply.generation, heard),
         ]
-        self._release(now, reply.question if heard == 0 else Stretch())
+        if reason == "failed" and heard == 0 and reply.question:
+            self._drop(now, reply.question.pieces, "failed")  # it would fail again
+        self._release(now, reply.question if heard == 0 and reason != "failed" else Stretch())
         if reason in ("key", "typed"):  # the person wants silence, or asks something else
             self._asked = self._turn.numbers
 

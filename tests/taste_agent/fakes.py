@@ -81,7 +81,7 @@ class FakeBrain:
         answered = sum(role == "user" for role, _ in self.history)
         return self.probabilities[min(answered, len(self.probabilities) - 1)] if self.probabilities else None
 
-    def reply(self, person_speaking: Callable[[], bool]) -> Iterator[ReplyItem]:
+    def reply(self) -> Iterator[ReplyItem]:
         self._said, self._spoken_samples = [], 0
         text = self.replies.pop(0) if self.replies else "i do not know"
         if text is None:
@@ -144,11 +144,11 @@ def run_session(
     tail_s: float = 30.0,
     actions: dict[int, Callable[[Session], None]] | None = None,
 ) -> Outcome:
-    """Runs audio (16 kHz) through a session, then silence until it is idle; actions happen before their sample."""
+    """Runs 16 kHz audio, then silence until the session is idle; actions happen before their sample."""
     config = settings(*overrides)
     events: list[Event] = []
     meter = CostMeter(config.replay.compute_time, config.replay.fixed)
-    runner = VirtualRunner(DialogWorker(brain, config.recognition, meter), meter)
+    runner = VirtualRunner(DialogWorker(brain, config, meter), meter)
     session = Session(config, runner, events.append)
     out = []
     limit = len(audio) + int(tail_s * RATE)

@@ -1,0 +1,201 @@
+"""`Brain` on a TASTE checkpoint."""
+
+import logging
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from taste_agent.audio.ports import Samples
+from taste_agent.clock import ENGINE_RATE_HZ
+from taste_agent.config import AgentSettings, EmitSettings
+from taste_agent.dialog.brain import ReplyItem, Sound
+from taste_agent.dialog.messages import SpokenWord
+from taste_agent.errors import AgentError
+from taste_speech import TasteForCausalLM, TasteProcessor
+from taste_speech.recognition.base import Recognizer
+from taste_speech.streaming import (
+    Conversation,
+    StreamingDetokenizer,
+    TASTESegment,
+    streaming_generate,
+    taste_tokenize,
+)
+from taste_speech.streaming.emit_timing import (
+    EmitTiming,
+    at_clause_ends,
+    every_words,
+    growing_chunks,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def load_brain(settings: AgentSettings) -> "TasteBrain":
+    """Loads the checkpoint that the settings name, with its recogniser and its voice.
+
+    Raises:
+        TasteError: the checkpoint cannot be loaded.
+        AgentError: the device or the voice does not exist.
+    """
+    if settings.model.threads:
+        torch.set_num_threads(settings.model.threads)
+    device = choose_device(settings.model.device)
+    model = TasteForCausalLM.from_pretrained(settings.model.checkpoint).to(device).eval()
+    processor = TasteProcessor.from_pretrained(settings.model.checkpoint, asr_device=device)
+    return TasteBrain(model, processor, settings)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a setting; `auto` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        AgentError: the device is not there.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
+    if not there[name]:
+        usable = ", ".join(kind for kind, is_there in there.items() if is_there)
+        raise AgentError(f"device {name} is not available here; use one of: {usable}")
+    return torch.device(name)
+
+
+class TasteBrain:
+    """A checkpoint, its recogniser and voice, and the state of one conversation."""
+
+    def __init__(self, model: TasteForCausalLM, processor: TasteProcessor, settings: AgentSettings) -> None:
+        self._model = model
+        self._processor = processor
+        self._settings = settings
+        self._speaker = speaker_embedding(processor, settings.dialog.voice)
+        seed = settings.sampling.seed
+        seed = secrets.randbits(31) if seed is None else seed
+        self._text_generator = torch.Generator(model.device).manual_seed(seed)
+        self._voice_generator = torch.Generator(model.device).manual_seed(seed)
+        self._conversation = Conversation(model, processor)
+        if settings.sampling.extra_words is not None:
+            self._conversation.config = self._conversation.config.model_copy(
+                update={"extra_words": settings.sampling.extra_words}
+            )
+        if settings.dialog.system_prompt:
+            self._conversation.append(self._segment("system", settings.dialog.system_prompt))
+            self._conversation.prefill()
+        self._settled = self._last_segment()
+        self._detokenizer: StreamingDetokenizer | None = None
+
+    @property
+    def conversation(self) -> Conversation:
+        """The history as the model has it."""
+        return self._conversation
+
+    def recognizer(self) -> Recognizer:
+        """The recogniser of the settings, or the checkpoint's own."""
+        backend = self._settings.recognition.backend
+        return self._processor.recognizer(None if backend == "checkpoint" else backend)
+
+    def tokenize(self, text: str, samples: Samples) -> TASTESegment:
+        """Text and taste tokens of a user's speech."""
+        text_ids = self._processor.process_text(text)["llm_token_ids"]
+        audio = torch.from_numpy(samples)[None]
+        taste_ids = taste_tokenize(self._model, self._processor, audio, text_ids, ENGINE_RATE_HZ)
+        return TASTESegment("user", "audio", text_ids, taste_ids.cpu())
+
+    def text_segment(self, text: str) -> TASTESegment:
+        """Something typed."""
+        return self._segment("user", text)
+
+    def prefill(self, segments: list[Any]) -> float | None:
+        """Reads user segments; the probability is None for a checkpoint that always answers."""
+        for segment in segments:
+            self._conversation.append(segment)
+        probability = self._conversation.prefill()
+        return None if self._conversation.format.role_ids is None else probability
+
+    def reply(self) -> Iterator[ReplyItem]:
+        """Answers what was read."""
+        sampling = self._settings.sampling
+        conversation = self._conversation
+        self._detokenizer = StreamingDetokenizer(
+            self._model,
+            self._processor,
+            self._speaker,
+            out_sampling_rate=ENGINE_RATE_HZ,
+            generator=self._voice_generator,
+        )
+        items = streaming_generate(
+            self._model,
+            self._processor,
+            [],
+            text_top_p=sampling.text_top_p,
+            taste_top_p=sampling.taste_top_p,
+            text_temperature=sampling.text_temperature,
+            repetition_penalty=sampling.repetition_penalty,
+            max_length=sampling.max_length,
+            emit_timing_func=emit_timing(self._settings.emit),
+            state=conversation,
+            generator=self._text_generator,
+        )
+        for item in items:
+            segment: TASTESegment = item["segment"]
+            decode = conversation.tokenizer.decode
+            words = tuple(decode(list(word.text_ids)).strip() for word in segment.words)
+            yield ReplyItem(words, segment, item["is_complete"], item["completion_reason"])
+
+    def speak(self, item: ReplyItem) -> Sound:
+        """The sound of an item at the engine's rate."""
+        if self._detokenizer is None:
+            raise RuntimeError("speak() needs an item of the running reply()")
+        segment: TASTESegment = item.tokens
+        chunk = self._detokenizer.feed(segment.text_ids, segment.taste_ids, item.complete)
+        words = tuple(SpokenWord(text, end) for text, end in zip(item.words, chunk.word_ends, strict=True))
+        return Sound(chunk.samples, words)
+
+    def settle(self, heard_words: int) -> None:
+        """Keeps the heard words of the reply in the history."""
+        self._conversation.commit_heard(heard_words)
+        note = self._settings.barge_in.cut_note
+        if note and self._conversation.unspoken is not None:
+            self._conversation.append(self._segment("system", note))
+        self._settled = self._last_segment()
+
+    def discard(self) -> None:
+        """Takes back everything since the last settled segment."""
+        conversation = self._conversation
+        if conversation.reply is not None:
+            conversation.pop()
+        while conversation.segments and conversation.segments[-1] is not self._settled:
+            conversation.pop()
+
+    def _segment(self, role: str, text: str) -> TASTESegment:
+        return TASTESegment(role, "text", self._processor.process_text(text)["llm_token_ids"])
+
+    def _last_segment(self) -> TASTESegment | None:
+        segments = self._conversation.segments
+        return segments[-1] if segments else None
+
+
+def speaker_embedding(processor: TasteProcessor, voice: str) -> torch.Tensor:
+    """(1, size) embedding of a fixed voice's name or of a sound file; empty: the checkpoint's first voice.
+
+    Raises:
+        AgentError: the checkpoint has no voices to choose from.
+    """
+    if voice:
+        return processor.speaker_embedding(voice)
+    voices = processor.voices()
+    if not voices:
+        raise AgentError(
+            "the checkpoint has no fixed voice; give a recording to speak like with --voice FILE"
+        )
+    return next(iter(voices.values()))
+
+
+def emit_timing(settings: EmitSettings) -> EmitTiming:
+    """The emit-timing function of the settings; holding while the person speaks is the worker's."""
+    if settings.timing == "growing":
+        return growing_chunks(settings.words_per_chunk, most=settings.max_words_per_chunk)
+    if settings.timing == "clause":
+        return at_clause_ends(settings.max_words_per_chunk)
+    return every_words(settings.words_per_chunk)
