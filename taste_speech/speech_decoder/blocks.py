@@ -5,6 +5,7 @@ both ways. All share this code; the published names of the two kinds of block di
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import torch
@@ -215,17 +216,22 @@ class RelativeEncoder(nn.Module):
 
     @torch.no_grad()
     def step(
-        self, x: Tensor, state: EncoderState, weights_for: slice | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
+        self,
+        x: Tensor,
+        state: EncoderState,
+        weights_for: slice | None = None,
+        weight_blocks: Collection[int] = (),
+    ) -> tuple[Tensor, dict[int, Tensor]]:
         """New rows after those in `state` (causal encoders only).
 
         Args:
             x: (batch, n, input_size).
             state: advanced by n rows.
-            weights_for: keys whose attention weights are wanted.
+            weights_for: keys whose attention weights are wanted,
+            weight_blocks: in these blocks.
 
         Returns:
-            (batch, n, size), and for each block (batch, heads, n, keys of `weights_for`) or nothing.
+            (batch, n, size), and by block the weights (batch, heads, n, keys of `weights_for`).
         """
         rows, keys = x.shape[1], state.length + x.shape[1]
         if keys > state.capacity:
@@ -234,10 +240,12 @@ class RelativeEncoder(nn.Module):
         if rows > 1:
             mask = torch.ones((rows, keys), dtype=torch.bool, device=x.device).tril(state.length)
         x = self.embed(x)
-        collected = []
-        for block, cache, table in zip(self.encoders, state.layers, state.positions, strict=True):
-            x, weights = block(x, table[:, -keys:], mask, cache, state.length, weights_for)
+        collected: dict[int, Tensor] = {}
+        for index, block in enumerate(self.encoders):
+            cache, table = state.layers[index], state.positions[index][:, -keys:]
+            wanted = weights_for if index in weight_blocks else None
+            x, weights = block(x, table, mask, cache, state.length, wanted)
             if weights is not None:
-                collected.append(weights)
+                collected[index] = weights
         state.length = keys
         return self.after_norm(x), collected

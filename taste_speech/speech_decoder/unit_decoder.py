@@ -106,6 +106,7 @@ class UnitDecoder(nn.Module):
     def __init__(self, config: SpeechDecoderConfig, decoding: UnitDecodingConfig) -> None:
         super().__init__()
         _check(config)
+        _check_alignment(config, decoding)
         self.config, self.decoding = config, decoding
         size = config.llm_input_size
         self.text_embedding = nn.Embedding(config.text_token_size, config.encoder_input_size)
@@ -120,6 +121,9 @@ class UnitDecoder(nn.Module):
         self.llm = RelativeEncoder(_language_model_settings(config))
         self.llm_decoder = nn.Linear(config.llm_output_size, config.speech_token_size + 1)
         self.speech_embedding = nn.Embedding(config.speech_token_size, size)
+        heads = decoding.alignment_heads
+        every = range(config.llm__num_blocks)
+        self._aligned_blocks = frozenset(every if heads is None else (block for block, _ in heads))
 
     @property
     def stop_id(self) -> int:
@@ -215,17 +219,17 @@ class UnitDecoder(nn.Module):
 
     def _advance(self, rows: Tensor, state: UnitDecoderState, align: bool, new_rows: int) -> Tensor:
         looked_at = slice(_FIRST_CONDITION, _FIRST_CONDITION + state.condition_tokens) if align else None
-        hidden, weights = self.llm.step(rows, state.encoder, looked_at)
+        hidden, weights = self.llm.step(rows, state.encoder, looked_at, self._aligned_blocks)
         if weights:
             state.attention += list(self._alignment(weights)[-new_rows:])
         return self.llm_decoder(hidden[:, -1])
 
-    def _alignment(self, weights: list[Tensor]) -> Tensor:
-        """Attention of blocks and heads -> (rows, condition tokens)."""
-        heads = self.decoding.alignment_heads
-        if heads is None:
-            return torch.stack(weights).mean(dim=(0, 1, 2))
-        return torch.stack([weights[block][0, head] for block, head in heads]).mean(dim=0)
+    def _alignment(self, weights: dict[int, Tensor]) -> Tensor:
+        """Attention by block -> (rows, condition tokens)."""
+        if self.decoding.alignment_heads is None:
+            return torch.stack(list(weights.values())).mean(dim=(0, 1, 2))
+        chosen = [weights[block][0, head] for block, head in self.decoding.alignment_heads]
+        return torch.stack(chosen).mean(dim=0)
 
     def generate(
         self,
@@ -367,3 +371,15 @@ def _check(config: SpeechDecoderConfig) -> None:
     fusion = config.fuse_encoded_audio_text_kwargs
     if fusion.normalize or fusion.use_layer_norm:
         raise ValueError("fuse_encoded_audio_text_kwargs: normalize and use_layer_norm must be false")
+
+
+def _check_alignment(config: SpeechDecoderConfig, decoding: UnitDecodingConfig) -> None:
+    blocks, heads = config.llm__num_blocks, config.llm__attention_heads
+    for block, head in decoding.alignment_heads or []:
+        if not (0 <= block < blocks and 0 <= head < heads):
+            raise ValueError(
+                f"unit_decoding.alignment_heads has ({block}, {head}); blocks are 0 to {blocks - 1}, "
+                f"heads 0 to {heads - 1}"
+            )
+    if decoding.alignment_heads == []:
+        raise ValueError("unit_decoding.alignment_heads is empty; name a (block, head), or give null for all")

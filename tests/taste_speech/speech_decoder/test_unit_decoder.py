@@ -208,3 +208,25 @@ def test_state_that_is_full(decoder: UnitDecoder) -> None:
 def test_unsupported_configuration() -> None:
     with pytest.raises(ValueError, match="encoder__macaron_style is True; only False is supported"):
         UnitDecoder(SpeechDecoderConfig(**TINY, encoder__macaron_style=True), TINY_DECODING)
+
+
+def test_alignment_heads_choose_the_attention(decoder: UnitDecoder) -> None:
+    inputs = tiny_inputs()
+    del inputs["unit_ids"]
+
+    def attention(heads: list[tuple[int, int]] | None) -> torch.Tensor:
+        chosen = UnitDecoder(
+            SpeechDecoderConfig(**TINY), TINY_DECODING.model_copy(update={"alignment_heads": heads})
+        )
+        chosen.load_state_dict(decoder.state_dict())
+        return chosen.eval().generate_with_alignment(**inputs, greedy=True, max_units=20).attention
+
+    every = [attention([(block, head)]) for block in (0, 1) for head in (0, 1)]
+    torch.testing.assert_close(torch.stack(every).mean(0), attention(None))
+    assert not torch.allclose(every[0], every[1])
+
+
+@pytest.mark.parametrize("heads", [[(2, 0)], [(0, 2)], []])
+def test_alignment_heads_that_do_not_exist(heads: list[tuple[int, int]]) -> None:
+    with pytest.raises(ValueError, match=r"alignment_heads (has|is empty)"):
+        UnitDecoder(SpeechDecoderConfig(**TINY), UnitDecodingConfig(alignment_heads=heads))
