@@ -11,13 +11,16 @@ from torch import Tensor
 from taste_speech.streaming.layout import NONE, PromptFormat, rows
 from taste_speech.streaming.segment import SegmentWord, TASTESegment
 from taste_speech.training.corpus.dialogues.talks import Talk, Turn, as_heard
+from taste_speech.training.corpus.lexicon import listed
 
 Codes = tuple[int, ...]
 FILLERS = ("uh", "um", "the", "a", "so")
 # Words that a recogniser may get wrong without changing what is asked.
 UNIMPORTANT = frozenset(
-    "a an the is are do does can could would will you i me my to of in for please tell know what's it's and "
-    "that this hey hello so well now okay".split(" ")
+    listed(
+        """a an the is are do does can could would will you i me my to of in for please tell know what's it's
+        and that this hey hello so well now okay"""
+    )
 )
 
 

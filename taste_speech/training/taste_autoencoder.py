@@ -146,7 +146,7 @@ class TasteAutoencoder(nn.Module):
         return prediction, -(mass.float() + 1e-4).log().mean()
 
     def _language_model(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """The decoder's `llm` on whole sequences; also the attention (batch, rows, rows) of the aligned head."""
+        """The decoder's `llm` on whole sequences; also (batch, rows, rows) attention of the aligned head."""
         llm, length = self.decoder.llm, rows.shape[1]
         vectors = sinusoids(descending_offsets(length - 1, 0, rows.device), llm.settings.size)
         mask = torch.ones((length, length), dtype=torch.bool, device=rows.device).tril()

@@ -8,11 +8,13 @@ import logging
 import random
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from taste_speech.audio_tower.quantizer import ResidualQuantizer
+from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.configuration_base import StrictSection
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.streaming.layout import PromptFormat
@@ -20,10 +22,13 @@ from taste_speech.training import tokenizers
 from taste_speech.training.answering import answer, prompts, rates
 from taste_speech.training.batching import LengthBatches
 from taste_speech.training.config import StageContext
+from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.corpus.augmentation import augment
 from taste_speech.training.corpus.dialogues.talks import Talk, make_questions, make_talks
 from taste_speech.training.dialogue_loss import talk_losses
 from taste_speech.training.dialogue_rows import NoTaste, TalkEncoder, TalkRows, TasteSource
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
+from taste_speech.training.taste_bank import TasteBank, write_bank
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +37,9 @@ class Settings(StrictSection):
     """Of stage 2."""
 
     loop: LoopSettings = LoopSettings()
+    stores: dict[str, list[str]] = {"assistant": ["reply2", "reply"], "user": ["listeners"]}
+    """Recordings whose taste tokens stand for each role's speech."""
+    clips_per_role: int = 2500
     batch_rows: int = 2000
     talks_at_once: int = 2000
     """Talks that are written, sorted by length and trained on before the next ones are written."""
@@ -71,9 +79,34 @@ def talk_batches(settings: Settings, encoder: TalkEncoder, first_seed: int) -> I
             yield [items[i] for i in chosen]
 
 
-def taste_source(context: StageContext) -> TasteSource:
-    """Taste tokens of the corpus if the autoencoder has been trained, else none."""
-    return NoTaste()
+def taste_source(settings: Settings, context: StageContext, quantizer: ResidualQuantizer) -> TasteSource:
+    """Taste tokens of the corpus and the weights of their quantizer, if they exist yet."""
+    trained = context.folder("autoencoder") / "audio_tower.safetensors"
+    if not trained.exists():
+        return NoTaste()
+    sections = context.config.audio_tower_config
+    tower = AudioTower(
+        context.config.tower, sections.kwargs_for_joint_encoder_segmenter, sections.kwargs_for_quantizer
+    )
+    tower.load_state_dict(load_file(trained))
+    quantizer.load_state_dict(tower.quantizer.state_dict())
+    path = context.folder("spoken_lm") / "tastes.jsonl"
+    if not path.exists():
+        asr = tokenizers.load(context.folder("tokenizers") / "asr")
+        rng = np.random.default_rng(settings.seed)
+        stores = {
+            role: [AudioStore(context.folder("corpus") / name) for name in names]
+            for role, names in settings.stores.items()
+        }
+        write_bank(
+            path,
+            tower.eval(),
+            stores,
+            lambda word: asr(f" {word}", add_special_tokens=False)["input_ids"],
+            lambda samples: augment(samples, rng).astype(np.float32),
+            settings.clips_per_role,
+        )
+    return TasteBank(path)
 
 
 def run(settings: Settings, context: StageContext) -> None:
@@ -86,12 +119,7 @@ def run(settings: Settings, context: StageContext) -> None:
     module = SpokenLMTraining(SpokenLM(config), quantizer)
     loop = TrainingLoop("spoken_lm", folder, module, settings.loop)
     loop.resume()
-    tastes = taste_source(context)
-    trained = context.folder("autoencoder") / "audio_tower.safetensors"
-    if trained.exists():
-        prefix = "quantizer."
-        weights = {k[len(prefix) :]: v for k, v in load_file(trained).items() if k.startswith(prefix)}
-        quantizer.load_state_dict(weights)
+    tastes = taste_source(settings, context, quantizer)
     encoder = TalkEncoder(fmt, tokenizer, tastes, settings.other_weight, settings.mishearing)
     batches = talk_batches(settings, encoder, 1000 * settings.seed + loop.step)
     plain = TalkEncoder(fmt, tokenizer, tastes)

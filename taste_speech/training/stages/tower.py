@@ -21,6 +21,7 @@ from taste_speech.features import LogMelFeatures
 from taste_speech.training.batching import LengthBatches
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
+from taste_speech.training.corpus.augmentation import augment
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.training.recogniser import Recogniser
 from taste_speech.training.word_errors import spoken_words, word_error_rate
@@ -35,7 +36,7 @@ class Settings(StrictSection):
     stores: list[str] = ["listeners", "reply"]
     batch_seconds: float = 36.0
     """Padded audio in one batch."""
-    clean_part: float = 0.2
+    clean_part: float = 0.4
     """Fraction of the utterances that are not augmented."""
     joined_part: float = 0.15
     """Fraction of the items that are two or three utterances in a row, so that long audio is known."""
@@ -104,10 +105,16 @@ class AugmentedBatches:
     def __iter__(self) -> Iterator[Batch]:
         for chosen in self.batches:
             groups = self._joined([self.indices[i] for i in chosen])
-            audio = [np.concatenate([self.speech.samples(i) for i in group]) for group in groups]
+            audio = [self._taken(np.concatenate([self.speech.samples(i) for i in group])) for group in groups]
             batch = self.speech.batch(audio, [" ".join(self.speech.text(i) for i in g) for g in groups])
             self._mask(batch)
             yield batch
+
+    def _taken(self, samples: np.ndarray) -> np.ndarray:
+        """The samples as some microphone takes them, or as they are."""
+        if self.rng.random() < self.settings.clean_part:
+            return samples
+        return augment(samples, self.rng).astype(np.float32)
 
     def _joined(self, indices: list[int]) -> list[list[int]]:
         """Sometimes the whole batch is pairs or triples, so that padding stays small."""
