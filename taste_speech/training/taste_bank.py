@@ -1,6 +1,7 @@
 """Taste tokens of the corpus, looked up by what was said."""
 
 import json
+import logging
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -8,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.features import LogMelFeatures
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.dialogues.talks import as_heard
 
+logger = logging.getLogger(__name__)
 Codes = tuple[int, ...]
 WordTokens = Callable[[str], list[int]]
 
@@ -55,7 +56,7 @@ def write_bank(
     with partial.open("w") as file:
         for role, folders in stores.items():
             clips = [(store, clip) for store in folders for clip in store.of_split("train")]
-            for store, clip in tqdm(clips[:clips_per_role], desc=f"taste tokens, {role}", mininterval=30):
+            for store, clip in clips[:clips_per_role]:
                 samples = store.samples(clip).astype(np.float32) / 32768
                 words = clip.text.split()
                 if role == "user":
@@ -65,6 +66,7 @@ def write_bank(
                     continue
                 line = {"role": role, "words": words, "codes": word_codes(tower, samples, pieces)}
                 file.write(json.dumps(line) + "\n")
+            logger.info("taste tokens of %d clips, %s", min(len(clips), clips_per_role), role)
     partial.replace(path)
 
 
