@@ -136,9 +136,9 @@ def run(settings: Settings, context: StageContext) -> None:
         return rates([answer(module.lm, quantizer, plain, prompt) for prompt in unseen])
 
     loop.run(compute_losses, evaluate)
-    save_file(
-        {k: v.contiguous() for k, v in module.lm.state_dict().items()}, folder / "spoken_lm.safetensors"
-    )
+    # The head shares the embedding, but tensors of a file may not share memory.
+    state = {name: value.clone() for name, value in module.lm.state_dict().items()}
+    save_file(state, folder / "spoken_lm.safetensors")
 
 
 def evaluation_prompts(settings: Settings) -> list[Talk]:
