@@ -71,3 +71,13 @@ def test_a_batch_of_windows_equals_its_items(windowed_tower):
     for item, mel in enumerate(mels):
         alone = windowed_tower.encode(mel).keys[0]
         torch.testing.assert_close(encoded.keys[item, : len(alone)], alone, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_window_has_its_position_in_the_utterance(free_tower, windowed_tower):
+    mel = features(60)
+    third = free_tower.encode_stretch(mel[:, 16:41], first_position=8).keys
+    encoded = windowed_tower.encode(mel).keys
+    torch.testing.assert_close(encoded[:, 12:18], third[:, 4:10])
+    moved = free_tower.encode_stretch(mel[:, 16:41]).keys
+    assert not torch.allclose(encoded[:, 12:18], moved[:, 4:10])

@@ -147,7 +147,11 @@ def test_streamed_equals_whole(model, tiny_processor, text_ids, piece):
 def test_streamed_equals_whole_at_other_rates(model, tiny_processor, text_ids, rate):
     audio = speech(rate=rate)
     expected = taste_tokenize(model, tiny_processor, torch.from_numpy(audio)[None], text_ids, rate)
-    assert torch.equal(stream(model, tiny_processor, audio, rate).finish(text_ids), expected)
+    tokenizer = stream(model, tiny_processor, audio, rate)
+    assert torch.equal(tokenizer.finish(text_ids), expected)
+    assert tokenizer.provisional(text_ids).heard_s == pytest.approx(3.0)
+    # The resampler holds back some milliseconds, so the fifth window may come too late.
+    assert tokenizer.windows_reused in ((4, 5) if model.audio_tower.windows else (0,))
 
 
 @pytest.mark.parametrize("samples", [1, 200, 201, 400, 401, 560])

@@ -1,0 +1,44 @@
+import pytest
+
+from taste_speech import CheckpointError, TasteConfig
+from taste_speech.checkpoint_files import CheckpointFiles
+from taste_speech.recognition.factory import make_recognizer
+from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
+from taste_speech.recognition.whisper import WhisperRecognizer
+
+
+def config(**recognition):
+    return TasteConfig(recognition=recognition, asr_config={"_name_or_path": "/data/whisper-tiny"})
+
+
+@pytest.fixture
+def files(tmp_path):
+    return CheckpointFiles(tmp_path)
+
+
+def test_the_checkpoint_names_its_recogniser(files):
+    whisper = make_recognizer(config(language="french"), files, device="cpu")
+    assert isinstance(whisper, WhisperRecognizer)
+    assert (whisper.source, whisper.language) == ("openai/whisper-tiny", "french")
+    assert isinstance(make_recognizer(config(backend="pocketsphinx"), files), PocketSphinxRecognizer)
+
+
+def test_the_caller_may_choose_another(files):
+    assert isinstance(make_recognizer(config(), files, backend="pocketsphinx"), PocketSphinxRecognizer)
+
+
+def test_whisper_inside_the_checkpoint_comes_first(files, tmp_path):
+    (tmp_path / "asr").mkdir()
+    assert make_recognizer(config(), files, device="cpu").source == "openai/whisper-tiny"  # a tokenizer only
+    (tmp_path / "asr" / "config.json").write_text("{}")
+    assert make_recognizer(config(), files, device="cpu").source == str(tmp_path / "asr")
+
+
+def test_missing_language_model(files):
+    with pytest.raises(CheckpointError, match=r"has no file words\.arpa; fetch it into"):
+        make_recognizer(config(backend="pocketsphinx", language_model="words.arpa"), files)
+
+
+def test_unknown_recogniser(files):
+    with pytest.raises(ValueError, match="unknown recogniser 'sphinx4'; choose one of whisper, pocketsphinx"):
+        make_recognizer(config(), files, backend="sphinx4")
