@@ -145,7 +145,7 @@ class TalkEncoder:
         if target in roles.values():
             after_user = segment > 0 and turns[segment - 1].role == "user"
             return 1.0 if after_user else self.other_weight
-        if turns[segment].role != "assistant":
+        if turns[segment].role != "assistant" or target == self.fmt.reply_opening[0]:
             return self.other_weight
         is_end = target == self.fmt.segment_end_id
         # Where somebody broke in is not where the assistant would have ended.

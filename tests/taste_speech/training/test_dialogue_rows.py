@@ -1,0 +1,84 @@
+import random
+
+import pytest
+import torch
+
+from taste_speech.streaming.layout import PromptFormat
+from taste_speech.training.corpus.dialogues.talks import Talk, Turn
+from taste_speech.training.dialogue_rows import NoTaste, TalkEncoder
+
+START, END, SYSTEM, USER, ASSISTANT = 90, 91, 92, 93, 94
+FORMAT = PromptFormat(
+    bos_id=89,
+    openings={"system": (START, SYSTEM), "user": (START, USER), "assistant": (START, ASSISTANT)},
+    closings=dict.fromkeys(("system", "user", "assistant"), (END,)),
+    reply_opening=(START,),
+    role_ids={"system": SYSTEM, "user": USER, "assistant": ASSISTANT},
+    first_special_id=89,
+    vocab_size=100,
+    num_quantizers=2,
+    codebook_size=4,
+)
+LETTERS = "abcdefghijklmnopqrstuvwxyz.,?'"
+
+
+class LetterTokenizer:
+    def __call__(self, text, add_special_tokens):
+        return {"input_ids": [LETTERS.index(c) for c in text.lower().strip()]}
+
+
+class LengthTaste:
+    def codes(self, role, words, rng):
+        return [(len(word) % 4, int(role == "user")) for word in words]
+
+
+def encoder(tastes=None, **options):
+    return TalkEncoder(FORMAT, LetterTokenizer(), tastes or NoTaste(), **options)
+
+
+def rows(*turns, tastes=None):
+    return encoder(tastes).rows(Talk("t", "train", turns), random.Random(0))
+
+
+def weighted(talk):
+    pairs = zip(talk.text_targets.tolist(), talk.text_weights.tolist(), strict=True)
+    return [target for target, weight in pairs if weight == 1.0]
+
+
+def ids(text):
+    return [LETTERS.index(c) for c in text]
+
+
+QUESTION = Turn("user", "speech", "Hi?")
+
+
+def test_the_assistants_role_words_and_end_are_learned():
+    assert weighted(rows(QUESTION, Turn("assistant", "speech", "ab c"))) == [ASSISTANT, *ids("abc"), END]
+
+
+def test_where_somebody_broke_in_is_not_learned_as_an_end():
+    talk = rows(QUESTION, Turn("assistant", "speech", "ab c de", cut_at_word=2))
+    assert weighted(talk) == [ASSISTANT, *ids("abc")]
+
+
+def test_after_an_unfinished_turn_only_the_users_role_is_learned():
+    assert weighted(rows(Turn("user", "speech", "what is", finished=False))) == [USER]
+
+
+def test_taste_targets_are_those_of_the_assistants_words():
+    talk = rows(QUESTION, Turn("assistant", "speech", "ab c"), tastes=LengthTaste())
+    targets = talk.taste_targets[talk.taste_targets >= 0]
+    assert talk.tastes[targets].tolist() == [[2, 0], [1, 0]]
+    assert (talk.taste_source >= 0).sum() == len(ids("c")) + 2  # rest of the reply, and both segment ends
+
+
+def test_spoken_user_turns_are_heard_typed_ones_read():
+    assert encoder().words(QUESTION, random.Random(0)) == ["hi"]
+    assert encoder().words(Turn("user", "text", "Hi?"), random.Random(0)) == ["Hi?"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mishearing_leaves_what_matters(seed):
+    words = encoder(mishearing=1.0).words(Turn("user", "speech", "what is the capital"), random.Random(seed))
+    assert [word for word in words if word in ("what", "capital")] == ["what", "capital"]
+    assert torch.tensor(len(words)) <= 4

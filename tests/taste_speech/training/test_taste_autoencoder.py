@@ -1,0 +1,113 @@
+import pytest
+import torch
+
+from taste_speech.configuration_taste import TasteConfig
+from taste_speech.training.taste_autoencoder import Condition, TasteAutoencoder
+from taste_speech.training.unit_windows import AlignedUtterance, EncodedStore, WindowBatches
+
+WIDTH = 16
+CONFIG = TasteConfig(
+    tower={
+        "d_model": WIDTH,
+        "encoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 16,
+        "decoder_layers": 1,
+        "decoder_attention_heads": 2,
+        "decoder_ffn_dim": 16,
+        "num_mel_bins": 8,
+        "vocab_size": 30,
+        "prefix_ids": [26, 27, 28, 29],
+        "eos_id": 25,
+        "pad_to_max_source": False,
+    },
+    audio_tower_config={
+        "kwargs_for_quantizer": {"dim": WIDTH, "codebook_dim": 8, "codebook_size": 4, "num_quantizers": 2}
+    },
+    speech_decoder_config={
+        "audio_encoder_input_size": WIDTH,
+        "encoder_input_size": 16,
+        "encoder__attention_heads": 2,
+        "encoder__linear_units": 16,
+        "encoder__num_blocks": 1,
+        "encoder__dropout_rate": 0.0,
+        "encoder__positional_dropout_rate": 0.0,
+        "llm_input_size": 16,
+        "llm_output_size": 16,
+        "llm__attention_heads": 2,
+        "llm__linear_units": 16,
+        "llm__num_blocks": 2,
+        "llm__dropout_rate": 0.0,
+        "llm__positional_dropout_rate": 0.0,
+        "text_token_size": 30,
+        "speech_token_size": 20,
+        "spk_embed_dim": 4,
+    },
+    unit_decoding={"audio_encoder_blocks": 1, "audio_encoder_heads": 2, "audio_encoder_linear_units": 16},
+)
+LONG = AlignedUtterance("long", "train", "ab c d", [1, 2, 3, 4], [0, 0, 1, 2], torch.arange(9), [4, 6, 9])
+SHORT = AlignedUtterance("short", "train", "e f", [5, 6], [0, 1], torch.arange(10, 14), [2, 4])
+
+
+@pytest.fixture
+def batches(tmp_path):
+    return WindowBatches([LONG, SHORT], EncodedStore(tmp_path, WIDTH), 100, 0.0)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return TasteAutoencoder(CONFIG, aligned_block=1, aligned_head=0).eval()
+
+
+def test_windows_hold_the_tokens_and_units_of_their_words(batches):
+    windows = batches.collate([LONG, SHORT], [(1, 3), (0, 1)])
+    assert windows.cut(windows.token_ids).tolist()[0] == [3, 4]
+    assert windows.n_tokens.tolist() == [2, 1]
+    assert windows.unit_ids[0].tolist() == [4, 5, 6, 7, 8]
+    assert windows.unit_words[0].tolist() == [1, 1, 2, 2, 2]
+    assert windows.unit_ids[1, : windows.n_units[1]].tolist() == [10, 11]
+
+
+def test_random_windows_are_never_empty(batches):
+    stream = batches.endless(torch.Generator().manual_seed(0))
+    assert all(int(next(stream).n_tokens.min()) > 0 for _ in range(50))
+
+
+def test_prediction_equals_the_unit_decoders_own(batches, model):
+    windows = batches.collate([LONG, SHORT], [(0, 2), (0, 2)])
+    audio = torch.randn(2, 3, WIDTH)
+    speaker = torch.randn(1, 4)
+    prediction, alignment = model.predict(windows, audio, windows.unit_ids, speaker)
+    own = model.decoder(
+        speaker.expand(2, -1),
+        windows.cut(windows.token_ids),
+        audio,
+        windows.unit_ids,
+        windows.n_tokens,
+        windows.n_units,
+    )
+    torch.testing.assert_close(prediction.targets, own.targets)
+    counted = own.targets >= 0
+    torch.testing.assert_close(prediction.logits[counted], own.logits[counted], atol=1e-5, rtol=1e-4)
+    assert float(alignment) > 0
+
+
+def test_withheld_audio_equals_text_only(batches, model):
+    windows = batches.collate([LONG, SHORT], [(0, 3), (0, 2)])
+    text, _ = model.condition(windows, Condition.TEXT, None)
+    withheld, _ = model.condition(windows, Condition.CONTINUOUS, torch.tensor([True, True]))
+    assert torch.equal(text, withheld)
+
+
+def test_the_exported_quantizer_gives_what_the_trained_one_gave(batches, model):
+    windows = batches.collate([LONG, SHORT] * 4, [(0, 3), (0, 2)] * 4)
+    model.train()
+    for _ in range(3):
+        model.condition(windows, Condition.QUANTIZED, None)
+    model.eval().export_quantizer()
+    vectors = model.words(windows)
+    trained, _ = model.quantize(vectors, windows.word_ids)
+    exported, _ = model.tower.quantizer.quantize(vectors)
+    spoken = windows.word_ids >= 0
+    torch.testing.assert_close(trained[spoken], exported[spoken], atol=1e-5, rtol=1e-4)
