@@ -25,6 +25,9 @@ from taste_speech.spoken_lm.arrangement import word_start_codes
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.spoken_lm.vocabulary import Vocabulary, VocabularyCache
 
+_FROM_AUTO_CLASSES = ("adapter_kwargs", "trust_remote_code", "_commit_hash", "_from_auto")
+"""Arguments that AutoModelForCausalLM adds and that mean nothing here."""
+
 
 class TasteForCausalLM(PreTrainedModel):
     """Speech and text in, text and speech units out.
@@ -86,6 +89,7 @@ class TasteForCausalLM(PreTrainedModel):
         Raises:
             CheckpointError: the checkpoint is missing, incomplete or does not fit its configuration.
         """
+        unknown = {name: value for name, value in unknown.items() if name not in _FROM_AUTO_CLASSES}
         if unknown:
             raise TypeError(
                 f"from_pretrained got {', '.join(sorted(unknown))}; it takes config, attn_implementation, "

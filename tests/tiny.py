@@ -168,7 +168,8 @@ def tiny_model(config: TasteConfig, llm_tokenizer: Any, seed: int = 0) -> TasteF
 def _make_talkative(llama: Any, tokenizer: Any) -> None:
     """Logits that favour word starts everywhere, and the assistant's role after a SEGMENT_START."""
     roles = RoleTokensConfig()
-    start, assistant = tokenizer.convert_tokens_to_ids([roles.segment_start, roles.assistant])
+    names = [roles.segment_start, roles.segment_end, roles.assistant]
+    start, end, assistant = tokenizer.convert_tokens_to_ids(names)
     texts = tokenizer.batch_decode([[i] for i in range(start)])
     word_starts = [i for i, text in enumerate(texts) if text[:1] == " "]
     common = torch.nn.functional.normalize(torch.randn(llama.config.hidden_size), dim=0)
@@ -176,6 +177,7 @@ def _make_talkative(llama: Any, tokenizer: Any) -> None:
     table.normal_(std=0.5).add_(common)
     head.normal_(std=0.15)
     head[word_starts] += 0.3 * common
+    head[end] -= 0.3 * common
     head[assistant] += 0.5 * table[start]
 
 

@@ -13,14 +13,31 @@ from taste_speech.spoken_lm.sampling import sample_text
 from taste_speech.spoken_lm.vocabulary import Vocabulary
 from taste_speech.spoken_lm.word_delay import Action, TasteAction, WordDelay
 
+MODES = ("zero", "text", "audio", "instruct")
+"""What a completion can be conditioned on."""
+
 
 @dataclass(frozen=True)
 class TextSampling:
-    """How text tokens are drawn; `top_p` 0 takes the most probable."""
+    """How text tokens are drawn; `top_p` 0 takes the most probable.
+
+    Raises:
+        ValueError: a value out of range; named as in the public functions.
+    """
 
     top_p: float = 0.0
     temperature: float = 1.0
     repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.top_p <= 1:
+            raise ValueError(f"text_top_p is {self.top_p}; give a number from 0 (greedy) to 1")
+        if not self.temperature > 0:
+            raise ValueError(f"text_temperature is {self.temperature}; give a number above 0")
+        if not self.repetition_penalty > 0:
+            raise ValueError(
+                f"repetition_penalty is {self.repetition_penalty}; give a number above 0 (1 is none)"
+            )
 
 
 @dataclass(frozen=True)
@@ -90,6 +107,8 @@ def make_prompt(
         prefix_ids, suffix_ids: text around the utterance, for instruct.
     """
     device = lm.pad_audio_unit_embed.device
+    if mode not in MODES:
+        raise ValueError(f"unknown conditional_mode {mode!r}; choose zero, text, audio or instruct")
     if mode == "zero":
         return Prompt(lm.sos_row(), (lm.sos_id,))
     if text_ids is None or text_ids.shape[1] == 0:
@@ -103,8 +122,6 @@ def make_prompt(
     rows = rows[:, : rows.shape[1] - delay]
     if mode == "audio":
         return Prompt(rows, ids, tuple(tail))
-    if mode != "instruct":
-        raise ValueError(f"unknown conditional_mode {mode!r}; choose zero, text, audio or instruct")
     before, after = (
         torch.tensor([list(side)], dtype=torch.long, device=device) for side in (prefix_ids, suffix_ids)
     )

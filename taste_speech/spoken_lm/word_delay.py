@@ -42,6 +42,9 @@ class WordDelay:
         delay: words by which taste tokens lag behind.
         has_prefix: whether taste tokens of the prompt are still pending.
         stop_id: text id that ends the completion and is not output.
+
+    Raises:
+        ValueError: `extra_words` below 1.
     """
 
     extra_words: int
@@ -52,6 +55,10 @@ class WordDelay:
     _starts: int = field(default=0, init=False)
     _end: bool = field(default=False, init=False)
     _countdown: int | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if self.extra_words < 1:
+            raise ValueError(f"extra_words is {self.extra_words}; give 1 or more")
 
     def step(self, token_id: int, starts_word: bool, ends_sentence: bool) -> Decision:
         """Decide on a sampled token. The other two are the vocabulary's facts about it."""

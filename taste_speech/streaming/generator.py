@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from taste_speech.spoken_lm.generation import TextSampling
 from taste_speech.spoken_lm.sampling import sample_text
 from taste_speech.streaming.conversation import Conversation, ReplyState
 from taste_speech.streaming.emit_timing import EmitContext, EmitTiming, growing_chunks
@@ -62,10 +62,11 @@ def streaming_generate(
     Raises:
         ValueError: an argument out of range, or segments that do not fit the checkpoint.
     """
-    settings = _Settings(
-        text_top_p, text_temperature, repetition_penalty, max_length, emit_timing_func or growing_chunks()
-    )
-    _check_unit_interval("taste_top_p", taste_top_p)
+    sampling = TextSampling(text_top_p, text_temperature, repetition_penalty)
+    if not 0 <= taste_top_p <= 1:
+        raise ValueError(f"taste_top_p is {taste_top_p}; give a number from 0 (greedy) to 1")
+    if max_length < 1:
+        raise ValueError(f"max_length is {max_length}; give 1 or more text tokens")
     conversation = Conversation(model, processor) if state is None else state
     _check_eos(eos_id, conversation)
     for segment in input_segments:
@@ -73,7 +74,8 @@ def streaming_generate(
             raise ValueError(f"input_segments holds a {type(segment).__name__}; give TASTESegment objects")
         conversation.append(segment)
     conversation.prefill()
-    reply = _Replier(conversation, settings, eos_id, generator)
+    emit = emit_timing_func or growing_chunks()
+    reply = _Replier(conversation, sampling, max_length, emit, eos_id, generator)
     return _items(reply, should_stop or (lambda: False))
 
 
@@ -110,42 +112,24 @@ def _item(conversation: Conversation, words: list[SegmentWord], reason: str) -> 
     }
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """Checked arguments of a reply."""
-
-    text_top_p: float
-    text_temperature: float
-    repetition_penalty: float
-    max_length: int
-    emit: EmitTiming
-
-    def __post_init__(self) -> None:
-        _check_unit_interval("text_top_p", self.text_top_p)
-        if not self.text_temperature > 0:
-            raise ValueError(f"text_temperature is {self.text_temperature}; give a number above 0")
-        if not self.repetition_penalty > 0:
-            raise ValueError(
-                f"repetition_penalty is {self.repetition_penalty}; give a number above 0 (1 is none)"
-            )
-        if self.max_length < 1:
-            raise ValueError(f"max_length is {self.max_length}; give 1 or more text tokens")
-
-
 class _Replier:
     """Generates the open reply of a conversation, one LM row per step. All state is the conversation's."""
 
     def __init__(
         self,
         conversation: Conversation,
-        settings: _Settings,
+        sampling: TextSampling,
+        max_length: int,
+        emit: EmitTiming,
         eos_id: int | None,
         generator: torch.Generator | None,
     ) -> None:
         self.conversation = conversation
         self.is_due = False
         """Whether the pending words go out now."""
-        self._settings = settings
+        self._sampling = sampling
+        self._max_length = max_length
+        self._emit = emit
         self._generator = generator
         self._stop_ids = conversation.stop_ids if eos_id is None else frozenset([eos_id])
         device = conversation.lm_state.logits.device
@@ -181,7 +165,7 @@ class _Replier:
         words_begun = len(reply.words) + bool(reply.partial_ids)
         if self.conversation.vocabulary.starts[token] and reply.partial_ids:
             self._complete_word()
-            self.is_due = self._settings.emit(self._context())
+            self.is_due = self._emit(self._context())
         reply.partial_ids.append(token)
         reply.text_ids.append(token)
         reply.next_row = Row(token, reply.words[-1].taste if reply.words else None)
@@ -209,9 +193,9 @@ class _Replier:
             logits,
             self._banned,
             torch.tensor(seen, dtype=torch.long, device=logits.device),
-            top_p=self._settings.text_top_p,
-            temperature=self._settings.text_temperature,
-            repetition_penalty=self._settings.repetition_penalty,
+            top_p=self._sampling.top_p,
+            temperature=self._sampling.temperature,
+            repetition_penalty=self._sampling.repetition_penalty,
             generator=self._generator,
         )
 
@@ -231,7 +215,7 @@ class _Replier:
             ends_sentence = conversation.vocabulary.ends[token]
             if (words_begun >= extra and ends_sentence) or words_begun >= 3 * extra:
                 return "finished"
-        return "max_length" if len(self._reply.text_ids) >= self._settings.max_length else None
+        return "max_length" if len(self._reply.text_ids) >= self._max_length else None
 
     def _context(self) -> EmitContext:
         conversation, reply = self.conversation, self._reply
@@ -244,11 +228,6 @@ class _Replier:
             person_speaking=conversation.floor.person_speaking,
             silence_s=conversation.floor.silence_s,
         )
-
-
-def _check_unit_interval(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} is {value}; give a number from 0 (greedy) to 1")
 
 
 def _check_eos(eos_id: int | None, conversation: Conversation) -> None:

@@ -1,0 +1,51 @@
+"""The public names are what they are: changing them is a decision."""
+
+import subprocess
+import sys
+
+import pytest
+
+import taste_speech
+from taste_speech import streaming
+
+
+def test_public_names_of_the_package() -> None:
+    assert set(taste_speech.__all__) == {
+        "AudioError",
+        "CheckpointError",
+        "TasteConfig",
+        "TasteError",
+        "TasteForCausalLM",
+        "TasteProcessor",
+        "TextError",
+        "VoiceGenerator",
+    }
+    assert all(getattr(taste_speech, name).__name__ == name for name in taste_speech.__all__)
+
+
+def test_public_names_of_streaming() -> None:
+    assert {"TASTESegment", "taste_tokenize", "streaming_generate", "taste_detokenize"} < set(
+        streaming.__all__
+    )
+    assert {"Conversation", "EmitContext"} < set(streaming.__all__)
+    assert all(getattr(streaming, name) is not None for name in streaming.__all__)
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        _ = taste_speech.Nothing
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        _ = streaming.Nothing
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import sys, taste_speech, taste_speech.streaming; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_automatic_classes_find_a_checkpoint(tiny_checkpoint: object) -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoProcessor
+
+    assert isinstance(AutoConfig.from_pretrained(tiny_checkpoint), taste_speech.TasteConfig)
+    assert isinstance(AutoModelForCausalLM.from_pretrained(tiny_checkpoint), taste_speech.TasteForCausalLM)
+    assert isinstance(AutoProcessor.from_pretrained(tiny_checkpoint), taste_speech.TasteProcessor)
