@@ -49,6 +49,9 @@ def whisper_config(config: TowerConfig, attn_implementation: str = "sdpa") -> Wh
         max_target_positions=config.max_target_positions,
         activation_function=config.activation_function,
         pad_token_id=None,
+        bos_token_id=config.eos_id,
+        eos_token_id=config.eos_id,
+        decoder_start_token_id=config.prefix_ids[0] if config.prefix_ids else config.eos_id,
         scale_embedding=False,
     )
     whisper._attn_implementation = attn_implementation
