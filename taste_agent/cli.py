@@ -4,7 +4,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -36,6 +36,9 @@ SetOption = Annotated[
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Same seed, same reply.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Events as JSON lines on stdout.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+# Typer ships its own click in some versions and uses the package in others; this is the class in both.
+_UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 
 
 def _show_version(wanted: bool) -> None:
@@ -99,6 +102,148 @@ def replay(
     replay_files(files, loaded.settings, out, plain_text=text, json_events=json_events)
 
 
+InputOption = Annotated[
+    str | None, typer.Option("--input", help="Microphone: name, part of it, or number.", metavar="DEVICE")
+]
+OutputOption = Annotated[
+    str | None, typer.Option("--output", help="Loudspeaker: name, part of it, or number.", metavar="DEVICE")
+]
+
+
+@app.command()
+def chat(
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    voice: VoiceOption = None,
+    system: SystemOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    seed: SeedOption = None,
+    input_device: InputOption = None,
+    output_device: OutputOption = None,
+    text: Annotated[bool, typer.Option("--text", help="Typing only, without a sound card.")] = False,
+    push_to_talk: Annotated[
+        bool, typer.Option("--push-to-talk", help="Listen only after the space key, until the next one.")
+    ] = False,
+    record: Annotated[bool, typer.Option("--record", help="Record both sides, for your eyes only.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for recordings and transcripts.", metavar="DIR")
+    ] = None,
+    json_events: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Talk with the agent through the microphone and the loudspeaker.
+
+    Everything stays on this machine. Keys are shown at the bottom of the screen; without a terminal, lines
+    on stdin are typed text and what happens is written line by line.
+
+    Example: taste-agent chat --input headset --output headset --record
+    """
+    from taste_agent.chat import ChatOptions, run_chat
+    from taste_agent.config_sources import load_settings
+    from taste_agent.dialog.taste_brain import load_brain
+
+    options = {
+        "model.checkpoint": model,
+        "model.device": device,
+        "dialog.voice": voice,
+        "dialog.system_prompt": system,
+        "sampling.seed": seed,
+        "devices.input": input_device,
+        "devices.output": output_device,
+    }
+    loaded = load_settings(config, overrides or (), options)
+    run_chat(loaded.settings, ChatOptions(text, push_to_talk, record, out, json_events), load_brain)
+
+
+@app.command()
+def devices(
+    input_device: InputOption = None,
+    output_device: OutputOption = None,
+    tone: Annotated[float, typer.Option("--tone", help="Play a test tone for so many seconds.", min=0)] = 0,
+    level: Annotated[float, typer.Option("--level", help="Show the microphone's level so long.", min=0)] = 0,
+    config: ConfigOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """List sound devices; play a test tone, show the microphone's level.
+
+    Example: taste-agent devices --output speakers --tone 1 --level 5
+    """
+    from taste_agent.commands.devices import show_devices
+    from taste_agent.config_sources import load_settings
+
+    wanted = {"devices.input": input_device, "devices.output": output_device}
+    show_devices(load_settings(config, (), wanted).settings.devices, tone, level)
+
+
+@app.command()
+def doctor(config: ConfigOption = None, model: ModelOption = None, debug: DebugOption = False) -> None:
+    """Check this machine: packages, GPU, sound devices, echo cancellation, checkpoint, disk.
+
+    Example: taste-agent doctor --model small
+    """
+    from taste_agent.commands.doctor import show_diagnosis
+    from taste_agent.config_sources import load_settings
+
+    if not show_diagnosis(load_settings(config, (), {"model.checkpoint": model}).settings):
+        raise typer.Exit(int(ExitCode.FAILED))
+
+
+@app.command()
+def say(
+    text: Annotated[str, typer.Argument(help="What to say.")],
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    voice: VoiceOption = None,
+    output_device: OutputOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write a wav instead of playing.", metavar="FILE")
+    ] = None,
+    seed: SeedOption = None,
+    config: ConfigOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Speak a text with the checkpoint's voice.
+
+    Example: taste-agent say "hello there" --out hello.wav
+    """
+    from taste_agent.commands.say import say_text
+    from taste_agent.config_sources import load_settings
+
+    options = {
+        "model.checkpoint": model,
+        "model.device": device,
+        "dialog.voice": voice,
+        "devices.output": output_device,
+        "sampling.seed": seed,
+    }
+    seconds = say_text(text, load_settings(config, (), options).settings, out)
+    typer.echo(f"{seconds:.1f} s of speech" + (f" in {out}" if out else ""))
+
+
+@app.command()
+def tokens(
+    file: Annotated[Path, typer.Argument(help="Recording of at most 30 s.", metavar="FILE")],
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="What is said, where known; else it is recognised.")
+    ] = None,
+    config: ConfigOption = None,
+    json_rows: Annotated[bool, typer.Option("--json", help="A JSON list instead of a table.")] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show the words of a recording with their taste tokens.
+
+    Example: taste-agent tokens question.wav --json
+    """
+    from taste_agent.commands.tokens import show_tokens
+    from taste_agent.config_sources import load_settings
+
+    options = {"model.checkpoint": model, "model.device": device}
+    show_tokens(file, load_settings(config, (), options).settings, text, json_rows)
+
+
 @config_app.command("show")
 def config_show(config: ConfigOption = None, overrides: SetOption = None, debug: DebugOption = False) -> None:
     """Print the settings in effect and where each comes from.
@@ -156,7 +301,7 @@ def main() -> NoReturn:
     debug = "--debug" in sys.argv
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        app(standalone_mode=False)
+        app(prog_name="taste-agent", standalone_mode=False)
         code = int(ExitCode.OK)
     except (KeyboardInterrupt, typer.Abort):
         code = _report("interrupted", ExitCode.INTERRUPTED)
@@ -172,11 +317,9 @@ def main() -> NoReturn:
 
 
 def _explain(error: Exception) -> int:
-    from click import ClickException
-
-    if isinstance(error, ClickException):
-        error.show()
-        return error.exit_code
+    if isinstance(error, _UsageError):
+        command = error.ctx.command_path if error.ctx else "taste-agent"
+        return _report(f"{error.format_message().rstrip('.')}; see {command} --help", ExitCode.USAGE)
     if isinstance(error, AgentError):
         return _report(str(error), error.exit_code)
     if isinstance(error, BrokenPipeError):

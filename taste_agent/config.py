@@ -94,10 +94,10 @@ class EmitSettings(Section):
         description="growing: small chunks first; clause: at clause ends; words: every words_per_chunk",
     )
     words_per_chunk: int = Field(
-        default=3, ge=1, le=100, description="chunk size for timing: words, first size for growing"
+        default=2, ge=1, le=100, description="chunk size for timing: words, first size for growing"
     )
     max_words_per_chunk: int = Field(
-        default=12, ge=1, le=200, description="growing and clause never hold more than this"
+        default=8, ge=1, le=200, description="growing and clause never hold more than this"
     )
     hold_while_person_speaks: bool = Field(
         default=True, description="nothing new is spoken while the person speaks"

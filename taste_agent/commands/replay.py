@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from taste_agent.config import AgentSettings
-from taste_agent.dialog.taste_brain import load_brain
+from taste_agent.dialog.brain import Brain
 from taste_agent.events import Event, Notice
 from taste_agent.replay import ReplayResult, default_out, run_replay
 from taste_agent.ui.turn_table import turn_table
@@ -49,7 +49,7 @@ def _replay_one(
             TimeElapsedColumn(),
             console=errors,
             transient=True,
-            disable=not show_progress,
+            disable=not (show_progress and errors.is_terminal),
         )
         stack.enter_context(progress)
         task = progress.add_task(f"Replaying {path.name}", total=None)
@@ -64,10 +64,16 @@ def _replay_one(
             path,
             settings,
             out,
-            load_brain,
+            _load_brain,
             on_event,
             lambda done_s, total_s: progress.update(task, completed=done_s, total=max(total_s, done_s)),
         )
+
+
+def _load_brain(settings: AgentSettings) -> Brain:
+    from taste_agent.dialog.taste_brain import load_brain  # takes seconds: not before the input was checked
+
+    return load_brain(settings)
 
 
 def print_plain(result: ReplayResult) -> None:

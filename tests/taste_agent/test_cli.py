@@ -1,0 +1,96 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ENV = {
+    "PATH": os.environ["PATH"],
+    "HOME": os.environ.get("HOME", "/"),
+    "OMP_NUM_THREADS": "1",
+    "COLUMNS": "200",
+}
+
+
+def run(*arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None):
+    command = [sys.executable, "-m", "taste_agent.cli", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, env=ENV | (env or {}), cwd=cwd, timeout=120
+    )
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['taste-agent', '--help']\n"
+        "from taste_agent.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'transformers', 'matplotlib', 'pydantic', 'yaml', 'soundfile'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENV, timeout=120)
+    assert "HEAVY []" in done.stdout
+    assert "replay" in done.stdout
+
+
+def test_every_command_has_help_with_an_example():
+    for command in (["replay"], ["config", "show"], ["config", "init"], ["config", "check"]):
+        done = run(*command, "--help")
+        assert done.returncode == 0
+        assert "Example:" in done.stdout, command
+
+
+def test_version():
+    from taste_agent import __version__
+
+    assert run("--version").stdout.strip() == f"taste-agent {__version__}"
+
+
+def test_config_init_check_and_show(tmp_path):
+    written = run("config", "init", "my.yaml", cwd=tmp_path)
+    assert (written.returncode, written.stdout) == (0, "wrote my.yaml\n")
+    assert run("config", "check", "my.yaml", cwd=tmp_path).returncode == 0
+    again = run("config", "init", "my.yaml", cwd=tmp_path)
+    assert again.returncode == 2
+    assert again.stderr.startswith("taste-agent: my.yaml exists already")
+    (tmp_path / "my.yaml").write_text("vad: {frame_ms: 30}\n")
+    shown = run("config", "show", "--config", "my.yaml", "--set", "sampling.seed=3", cwd=tmp_path).stdout
+    assert "vad.frame_ms: 30" in shown
+    line = next(line for line in shown.splitlines() if line.startswith("sampling.seed: 3"))
+    assert line.endswith("# command line")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["replay", "none.wav"], 1, "none.wav does not exist"),
+        (["replay", "none.wav", "--set", "sampling.sed=1"], 2, "did you mean sampling.seed?"),
+        (["replay", "none.wav", "--compute-time", "never"], 2, "replay.compute_time = 'never'"),
+        (["replay", "none.wav", "--device", "tpu"], 2, "model.device = 'tpu'"),
+        (["config", "check", "none.yaml"], 2, "none.yaml does not exist"),
+    ],
+)
+def test_errors_are_one_line_on_stderr(tmp_path, arguments, code, message):
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("taste-agent: ")
+    assert message in done.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    done = run("replay", "none.wav", "--debug", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "AudioFileError" in done.stderr
+
+
+def test_usage_errors_exit_with_2():
+    assert run("replay").returncode == 2
+    assert run("nonsense").returncode == 2
+
+
+def test_usage_errors_name_the_help():
+    assert run("replay").stderr == "taste-agent: Missing argument 'FILE...'; see taste-agent replay --help\n"
