@@ -100,7 +100,9 @@ def find_device(listed: DeviceList, wanted: str | None, direction: Direction) ->
     """
     usable = [device for device in listed.devices if device.channels(direction) > 0]
     if not usable:
-        raise AudioDeviceError(f"this machine has no audio {direction} device; see `taste-agent doctor`")
+        raise AudioDeviceError(
+            f"no audio {direction} device; connect one, or type with `taste-agent chat --text`"
+        )
     if wanted is None or not wanted.strip():
         index = listed.default(direction)
         return next((device for device in usable if device.index == index), usable[0])

@@ -1,0 +1,95 @@
+"""`taste-agent devices`: what there is, how it sounds, how loud it hears."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from taste_agent.audio.device_ports import DeviceSink, DeviceSource
+from taste_agent.audio.devices import DeviceList, list_devices
+from taste_agent.audio.sound_card import SoundCard
+from taste_agent.audio_config import DeviceSettings
+from taste_agent.clock import ENGINE_RATE_HZ
+from taste_agent.turns.frames import level_dbfs
+from taste_agent.ui.quiet import native_stderr_silenced
+
+TONE_HZ = 440.0
+TONE_DBFS = -18.0
+FADE_S = 0.05
+
+
+def show_devices(settings: DeviceSettings, tone_s: float = 0.0, meter_s: float = 0.0) -> None:
+    """List the devices; then play a tone and show the microphone's level where that is asked for.
+
+    Raises:
+        AudioDeviceError: PortAudio is missing, or a device cannot be opened.
+    """
+    console = Console(highlight=False)
+    with native_stderr_silenced():
+        console.print(device_table(list_devices()))
+        if tone_s > 0 or meter_s > 0:
+            _run(settings, tone_s, max(tone_s, meter_s), console)
+
+
+def device_table(listed: DeviceList) -> Table:
+    """One row for each device; `*` marks the system's defaults."""
+    table = Table(title="Audio devices: give --input and --output a name, a part of it, or the number")
+    for name in ("#", "Name", "In", "Out", "Rate", "System"):
+        table.add_column(name, justify="right" if name in ("#", "Rate") else "left")
+    for device in listed.devices:
+        defaults = (listed.default_input == device.index, listed.default_output == device.index)
+        channels = (device.input_channels, device.output_channels)
+        marks = [
+            f"{count}{' *' if default else ''}" if count else ""
+            for count, default in zip(channels, defaults, strict=True)
+        ]
+        rate = f"{device.default_rate_hz} Hz"
+        table.add_row(str(device.index), Text(device.name), *marks, rate, Text(device.host_api))
+    return table
+
+
+def test_tone(seconds: float) -> np.ndarray:
+    """A soft 440 Hz tone with fades, (T,) samples at the engine's rate."""
+    time_s = np.arange(round(seconds * ENGINE_RATE_HZ)) / ENGINE_RATE_HZ
+    fades = np.minimum(1.0, np.minimum(time_s, seconds - time_s) / FADE_S)
+    tone = 10 ** (TONE_DBFS / 20) * np.sqrt(2) * np.sin(2 * np.pi * TONE_HZ * time_s) * fades
+    return tone.astype(np.float32)
+
+
+def _run(settings: DeviceSettings, tone_s: float, seconds: float, console: Console) -> None:
+    """Play and listen at the same time, as a conversation does."""
+    tone = test_tone(tone_s)
+    card = SoundCard(settings, lambda level, text: console.print(text, markup=False))
+    card.open()
+    try:
+        source, sink = DeviceSource(card, None, settings), DeviceSink(card, settings)
+        console.print(f"microphone {card.names['input']}, loudspeaker {card.names['output']}", markup=False)
+        played, loudest = 0, -100.0
+        ends_s = time.monotonic() + seconds
+        with Live(console=console, auto_refresh=False) as live:
+            while time.monotonic() < ends_s and (heard := source.read()) is not None:
+                part = tone[played : played + heard.size]
+                sink.write(np.pad(part, (0, heard.size - part.size)))
+                played += heard.size
+                level = level_dbfs(heard)
+                loudest = max(loudest, level)
+                live.update(level_bar(level, loudest), refresh=True)
+    finally:
+        card.close()
+
+
+def level_bar(dbfs: float, loudest_dbfs: float, size: int = 40) -> Text:
+    """The level of the microphone as a bar from -60 dB to 0 dB, with what it means."""
+    filled = round(max(0.0, min(1.0, (dbfs + 60.0) / 60.0)) * size)
+    bar = Text.assemble(("█" * filled, "green"), ("░" * (size - filled), "dim"))
+    bar.append(f" {dbfs:5.0f} dB, loudest {loudest_dbfs:.0f} dB")
+    if loudest_dbfs <= -99.0:
+        bar.append("  nothing at all: is it muted?", style="yellow")
+    elif loudest_dbfs < -45.0:
+        bar.append("  speak: this is very quiet", style="yellow")
+    return bar

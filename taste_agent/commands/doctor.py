@@ -1,0 +1,32 @@
+"""`taste-agent doctor`: shows what the checks found."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from taste_agent.config import AgentSettings
+from taste_agent.doctor import Finding, diagnose
+from taste_agent.ui.quiet import native_stderr_silenced
+
+STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
+
+
+def show_diagnosis(settings: AgentSettings) -> bool:
+    """Print all findings; returns whether nothing failed."""
+    with native_stderr_silenced():
+        findings = list(diagnose(settings))
+    Console(highlight=False).print(findings_table(findings))
+    return all(finding.status != "failed" for finding in findings)
+
+
+def findings_table(findings: list[Finding]) -> Table:
+    """One row for each finding; advice stands below what it is about."""
+    table = Table(show_header=False, box=None, padding=(0, 1))
+    for finding in findings:
+        detail = Text(finding.detail)
+        if finding.advice:
+            detail.append(f"\n→ {finding.advice}", style="dim" if finding.status == "ok" else "yellow")
+        table.add_row(Text(finding.status, style=STYLES[finding.status]), Text(finding.name), detail)
+    return table
