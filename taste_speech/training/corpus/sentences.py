@@ -24,7 +24,7 @@ IRREGULAR_PLURALS = {
     "mango": "mangoes",
 }  # fmt: skip
 DOUBLING = frozenset(
-    listed("drop grab run swim sit win forget stop skip slip trip hug jog spin wrap unwrap nod")
+    listed("begin drop grab run swim sit win forget stop skip slip trip hug jog spin wrap unwrap nod")
 )
 
 

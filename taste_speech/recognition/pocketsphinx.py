@@ -1,0 +1,136 @@
+"""Recognition by PocketSphinx: small, on any CPU, with partial results while the person speaks."""
+
+from pathlib import Path
+
+import numpy as np
+import pocketsphinx
+from numpy.typing import NDArray
+
+from taste_speech.errors import AudioError
+from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognition, RecognizedWord
+from taste_speech.recognition.voicing import voiced_seconds
+
+BLOCK_SAMPLES = 1600
+"""Audio is decoded in blocks of this size, so that the result does not depend on how it arrives."""
+FRAMES_PER_SECOND = 100
+FULL_SCALE = 32767
+LEAST_VOICED_S = 0.03
+"""What is periodic for less than this is taken for noise, in which PocketSphinx hears short words."""
+NOT_WORDS = ("<", "[", "+")
+
+
+def to_pcm(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Return float samples in [-1, 1] as 16-bit integers; louder ones are clipped."""
+    return (np.clip(samples, -1.0, 1.0) * FULL_SCALE).astype(np.int16)
+
+
+class PocketSphinxRecognizer:
+    """A `Recognizer` with PocketSphinx's US English acoustic model.
+
+    The level and tone of one utterance (its cepstral mean) help with the next one.
+    """
+
+    def __init__(
+        self,
+        language_model: str | Path | None = None,
+        dictionary: str | Path | None = None,
+        **options: float | bool | str,
+    ):
+        """Prepare the recogniser; models are loaded at the first utterance.
+
+        Args:
+            language_model: n-gram model, ARPA or binary; None: PocketSphinx's own of US English.
+            dictionary: pronunciations of its words; None: CMU's dictionary.
+            options: of PocketSphinx, for example `beam=1e-60`.
+        """
+        self._lm, self._dictionary, self._options = language_model, dictionary, options
+        self._loaded: pocketsphinx.Decoder | None = None
+        self._waiting = np.zeros(0, dtype=np.float32)
+        self._voiced_s = 0.0
+        self._started = False
+
+    @property
+    def _decoder(self) -> pocketsphinx.Decoder:
+        if self._loaded is None:
+            paths = {"lm": self._lm, "dict": self._dictionary}
+            given = {name: str(path) for name, path in paths.items() if path is not None}
+            self._loaded = pocketsphinx.Decoder(
+                samprate=RECOGNITION_RATE_HZ, loglevel="FATAL", **given, **self._options
+            )
+        return self._loaded
+
+    def recognize(self, samples: NDArray[np.float32]) -> Recognition:
+        """Return the transcript of a whole utterance, (T,) float32 at 16 kHz, whatever was heard before.
+
+        Errors: `AudioError` for another shape or NaN.
+        """
+        self.start()
+        self._check(samples)
+        self._voiced_s = voiced_seconds(samples, RECOGNITION_RATE_HZ)
+        self._decoder.process_raw(to_pcm(samples).tobytes(), full_utt=True)
+        return self.finish()
+
+    def start(self) -> None:
+        """Begin an utterance; whatever was accepted before is forgotten."""
+        if self._started:
+            self._decoder.end_utt()
+        self._decoder.start_utt()
+        self._waiting = np.zeros(0, dtype=np.float32)
+        self._voiced_s = 0.0
+        self._started = True
+
+    def accept(self, samples: NDArray[np.float32]) -> None:
+        """Take more audio: 1-D float32, 16 kHz mono, in [-1, 1].
+
+        Errors: `AudioError` for another shape or NaN.
+        """
+        self._check(samples)
+        if not self._started:
+            self.start()
+        self._waiting = np.concatenate([self._waiting, samples])
+        whole = len(self._waiting) // BLOCK_SAMPLES * BLOCK_SAMPLES
+        for start in range(0, whole, BLOCK_SAMPLES):
+            self._decode(self._waiting[start : start + BLOCK_SAMPLES])
+        self._waiting = self._waiting[whole:]
+
+    def partial(self) -> str:
+        """The text so far, which later audio may change; empty while only noise was heard."""
+        hypothesis = self._decoder.hyp() if self._started else None
+        return hypothesis.hypstr if hypothesis is not None and self._is_voice() else ""
+
+    def finish(self) -> Recognition:
+        """The transcript of everything accepted since `start`; empty where no words were heard."""
+        if not self._started:
+            return Recognition()
+        self._decode(self._waiting)
+        self._waiting = np.zeros(0, dtype=np.float32)
+        self._decoder.end_utt()
+        self._started = False
+        if not self._is_voice() or self._decoder.hyp() is None:
+            return Recognition()
+        words = tuple(
+            RecognizedWord(
+                text=segment.word.partition("(")[0],
+                start_s=segment.start_frame / FRAMES_PER_SECOND,
+                end_s=(segment.end_frame + 1) / FRAMES_PER_SECOND,
+                confidence=min(1.0, segment.prob),
+            )
+            for segment in self._decoder.seg()
+            if not segment.word.startswith(NOT_WORDS)
+        )
+        return Recognition(" ".join(word.text for word in words), words)
+
+    def _decode(self, samples: NDArray[np.float32]) -> None:
+        if len(samples):
+            self._voiced_s += voiced_seconds(samples, RECOGNITION_RATE_HZ)
+            self._decoder.process_raw(to_pcm(samples).tobytes())
+
+    def _is_voice(self) -> bool:
+        return self._voiced_s >= LEAST_VOICED_S
+
+    @staticmethod
+    def _check(samples: NDArray[np.float32]) -> None:
+        if samples.ndim != 1 or not np.isfinite(samples).all():
+            raise AudioError(
+                f"audio of shape {samples.shape} cannot be recognised; give finite samples of one channel"
+            )

@@ -1,0 +1,111 @@
+import random
+import shutil
+
+import numpy as np
+import pytest
+
+from taste_speech.errors import TasteError
+from taste_speech.training.corpus.pitch import HOP_SAMPLES, change_pitch, track_f0
+from taste_speech.training.corpus.produce import record, split_of, utterances
+from taste_speech.training.corpus.speech import Manner, Voice, random_manner, speak
+from taste_speech.training.corpus.voices import REPLY_VOICE, TEST_VOICES, TRAIN_VOICES
+
+needs_flite = pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
+needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+TEXT = "The weather in the garden is lovely this morning."
+
+
+def mean_f0(samples):
+    f0 = track_f0(samples, 16_000)
+    return np.median(f0[f0 > 0])
+
+
+@pytest.fixture(scope="module")
+def pulses():
+    """One second of a 100 Hz voice-like tone."""
+    phase = np.arange(16_000) / 160 * 2 * np.pi
+    return (3000 * sum(np.cos(k * phase) / k for k in range(1, 9))).astype(np.int16)
+
+
+def test_f0_is_tracked(pulses):
+    assert mean_f0(pulses) == pytest.approx(100, rel=0.02)
+
+
+def test_noise_has_no_f0():
+    hiss = (1000 * np.random.default_rng(0).standard_normal(16_000)).astype(np.int16)
+    assert (track_f0(hiss, 16_000) > 0).mean() < 0.05
+
+
+@pytest.mark.parametrize("ratio", [0.8, 1.0, 1.25])
+def test_pitch_changes_by_the_ratio_and_duration_stays(pulses, ratio):
+    changed = change_pitch(pulses, 16_000, np.full(len(pulses) // HOP_SAMPLES + 1, ratio))
+    assert len(changed) == len(pulses)
+    assert mean_f0(changed) == pytest.approx(100 * ratio, rel=0.03)
+
+
+@needs_flite
+def test_flite_follows_the_manner():
+    plain = speak(TEXT, REPLY_VOICE)
+    assert plain.dtype == np.int16
+    assert len(speak(TEXT, REPLY_VOICE, Manner(rate=1.25))) == pytest.approx(len(plain) / 1.25, rel=0.05)
+    assert len(speak(TEXT, REPLY_VOICE, Manner(emphasis=4))) > len(plain)
+    assert mean_f0(speak(TEXT, REPLY_VOICE, Manner(pitch=1.2))) == pytest.approx(
+        1.2 * mean_f0(plain), rel=0.05
+    )
+
+
+@needs_flite
+def test_formants_leave_rate_and_pitch_alone():
+    plain = speak(TEXT, REPLY_VOICE)
+    smaller = speak(TEXT, Voice("small", "flite", "rms", formants=1.1))
+    assert len(smaller) == pytest.approx(len(plain), rel=0.02)
+    assert mean_f0(smaller) == pytest.approx(mean_f0(plain), rel=0.05)
+
+
+@needs_espeak
+def test_espeak_follows_the_manner():
+    voice = Voice("us", "espeak", "en-us")
+    plain = speak(TEXT, voice)
+    assert len(speak(TEXT, voice, Manner(rate=1.3))) < len(plain)
+    assert mean_f0(speak(TEXT, voice, Manner(pitch=1.3))) > 1.15 * mean_f0(plain)
+
+
+@needs_flite
+def test_a_voice_that_does_not_exist_is_named():
+    with pytest.raises(TasteError, match=r"espeak-ng -v nobody|not installed"):
+        speak("hello", Voice("x", "espeak", "nobody"))
+
+
+def test_an_unknown_engine_is_refused():
+    with pytest.raises(ValueError, match="'siri' is unknown; use 'flite' or 'espeak'"):
+        speak("hello", Voice("x", "siri", "x"))
+
+
+def test_manners_are_moderate_and_fixed_by_the_seed():
+    manners = [random_manner(TEXT, random.Random(seed)) for seed in range(200)]
+    assert manners[3] == random_manner(TEXT, random.Random(3))
+    assert all(0.75 < m.rate < 1.3 and 0.8 < m.pitch < 1.3 for m in manners)
+    assert 60 < sum(m.emphasis is not None for m in manners) < 140
+
+
+def test_the_split_hangs_on_the_letters_only():
+    assert split_of("What is it?") == split_of("what is it")
+    shares = [split_of(f"sentence {i}") for i in range(2000)]
+    assert 60 < shares.count("test") < 150
+    assert 30 < shares.count("valid") < 100
+
+
+def test_held_out_voices_are_no_training_voices():
+    assert len(TRAIN_VOICES) >= 24
+    assert len(TEST_VOICES) == 6
+    used = {(v.engine, v.variant) for v in TRAIN_VOICES}
+    assert not used & {(v.engine, v.variant) for v in TEST_VOICES}
+
+
+@needs_flite
+def test_recording_goes_on_where_it_stopped(tmp_path):
+    wanted = utterances(["Hello there.", "Good morning.", "See you soon."], [REPLY_VOICE], 1, "x")
+    first = record(wanted[:2], tmp_path)
+    whole = record(wanted, tmp_path)
+    assert list(whole)[:2] == list(first)
+    assert [clip.text for clip in whole] == [utterance.text for utterance in wanted]
