@@ -1,5 +1,6 @@
 """`python -m taste_speech.training run RECIPE [--stage NAME]` and `evaluate`."""
 
+import datetime
 import importlib
 import logging
 from pathlib import Path
@@ -7,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+import taste_speech
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.training.config import STAGES, Recipe, StageContext
 
+SHIPPED = Path(taste_speech.__file__).parent / "checkpoints" / "small"
 app = typer.Typer(help="Train and evaluate a TASTE checkpoint.", no_args_is_help=True)
 
 
@@ -34,6 +37,25 @@ def run(
         settings = module.Settings.model_validate(recipe.stages.get(name, {}))
         logging.getLogger(__name__).info("stage %s in %s", name, context.folder(name))
         module.run(settings, context)
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder.")] = SHIPPED,
+    run_folder: Annotated[
+        Path | None, typer.Option(help="Folder of the training run (for the row on speech units).")
+    ] = None,
+    sentences: Annotated[int, typer.Option(min=1, help="Unseen sentences in the reply voice.")] = 100,
+    questions: Annotated[int, typer.Option(min=1, help="Held-out questions.")] = 200,
+    threads: Annotated[int, typer.Option(min=1)] = 2,
+) -> None:
+    """Measure a checkpoint; writes evaluation.json and the table in its model card."""
+    from taste_speech.training.evaluation.run import evaluate as measure
+    from taste_speech.training.evaluation.table import as_markdown
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    rows = measure(checkpoint, run_folder, sentences, questions, threads)
+    typer.echo(as_markdown(rows, datetime.date.today()))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,109 @@
+"""`python -m taste_speech.training evaluate`: the whole table from scratch."""
+
+import datetime
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.numpy import load_file
+
+from taste_speech.modeling_taste import TasteForCausalLM
+from taste_speech.processing_taste import TasteProcessor
+from taste_speech.training.evaluation import dialogue, prosody, table, voice
+from taste_speech.training.evaluation.judge import Judge
+from taste_speech.training.evaluation.material import (
+    Spoken,
+    held_out_talks,
+    in_held_out_voices,
+    reply_voice_sentences,
+    shuffled,
+)
+from taste_speech.training.evaluation.table import Row
+from taste_speech.training.stages.units import Settings as UnitSettings
+from taste_speech.training.stages.units import UnitQuantizer
+
+logger = logging.getLogger(__name__)
+_READY = (
+    "import time; t = time.perf_counter()\n"
+    "from taste_speech import TasteForCausalLM, TasteProcessor\n"
+    "import sys\n"
+    "model = TasteForCausalLM.from_pretrained(sys.argv[1])\n"
+    "processor = TasteProcessor.from_pretrained(sys.argv[1])\n"
+    "processor.get_generator('cpu'); processor.recognizer().start()\n"
+    "print(time.perf_counter() - t)"
+)
+
+
+def evaluate(
+    checkpoint: Path, workdir: Path | None, sentences: int, questions: int, threads: int
+) -> list[Row]:
+    """Measure a checkpoint folder and write `evaluation.json` and the table in its model card.
+
+    Args:
+        checkpoint: folder.
+        workdir: folder of the training run, for the quantizer of natural speech into units; None: that row
+            is left out.
+        sentences: unseen sentences in the reply voice.
+        questions: held-out questions, each in one held-out voice, once clean and once noisy.
+        threads: of torch.
+    """
+    torch.set_num_threads(threads)
+    model = TasteForCausalLM.from_pretrained(checkpoint)
+    processor = TasteProcessor.from_pretrained(checkpoint)
+    judge = Judge()
+    rows = _size_rows(checkpoint)
+    rows += _voice_rows(judge, model, processor, workdir, sentences)
+    rows += _dialogue_rows(judge, model, processor, questions)
+    table.write(rows, checkpoint, datetime.date.today())
+    return rows
+
+
+def _size_rows(checkpoint: Path) -> list[Row]:
+    files = [file for file in checkpoint.rglob("*") if file.is_file()]
+    megabytes = [file.stat().st_size / 1e6 for file in files]
+    run = subprocess.run(
+        [sys.executable, "-c", _READY, str(checkpoint)], capture_output=True, text=True, check=True
+    )
+    return [
+        Row("size", sum(megabytes), "MB", 40, False, len(files)),
+        Row("largest file", max(megabytes), "MB", 15, False, len(files)),
+        Row("ready to use, imports included", float(run.stdout.split()[-1]), "s", 3, False, 1),
+    ]
+
+
+def _voice_rows(
+    judge: Judge, model: TasteForCausalLM, processor: TasteProcessor, workdir: Path | None, count: int
+) -> list[Row]:
+    spoken = reply_voice_sentences(count)
+    speaker = next(iter(processor.voices().values()))
+    natural = voice.error_rate(judge, spoken, [s.samples for s in spoken])
+    rows = [Row("natural reply voice: word error", natural, "%", None, False, len(spoken))]
+    rows += voice.vocoder_rows(judge, processor, spoken, natural)
+    if workdir is not None:
+        quantizer = UnitQuantizer(load_file(workdir / "units" / "quantizer.safetensors"), UnitSettings())
+        sounds = [voice.resynthesise_units(processor, quantizer, speaker, s) for s in spoken]
+        errors = voice.error_rate(judge, spoken, sounds)
+        rows.append(Row("units -> mel -> wave: word error", errors, "%", natural + 3, False, len(spoken)))
+    retold = [voice.retell(model, processor, speaker, s) for s in spoken]
+    bare = [voice.retell(model, processor, speaker, s, with_taste=False) for s in spoken]
+    errors = voice.error_rate(judge, spoken, retold)
+    rows.append(Row("tokenize -> detokenize: word error", errors, "%", natural + 8, False, len(spoken)))
+    bare_errors = voice.error_rate(judge, spoken, bare)
+    rows.append(Row("the same from text alone: word error", bare_errors, "%", None, False, len(spoken)))
+    return rows + prosody.rows(judge, spoken, retold, bare)
+
+
+def _dialogue_rows(judge: Judge, model: TasteForCausalLM, processor: TasteProcessor, count: int) -> list[Row]:
+    turns = [talk.turns[0] for talk in shuffled(held_out_talks(2 * count), 3)]
+    finished = [turn for turn in turns if turn.finished and turn.role == "user"][:count]
+    unfinished = [turn for turn in turns if not turn.finished and turn.role == "user"][:count]
+    rows: list[Row] = []
+    speaker = dialogue.Speaker(model, processor, processor.recognizer())
+    for noisy, suffix in ((False, ""), (True, ", noisy")):
+        clips: list[Spoken] = in_held_out_voices([turn.text for turn in finished + unfinished], noisy)
+        pairs = list(zip(finished + unfinished, clips, strict=True))
+        replies = [speaker.reply(turn, clip) for turn, clip in pairs]
+        rows += dialogue.rows(judge, replies[: len(finished)], replies[len(finished) :], suffix)
+    return rows

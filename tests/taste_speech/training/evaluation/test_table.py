@@ -1,0 +1,42 @@
+import datetime
+import json
+
+from taste_speech.training.evaluation.table import Row, as_markdown, write
+from taste_speech.training.model_card import MEASURED_END, MEASURED_START
+
+DATE = datetime.date(2026, 1, 31)
+ROWS = [
+    Row("clear", 4.0, "%", 5.0, False, 10),
+    Row("right", 80.0, "%", 85.0, True, 20),
+    Row("context", 1.5, "s"),
+]
+
+
+def test_a_bound_is_reached_from_its_own_side():
+    assert [row.reached for row in ROWS] == [True, False, None]
+
+
+def test_the_table_names_figure_target_and_outcome():
+    text = as_markdown(ROWS, DATE)
+    assert "2026-01-31" in text
+    assert "| clear | 4 % | <= 5 % | yes | 10 |" in text
+    assert "| right | 80 % | >= 85 % | no | 20 |" in text
+
+
+def test_writing_twice_replaces_the_table_and_keeps_the_card(tmp_path):
+    card = tmp_path / "README.md"
+    card.write_text(f"# Name\n{MEASURED_START}\nNot measured yet.\n{MEASURED_END}\nEnd\n")
+    write(ROWS, tmp_path, DATE)
+    write(ROWS[:1], tmp_path, DATE)
+    text = card.read_text()
+    assert text.startswith("# Name\n")
+    assert text.endswith("End\n")
+    assert text.count("| clear |") == 1
+    assert "| right |" not in text
+    assert json.loads((tmp_path / "evaluation.json").read_text())["rows"][0]["reached"] is True
+
+
+def test_a_card_without_a_place_gets_one(tmp_path):
+    (tmp_path / "README.md").write_text("# Name\n")
+    write(ROWS, tmp_path, DATE)
+    assert "| right |" in (tmp_path / "README.md").read_text()
