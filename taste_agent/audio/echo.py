@@ -14,6 +14,8 @@ from taste_agent.audio.ring import Samples
 FRAME_MS = 10
 # The loudspeaker counts as sounding above this level; below it there is no echo to measure.
 FAR_ACTIVE_RMS = 0.003
+# Where the microphone is weaker than the loudspeaker by more, no echo comes back that could be cancelled.
+NO_ECHO_DB = 45.0
 # Figures cover the last blocks of half a second in which the loudspeaker sounded.
 FIGURE_BLOCK_FRAMES = 50
 FIGURE_BLOCKS = 10
@@ -24,7 +26,8 @@ class EchoFigures:
     """What the canceller is measured to do, over the last five seconds in which the loudspeaker sounded.
 
     `return_loss_db`: how much weaker the microphone is than the loudspeaker signal before cancelling;
-    `enhancement_db`: how much cancelling took away beyond that. Both None until something was played.
+    `enhancement_db`: how much cancelling took away beyond that. Both None until something was played,
+    and the second where no echo comes back.
     """
 
     return_loss_db: float | None = None
@@ -75,9 +78,10 @@ class EchoMeter:
         """The medians over the last blocks: a person talking over the agent spoils few of them."""
         if not self._blocks:
             return EchoFigures(delay_ms=delay_ms)
+        echoes = [enhancement for loss, enhancement in self._blocks if loss < NO_ECHO_DB]
         return EchoFigures(
             return_loss_db=float(median(block[0] for block in self._blocks)),
-            enhancement_db=float(median(block[1] for block in self._blocks)),
+            enhancement_db=float(median(echoes)) if echoes else None,
             delay_ms=delay_ms,
         )
 
@@ -161,8 +165,10 @@ class HalfDuplexGate:
         """Return `near` (T,), or silence while closed."""
         if float(far @ far) >= FAR_ACTIVE_RMS**2 * far.size:
             self._closed_frames = self._hangover_frames + 1
-        self._closed_frames = max(0, self._closed_frames - 1)
-        return np.zeros_like(near) if self._closed_frames else near
+        if self._closed_frames == 0:
+            return near
+        self._closed_frames -= 1
+        return np.zeros_like(near)
 
     def figures(self) -> EchoFigures:
         """Nothing is measured."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
+DRIFT_AFTER_S = 60
+
 
 class StreamClock:
     """Maps sample positions of one stream to seconds, and back.
@@ -50,9 +52,11 @@ class StreamClock:
     def drift_ppm(self) -> float:
         """How much slower (positive) the device runs than its nominal rate, in parts per million.
 
-        0.0 until the stream was followed for ten seconds.
+        0.0 until the stream was followed for a minute: over less, jitter would be taken for drift.
         """
-        if self._first is None or self._last is None or self._last[0] - self._first[0] < 10 * self.rate_hz:
+        if self._first is None or self._last is None:
+            return 0.0
+        if self._last[0] - self._first[0] < DRIFT_AFTER_S * self.rate_hz:
             return 0.0
         nominal_s = (self._last[0] - self._first[0]) / self.rate_hz
         return (self._last[1] - self._first[1] - nominal_s) / nominal_s * 1e6

@@ -15,7 +15,7 @@ from taste_agent.dialog.brain import Brain
 from taste_speech.recognition.base import Recognition, RecognizedWord, Recognizer
 
 # A recogniser hears an echo roughly: words count as the same from this likeness of their letters on.
-SAME_WORD = 0.7
+SAME_WORD = 0.65
 # Above this share of echoed words the rest is taken for misheard echo as well.
 MOSTLY_ECHO = 0.7
 REMEMBERED_WORDS = 400

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from taste_agent.audio.echo import EchoMeter, HalfDuplexGate, WebRtcCanceller
+
+FRAME = 160
+
+
+def noise(frames, level, seed=0):
+    return (np.random.default_rng(seed).standard_normal((frames, FRAME)) * level).astype(np.float32)
+
+
+def test_meter_knows_nothing_until_something_was_played():
+    meter = EchoMeter()
+    silence = np.zeros(FRAME, dtype=np.float32)
+    for frame in noise(200, 0.1):
+        meter.add(frame, frame, silence)
+    assert meter.figures().enhancement_db is None
+
+
+def test_meter_gives_loss_and_enhancement():
+    meter = EchoMeter()
+    for far in noise(200, 0.1):
+        meter.add(far * 0.5, far * 0.005, far)
+    figures = meter.figures(30)
+    assert figures.return_loss_db == pytest.approx(6.0, abs=0.1)
+    assert figures.enhancement_db == pytest.approx(40.0, abs=0.2)
+    assert figures.delay_ms == 30
+
+
+def test_meter_says_nothing_where_no_echo_comes_back():
+    meter = EchoMeter()
+    for far in noise(200, 0.1):
+        meter.add(far * 1e-5, far * 1e-3, far)
+    figures = meter.figures()
+    assert figures.return_loss_db > 60
+    assert figures.enhancement_db is None
+
+
+def test_half_duplex_is_deaf_while_the_agent_sounds_and_a_moment_after():
+    gate = HalfDuplexGate(hangover_ms=50)
+    near, far = np.ones(FRAME, dtype=np.float32), np.full(FRAME, 0.1, dtype=np.float32)
+    silence = np.zeros(FRAME, dtype=np.float32)
+    heard = [bool(gate.process(near, played).any()) for played in [silence] * 2 + [far] * 3 + [silence] * 8]
+    assert heard == [True] * 2 + [False] * 8 + [True] * 3
+
+
+def test_canceller_removes_a_delayed_echo_of_noise_and_keeps_silence_silent():
+    canceller = WebRtcCanceller(noise_suppression=False)
+    canceller.set_delay_ms(30)
+    far = noise(600, 0.05).reshape(-1)
+    # Speech-like bursts: a canceller adapts to sound, not to a steady floor.
+    far *= np.repeat(np.tile([1.0, 0.1], 30), FRAME * 10).astype(np.float32)
+    echo = np.concatenate([np.zeros(480, dtype=np.float32), far])[: far.size] * 0.5
+    cleaned = [canceller.process(echo[i : i + FRAME], far[i : i + FRAME]) for i in range(0, far.size, FRAME)]
+    before = np.square(echo[-200 * FRAME :]).mean()
+    after = np.square(np.concatenate(cleaned[-200:])).mean()
+    assert 10 * np.log10(before / (after + 1e-12)) > 25
+    assert canceller.figures().enhancement_db > 20
+
+
+@pytest.mark.parametrize("size", [0, 159, 320])
+def test_canceller_takes_frames_of_ten_milliseconds(size):
+    canceller = WebRtcCanceller()
+    with pytest.raises(ValueError, match="160 samples"):
+        canceller.process(np.zeros(size, dtype=np.float32), np.zeros(FRAME, dtype=np.float32))

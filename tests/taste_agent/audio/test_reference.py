@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+
+from taste_agent.audio.reference import PlayedReference
+from taste_agent.audio.streams import PlaybackSide
+
+RATE_HZ = 16000
+FRAME = 160
+
+
+def played(side, samples, heard_from_s, rate_error_ppm=0.0):
+    """What a callback would leave behind: blocks in the reference, each with its time."""
+    for start in range(0, samples.size, FRAME):
+        position = side.reference.written
+        side.stamps.append((position, heard_from_s + position / side.rate_hz * (1 + rate_error_ppm / 1e6)))
+        side.reference.write(samples[start : start + FRAME])
+
+
+def new_side(rate_hz=RATE_HZ):
+    return PlaybackSide(rate_hz, prime_samples=1, fade_samples=1)
+
+
+def ramp(count, start=0):
+    return np.arange(start, start + count, dtype=np.float32)
+
+
+def test_nothing_followed_is_silence():
+    assert not PlayedReference(RATE_HZ).frame(1.0, FRAME).any()
+
+
+def test_frame_is_what_was_heard_then():
+    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference.attach(side)
+    played(side, ramp(RATE_HZ), heard_from_s=10.0)
+    reference.pull()
+    np.testing.assert_array_equal(reference.frame(10.5, FRAME), ramp(FRAME, 8000))
+    np.testing.assert_array_equal(reference.frame(10.51, FRAME), ramp(FRAME, 8160))
+
+
+def test_what_the_device_was_not_given_yet_is_none():
+    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference.attach(side)
+    played(side, ramp(1600), heard_from_s=0.0)
+    reference.pull()
+    assert reference.frame(0.2, FRAME) is None
+
+
+def test_what_was_heard_before_the_beginning_is_silence():
+    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference.attach(side)
+    played(side, ramp(1600) + 1, heard_from_s=10.0)
+    reference.pull()
+    frame = reference.frame(9.995, FRAME)
+    assert not frame[:80].any()
+    np.testing.assert_array_equal(frame[80:], ramp(80) + 1)
+
+
+@pytest.mark.parametrize("ppm", [-300, 300])
+def test_drift_slips_by_single_samples(ppm):
+    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference.attach(side)
+    starts = []
+    time_s = 0.0
+    for second in range(20):
+        played(side, ramp(RATE_HZ, second * RATE_HZ), heard_from_s=0.0, rate_error_ppm=ppm)
+        reference.pull()
+        while (frame := reference.frame(time_s, FRAME)) is not None:
+            starts.append(frame[0])
+            time_s += FRAME / RATE_HZ
+    steps = np.diff(starts[1:])
+    assert set(steps) <= {FRAME - 1, FRAME, FRAME + 1}
+    expected = time_s / (1 + ppm / 1e6) * RATE_HZ
+    assert starts[-1] == pytest.approx(expected, abs=2 * FRAME)
+    assert (np.sign(ppm) * (FRAME - steps)).sum() > 20
+
+
+def test_a_far_jump_is_taken_at_once():
+    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference.attach(side)
+    played(side, ramp(RATE_HZ), heard_from_s=0.0)
+    reference.pull()
+    reference.frame(0.1, FRAME)
+    assert reference.frame(0.5, FRAME)[0] == 8000
+
+
+def test_device_rate_is_converted():
+    reference, side = PlayedReference(RATE_HZ), new_side(48000)
+    reference.attach(side)
+    tone = np.sin(2 * np.pi * 440 * np.arange(48000) / 48000).astype(np.float32)
+    played(side, tone, heard_from_s=0.0)
+    reference.pull()
+    expected = np.sin(2 * np.pi * 440 * (np.arange(FRAME) / RATE_HZ + 0.5))
+    np.testing.assert_allclose(reference.frame(0.5, FRAME), expected, atol=0.02)
+
+
+def test_memory_is_bounded():
+    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference.attach(side)
+    for _ in range(30):
+        played(side, ramp(RATE_HZ), heard_from_s=0.0)
+        reference.pull()
+    assert reference._kept.size <= 2 * RATE_HZ

@@ -1,0 +1,125 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from taste_agent.audio.streams import CaptureSide, PlaybackSide, converter_delay_s
+
+RATE_HZ = 16000
+BLOCK = 320
+NO_FLAGS = SimpleNamespace(input_overflow=False, output_underflow=False)
+FADE = 64
+
+
+def times(adc_s=0.0, dac_s=0.0, current_s=0.0):
+    return SimpleNamespace(inputBufferAdcTime=adc_s, outputBufferDacTime=dac_s, currentTime=current_s)
+
+
+def playback(prime=BLOCK, **options):
+    return PlaybackSide(RATE_HZ, prime_samples=prime, fade_samples=FADE, **options)
+
+
+def pull(side, blocks=1, flags=NO_FLAGS):
+    out = np.full((blocks * BLOCK, 1), 9.0, dtype=np.float32)
+    for i in range(blocks):
+        side.callback(out[i * BLOCK : (i + 1) * BLOCK], BLOCK, times(), flags)
+    return out[:, 0]
+
+
+def ones(blocks):
+    return np.ones(blocks * BLOCK, dtype=np.float32)
+
+
+def test_capture_averages_two_channels():
+    side = CaptureSide(RATE_HZ)
+    block = np.stack([np.full(BLOCK, 0.5), np.full(BLOCK, 0.1)], axis=1).astype(np.float32)
+    side.callback(block, BLOCK, times(), NO_FLAGS)
+    np.testing.assert_allclose(side.ring.read(BLOCK), 0.3, atol=1e-6)
+
+
+def test_capture_stamps_the_time_of_capture():
+    side = CaptureSide(RATE_HZ)
+    block = np.zeros((BLOCK, 1), dtype=np.float32)
+    for _ in range(2):
+        side.callback(block, BLOCK, times(adc_s=99.98, current_s=100.0), NO_FLAGS)
+    (first, at_s), (second, _) = side.stamps
+    assert (first, second) == (0, BLOCK)
+    assert side.stamps[-1][1] == pytest.approx(side.last_callback_s - 0.02, abs=1e-6)
+    assert at_s <= side.stamps[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("converter_s", "current_s", "expected_s"),
+    [(100.07, 100.0, 0.07), (0.0, 100.0, 0.05), (500.0, 100.0, 0.05), (99.9, 100.0, -0.1)],
+)
+def test_times_that_make_no_sense_are_replaced(converter_s, current_s, expected_s):
+    assert converter_delay_s(converter_s, current_s, 0.05) == pytest.approx(expected_s)
+
+
+def test_playback_waits_until_primed_and_fades_in():
+    side = playback(prime=2 * BLOCK)
+    side.queue.write(ones(1))
+    assert not pull(side).any()
+    side.queue.write(ones(1))
+    first = pull(side)
+    assert first[0] == 0.0
+    assert (np.diff(first[:FADE]) > 0).all()
+    assert (first[FADE:] == 1.0).all()
+
+
+def test_running_dry_fades_out_counts_and_primes_again():
+    side = playback(prime=2 * BLOCK)
+    side.queue.write(ones(2))
+    side.queue.write(ones(1)[: BLOCK // 2])
+    pull(side, 2)
+    gap = pull(side)
+    assert gap[BLOCK // 2 - 1] == 0.0
+    assert (np.diff(gap[BLOCK // 2 - FADE : BLOCK // 2]) < 0).all()
+    assert not gap[BLOCK // 2 :].any()
+    side.queue.write(ones(1))
+    assert not pull(side).any()
+    assert side.underruns == 1
+    assert side.underrun_samples == BLOCK // 2 + BLOCK
+
+
+def test_running_dry_in_silence_is_no_underrun():
+    side = playback()
+    side.queue.write(np.zeros(BLOCK, dtype=np.float32))
+    pull(side, 3)
+    assert side.underruns == 0
+
+
+def test_reference_is_what_was_really_played():
+    side = playback()
+    pull(side)
+    side.queue.write(ones(2))
+    heard = pull(side, 4)
+    np.testing.assert_array_equal(side.reference.read(5 * BLOCK)[BLOCK:], heard)
+    assert [position for position, _ in side.stamps] == [0, BLOCK, 2 * BLOCK, 3 * BLOCK, 4 * BLOCK]
+
+
+def test_cut_silences_what_is_queued_and_what_was_asked_for_but_nothing_after():
+    side = playback()
+    side.queue.write(ones(4))
+    pull(side)
+    side.cut(next_samples=BLOCK)
+    side.queue.write(ones(3))
+    heard = pull(side, 6)
+    assert (np.diff(heard[:FADE]) < 0).all()
+    assert not heard[FADE : 4 * BLOCK].any()
+    assert (heard[4 * BLOCK :] == 1.0).all()
+
+
+def test_latency_is_queue_and_device():
+    side = playback(latency_s=0.05)
+    side.queue.write(ones(2))
+    assert side.latency_samples == 2 * BLOCK + 800
+
+
+def test_all_channels_get_the_same():
+    side = playback()
+    side.queue.write(ones(2))
+    out = np.zeros((BLOCK, 2), dtype=np.float32)
+    side.callback(out, BLOCK, times(), NO_FLAGS)
+    np.testing.assert_array_equal(out[:, 0], out[:, 1])
+    assert out[-1, 0] == 1.0
