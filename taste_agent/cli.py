@@ -300,9 +300,11 @@ def main() -> NoReturn:
     """Entry point: one line on stderr for every error that a person can understand, and the exit code."""
     debug = "--debug" in sys.argv
     signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
     try:
-        app(prog_name="taste-agent", standalone_mode=False)
-        code = int(ExitCode.OK)
+        code = app(prog_name="taste-agent", standalone_mode=False) or int(ExitCode.OK)
+        if code == ExitCode.INTERRUPTED:  # some versions of typer turn Ctrl-C into a return value
+            raise KeyboardInterrupt
     except (KeyboardInterrupt, typer.Abort):
         code = _report("interrupted", ExitCode.INTERRUPTED)
     except Terminated:

@@ -151,15 +151,21 @@ class _Outputs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        text, data = self.transcript.as_text(), self.transcript.as_json()
+        failure: Exception | None = None
         with self._stack:
-            try:
-                self._write_audio(everything=True)
-                (self._out / "transcript.txt").write_text(self.transcript.as_text(), encoding="utf-8")
-                (self._out / "transcript.json").write_text(self.transcript.as_json(), encoding="utf-8")
-                self._picture.draw(self._out / "session.png", self.transcript, self._title)
-            except (OSError, AgentError) as failure:
-                if error is None:  # else the first error is the one to tell
-                    raise _cannot_write(self._out, failure) from failure
+            for write in (  # each on its own: what can be written is
+                lambda: (self._out / "transcript.txt").write_text(text, encoding="utf-8"),
+                lambda: (self._out / "transcript.json").write_text(data, encoding="utf-8"),
+                lambda: self._write_audio(everything=True),
+                lambda: self._picture.draw(self._out / "session.png", self.transcript, self._title),
+            ):
+                try:
+                    write()
+                except (OSError, AgentError) as problem:
+                    failure = failure or problem
+        if failure is not None and error is None:  # else the first error is the one to tell
+            raise _cannot_write(self._out, failure) from failure
 
     def take(self, event: Event) -> None:
         """Logs an event."""
