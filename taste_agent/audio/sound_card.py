@@ -43,6 +43,7 @@ class SoundCard:
         self._wanted: dict[Direction, str] = {"input": settings.input, "output": settings.output}
         self._streams: dict[Direction, Stream] = {}
         self._lost: set[Direction] = set()
+        self._told: set[Direction] = set()
         self._next_try_s = 0.0
         self._failed_tries = 0
         self._stopping = threading.Event()
@@ -126,6 +127,7 @@ class SoundCard:
         what = "microphone" if direction == "input" else "loudspeaker"
         self._notify("warning", f"{what} {self.names[direction]!r} is gone; you can type meanwhile")
         self._lost.add(direction)
+        self._told.add(direction)
         self._wanted[direction] = self._wanted[direction] and self.names[direction]
         self._next_try_s = now_s
         self._failed_tries = 0
@@ -141,8 +143,10 @@ class SoundCard:
             except AudioDeviceError:
                 continue
             self._lost.discard(direction)
-            what = "microphone" if direction == "input" else "loudspeaker"
-            self._notify("info", f"{what} {self.names[direction]!r} is back")
+            if direction in self._told:
+                self._told.discard(direction)
+                what = "microphone" if direction == "input" else "loudspeaker"
+                self._notify("info", f"{what} {self.names[direction]!r} is back")
         self._failed_tries += 1
         self._next_try_s = now_s + self._settings.retry_s
 

@@ -77,9 +77,9 @@ def _input_hint(state: ViewState) -> tuple[str, str]:
     if state.muted:
         return "muted", "red"
     if figures.input_dbfs <= -99.0:
-        return "nothing at all from the microphone: is it muted?", "yellow"
+        return "no sound at all: is it muted?", "yellow"
     if figures.is_speech and figures.input_dbfs < QUIET_DBFS:
-        return "very quiet: come closer or raise the input level", "yellow"
+        return "very quiet: come closer or raise it", "yellow"
     return f"{figures.input_dbfs:4.0f} dB", "dim"
 
 
@@ -132,9 +132,9 @@ def _measures(state: ViewState, width: int) -> list[Text]:
         first = Text.assemble(
             (f"reply after {latency.since_end_of_speech_ms:.0f} ms", "bold"),
             (
-                f" = pause {latency.endpoint_ms:.0f} + asr {latency.recognise_ms:.0f}"
-                f" + taste {latency.tokenize_ms:.0f} + read {latency.prefill_ms:.0f}"
-                f" + think {latency.generate_ms:.0f} + voice {latency.detokenize_ms:.0f}",
+                f": pause {latency.endpoint_ms:.0f} asr {latency.recognise_ms:.0f}"
+                f" taste {latency.tokenize_ms:.0f} read {latency.prefill_ms:.0f}"
+                f" think {latency.generate_ms:.0f} voice {latency.detokenize_ms:.0f}",
                 "dim",
             ),
         )

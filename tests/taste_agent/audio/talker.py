@@ -1,0 +1,79 @@
+"""`chat` with a brain that understands what the test says it does and speaks with flite's voice.
+
+Run as a program: `python -m tests.taste_agent.audio.talker SCRIPT [--json] [--text] [key=value ...]`, where
+SCRIPT is a JSON file with the lists `heard` and `replies`, and optionally `slow_s`.
+"""
+
+import functools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from taste_agent import cli
+from taste_agent.dialog.brain import ReplyItem, Sound
+from taste_agent.dialog.messages import SpokenWord
+from tests.taste_agent.fakes import FakeBrain
+
+
+@functools.cache
+def flite(text: str) -> np.ndarray:
+    """16 kHz samples of `text`, without silence around them."""
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        subprocess.run(["flite", "-voice", "slt", "-t", text, "-o", file.name], check=True)
+        samples, _ = soundfile.read(file.name, dtype="float32")
+    loud = np.flatnonzero(np.abs(samples) > 0.01)
+    return samples[loud[0] : loud[-1] + 1]
+
+
+class Talker(FakeBrain):
+    """A `FakeBrain` with a voice; each item takes `slow_s` to make."""
+
+    slow_s = 0.0
+
+    def speak(self, item: ReplyItem) -> Sound:
+        time.sleep(self.slow_s)
+        samples = flite(" ".join(item.words)) if item.words else np.zeros(0, np.float32)
+        start, count = self._spoken_samples, len(item.words)
+        self._spoken_samples += samples.size
+        words = (SpokenWord(w, start + samples.size * (i + 1) // count) for i, w in enumerate(item.words))
+        return Sound(samples, tuple(words))
+
+
+def load(path: Path) -> Talker:
+    """The brain of a script."""
+    script = json.loads(path.read_text())
+    brain = Talker(heard=script["heard"], replies=script["replies"], words_per_item=8)
+    brain.slow_s = script.get("slow_s", 0.0)
+    for text in script["replies"]:  # spoken once in advance, so that making it takes no time
+        words = text.split()
+        for i in range(0, len(words), brain.words_per_item):
+            flite(" ".join(words[i : i + brain.words_per_item]))
+    return brain
+
+
+def main() -> None:
+    """The real command line, with this brain in the place of a checkpoint."""
+    import taste_agent.chat as chat
+
+    brain = load(Path(sys.argv.pop(1)))
+    real = chat.run_chat
+
+    def run_chat(settings: Any, options: Any, load_brain: Any) -> None:
+        real(settings, options, lambda settings: brain)
+
+    chat.run_chat = run_chat
+    # The command imports the real brain, and with it torch, only for its name.
+    sys.modules["taste_agent.dialog.taste_brain"] = type(sys)("taste_agent.dialog.taste_brain")
+    sys.modules["taste_agent.dialog.taste_brain"].load_brain = None  # type: ignore[attr-defined]
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

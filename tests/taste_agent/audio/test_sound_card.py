@@ -1,0 +1,263 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from taste_agent.audio.device_ports import DeviceSink, DeviceSource
+from taste_agent.audio.devices import Device, DeviceList
+from taste_agent.audio.sound_card import SoundCard
+from taste_agent.audio_config import DeviceSettings
+from taste_agent.errors import AudioDeviceError
+
+RATE_HZ = 16000
+BLOCK = 320
+NO_FLAGS = SimpleNamespace(input_overflow=False, output_underflow=False)
+NO_TIMES = SimpleNamespace(inputBufferAdcTime=0.0, outputBufferDacTime=0.0, currentTime=0.0)
+
+
+class FakeStream:
+    def __init__(self, direction, rate_hz, channels, callback):
+        self.direction, self.rate_hz, self.channels, self.callback = direction, rate_hz, channels, callback
+        self.active = False
+
+    def start(self):
+        self.active = True
+
+    def close(self):
+        self.active = False
+
+    def give(self, samples):
+        self.callback(samples.reshape(-1, 1).astype(np.float32), samples.size, NO_TIMES, NO_FLAGS)
+
+    def take(self, count=BLOCK):
+        out = np.zeros((count, 1), dtype=np.float32)
+        self.callback(out, count, NO_TIMES, NO_FLAGS)
+        return out[:, 0]
+
+
+class FakeBackend:
+    """Two devices that can be taken away; `opened` keeps every stream."""
+
+    def __init__(self, rates=(16000,), channels=(1, 2)):
+        self.present = {"mic": True, "box": True}
+        self.rates, self.channels = rates, channels
+        self.opened, self.refreshed = [], 0
+
+    def list_devices(self):
+        mic, box = Device(0, "mic", "X", 2, 0, 48000), Device(1, "box", "X", 0, 2, 48000)
+        present = tuple(device for device in (mic, box) if self.present[device.name])
+        return DeviceList(present, 0 if self.present["mic"] else None, 1 if self.present["box"] else None)
+
+    def refresh(self):
+        self.refreshed += 1
+
+    def open(self, direction, device, rate_hz, channels, block, callback):
+        if rate_hz not in self.rates or channels not in self.channels:
+            raise OSError("Invalid sample rate")
+        self.opened.append(FakeStream(direction, rate_hz, channels, callback))
+        return self.opened[-1]
+
+    def last(self, direction):
+        return [stream for stream in self.opened if stream.direction == direction][-1]
+
+
+def new_card(backend, **settings):
+    notices = []
+    card = SoundCard(DeviceSettings(**settings), lambda level, text: notices.append(text), backend)
+    card._open("output")
+    card._open("input")
+    return card, notices
+
+
+def flow(backend, now=20):
+    for _ in range(now):
+        for direction in ("input", "output"):
+            stream = backend.last(direction)
+            if stream.active:
+                stream.give(np.zeros(BLOCK)) if direction == "input" else stream.take()
+
+
+def test_engine_rate_is_taken_where_the_device_can():
+    backend = FakeBackend(rates=(16000, 48000))
+    card, _ = new_card(backend)
+    assert (card.capture.rate_hz, backend.last("input").channels) == (16000, 1)
+
+
+def test_else_the_device_gets_its_own_rate_and_channels():
+    backend = FakeBackend(rates=(48000,), channels=(2,))
+    card, _ = new_card(backend)
+    assert (card.capture.rate_hz, card.playback.rate_hz) == (48000, 48000)
+    assert backend.last("output").channels == 2
+
+
+def test_what_cannot_be_opened_is_told_with_the_reason():
+    card = SoundCard(DeviceSettings(), lambda *_: None, FakeBackend(rates=()))
+    with pytest.raises(
+        AudioDeviceError, match=r"'box' cannot be opened: Invalid sample rate; choose .*--output"
+    ):
+        card.open()
+
+
+def test_silent_device_is_lost_and_opened_again_by_its_name():
+    backend = FakeBackend()
+    card, notices = new_card(backend, lost_ms=1000)
+    flow(backend)
+    old, seen_s = card.capture, card.capture.last_callback_s
+    card.playback.last_callback_s = seen_s + 1.2
+    card.check(seen_s + 0.9)
+    assert card.capture is old
+    card.check(seen_s + 1.1)
+    assert card.capture is not None
+    assert card.capture is not old
+    assert notices == ["microphone 'mic' is gone; you can type meanwhile", "microphone 'mic' is back"]
+
+
+def test_ended_stream_is_lost_at_once_and_tried_until_it_is_there():
+    backend = FakeBackend()
+    card, notices = new_card(backend, retry_s=1.0, output="box")
+    flow(backend)
+    seen_s = card.playback.last_callback_s
+    backend.last("output").active = False
+    backend.present["box"] = False
+    tries = []
+    for step in range(12):
+        card.capture.last_callback_s = seen_s + step / 2
+        card.check(seen_s + step / 2)
+        tries.append(card._failed_tries)
+    assert card.playback is None
+    assert len(notices) == 1
+    assert tries[-1] < 8  # not more than one in a second
+    backend.present["box"] = True
+    card.capture.last_callback_s = seen_s + 8
+    card.check(seen_s + 8)
+    assert card.playback is not None
+    assert notices[-1] == "loudspeaker 'box' is back"
+
+
+def test_device_list_is_renewed_after_some_tries_with_both_sides_closed():
+    backend = FakeBackend()
+    card, _ = new_card(backend, retry_s=0.2, output="box")
+    flow(backend)
+    healthy = backend.last("input")
+    backend.last("output").active = False
+    backend.present["box"] = False
+    seen_s = card.capture.last_callback_s
+    for step in range(6):
+        card.check(seen_s + step * 0.3)
+    assert backend.refreshed == 1
+    assert not healthy.active
+    assert card.capture is not None
+
+
+def test_new_device_may_take_seconds_until_it_flows():
+    backend = FakeBackend()
+    card, notices = new_card(backend, lost_ms=1000)
+    card.check(card.capture.last_callback_s + 3)
+    assert notices == []
+
+
+class Time:
+    def __init__(self):
+        self.now_s = 100.0
+
+    def now(self):
+        return self.now_s
+
+    def sleep(self, seconds):
+        self.now_s += seconds
+
+
+def test_stalled_microphone_becomes_silence_at_the_pace_of_the_clock():
+    backend, time = FakeBackend(), Time()
+    card, _ = new_card(backend)
+    source = DeviceSource(card, None, DeviceSettings(stall_ms=200), now=time.now, sleep=time.sleep)
+    source._take()
+    backend.last("input").give(np.full(BLOCK, 0.5))
+    assert (source.read() == 0.5).all()
+    assert not source.stalled
+    silence = np.concatenate([source.read() for _ in range(10)])
+    assert source.stalled
+    assert source.stalls == 1
+    assert not silence.any()
+    assert silence.size / RATE_HZ == pytest.approx(time.now_s - 100.0, abs=0.01)
+    backend.last("input").give(np.full(BLOCK, 0.5))
+    assert (source.read() == 0.5).all()
+    assert not source.stalled
+
+
+def test_source_ends_when_it_is_closed():
+    card, _ = new_card(FakeBackend())
+    source = DeviceSource(card, None, DeviceSettings())
+    source.close()
+    assert source.read() is None
+
+
+class Recorder:
+    """A canceller that notes what it is given."""
+
+    rate_hz = RATE_HZ
+
+    def __init__(self):
+        self.near, self.far = [], []
+
+    def process(self, near, far):
+        self.near.append(near.copy())
+        self.far.append(far.copy())
+        return near * 2
+
+
+def test_canceller_gets_every_sample_in_frames():
+    backend = FakeBackend()
+    card, _ = new_card(backend)
+    canceller = Recorder()
+    source = DeviceSource(card, canceller, DeviceSettings())
+    source._take()
+    heard = []
+    sent = np.arange(1000, dtype=np.float32)
+    for part in np.array_split(sent, 7):
+        backend.last("input").give(part)
+        heard.append(source._take())
+    np.testing.assert_array_equal(np.concatenate(heard), 2 * sent[:960])
+    assert {frame.size for frame in canceller.near + canceller.far} == {160}
+
+
+def sink_on(backend, **settings):
+    card, _ = new_card(backend, **settings)
+    return card, DeviceSink(card, DeviceSettings(**settings))
+
+
+def test_sink_tops_up_and_trims_only_silence():
+    backend = FakeBackend()
+    card, sink = sink_on(backend, output_queue_ms=60, block_ms=20)
+    sink.write(np.zeros(BLOCK, dtype=np.float32))
+    assert card.playback.queue.available == BLOCK + 960
+    for _ in range(10):
+        sink.write(np.full(BLOCK, 0.1, dtype=np.float32))
+    assert card.playback.queue.available == 11 * BLOCK + 960
+    for _ in range(5):
+        sink.write(np.zeros(BLOCK, dtype=np.float32))
+    assert card.playback.queue.available == 11 * BLOCK + 960
+
+
+def test_sink_holds_more_after_an_underrun():
+    backend = FakeBackend()
+    card, sink = sink_on(backend, output_queue_ms=60, output_queue_max_ms=100)
+    loud = np.full(BLOCK, 0.1, dtype=np.float32)
+    for _ in range(4):
+        sink.write(loud)
+    for _ in range(6):
+        backend.last("output").take()
+    sink.write(loud)
+    assert sink.underruns == 1
+    assert sink.queue_ms == 90
+    assert card.playback.prime_samples == 1440
+
+
+def test_sink_without_a_loudspeaker_takes_everything():
+    backend = FakeBackend()
+    card, sink = sink_on(backend)
+    card._close("output")
+    sink.write(np.ones(BLOCK, dtype=np.float32))
+    sink.cut(10)
+    assert sink.latency_samples == 0
+    assert sink.underruns == 0

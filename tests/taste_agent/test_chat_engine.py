@@ -1,0 +1,163 @@
+"""The engine thread with ports made of lists: no sound card, no waiting for the clock."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from taste_agent import events as ev
+from taste_agent.audio.text_gate import EchoGate
+from taste_agent.chat_engine import ChatEngine
+from taste_agent.dialog.worker import DialogWorker
+from taste_agent.session.costs import CostMeter
+from taste_agent.session.recording import SessionRecording
+from taste_agent.session.runner import ThreadRunner
+from tests.taste_agent.fakes import RATE, FakeBrain, settings
+
+STEP = 320
+
+
+class PacedSource:
+    """Silence, 20 ms at a time, faster than real time; ends when closed."""
+
+    def __init__(self, error_after=None):
+        self.closed = False
+        self.reads = 0
+        self.error_after = error_after
+
+    def read(self):
+        time.sleep(0.0005)
+        self.reads += 1
+        if self.error_after is not None and self.reads > self.error_after:
+            raise RuntimeError("the port broke")
+        return None if self.closed else np.zeros(STEP, dtype=np.float32)
+
+    def close(self):
+        self.closed = True
+
+
+class ListSink:
+    latency_samples = 1600
+
+    def __init__(self):
+        self.blocks = []
+        self.closed = False
+
+    def write(self, samples):
+        self.blocks.append(samples)
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def new_engine():
+    engines = []
+
+    def make(source=None, replies=("it is five o clock",), **options):
+        config = settings()
+        meter = CostMeter("measured", config.replay.fixed)
+        runner = ThreadRunner(DialogWorker(FakeBrain(replies=list(replies)), config, meter))
+        engine = ChatEngine(config, runner, source or PacedSource(), ListSink(), **options)
+        engines.append(engine)
+        return engine
+
+    yield make
+    for engine in engines:
+        engine.stop("quit")
+
+
+def wait_for(engine, kind, limit_s=20):
+    seen = []
+    deadline_s = time.monotonic() + limit_s
+    while time.monotonic() < deadline_s:
+        while engine.events:
+            seen.append(engine.events.popleft())
+            if isinstance(seen[-1], kind):
+                return seen
+        time.sleep(0.005)
+    raise AssertionError(f"no {kind.__name__} among {[event.kind for event in seen]}")
+
+
+def test_typed_question_is_answered_and_everything_ends(new_engine):
+    before = threading.active_count()
+    engine = new_engine()
+    engine.start()
+    engine.do(lambda session: session.type_text("what is the time"))
+    seen = wait_for(engine, ev.ReplyFinished)
+    assert seen[-1].text == "it is five o clock"
+    heard = [event for event in seen if isinstance(event, ev.WordHeard)]
+    chunk = next(event for event in seen if isinstance(event, ev.FirstAudio))
+    # A word of 0.4 s is heard when the sink's 0.1 s of latency have passed, too.
+    assert heard[0].at >= chunk.at + 0.4 * RATE + 1600 - 2 * STEP
+    engine.stop("quit")
+    assert wait_for(engine, ev.SessionEnded)[-1].reason == "quit"
+    assert not engine.running
+    assert engine._sink.closed
+    assert threading.active_count() <= before + 1  # the fixture's runner has ended, too
+
+
+def test_notices_of_other_threads_become_events(new_engine):
+    engine = new_engine()
+    engine.start()
+    engine.notice("warning", "microphone is gone")
+    assert wait_for(engine, ev.Notice)[-1].text == "microphone is gone"
+
+
+def test_interrupt_from_a_key(new_engine):
+    engine = new_engine(replies=["one two three four five six seven eight nine ten " * 20])
+    engine.start()
+    engine.do(lambda session: session.type_text("count"))
+    wait_for(engine, ev.WordHeard)
+    engine.do(lambda session: session.interrupt())
+    cancelled = wait_for(engine, ev.ReplyCancelled)[-1]
+    assert cancelled.reason == "key"
+    assert cancelled.heard_text.startswith("one")
+    assert cancelled.cut_text.endswith("ten")
+
+
+def test_error_of_a_port_ends_the_session_and_is_kept(new_engine):
+    engine = new_engine(source=PacedSource(error_after=5))
+    engine.start()
+    assert wait_for(engine, ev.SessionEnded)[-1].reason == "failed"
+    engine._thread.join()
+    assert str(engine.error) == "the port broke"
+
+
+def test_gate_learns_the_words_that_were_heard(new_engine):
+    gate = EchoGate(0.5, lambda: 0)
+    engine = new_engine(gate=gate)
+    engine.start()
+    engine.do(lambda session: session.type_text("what is the time"))
+    wait_for(engine, ev.ReplyFinished)
+    assert [word.text for word in gate._played] == ["it", "is", "five", "o", "clock"]
+
+
+def test_recording_can_be_switched_on_and_off(new_engine, tmp_path):
+    engine = new_engine()
+    engine.start()
+    engine.record(SessionRecording(tmp_path / "first"))
+    engine.do(lambda session: session.type_text("what is the time"))
+    wait_for(engine, ev.ReplyFinished)
+    engine.record(None)
+    engine.notice("info", "done")
+    wait_for(engine, ev.Notice)
+    assert engine.recording is None
+    both, rate_hz = soundfile.read(tmp_path / "first" / "session.wav")
+    assert rate_hz == RATE
+    assert np.abs(both[:, 0]).max() == 0.0
+    assert np.abs(both[:, 1]).max() > 0.2
+    assert "Agent: it is five o clock" in (tmp_path / "first" / "transcript.txt").read_text()
+    assert '"reply_finished"' in (tmp_path / "first" / "events.jsonl").read_text()
+    for path in (tmp_path / "first").iterdir():
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_recording_from_the_start_has_the_first_event(new_engine, tmp_path):
+    engine = new_engine(recording=SessionRecording(tmp_path / "all"))
+    engine.start()
+    engine.stop("quit")
+    kinds = [line.split('"')[3] for line in (tmp_path / "all" / "events.jsonl").read_text().splitlines()]
+    assert (kinds[0], kinds[-1]) == ("session_started", "session_ended")

@@ -1,0 +1,137 @@
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from taste_agent import events as ev
+from taste_agent.ui.live import render
+from taste_agent.ui.state import Figures, TurnView, ViewState
+
+SIZES = [(80, 24), (160, 50)]
+FIGURES = Figures(
+    input_dbfs=-30.0,
+    output_dbfs=-20.0,
+    echo_mode="webrtc",
+    echo_return_loss_db=6.0,
+    echo_enhancement_db=42.0,
+    device_underruns=2,
+    latency_ms=120.0,
+    input_name="mic",
+    output_name="box",
+)
+TALK = ViewState(
+    phase="speaking",
+    model="small",
+    elapsed_s=75.0,
+    turns=(
+        TurnView("user", ("what", "is", "the", "time")),
+        TurnView("assistant", ("it", "is", "five", "o", "clock"), 1, heard=2),
+    ),
+    latency=ev.FirstAudio(0, 1, 900.0, 700.0, 200.0, 50.0, 20.0, 10.0, 60.0, 60.0),
+    reply_underruns=1,
+    figures=FIGURES,
+)
+
+
+def screen(state, width=80, height=24, styles=False):
+    console = Console(
+        width=width,
+        height=height,
+        record=True,
+        force_terminal=True,
+        color_system="standard",
+        file=io.StringIO(),
+    )
+    console.print(render(state, width, height))
+    return console.export_text(styles=styles)
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_screen_is_filled_exactly_and_shows_everything(width, height):
+    text = screen(TALK, width, height)
+    lines = text.rstrip("\n").split("\n")
+    assert len(lines) == height
+    assert max(map(len, lines)) <= width
+    for part in (
+        "● speaking",
+        "small  1:15",
+        "You: what is the time",
+        "Agent: it is five o clock",
+        "reply after 900 ms: pause 700 asr 50 taste 20 read 10 think 60 voice 60",
+        "echo cancelled 42 dB · underruns 2+1 · out 120 ms",
+        "q quit · t type · i interrupt · m mute",
+    ):
+        assert part in text
+
+
+def test_heard_words_are_lit_and_the_rest_is_dim():
+    text = screen(TALK, styles=True)
+    assert "\x1b[1mit is\x1b[0m" in text
+    assert "\x1b[2mfive o clock\x1b[0m" in text
+
+
+def test_cut_words_are_struck_out():
+    cut = replace(TALK.turns[1], cut=True)
+    text = screen(replace(TALK, turns=(TALK.turns[0], cut)), styles=True)
+    assert "\x1b[2;9mfive o clock\x1b[0m" in text
+    assert "(interrupted)" in text
+
+
+@pytest.mark.parametrize("phase", ["loading", "listening", "hearing", "thinking", "speaking", "waiting"])
+def test_every_phase_has_its_words(phase):
+    from taste_agent.ui.live import PHASES
+
+    assert PHASES[phase][0] in screen(replace(TALK, phase=phase))
+
+
+@pytest.mark.parametrize(
+    ("figures", "hint"),
+    [
+        (replace(FIGURES, input_dbfs=-50.0, is_speech=True), "very quiet"),
+        (replace(FIGURES, input_dbfs=-100.0), "is it muted?"),
+        (replace(FIGURES, input_name=""), "no microphone: type instead"),
+        (replace(FIGURES, echo_mode="half_duplex"), "HALF DUPLEX"),
+        (replace(FIGURES, gated_words=3), "own words dropped 3"),
+        (replace(FIGURES, drift_ppm=-35.0), "drift -35 ppm"),
+    ],
+)
+def test_hints(figures, hint):
+    assert hint in screen(replace(TALK, figures=figures))
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({"muted": True}, "MUTED"),
+        ({"talk_key": False}, "space talk"),
+        ({"talk_key": True}, "space done"),
+        ({"recording": "/tmp/x"}, "● REC"),
+        ({"notice": "microphone 'mic' is gone", "notice_level": "warning"}, "microphone 'mic' is gone"),
+        ({"typing": "hello 你好"}, "Type: hello 你好"),
+        ({"typing": ""}, "Enter send · Esc stop typing"),
+        ({"partial": "what is"}, "You: what is …"),
+        ({"text_only": True}, "text only"),
+    ],
+)
+def test_states(changes, shown):
+    assert shown in screen(replace(TALK, **changes))
+
+
+def test_long_talk_shows_its_end():
+    turns = tuple(TurnView("user", (f"question{i}", *["word"] * 40)) for i in range(50))
+    text = screen(replace(TALK, turns=turns))
+    assert "question49" in text
+    assert "question0" not in text
+    assert "q quit" in text
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 12), (10, 3), (79, 13)])
+def test_small_terminals_do_not_break_it(width, height):
+    lines = screen(TALK, max(width, 40), max(height, 12)).rstrip("\n").split("\n")
+    assert len(lines) == max(height, 12)
+
+
+def test_markup_in_words_is_plain_text():
+    hostile = TurnView("user", ("[bold]hello[/bold]", "[red"))
+    assert "[bold]hello[/bold] [red" in screen(replace(TALK, turns=(hostile,)))

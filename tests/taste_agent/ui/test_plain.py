@@ -1,0 +1,22 @@
+import pytest
+
+from taste_agent import events as ev
+from taste_agent.ui.plain import plain_line
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (ev.UserTurn(16000, 1, "hello", (), 0, 1), "[    1.00] You: hello"),
+        (ev.ReplyFinished(32000, 1, "hi there", 0, 1.0, 0.1), "[    2.00] Agent: hi there"),
+        (ev.ReplyCancelled(0, 1, "word", 1, "hi", "there"), "[    0.00] Agent: hi [not heard: there]"),
+        (ev.SpeechDropped(0, (0,), "nothing_recognised", ""), "[    0.00] did not catch that"),
+        (ev.SpeechDropped(0, (0,), "backchannel", "yes"), None),
+        (ev.Notice(0, "warning", "microphone is gone"), "[    0.00] warning: microphone is gone"),
+        (ev.Underrun(0, 1, 1600), "[    0.00] playback ran dry for 100 ms"),
+        (ev.SessionEnded(0, "quit"), "[    0.00] ended (quit)"),
+        (ev.WordHeard(0, 1, 0, "hi"), None),
+    ],
+)
+def test_plain_line(event, line):
+    assert plain_line(event) == line

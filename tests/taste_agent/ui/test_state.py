@@ -1,0 +1,80 @@
+import pytest
+
+from taste_agent import events as ev
+from taste_agent.ui.state import ViewState, reduce
+
+
+def after(*events, state=None):
+    state = state or ViewState()
+    for event in events:
+        state = reduce(state, event)
+    return state
+
+
+STARTED = ev.SessionStarted(0, "mic", "small", 320, 16000)
+ASKED = ev.UserTurn(16000, 1, "what is the time", (), 0, 9000)
+FIRST = ev.FirstAudio(20000, 1, 900.0, 700.0, 200.0, 50.0, 20.0, 10.0, 60.0, 60.0)
+CHUNK = ev.ReplyChunk(19000, 1, ("it", "is", "five"), 9600, 60.0, 60.0)
+
+
+def test_question_and_answer():
+    state = after(STARTED, ev.SpeechStarted(2000, 0), ev.PartialHeard(5000, 0, "what is"))
+    assert (state.phase, state.partial) == ("hearing", "what is")
+    state = after(ASKED, CHUNK, FIRST, ev.WordHeard(22000, 1, 0, "it"), state=state)
+    assert (state.phase, state.partial, state.latency) == ("speaking", "", FIRST)
+    person, agent = state.turns
+    assert person.words == ("what", "is", "the", "time")
+    assert (agent.words, agent.heard) == (("it", "is", "five"), 1)
+    assert after(ev.ReplyFinished(30000, 1, "it is five", 0, 900.0, 0.2), state=state).phase == "listening"
+
+
+def test_thinking_until_the_first_sound():
+    assert after(STARTED, ASKED, CHUNK).phase == "thinking"
+
+
+def test_interruption_keeps_what_was_heard():
+    cancelled = ev.ReplyCancelled(25000, 1, "word", 2, "it is", "five")
+    state = after(STARTED, ASKED, CHUNK, FIRST, ev.PlaybackPaused(24000, 1, 23000), cancelled)
+    assert state.phase == "hearing"
+    assert (state.turns[-1].heard, state.turns[-1].cut) == (2, True)
+
+
+def test_false_interruption_goes_on():
+    state = after(STARTED, ASKED, CHUNK, FIRST, ev.PlaybackPaused(24000, 1, 23000))
+    assert state.phase == "waiting"
+    assert after(ev.PlaybackResumed(26000, 1, "backchannel", 1), state=state).phase == "speaking"
+
+
+def test_interrupted_by_key_listens():
+    cancelled = ev.ReplyCancelled(25000, 1, "key", 0, "", "it is five")
+    assert after(STARTED, ASKED, CHUNK, FIRST, cancelled).phase == "listening"
+
+
+@pytest.mark.parametrize(
+    ("reason", "notice"),
+    [("nothing_recognised", "did not catch that"), ("echo", "heard only my own echo"), ("backchannel", "")],
+)
+def test_dropped_speech_is_told(reason, notice):
+    state = after(STARTED, ev.SpeechStarted(2000, 0), ev.SpeechDropped(9000, (0,), reason, ""))
+    assert (state.phase, state.notice) == ("listening", notice)
+
+
+def test_turn_that_went_on_before_its_answer_is_told_once():
+    again = ev.UserTurn(40000, 2, "what is the time in rome", (), 0, 39000)
+    state = after(STARTED, ASKED, ev.NoSpeech(20000, 1), again)
+    assert [turn.role for turn in state.turns] == ["user", "assistant"]
+    assert state.turns[0].words[-1] == "rome"
+
+
+def test_chunks_of_another_reply_change_nothing():
+    state = after(
+        STARTED, ASKED, ev.ReplyChunk(1, 7, ("other",), 1, 0.0, 0.0), ev.WordHeard(2, 7, 0, "other")
+    )
+    assert state.turns[-1].words == ()
+
+
+def test_conversation_is_bounded():
+    turns = [ev.UserTurn(i, i, f"question {i}", (), i, i) for i in range(1, 200)]
+    chunks = [ev.ReplyChunk(i, i, ("yes",), 1, 0.0, 0.0) for i in range(1, 200)]
+    state = after(STARTED, *(event for pair in zip(turns, chunks, strict=True) for event in pair))
+    assert len(state.turns) == 60
