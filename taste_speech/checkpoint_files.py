@@ -102,7 +102,7 @@ class CheckpointFiles:
                 f"cannot load the voice generator from {str(path)!r} ({' '.join(str(error).split())[:300]}); "
                 "fetch the file again, or correct section voice_generator of config.json"
             ) from error
-        return generator.eval()
+        return generator.eval().fold_weight_norm()
 
     def copy_extras(self, target: Path) -> None:
         """Copy what is neither weights of the model nor a tokenizer, as far as it is here, to `target`."""

@@ -73,6 +73,12 @@ class RelativeBlock(nn.Module):
             self.add_module(name, nn.LayerNorm(size, eps=1e-5))
         self.dropout = nn.Dropout(settings.dropout)
 
+    @property
+    def norms(self) -> tuple[nn.Module, nn.Module]:
+        """The layer norms before attention and before the feed-forward layers."""
+        before_attention, before_feed_forward = (getattr(self, name) for name in self._norms)
+        return before_attention, before_feed_forward
+
     def forward(
         self,
         x: Tensor,
@@ -83,7 +89,7 @@ class RelativeBlock(nn.Module):
         weights_for: slice | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """As `RelativeAttention.forward`."""
-        before_attention, before_feed_forward = (getattr(self, name) for name in self._norms)
+        before_attention, before_feed_forward = self.norms
         attended, weights = self.self_attn(before_attention(x), positions, mask, cache, start, weights_for)
         x = x + self.dropout(attended)
         return x + self.dropout(self.feed_forward(before_feed_forward(x))), weights

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from taste_speech.acceleration.unit_runner import UnitRunner
 from taste_speech.speech_decoder.blocks import EncoderSettings, EncoderState, RelativeEncoder
 from taste_speech.speech_decoder.configuration import SpeechDecoderConfig, UnitDecodingConfig
 from taste_speech.speech_decoder.sampling import greedy_unit, sample_unit
@@ -123,7 +124,10 @@ class UnitDecoder(nn.Module):
         self.speech_embedding = nn.Embedding(config.speech_token_size, size)
         heads = decoding.alignment_heads
         every = range(config.llm__num_blocks)
-        self._aligned_blocks = frozenset(every if heads is None else (block for block, _ in heads))
+        self.aligned_blocks = frozenset(every if heads is None else (block for block, _ in heads))
+        """Blocks whose attention says which word a unit belongs to."""
+        self.runner: UnitRunner | None = None
+        """Static steps; `taste_speech.acceleration.accelerate` sets it."""
 
     @property
     def stop_id(self) -> int:
@@ -196,6 +200,7 @@ class UnitDecoder(nn.Module):
         capacity: int,
         forced_units: Tensor | None = None,
         align: bool = False,
+        encoder: EncoderState | None = None,
     ) -> tuple[Tensor, UnitDecoderState]:
         """Feeds prefix and forced units; returns logits (1, vocabulary + 1) of what follows.
 
@@ -204,9 +209,13 @@ class UnitDecoder(nn.Module):
             capacity: most rows (prefix and units) that will come.
             forced_units: (1, units) that were decoded before.
             align: collect attention on the condition.
+            encoder: memory to use instead of a new one; it is emptied first.
         """
         tokens = prefix.shape[1] - _STRUCTURE_ROWS
-        state = UnitDecoderState(self.llm.new_state(capacity), tokens, [])
+        if encoder is None:
+            encoder = self.llm.new_state(capacity)
+        encoder.reset()
+        state = UnitDecoderState(encoder, tokens, [])
         rows = prefix
         if forced_units is not None and forced_units.shape[1]:
             rows = torch.cat([prefix, self.speech_embedding(forced_units)], dim=1)
@@ -219,13 +228,13 @@ class UnitDecoder(nn.Module):
 
     def _advance(self, rows: Tensor, state: UnitDecoderState, align: bool, new_rows: int) -> Tensor:
         looked_at = slice(_FIRST_CONDITION, _FIRST_CONDITION + state.condition_tokens) if align else None
-        hidden, weights = self.llm.step(rows, state.encoder, looked_at, self._aligned_blocks)
+        hidden, weights = self.llm.step(rows, state.encoder, looked_at, self.aligned_blocks)
         if weights:
-            state.attention += list(self._alignment(weights)[-new_rows:])
+            state.attention += list(self.alignment(weights)[-new_rows:])
         return self.llm_decoder(hidden[:, -1])
 
-    def _alignment(self, weights: dict[int, Tensor]) -> Tensor:
-        """Attention by block -> (rows, condition tokens)."""
+    def alignment(self, weights: dict[int, Tensor]) -> Tensor:
+        """Attention by block, each (1, heads, rows, keys) -> (rows, keys)."""
         if self.decoding.alignment_heads is None:
             return torch.stack(list(weights.values())).mean(dim=(0, 1, 2))
         chosen = [weights[block][0, head] for block, head in self.decoding.alignment_heads]
@@ -287,6 +296,11 @@ class UnitDecoder(nn.Module):
         least, most = self.length_limits(prefix.shape[1], forced)
         least = least if min_units is None else min_units
         most = most if max_units is None else max_units
+        if self.runner is not None:
+            ids, attention = self.runner.generate(
+                self, prefix, forced_units, (least, most), generator, greedy, align
+            )
+            return GeneratedUnits(torch.tensor([ids], dtype=torch.int32, device=prefix.device), attention)
         logits, state = self.start(prefix, prefix.shape[1] + forced + most, forced_units, align)
         ids: list[int] = []
         while len(ids) < most:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from transformers import Cache, LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
+from taste_speech.acceleration.settings import Acceleration
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.spoken_lm.bridge import Extraction, Fusion
 from taste_speech.spoken_lm.kv_cache import GrowingCache
@@ -19,6 +20,8 @@ class SpokenLM(nn.Module):
         quantizer = config.audio_tower_config.kwargs_for_quantizer
         self._round_rotary = config.vocabulary.round_rotary_to_bf16
         self.sos_id: int = config.spoken_lm_config.sos_id
+        self.acceleration: Acceleration | None = None
+        """Static steps of new conversations; `taste_speech.acceleration.accelerate` sets it."""
         self.language_model = LlamaForCausalLM(text)
         self.fusion = Fusion(quantizer.dim, text.hidden_size)
         self.extraction = Extraction(text.hidden_size, quantizer.codebook_dim)
@@ -46,7 +49,12 @@ class SpokenLM(nn.Module):
 
     def new_cache(self) -> GrowingCache:
         """An empty key-value cache for `forward`; the caller owns it."""
-        return GrowingCache(self.language_model.config.num_hidden_layers)
+        layers = self.language_model.config.num_hidden_layers
+        return (
+            GrowingCache(layers)
+            if self.acceleration is None
+            else GrowingCache(layers, self.acceleration.lm_rows)
+        )
 
     def embed_text(self, text_ids: Tensor) -> Tensor:
         """Text embeddings (..., hidden) of ids (...)."""

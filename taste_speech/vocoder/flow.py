@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from taste_speech.acceleration.flow_runner import FlowRunner
 from taste_speech.speech_decoder.blocks import EncoderSettings, RelativeEncoder
 from taste_speech.vocoder.configuration import FlowConfig, VoiceGeneratorConfig
 from taste_speech.vocoder.length_regulator import LengthRegulator, stretched_units
@@ -25,6 +26,8 @@ class FlowMatching(nn.Module):
         super().__init__()
         self.config = config
         self.estimator = Estimator(mel_bins, config.estimator)
+        self.runner: FlowRunner | None = None
+        """Fixed lengths; `taste_speech.acceleration.accelerate` sets it."""
 
     def times(self, num_steps: int, device: torch.device) -> Tensor:
         """(num_steps + 1,) from 0 to 1, dense near 0: 1 - cos(pi/2 k/n)."""
@@ -53,19 +56,48 @@ class FlowMatching(nn.Module):
         Returns:
             mel, (batch, bins, frames).
         """
-        rate = self.config.cfg_rate
+        steps = num_steps or self.config.num_steps
+        prompt, is_known = torch.zeros_like(condition), None
         if known is not None:
-            known = self._normalised(known)
-        prompt = torch.zeros_like(condition)
-        if known is not None and self.config.known_frames_as_prompt:
-            prompt[:, :, : known.shape[-1]] = known
+            frames = known.shape[-1]
+            known = F.pad(self._normalised(known), (0, noise.shape[-1] - frames))
+            is_known = torch.arange(noise.shape[-1], device=noise.device) < frames
+            if self.config.known_frames_as_prompt:
+                prompt = known
+        if self.runner is not None and mask is None:
+            x = self.runner.solve(self, noise, condition, speaker, prompt, known, is_known, steps)
+        else:
+            x = self.integrate(noise, condition, speaker, prompt, known, is_known, mask, steps)
+        return x * self.config.mel_std + self.config.mel_mean
+
+    def integrate(
+        self,
+        noise: Tensor,
+        condition: Tensor,
+        speaker: Tensor,
+        prompt: Tensor,
+        known: Tensor | None,
+        is_known: Tensor | None,
+        mask: Tensor | None,
+        num_steps: int,
+    ) -> Tensor:
+        """Euler steps in the flow's own scale; nothing in them depends on values.
+
+        Args:
+            noise, condition, prompt, known: (batch, bins, frames); known as far as `is_known` says.
+            speaker: (batch, bins).
+            is_known: (frames,) booleans.
+            mask: (batch, 1, frames).
+            num_steps: Euler steps.
+        """
+        rate = self.config.cfg_rate
         if rate > 0:
             # The second half of the batch is unconditioned.
-            condition = torch.cat([condition, torch.zeros_like(condition)])
-            speaker = torch.cat([speaker, torch.zeros_like(speaker)])
-            prompt = torch.cat([prompt, torch.zeros_like(prompt)])
+            condition, speaker, prompt = (
+                torch.cat([given, torch.zeros_like(given)]) for given in (condition, speaker, prompt)
+            )
             mask = None if mask is None else torch.cat([mask, mask])
-        x, times = noise, self.times(num_steps or self.config.num_steps, noise.device).to(noise.dtype)
+        x, times = noise, self.times(num_steps, noise.device).to(noise.dtype)
         for start, end in itertools.pairwise(times):
             state = torch.cat([x, x]) if rate > 0 else x
             velocity = self.estimator(state, condition, start.expand(len(state)), speaker, prompt, mask)
@@ -73,11 +105,9 @@ class FlowMatching(nn.Module):
                 conditioned, unconditioned = velocity.chunk(2)
                 velocity = (1 + rate) * conditioned - rate * unconditioned
             x = x + (end - start) * velocity
-            if known is not None:
-                frames = known.shape[-1]
-                on_path = (1 - end) * noise[:, :, :frames] + end * known
-                x = torch.cat([on_path, x[:, :, frames:]], dim=2)
-        return x * self.config.mel_std + self.config.mel_mean
+            if known is not None and is_known is not None:
+                x = torch.where(is_known, (1 - end) * noise + end * known, x)
+        return x
 
     def _normalised(self, mel: Tensor) -> Tensor:
         return (mel - self.config.mel_mean) / self.config.mel_std

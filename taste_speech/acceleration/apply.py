@@ -1,0 +1,50 @@
+"""Switching the fast paths of a loaded checkpoint on and off."""
+
+from typing import TYPE_CHECKING
+
+from taste_speech.acceleration.flow_runner import FlowRunner
+from taste_speech.acceleration.settings import Acceleration
+from taste_speech.acceleration.smaller_linear import shrink_linear_layers
+from taste_speech.acceleration.unit_runner import UnitRunner
+
+if TYPE_CHECKING:
+    from taste_speech.modeling_taste import TasteForCausalLM
+    from taste_speech.vocoder.voice_generator import VoiceGenerator
+
+
+def accelerate(
+    model: "TasteForCausalLM",
+    generator: "VoiceGenerator | None" = None,
+    settings: Acceleration | None = None,
+) -> None:
+    """Prepare a model for inference in place, after it was moved to its device.
+
+    Conversations that exist already go on as they are; new ones use the fast steps.
+
+    Args:
+        model: in eval mode.
+        generator: the voice generator that goes with it.
+        settings: None: the defaults, which change no result beyond rounding.
+
+    Raises:
+        ValueError: int8 on another device than the CPU.
+    """
+    settings = settings or Acceleration()
+    static = settings.static_shapes
+    if static is None:
+        static = model.device.type == "cuda"
+    if settings.linear != "as_is":
+        shrink_linear_layers(model, generator, settings.linear)
+    model.spoken_lm.acceleration = settings if static else None
+    model.speech_decoder.runner = UnitRunner(settings) if static else None
+    if generator is not None:
+        generator.fold_weight_norm()
+        generator.flow.decoder.runner = FlowRunner(settings) if static else None
+
+
+def decelerate(model: "TasteForCausalLM", generator: "VoiceGenerator | None" = None) -> None:
+    """Back to the plain steps, for comparisons; smaller linear layers and folded weights stay."""
+    model.spoken_lm.acceleration = None
+    model.speech_decoder.runner = None
+    if generator is not None:
+        generator.flow.decoder.runner = None

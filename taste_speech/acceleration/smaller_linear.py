@@ -1,0 +1,46 @@
+"""Linear layers in a smaller type: fewer bytes to read at each step, at some cost in accuracy."""
+
+import warnings
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from taste_speech.modeling_taste import TasteForCausalLM
+    from taste_speech.vocoder.voice_generator import VoiceGenerator
+
+
+def shrink_linear_layers(
+    model: "TasteForCausalLM", generator: "VoiceGenerator | None", kind: Literal["bfloat16", "int8"]
+) -> None:
+    """Convert what runs at each step, in place: Llama, unit decoder, flow.
+
+    bfloat16 converts the Llama as a whole, and leaves the rest, whose quality suffers more than it gains. int8
+    quantises the linear layers of attention and feed-forward: weights per channel, activations at each call.
+
+    Raises:
+        ValueError: int8 on another device than the CPU.
+    """
+    if kind == "bfloat16":
+        model.spoken_lm.language_model.to(torch.bfloat16)
+        return
+    if model.device.type != "cpu":
+        raise ValueError(f"int8 layers run on the CPU only, the model is on {model.device}; use bfloat16")
+    for layer in model.spoken_lm.language_model.model.layers:
+        _quantise(layer)
+    for block in model.speech_decoder.llm.encoders:
+        _quantise(block.feed_forward)  # type: ignore[arg-type]
+        _quantise(block.self_attn, "linear_q", "linear_k", "linear_v", "linear_out")  # type: ignore[arg-type]
+    if generator is not None:
+        estimator = generator.flow.decoder.estimator
+        for stage in (*estimator.down_blocks, *estimator.mid_blocks, *estimator.up_blocks):
+            _quantise(stage[1])  # type: ignore[index]
+
+
+def _quantise(block: nn.Module, *names: str) -> None:
+    """Quantise all linear layers of a block, or those of these names (others' weights are read directly)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the function is on its way out of torch itself
+        which = set(names) if names else {nn.Linear}
+        torch.ao.quantization.quantize_dynamic(block, which, dtype=torch.qint8, inplace=True)
