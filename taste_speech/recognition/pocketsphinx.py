@@ -27,7 +27,9 @@ def to_pcm(samples: NDArray[np.float32]) -> NDArray[np.int16]:
 class PocketSphinxRecognizer:
     """A `Recognizer` with PocketSphinx's US English acoustic model.
 
-    The level and tone of one utterance (its cepstral mean) help with the next one.
+    The text so far comes from a first pass, which has to guess level and tone (the cepstral mean) from what
+    was heard before. When the utterance is over, a second pass knows them: with other voices, rooms and
+    microphones each time it makes far fewer errors.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class PocketSphinxRecognizer:
         self._waiting = np.zeros(0, dtype=np.float32)
         self._voiced_s = 0.0
         self._started = False
+        self._heard: list[NDArray[np.float32]] = []
 
     @property
     def _decoder(self) -> pocketsphinx.Decoder:
@@ -64,11 +67,13 @@ class PocketSphinxRecognizer:
 
         Errors: `AudioError` for another shape or NaN.
         """
-        self.start()
         self._check(samples)
-        self._voiced_s = voiced_seconds(samples, RECOGNITION_RATE_HZ)
-        self._decoder.process_raw(to_pcm(samples).tobytes(), full_utt=True)
-        return self.finish()
+        if self._started:
+            self._decoder.end_utt()
+            self._started = False
+        if voiced_seconds(samples, RECOGNITION_RATE_HZ) < LEAST_VOICED_S:
+            return Recognition()
+        return self._whole(samples)
 
     def start(self) -> None:
         """Begin an utterance; whatever was accepted before is forgotten."""
@@ -77,6 +82,7 @@ class PocketSphinxRecognizer:
         self._decoder.start_utt()
         self._waiting = np.zeros(0, dtype=np.float32)
         self._voiced_s = 0.0
+        self._heard = []
         self._started = True
 
     def accept(self, samples: NDArray[np.float32]) -> None:
@@ -106,7 +112,16 @@ class PocketSphinxRecognizer:
         self._waiting = np.zeros(0, dtype=np.float32)
         self._decoder.end_utt()
         self._started = False
-        if not self._is_voice() or self._decoder.hyp() is None:
+        if not self._is_voice():
+            return Recognition()
+        return self._whole(np.concatenate(self._heard))
+
+    def _whole(self, samples: NDArray[np.float32]) -> Recognition:
+        """Decode an utterance whose end is known."""
+        self._decoder.start_utt()
+        self._decoder.process_raw(to_pcm(samples).tobytes(), full_utt=True)
+        self._decoder.end_utt()
+        if self._decoder.hyp() is None:
             return Recognition()
         words = tuple(
             RecognizedWord(
@@ -124,6 +139,7 @@ class PocketSphinxRecognizer:
         if len(samples):
             self._voiced_s += voiced_seconds(samples, RECOGNITION_RATE_HZ)
             self._decoder.process_raw(to_pcm(samples).tobytes())
+            self._heard.append(samples)
 
     def _is_voice(self) -> bool:
         return self._voiced_s >= LEAST_VOICED_S

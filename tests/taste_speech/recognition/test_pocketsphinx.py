@@ -126,3 +126,13 @@ def test_pronunciations_hold_all_variants():
 @needs_flite
 def test_a_word_that_the_dictionary_lacks_gets_a_pronunciation():
     assert pronunciations(["jeweller"]) == [("jeweller", "JH UW EH L ER")]
+
+
+@needs_flite
+def test_what_was_heard_before_does_not_change_the_transcript(model, question):
+    fresh, used = PocketSphinxRecognizer(*model), PocketSphinxRecognizer(*model)
+    used.recognize(0.02 * question[::-1])
+    for recognizer in (fresh, used):
+        recognizer.start()
+        recognizer.accept(question)
+    assert used.finish().text == fresh.finish().text
