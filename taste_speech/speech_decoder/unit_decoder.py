@@ -7,16 +7,23 @@ The language model over units sees
 and each row from `task` on predicts the unit that comes next, or the stop id.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from taste_speech.acceleration.unit_runner import UnitRunner
-from taste_speech.speech_decoder.blocks import EncoderSettings, EncoderState, RelativeEncoder
+from taste_speech.speech_decoder.blocks import EncoderState, RelativeEncoder
 from taste_speech.speech_decoder.configuration import SpeechDecoderConfig, UnitDecodingConfig
 from taste_speech.speech_decoder.sampling import greedy_unit, sample_unit
+from taste_speech.speech_decoder.settings import (
+    audio_settings,
+    check_alignment,
+    check_supported,
+    language_model_settings,
+    text_settings,
+)
 
 IGNORED_TARGET = -1
 _STRUCTURE_ROWS = 3  # sos, speaker, task
@@ -106,20 +113,20 @@ class UnitDecoder(nn.Module):
 
     def __init__(self, config: SpeechDecoderConfig, decoding: UnitDecodingConfig) -> None:
         super().__init__()
-        _check(config)
-        _check_alignment(config, decoding)
+        check_supported(config)
+        check_alignment(config, decoding)
         self.config, self.decoding = config, decoding
         size = config.llm_input_size
         self.text_embedding = nn.Embedding(config.text_token_size, config.encoder_input_size)
-        self.text_encoder = RelativeEncoder(_text_settings(config))
+        self.text_encoder = RelativeEncoder(text_settings(config))
         self.text_encoder_affine_layer = nn.Linear(size, size)
         self.audio_embed_affine_layer = nn.Linear(config.audio_encoder_input_size, config.encoder_input_size)
-        self.audio_token_encoder = RelativeEncoder(_audio_settings(config, decoding))
+        self.audio_token_encoder = RelativeEncoder(audio_settings(config, decoding))
         self.audio_token_encoder_affine_layer = nn.Linear(size, size)
         self.fuse_encoded_audio_text_module = WeightedSum()
         self.llm_embedding = nn.Embedding(2, size)
         self.spk_embed_affine_layer = nn.Linear(config.spk_embed_dim, size)
-        self.llm = RelativeEncoder(_language_model_settings(config))
+        self.llm = RelativeEncoder(language_model_settings(config))
         self.llm_decoder = nn.Linear(config.llm_output_size, config.speech_token_size + 1)
         self.speech_embedding = nn.Embedding(config.speech_token_size, size)
         heads = decoding.alignment_heads
@@ -322,78 +329,3 @@ class UnitDecoder(nn.Module):
         least = int(self.decoding.min_units_per_row * prefix_rows)
         most = int(self.decoding.max_units_per_row * prefix_rows)
         return max(0, least - forced), max(0, most - forced)
-
-
-def _text_settings(config: SpeechDecoderConfig) -> EncoderSettings:
-    return EncoderSettings(
-        input_size=config.encoder_input_size,
-        size=config.llm_input_size,
-        heads=config.encoder__attention_heads,
-        linear_units=config.encoder__linear_units,
-        blocks=config.encoder__num_blocks,
-        dropout=config.encoder__dropout_rate,
-        positional_dropout=config.encoder__positional_dropout_rate,
-        attention_dropout=config.encoder__attention_dropout_rate,
-    )
-
-
-def _audio_settings(config: SpeechDecoderConfig, decoding: UnitDecodingConfig) -> EncoderSettings:
-    return replace(
-        _text_settings(config),
-        heads=decoding.audio_encoder_heads,
-        linear_units=decoding.audio_encoder_linear_units,
-        blocks=decoding.audio_encoder_blocks,
-    )
-
-
-def _language_model_settings(config: SpeechDecoderConfig) -> EncoderSettings:
-    return EncoderSettings(
-        input_size=config.llm_input_size,
-        size=config.llm_output_size,
-        heads=config.llm__attention_heads,
-        linear_units=config.llm__linear_units,
-        blocks=config.llm__num_blocks,
-        transformer=True,
-        input_relu=True,
-        dropout=config.llm__dropout_rate,
-        positional_dropout=config.llm__positional_dropout_rate,
-        attention_dropout=config.llm__attention_dropout_rate,
-    )
-
-
-def _check(config: SpeechDecoderConfig) -> None:
-    supported = {
-        "encoder__input_layer": "linear",
-        "encoder__pos_enc_layer_type": "rel_pos_espnet",
-        "encoder__selfattention_layer_type": "rel_selfattn",
-        "encoder__normalize_before": True,
-        "encoder__use_cnn_module": False,
-        "encoder__macaron_style": False,
-        "encoder__use_dynamic_chunk": False,
-        "encoder__static_chunk_size": 1,
-        "llm__input_layer": "linear_legacy",
-        "llm__pos_enc_layer_type": "rel_pos_espnet",
-        "llm__selfattention_layer_type": "rel_selfattn",
-        "llm__static_chunk_size": 1,
-        "fuse_encoded_audio_text_type": "weighted_sum",
-    }
-    for name, value in supported.items():
-        if getattr(config, name) != value:
-            raise ValueError(
-                f"speech_decoder_config.{name} is {getattr(config, name)!r}; only {value!r} is supported"
-            )
-    fusion = config.fuse_encoded_audio_text_kwargs
-    if fusion.normalize or fusion.use_layer_norm:
-        raise ValueError("fuse_encoded_audio_text_kwargs: normalize and use_layer_norm must be false")
-
-
-def _check_alignment(config: SpeechDecoderConfig, decoding: UnitDecodingConfig) -> None:
-    blocks, heads = config.llm__num_blocks, config.llm__attention_heads
-    for block, head in decoding.alignment_heads or []:
-        if not (0 <= block < blocks and 0 <= head < heads):
-            raise ValueError(
-                f"unit_decoding.alignment_heads has ({block}, {head}); blocks are 0 to {blocks - 1}, "
-                f"heads 0 to {heads - 1}"
-            )
-    if decoding.alignment_heads == []:
-        raise ValueError("unit_decoding.alignment_heads is empty; name a (block, head), or give null for all")

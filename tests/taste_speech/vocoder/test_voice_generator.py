@@ -77,9 +77,10 @@ def test_damaged_file(generator: VoiceGenerator, tmp_path: Path, name: str) -> N
         VoiceGenerator.from_file(path, generator.config)
 
 
-def test_pickled_objects_are_refused(generator: VoiceGenerator, tmp_path: Path) -> None:
+@pytest.mark.parametrize("contents", [{"flow": Path("x")}, [torch.zeros(1)]])
+def test_other_contents_are_refused(generator: VoiceGenerator, tmp_path: Path, contents: object) -> None:
     path = tmp_path / "voice_generator.pth"
-    torch.save({"flow": Path("x")}, path)
+    torch.save(contents, path)
     with pytest.raises(CheckpointError, match="fetch the file again"):
         VoiceGenerator.from_file(path, generator.config)
 
