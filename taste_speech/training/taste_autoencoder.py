@@ -1,7 +1,9 @@
 """TASTE stage 1 as one module: aggregator, residual quantizer and unit decoder over a frozen encoder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from taste_speech.configuration_taste import TasteConfig
 from taste_speech.speech_decoder.attention import descending_offsets, sinusoids
 from taste_speech.speech_decoder.unit_decoder import IGNORED_TARGET, UnitDecoder, UnitPrediction
 
+_AUDIO_SIDE = ("audio_embed_affine_layer", "audio_token_encoder", "audio_token_encoder_affine_layer")
 _FIRST_CONDITION = 2  # rows before the condition: sos, speaker
 
 
@@ -79,6 +82,44 @@ class TasteAutoencoder(nn.Module):
         self.aligned_block, self.aligned_head = aligned_block, aligned_head
         self.has_tower: Tensor
         self.register_buffer("has_tower", torch.tensor(False))
+
+    @torch.no_grad()
+    def scale_inputs(self) -> None:
+        """Undo the scale of the input layers in their norms, so that the blocks matter from the start."""
+        decoder = self.decoder
+        for encoder in (decoder.text_encoder, decoder.audio_token_encoder, decoder.llm):
+            nn.init.constant_(cast(Tensor, encoder.embed.out[1].weight), encoder.embed.scale**-1)
+
+    @torch.no_grad()
+    def begin_audio(self, encoder: nn.Module, aggregator: nn.Module, sample: Sequence[Windows]) -> None:
+        """Take over a recogniser's encoder and decoder, the latter as the aggregator's first weights.
+
+        What tells words apart is a small part of a recogniser's hidden states: their mean is large. The final
+        norm is made to centre and scale them over `sample`, and the decoder's audio side, which has seen
+        nothing but zeros so far, begins anew with the same answer to zeros.
+        """
+        self.tower.encoder.load_state_dict(encoder.state_dict())
+        self.tower.aggregator.load_state_dict(aggregator.state_dict())
+        vectors = torch.cat([self.words(windows)[windows.word_ids >= 0] for windows in sample])
+        mean, deviation = vectors.mean(0), vectors.std(0).clamp(min=1e-3)
+        norm = self.tower.aggregator.layer_norm
+        norm.bias.copy_((norm.bias - mean) / deviation)
+        norm.weight.div_(deviation)
+        silence = self._silent_audio()
+        fresh = UnitDecoder(self.decoder.config, self.decoder.decoding)
+        for name in _AUDIO_SIDE:
+            getattr(self.decoder, name).load_state_dict(getattr(fresh, name).state_dict())
+        embed = self.decoder.audio_token_encoder.embed
+        nn.init.constant_(cast(Tensor, embed.out[1].weight), embed.scale**-1)
+        self.decoder.audio_token_encoder_affine_layer.bias += silence - self._silent_audio()
+        self.has_tower.fill_(True)
+
+    def _silent_audio(self) -> Tensor:
+        """What the decoder's audio side gives for zeros, (size,)."""
+        decoder = self.decoder
+        zeros = decoder.audio_embed_affine_layer.weight.new_zeros(1, 1, self.tower.config.d_model)
+        audio = decoder.audio_token_encoder(decoder.audio_embed_affine_layer(zeros))
+        return decoder.audio_token_encoder_affine_layer(audio)[0, 0]
 
     def words(self, windows: Windows) -> Tensor:
         """Aggregated vectors (batch, tokens, dim) of the whole utterances, before quantization."""

@@ -26,6 +26,8 @@ from taste_speech.training.unit_windows import AlignedUtterance, EncodedStore, W
 from taste_speech.training.voices import fixed_embedding
 
 logger = logging.getLogger(__name__)
+SAMPLED_BATCHES = 8
+"""Batches of validation speech from which the aggregator's mean and deviation are taken."""
 
 
 class Settings(StrictSection):
@@ -94,20 +96,13 @@ def load_utterances(settings: Settings, context: StageContext) -> tuple[list[Ali
     return utterances, encoded
 
 
-def scale_inputs(model: TasteAutoencoder) -> None:
-    """Undo the scale of the input layers in their norms, so that the blocks matter from the start."""
-    for encoder in (model.decoder.text_encoder, model.decoder.audio_token_encoder, model.decoder.llm):
-        torch.nn.init.constant_(encoder.embed.out[1].weight, encoder.embed.scale**-1)  # type: ignore[arg-type]
-
-
-def take_tower(model: TasteAutoencoder, context: StageContext) -> None:
+def take_tower(model: TasteAutoencoder, context: StageContext, batches: WindowBatches) -> None:
     """Encoder and first weights of the aggregator from the recogniser, once it has been trained."""
     recogniser = trained_recogniser(context)
     if recogniser is None or bool(model.has_tower):
         return
-    model.tower.encoder.load_state_dict(recogniser.encoder.state_dict())
-    model.tower.aggregator.load_state_dict(recogniser.decoder.state_dict())
-    model.has_tower.fill_(True)
+    sample = [windows for _, (_, windows) in zip(range(SAMPLED_BATCHES), batches.whole(), strict=False)]
+    model.begin_audio(recogniser.encoder, recogniser.decoder, sample)
     logger.info("autoencoder: took over the tower")
 
 
@@ -172,18 +167,18 @@ def run(settings: Settings, context: StageContext) -> None:
     utterances, encoded = load_utterances(settings, context)
     torch.manual_seed(settings.loop.seed)
     model = TasteAutoencoder(context.config, settings.aligned_block, settings.aligned_head)
-    scale_inputs(model)
+    model.scale_inputs()
     loop = TrainingLoop("autoencoder", folder, model, settings.loop)
     loop.resume()
-    take_tower(model, context)
 
     def batches(split: str, whole_part: float) -> WindowBatches:
         chosen = [utterance for utterance in utterances if utterance.split == split]
         return WindowBatches(chosen, encoded, settings.batch_units, whole_part)
 
     centroids = load_file(context.folder("units") / "quantizer.safetensors")["centroids"]
-    noise = UnitNoise(centroids, settings)
-    trainer = Trainer(settings, loop, batches("train", settings.whole_part), batches("valid", 1.0), noise)
+    noise, valid = UnitNoise(centroids, settings), batches("valid", 1.0)
+    take_tower(model, context, valid)
+    trainer = Trainer(settings, loop, batches("train", settings.whole_part), valid, noise)
     logger.info("autoencoder: %d utterances", len(utterances))
     loop.run(trainer.losses, trainer.evaluate)
     model.export_quantizer()
