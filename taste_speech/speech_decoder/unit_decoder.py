@@ -304,10 +304,10 @@ class UnitDecoder(nn.Module):
         least = least if min_units is None else min_units
         most = most if max_units is None else max_units
         if self.runner is not None:
-            ids, attention = self.runner.generate(
+            chosen, attention = self.runner.generate(
                 self, prefix, forced_units, (least, most), generator, greedy, align
             )
-            return GeneratedUnits(torch.tensor([ids], dtype=torch.int32, device=prefix.device), attention)
+            return GeneratedUnits(torch.tensor([chosen], dtype=torch.int32, device=prefix.device), attention)
         logits, state = self.start(prefix, prefix.shape[1] + forced + most, forced_units, align)
         ids: list[int] = []
         while len(ids) < most:
