@@ -244,6 +244,43 @@ def tokens(
     show_tokens(file, load_settings(config, (), options).settings, text, json_rows)
 
 
+@app.command()
+def bench(
+    checkpoint: Annotated[
+        str, typer.Option("--checkpoint", help="A shipped name, a folder or a hub id.", metavar="PATH_OR_ID")
+    ] = "small",
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="Random weights of a size instead: v0 or v0-short.")
+    ] = None,
+    device: DeviceOption = None,
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="float32, bfloat16, float16, int8 (CPU only) or auto.")
+    ] = "auto",
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Run the naive forms too, and show the ratios.")
+    ] = False,
+    repeats: Annotated[int, typer.Option("--repeats", help="Timed runs of each stage.", min=1)] = 10,
+    threads: Annotated[int, typer.Option("--threads", help="CPU threads; 0: the default.", min=0)] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for bench.json and bench.png.", metavar="DIR")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout instead of the table.")] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Measure the speed of every stage, of the first audio and of a whole reply.
+
+    Example: taste-agent bench --baseline --out speed
+    """
+    from taste_agent.bench.options import BenchOptions
+
+    options = BenchOptions(
+        checkpoint, preset, device or "auto", dtype, baseline, repeats, threads, out
+    )
+    from taste_agent.commands.bench import show_benchmark
+
+    show_benchmark(options, as_json)
+
+
 @config_app.command("show")
 def config_show(config: ConfigOption = None, overrides: SetOption = None, debug: DebugOption = False) -> None:
     """Print the settings in effect and where each comes from.
@@ -300,7 +337,8 @@ def main() -> NoReturn:
     """Entry point: one line on stderr for every error that a person can understand, and the exit code."""
     debug = "--debug" in sys.argv
     signal.signal(signal.SIGTERM, _terminate)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
+    # A shell's background job starts with it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = app(prog_name="taste-agent", standalone_mode=False) or int(ExitCode.OK)
         if code == ExitCode.INTERRUPTED:  # some versions of typer turn Ctrl-C into a return value

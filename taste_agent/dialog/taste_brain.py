@@ -93,7 +93,9 @@ class TasteBrain:
     def recognizer(self) -> Recognizer:
         """The recogniser of the settings, or the checkpoint's own."""
         backend = self._settings.recognition.backend
-        return self._processor.recognizer(None if backend == "checkpoint" else backend)
+        recognizer = self._processor.recognizer(None if backend == "checkpoint" else backend)
+        recognizer.start()  # loads its models now, not during the first words
+        return recognizer
 
     def tokenize(self, text: str, samples: Samples) -> TASTESegment:
         """Text and taste tokens of a user's speech."""

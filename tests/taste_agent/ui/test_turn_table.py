@@ -1,0 +1,35 @@
+from rich.console import Console
+
+from taste_agent.session.transcript import Turn
+from taste_agent.ui.turn_table import timing_text, turn_table
+
+LATENCY = {
+    "endpoint": 700.0,
+    "compute": 220.0,
+    "recognise": 80.0,
+    "tokenize": 60.0,
+    "prefill": 40.0,
+    "generate": 50.0,
+    "detokenize": 121.6,
+}
+
+
+def shown(turns: list[Turn], width: int) -> str:
+    console = Console(width=width, file=None, record=True, quiet=False, highlight=False)
+    with console.capture() as capture:
+        console.print(turn_table(turns))
+    return capture.get()
+
+
+def test_every_figure_is_readable_at_80_columns():
+    reply = Turn("assistant", 1, heard_text="yes [b]sir", cut_text="and more", latency_ms=LATENCY, rtf=0.512)
+    text = shown([Turn("user", 1, text="are you there [really]"), reply, Turn("user", 2, text="hello")], 80)
+    for part in ("[really]", "[b]sir", "(interrupted)", "700 ms", "220 ms", "asr 80, taste 60", "voice 122"):
+        assert part in text, part
+    assert "RTF 0.51, underruns 0" in text
+    assert "no answer" in text
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_an_unfinished_reply_has_no_rtf():
+    assert "RTF -, underruns 0" in timing_text(Turn("assistant", 1, latency_ms=LATENCY))
