@@ -13,6 +13,7 @@ from taste_speech.configuration_taste import TasteConfig
 from taste_speech.training.config import STAGES, Recipe, StageContext
 
 SHIPPED = Path(taste_speech.__file__).parent / "checkpoints" / "small"
+DEMO_QUESTION = Path(taste_speech.__file__).parents[1] / "taste_agent" / "demo" / "question.wav"
 app = typer.Typer(help="Train and evaluate a TASTE checkpoint.", no_args_is_help=True)
 
 
@@ -56,6 +57,23 @@ def evaluate(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     rows = measure(checkpoint, run_folder, sentences, questions, threads)
     typer.echo(as_markdown(rows, datetime.date.today()))
+
+
+@app.command()
+def demo_question(
+    path: Annotated[Path, typer.Argument(help="The wav file to write.")] = DEMO_QUESTION,
+    text: Annotated[str, typer.Option(help="What is asked.")] = "What is the capital of Italy?",
+) -> None:
+    """Speak the question that `make demo` answers (flite's voice slt) and write it as a wav."""
+    import numpy as np
+    import soundfile
+
+    from taste_speech.training.corpus.speech import SAMPLE_RATE_HZ, Voice, speak
+
+    speech = speak(text, Voice("slt", "flite", "slt"))
+    before, after = (np.zeros(int(seconds * SAMPLE_RATE_HZ), np.int16) for seconds in (0.5, 1.0))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.concatenate([before, speech, after]), SAMPLE_RATE_HZ)
 
 
 if __name__ == "__main__":
