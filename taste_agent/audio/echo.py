@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from taste_agent.audio.echo_path import EchoPath
 from taste_agent.audio.ring import Samples
 
 FRAME_MS = 10
@@ -87,13 +88,17 @@ class EchoMeter:
 
 
 class WebRtcCanceller:
-    """WebRTC's echo canceller, noise suppression, high-pass filter and gain control on 10 ms frames."""
+    """WebRTC's echo canceller, noise suppression, high-pass filter and gain control on 10 ms frames.
+
+    Where no echo comes back (headphones, a far loudspeaker) WebRTC's canceller still expects one for many
+    seconds and takes the person's voice for it. As soon as the levels prove that there is none, its result is
+    left aside for one without cancelling; it goes on adapting meanwhile.
+    """
 
     def __init__(
         self,
         rate_hz: int = 16000,
         *,
-        echo_cancellation: bool = True,
         noise_suppression: bool = True,
         high_pass: bool = True,
         gain_control: bool = False,
@@ -102,12 +107,13 @@ class WebRtcCanceller:
         try:
             from livekit.rtc import AudioFrame, AudioProcessingModule
 
-            self._module = AudioProcessingModule(
-                echo_cancellation=echo_cancellation,
-                noise_suppression=noise_suppression,
-                high_pass_filter=high_pass,
-                auto_gain_control=gain_control,
-            )
+            others = {
+                "noise_suppression": noise_suppression,
+                "high_pass_filter": high_pass,
+                "auto_gain_control": gain_control,
+            }
+            self._module = AudioProcessingModule(echo_cancellation=True, **others)
+            self._without = AudioProcessingModule(echo_cancellation=False, **others)
         except Exception as error:  # the native library fails in ways of its own on unsupported platforms
             raise EchoUnavailableError(
                 f"no echo cancellation here ({error}); the agent listens only while it is silent"
@@ -115,9 +121,11 @@ class WebRtcCanceller:
         self._frame_type = AudioFrame
         self.rate_hz = rate_hz
         self.frame_samples = rate_hz * FRAME_MS // 1000
-        self._echo_cancellation = echo_cancellation
         self._delay_ms = 0
         self._meter = EchoMeter()
+        self._path = EchoPath()
+        self._bypassed = False
+        self._fade = np.linspace(0.0, 1.0, self.frame_samples, dtype=np.float32)
 
     def set_delay_ms(self, delay_ms: int) -> None:
         """Tell how much later than its `far` frame an echo can reach `near` at the earliest."""
@@ -130,14 +138,26 @@ class WebRtcCanceller:
                 raise ValueError(
                     f"{name} has shape {frame.shape}; the canceller takes {self.frame_samples} samples"
                 )
-        if self._echo_cancellation:
-            self._module.process_reverse_stream(self._packed(far))
-            self._module.set_stream_delay_ms(self._delay_ms)
-        packed = self._packed(near)
-        self._module.process_stream(packed)
-        cleaned = np.frombuffer(packed.data, dtype=np.int16).astype(np.float32) / 32768.0
+        self._module.process_reverse_stream(self._packed(far))
+        self._module.set_stream_delay_ms(self._delay_ms)
+        cleaned = self._processed(self._module, near)
+        plain = self._processed(self._without, near)
         self._meter.add(near, cleaned, far)
-        return cleaned
+        self._path.add(near, far)
+        return self._chosen(cleaned, plain)
+
+    def _chosen(self, cleaned: Samples, plain: Samples) -> Samples:
+        """One of the two signals; a change of mind is a cross-fade."""
+        before, self._bypassed = self._bypassed, self._path.negligible
+        if before == self._bypassed:
+            return plain if before else cleaned
+        old, new = (plain, cleaned) if before else (cleaned, plain)
+        return old + self._fade * (new - old)
+
+    def _processed(self, module: Any, samples: Samples) -> Samples:
+        packed = self._packed(samples)
+        module.process_stream(packed)
+        return np.frombuffer(packed.data, dtype=np.int16).astype(np.float32) / 32768.0
 
     def _packed(self, samples: Samples) -> Any:
         pcm = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype(np.int16)

@@ -1,0 +1,234 @@
+"""The real `chat` command on a virtual sound card. What the person says and the agent answers is scripted."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.taste_agent.audio.talker import flite
+
+pytestmark = pytest.mark.audio
+RATE_HZ = 16000
+ROOT = Path(__file__).parents[3]
+LONG = (
+    "it is five o clock in the afternoon and the sun is still up over the quiet sea where the boats go home"
+)
+
+
+class Chat:
+    """A running `chat --json` and the events that it has written."""
+
+    def __init__(self, sound, folder, heard, replies, *arguments, slow_s=0.0):
+        script = folder / "script.json"
+        script.write_text(json.dumps({"heard": heard, "replies": replies, "slow_s": slow_s}))
+        self.errors = folder / "stderr.txt"
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "tests.taste_agent.audio.talker",
+                str(script),
+                "chat",
+                "--json",
+                *arguments,
+            ],
+            cwd=ROOT,
+            env={**os.environ, **sound.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self.errors.open("w"),
+            text=True,
+        )
+        self.events = []
+        self._queue = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+        self.wait_for("session_started", 120)
+        time.sleep(1.5)  # the streams begin to flow
+
+    def _read(self):
+        for line in self.process.stdout:
+            self._queue.put(json.loads(line))
+        self._queue.put(None)
+
+    def wait_for(self, kind, limit_s=30, **values):
+        """The next event of that kind with those values."""
+        deadline_s = time.monotonic() + limit_s
+        while True:
+            try:
+                event = self._queue.get(timeout=max(0.01, deadline_s - time.monotonic()))
+            except queue.Empty:
+                event = None
+            if event is None:
+                kinds = [event["kind"] for event in self.events]
+                raise AssertionError(f"no {kind} {values} after {kinds}: {self.errors.read_text()}")
+            self.events.append(event)
+            if event["kind"] == kind and all(event[name] == value for name, value in values.items()):
+                return event
+
+    def kinds(self):
+        """All events that have come, whether waited for or not."""
+        while not self._queue.empty():
+            event = self._queue.get()
+            if event is not None:
+                self.events.append(event)
+        return [event["kind"] for event in self.events]
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.process.wait(timeout=30)
+
+
+@pytest.fixture
+def chat(sound, tmp_path):
+    running = []
+
+    def start(heard, replies, *arguments, **options):
+        running.append(Chat(sound, tmp_path, heard, replies, *arguments, **options))
+        return running[-1]
+
+    yield start
+    for one in running:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.wait()
+
+
+def find(recorded, wanted):
+    """Where `wanted` sounds in `recorded`, and how alike they are (1 = the same)."""
+    size = recorded.size + wanted.size
+    product = np.fft.rfft(recorded, size) * np.conj(np.fft.rfft(wanted, size))
+    at = int(np.argmax(np.fft.irfft(product, size)[: recorded.size]))
+    part = recorded[at : at + wanted.size]
+    return at, float(np.corrcoef(part, wanted[: part.size])[0, 1]) if part.size > 100 else 0.0
+
+
+def longest_gap_ms(samples, level=1e-4):
+    """Longest stretch of digital silence between the first and the last sound."""
+    loud = np.flatnonzero(np.abs(samples) > level)
+    return float(np.diff(loud).max(initial=0)) * 1000 / RATE_HZ
+
+
+def test_question_is_answered(chat, sound, speech, tmp_path):
+    talk = chat(["what is the time"], ["it is five o clock"])
+    recorder = sound.record(tmp_path / "speaker.wav")
+    sound.say(speech("What is the time please?", "rms")).wait()
+    assert talk.wait_for("user_turn")["text"] == "what is the time"
+    finished = talk.wait_for("reply_finished")
+    assert finished["text"] == "it is five o clock"
+    time.sleep(0.5)
+    recorder.terminate()
+    recorder.wait()
+    assert talk.stop() == 143
+    recorded, _ = soundfile.read(tmp_path / "speaker.wav", dtype="float32")
+    answer = flite("it is five o clock")
+    at, alike = find(recorded, answer)
+    assert alike > 0.95
+    assert longest_gap_ms(recorded[at : at + answer.size]) <= longest_gap_ms(answer) + 20
+
+
+def test_interruption_falls_silent_and_keeps_what_was_heard(chat, sound, speech, tmp_path):
+    talk = chat(["what is the time", "stop i have a question"], [LONG, "go on"])
+    recorder = sound.record(tmp_path / "speaker.wav")
+    sound.say(speech("What is the time please?", "rms")).wait()
+    talk.wait_for("word_heard", index=3)
+    sound.say(speech("Stop, I have a question for you.", "rms"))
+    cancelled = talk.wait_for("reply_cancelled")
+    assert talk.wait_for("user_turn")["text"] == "stop i have a question"
+    talk.wait_for("reply_finished", generation=2)
+    recorder.terminate()
+    recorder.wait()
+    talk.stop()
+    heard = cancelled["heard_text"].split()
+    assert 3 <= len(heard) < len(LONG.split())
+    assert cancelled["heard_text"] + " " + cancelled["cut_text"] == LONG
+    recorded, _ = soundfile.read(tmp_path / "speaker.wav", dtype="float32")
+    first = flite(" ".join(LONG.split()[:8]))
+    at, _ = find(recorded, first)
+    end, _ = find(recorded, flite("go on"))
+    answer = np.flatnonzero(np.abs(recorded[at : end - 1600]) > 1e-3)
+    played_s = (answer[-1] - answer[0]) / RATE_HZ
+    # What was counted as heard has been played, and hardly more.
+    heard_s = len(heard) * first.size / 8 / RATE_HZ
+    assert heard_s - 0.5 < played_s < heard_s + 1.5
+    paused = next(event for event in talk.events if event["kind"] == "playback_paused")
+    assert (paused["at"] - paused["speech_first_sample"]) / RATE_HZ <= 0.25
+
+
+def test_own_echo_is_not_answered_but_a_person_is(chat, sound, speech):
+    sound.echo(delay_ms=100, gain_db=-6)
+    talk = chat(["what is the time", "stop please"], [LONG, "yes"])
+    sound.say(speech("What is the time please?", "rms")).wait()
+    talk.wait_for("reply_finished", 60)
+    time.sleep(2)
+    assert talk.kinds().count("user_turn") == 1
+    assert "playback_paused" not in talk.kinds()
+    sound.say(speech("Stop please, I have a question.", "rms"))
+    assert talk.wait_for("user_turn")["text"] == "stop please"
+    talk.stop()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("phase", ["listening", "speaking"])
+def test_signals_end_cleanly_in_every_state(chat, sound, speech, number, code, phase):
+    talk = chat(["what is the time"], [LONG])
+    if phase == "speaking":
+        sound.say(speech("What is the time please?", "rms"))
+        talk.wait_for("word_heard")
+    assert talk.stop(number) == code
+    reason = "interrupted" if number == signal.SIGINT else "terminated"
+    assert talk.wait_for("session_ended")["reason"] == reason
+    assert talk.errors.read_text().strip().split("\n")[-1] == f"taste-agent: {reason}"
+
+
+@pytest.mark.parametrize("device", ["room", "speaker"])
+def test_lost_device_is_told_and_talk_goes_on_after_it_is_back(chat, sound, speech, device):
+    talk = chat(["what is the time"] * 3, ["it is five o clock"] * 3, "--set", "devices.retry_s=0.5")
+    sound.control("set-default-sink", "speaker")
+    sound.remove_sink(device)
+    if device == "room":
+        gone = talk.wait_for("notice", level="warning")
+        assert "you can type meanwhile" in gone["text"]
+    sound.add_sink(device)
+    if device == "room":
+        assert "is back" in talk.wait_for("notice", level="info")["text"]
+    time.sleep(3)
+    sound.say(speech("What is the time please?", "rms"))
+    talk.wait_for("reply_finished", 40)
+    assert talk.stop() == 143
+
+
+def test_microphone_muted_in_the_middle_of_a_sentence_ends_the_turn(chat, sound, speech):
+    talk = chat(["what is the time"], ["it is five o clock"])
+    sound.say(
+        speech("What is the time in the city of seven hills, and how long is the way to the sea?", "rms")
+    )
+    talk.wait_for("speech_started")
+    time.sleep(1.0)
+    sound.control("set-source-mute", "room.monitor", "1")
+    talk.wait_for("reply_finished")
+    assert talk.stop() == 143
+
+
+def test_device_that_does_not_exist_is_told_in_one_line(sound, tmp_path):
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps({"heard": [], "replies": []}))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.taste_agent.audio.talker", str(script), "chat", "--input", "nonsense"],
+        cwd=ROOT,
+        env={**os.environ, **sound.environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("taste-agent: there is no input device 'nonsense'; ")
+    assert done.stderr.count("\n") == 1
