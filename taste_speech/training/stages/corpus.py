@@ -1,0 +1,64 @@
+"""Stage `corpus`: general sentences and answers in the reply voice, questions in the listeners' voices."""
+
+import logging
+
+from pydantic import Field
+
+from taste_speech.configuration_base import StrictSection
+from taste_speech.training.config import StageContext
+from taste_speech.training.corpus.produce import record, total_seconds, utterances
+from taste_speech.training.corpus.selection import (
+    answers,
+    heard_in_training,
+    held_out_questions,
+    user_sentences,
+)
+from taste_speech.training.corpus.sentences import general_sentences
+from taste_speech.training.corpus.voices import REPLY_VOICE, TEST_VOICES, TRAIN_VOICES
+
+logger = logging.getLogger(__name__)
+
+
+class Settings(StrictSection):
+    """Numbers of sentences; three thousand are about three hours."""
+
+    general: int = Field(default=3000, ge=1)
+    """General sentences in the reply voice, all splits together."""
+    answers_train: int = Field(default=4000, ge=1)
+    answers_valid: int = Field(default=80, ge=1)
+    answers_test: int = Field(default=150, ge=1)
+    questions_train: int = Field(default=6000, ge=1)
+    questions_valid: int = Field(default=200, ge=1)
+    questions_test: int = Field(default=400, ge=1)
+    """In held-out paraphrases and held-out voices."""
+    processes: int = Field(default=2, ge=1)
+    """Speech engines at once."""
+    seed: int = 1
+
+
+def run(settings: Settings, context: StageContext) -> None:
+    """Fill the stores `reply` (general sentences), `reply2` (answers) and `listeners` (user turns)."""
+    folder, seed, processes = context.folder("corpus"), settings.seed, settings.processes
+    wanted = utterances(general_sentences(settings.general, seed), [REPLY_VOICE], seed, "general-")
+    stores = {"reply": record(wanted, folder / "reply", processes)}
+
+    by_split = answers(settings.answers_train, settings.answers_valid, settings.answers_test, seed + 20)
+    wanted = [
+        utterance
+        for split, texts in by_split.items()
+        for utterance in utterances(texts, [REPLY_VOICE], seed + 22, f"answer-{split}-", split)
+    ]
+    stores["reply2"] = record(wanted, folder / "reply2", processes)
+
+    train = user_sentences(settings.questions_train, seed + 10, "train")
+    heard = heard_in_training(train, seed + 10)
+    valid = user_sentences(settings.questions_valid, seed + 12, "valid", heard)
+    test = held_out_questions(settings.questions_test, seed + 11, heard)
+    wanted = [
+        *utterances(test, TEST_VOICES, seed + 11, "test-", "test"),
+        *utterances(train, TRAIN_VOICES, seed + 10, "train-", "train"),
+        *utterances(valid, TRAIN_VOICES, seed + 12, "valid-", "valid"),
+    ]
+    stores["listeners"] = record(wanted, folder / "listeners", processes)
+    for name, store in stores.items():
+        logger.info("corpus: %s has %d clips, %.1f hours", name, len(store), total_seconds(store) / 3600)
