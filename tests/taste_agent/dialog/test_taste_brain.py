@@ -143,9 +143,12 @@ def test_settings_change_what_is_said_as_they_should(make):
     )
     hot = [texts(make(*free, "sampling.text_temperature=3", f"sampling.seed={s}")) for s in range(3)]
     assert hot[0] != hot[1]
-    greedy = make("sampling.text_top_p=0", "sampling.repetition_penalty=10")
-    tokens = [i for item in ask(greedy) for i in item.tokens.text_ids[0].tolist()]
-    assert len(set(tokens)) == len(tokens)  # a token that was said is never likeliest again
+    kinds = {}
+    for penalty in (0.5, 1, 10):
+        greedy = make("sampling.text_top_p=0", f"sampling.repetition_penalty={penalty}")
+        tokens = [i for item in ask(greedy) for i in item.tokens.text_ids[0].tolist()]
+        kinds[penalty] = len(set(tokens)) / len(tokens)
+    assert kinds[0.5] <= kinds[1] < kinds[10]
 
 
 def test_same_seed_same_reply_and_sound(make):
