@@ -16,8 +16,8 @@ def shrink_linear_layers(
 ) -> None:
     """Convert what runs at each step, in place: Llama, unit decoder, flow.
 
-    bfloat16 converts the Llama as a whole, and leaves the rest, whose quality suffers more than it gains. int8
-    quantises the linear layers of attention and feed-forward: weights per channel, activations at each call.
+    bfloat16 converts the Llama as a whole; the other parts are small and stay as they are. int8 quantises the
+    linear layers of attention and feed-forward: weights once, activations at each call.
 
     Raises:
         ValueError: int8 on another device than the CPU.

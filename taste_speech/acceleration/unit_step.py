@@ -126,7 +126,7 @@ def _attention(
     later: Tensor,
     wants_weights: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """`RelativeAttention.forward` for one row (1, 1, size) at `position`, over all rows that there is room for.
+    """`RelativeAttention.forward` for one row (1, 1, size) at `position`, over all rows of the buffers.
 
     Args:
         columns: (capacity,) the column of `table` that holds the offset to each key.

@@ -1,0 +1,1 @@
+"""`taste-agent bench`: what each step of hearing, thinking and speaking costs."""

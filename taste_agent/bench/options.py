@@ -1,0 +1,44 @@
+"""What a benchmark run is asked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from taste_agent.errors import SettingsError
+
+PRESETS = ("v0", "v0-short")
+DTYPES = ("auto", "float32", "bfloat16", "float16", "int8")
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """Options of `taste-agent bench`.
+
+    Raises:
+        SettingsError: a value that is not one of the choices.
+    """
+
+    checkpoint: str = "small"
+    preset: str | None = None
+    """Random weights of a size, instead of a checkpoint."""
+    device: str = "auto"
+    dtype: str = "auto"
+    """Of the large parts; auto: bfloat16 on CUDA, else float32."""
+    baseline: bool = False
+    """Also run the naive forms."""
+    repeats: int = 10
+    threads: int = 0
+    out: Path | None = None
+    static_shapes: bool | None = None
+    """Fast steps over fixed buffers; None: where they pay."""
+    check_start: bool = True
+    """Time `taste-agent --help` too."""
+
+    def __post_init__(self) -> None:
+        if self.preset is not None and self.preset not in PRESETS:
+            raise SettingsError(f"preset is {self.preset!r}; choose one of: {', '.join(PRESETS)}")
+        if self.dtype not in DTYPES:
+            raise SettingsError(f"dtype is {self.dtype!r}; choose one of: {', '.join(DTYPES)}")
+        if self.device not in ("auto", "cpu", "cuda", "mps"):
+            raise SettingsError(f"device is {self.device!r}; choose cpu, cuda, mps or auto")
+        if self.repeats < 1:
+            raise SettingsError(f"repeats is {self.repeats}; give 1 or more")

@@ -1,0 +1,150 @@
+"""Figures of a run: as a table, as JSON."""
+
+import os
+import platform
+import resource
+import sys
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from taste_agent.bench.subject import Subject
+from taste_agent.bench.timing import Times
+
+GPU_COMMAND = "taste-agent bench --preset v0 --device cuda --baseline --out v0-cuda"
+_MIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the report.
+
+    Attributes:
+        name: what was measured.
+        p50, p95: of the repeats, by the clock.
+        unit: of these.
+        cpu: p50 of the CPU time of this process, in the same unit; None: not a duration.
+        naive, naive_cpu: p50 of the naive form; None: not run, or there is none.
+        note: what else one must know.
+    """
+
+    name: str
+    p50: float
+    p95: float
+    unit: str = "ms"
+    cpu: float | None = None
+    naive: float | None = None
+    naive_cpu: float | None = None
+    note: str = ""
+
+    @classmethod
+    def of(cls, name: str, times: Times, naive: Times | None = None, note: str = "") -> "Figure":
+        """A figure of durations."""
+        slow = (None, None) if naive is None else (naive.p50, naive.cpu_p50)
+        return cls(name, times.p50, times.p95, "ms", times.cpu_p50, *slow, note)
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times longer the naive form takes."""
+        return None if self.naive is None or not self.p50 else self.naive / self.p50
+
+
+@dataclass(slots=True)
+class Report:
+    """All figures of a run, and what they were measured on."""
+
+    machine: dict[str, Any]
+    model: dict[str, Any]
+    command: str
+    figures: list[Figure] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON types."""
+        figures = [asdict(figure) | {"ratio": figure.ratio} for figure in self.figures]
+        return asdict(self) | {"figures": figures}
+
+    def table(self, notes: bool = True) -> Table:
+        """For the terminal; `notes` need a wide one."""
+        naive = any(figure.naive is not None for figure in self.figures)
+        table = Table(title=f"{self.model['name']}, {self.model['dtype']}, on {self.machine['device']}")
+        table.add_column("Stage", no_wrap=True)
+        for column in ("p50", "p95", "CPU", *(("naive p50", "CPU", "ratio") if naive else ())):
+            table.add_column(column, justify="right", no_wrap=True)
+        if notes:
+            table.add_column("", style="dim")
+        for figure in self.figures:
+            cells = [_number(value, figure.unit) for value in (figure.p50, figure.p95, figure.cpu)]
+            if naive:
+                cells += [_number(value, figure.unit) for value in (figure.naive, figure.naive_cpu)]
+                cells.append("" if figure.ratio is None else f"{figure.ratio:.1f}x")
+            table.add_row(figure.name, *cells, *([figure.note] if notes else []))
+        return table
+
+
+def new_report(subject: Subject, repeats: int) -> Report:
+    """A report that knows its machine, model and command."""
+    remarks = [f"{repeats} repeats after warm-up; lengths are forced, so the weights do not matter"]
+    if subject.device.type == "cpu":
+        load, cores = os.getloadavg()[0], os.cpu_count() or 1
+        busy = f"; others kept it busy (load {load:.1f} on {cores} cores)" if load > cores else ""
+        remarks.append(f"CPU is the time of this process on the CPU, without waiting for others{busy}")
+    if subject.device.type != "cuda":
+        remarks.append(f"no GPU was measured here; where there is one: {GPU_COMMAND}")
+    if subject.name == "v0-short":
+        remarks.append("v0-short checks that the benchmark runs; it says nothing about the speed of V0")
+    return Report(machine_of(subject), _model_of(subject), " ".join(sys.argv), remarks=remarks)
+
+
+def machine_of(subject: Subject) -> dict[str, Any]:
+    """What it ran on."""
+    device = subject.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{_cpu_name()} ({device})"
+    return {
+        "device": name,
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load": [round(value, 1) for value in os.getloadavg()],
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+    }
+
+
+def peak_memory(device: torch.device) -> Figure:
+    """Most memory that was in use: on the GPU, or of the process."""
+    if device.type == "cuda":
+        mib = torch.cuda.max_memory_allocated(device) / _MIB**2
+        return Figure("peak memory", mib, mib, "MiB", note="allocated on the GPU")
+    mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (_MIB if sys.platform == "linux" else _MIB**2)
+    return Figure("peak memory", mib, mib, "MiB", note="resident, of this process with all that it ran")
+
+
+def _model_of(subject: Subject) -> dict[str, Any]:
+    count = sum(p.numel() for p in [*subject.model.parameters(), *subject.voice.parameters()])
+    return {
+        "name": subject.name,
+        "parameters": count,
+        "dtype": subject.dtype,
+        "static_steps": subject.model.spoken_lm.acceleration is not None,
+        "cuda_graphs": subject.model.spoken_lm.acceleration is not None and subject.device.type == "cuda",
+        "flow_steps": subject.voice.config.flow.num_steps,
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _number(value: float | None, unit: str) -> str:
+    if value is None:
+        return ""
+    digits = 0 if value >= 100 else 1 if value >= 10 else 3
+    return f"{value:.{digits}f}{f' {unit}' if unit else ''}"

@@ -1,0 +1,86 @@
+"""The model that is measured, loaded as the agent loads it."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from taste_agent.bench.options import BenchOptions
+from taste_agent.dialog.taste_brain import choose_device, speaker_embedding
+from taste_speech.acceleration import Acceleration, accelerate
+from taste_speech.modeling_taste import TasteForCausalLM
+from taste_speech.processing_taste import TasteProcessor
+from taste_speech.vocoder.voice_generator import VoiceGenerator
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model with everything that it needs to hear and speak.
+
+    Attributes:
+        name: checkpoint or preset.
+        speaker: (1, speaker width).
+        dtype: of the large parts, as the report names it.
+        load_s: seconds from the call to the first conversation that could begin.
+    """
+
+    name: str
+    model: TasteForCausalLM
+    processor: TasteProcessor
+    voice: VoiceGenerator
+    speaker: Tensor
+    acceleration: Acceleration
+    dtype: str
+    load_s: float
+    is_preset: bool
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.model.device
+
+
+def load_subject(options: BenchOptions) -> Subject:
+    """Load a checkpoint, or build a preset, and switch its fast paths on.
+
+    Raises:
+        TasteError, AgentError: checkpoint or device are not there.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = choose_device(options.device)
+    begin = time.perf_counter()
+    named = options.dtype
+    if named == "auto":
+        named = "bfloat16" if device.type == "cuda" else "float32"
+    dtype = torch.float32 if named == "int8" else getattr(torch, named)
+    if options.preset is None:
+        model = TasteForCausalLM.from_pretrained(options.checkpoint, dtype=dtype).to(device).eval()
+        processor = TasteProcessor.from_pretrained(options.checkpoint, asr_device=device)
+        speaker = speaker_embedding(processor, "")
+    else:
+        from taste_agent.bench.presets import build_preset
+
+        model, processor = build_preset(options.preset, device, dtype)
+        width = model.config.speech_decoder_config.spk_embed_dim
+        speaker = torch.randn(1, width, generator=torch.Generator().manual_seed(0))
+    voice = processor.get_generator(device)
+    acceleration = Acceleration(
+        static_shapes=options.static_shapes, linear="int8" if named == "int8" else "as_is"
+    )
+    accelerate(model, voice, acceleration)
+    model.vocabulary(processor.llm_tokenizer)
+    name = options.preset or options.checkpoint
+    load_s = time.perf_counter() - begin
+    return Subject(
+        name,
+        model,
+        processor,
+        voice,
+        speaker,
+        acceleration,
+        named,
+        load_s,
+        options.preset is not None,
+    )

@@ -1,0 +1,31 @@
+"""Runs the benchmark and shows its report."""
+
+import json
+
+from rich.console import Console
+
+from taste_agent.bench.options import BenchOptions
+from taste_agent.bench.run import JSON_NAME, PICTURE_NAME, run_benchmark, write_report
+
+_WIDE = 150
+
+
+def show_benchmark(options: BenchOptions, as_json: bool = False) -> None:
+    """The report as a table, or as JSON, on stdout; with an output folder also as files.
+
+    Progress goes to stderr.
+    """
+    errors = Console(stderr=True, highlight=False)
+    with errors.status("loading") as status:
+        report = run_benchmark(options, status.update)
+    if options.out is not None:
+        write_report(report, options.out)
+    console = Console(highlight=False)
+    if as_json:
+        console.print_json(json.dumps(report.as_json()))
+        return
+    console.print(report.table(notes=console.width >= _WIDE))
+    for remark in report.remarks:
+        console.print(remark, markup=False)
+    if options.out is not None:
+        console.print(f"Written to {options.out}: {JSON_NAME}, {PICTURE_NAME}", soft_wrap=True, markup=False)
