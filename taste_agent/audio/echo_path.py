@@ -10,8 +10,10 @@ from taste_agent.audio.ring import Samples
 
 # All in frames of 10 ms.
 WINDOW_FRAMES = 30
-MAX_DELAY_FRAMES = 45
+MAX_DELAY_FRAMES = 70
 MEMORY_FRAMES = 300
+# So many windows must agree: a single one may lie between two sounds.
+AGREEING_FRAMES = 20
 # A weaker echo stays below the level from which on sound counts as speech.
 NEGLIGIBLE_DB = -35.0
 FAR_ACTIVE_MEAN = 0.003**2
@@ -21,8 +23,8 @@ class EchoPath:
     """An upper bound of the echo's gain, from the energies of both sides.
 
     Where the microphone's energy over a window is small against the least energy that the loudspeaker had in
-    any window that could sound in it (delays up to 0.4 s), the gain is at most their ratio, whatever else is
-    in the microphone. The least such ratio over the last three seconds of playing is the bound: a person who
+    any window that could sound in it (delays up to 0.7 s), the gain is at most their ratio, whatever else is
+    in the microphone. The least such ratios of the last three seconds of playing are the bound: a person who
     speaks only makes single windows say nothing.
     """
 
@@ -45,7 +47,9 @@ class EchoPath:
     @property
     def gain_db(self) -> float | None:
         """The bound; None until the loudspeaker has sounded for long enough."""
-        return 10 * float(np.log10(min(self._ratios) + 1e-12)) if self._ratios else None
+        if len(self._ratios) < AGREEING_FRAMES:
+            return None
+        return 10 * float(np.log10(sorted(self._ratios)[AGREEING_FRAMES - 1] + 1e-12))
 
     @property
     def negligible(self) -> bool:

@@ -130,7 +130,10 @@ class VirtualSoundCard:
         self.control("set-default-source", "room.monitor", check=False)
 
     def echo(self, delay_ms: int, gain_db: float) -> None:
-        """The loudspeaker is heard by the microphone from now on."""
+        """The loudspeaker is heard by the microphone from now on.
+
+        Call it when the agent's streams flow already: the server keeps the delay that it finds at first.
+        """
         self.control(
             "load-module",
             "module-loopback",

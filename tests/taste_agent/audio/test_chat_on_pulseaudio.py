@@ -164,8 +164,9 @@ def test_interruption_falls_silent_and_keeps_what_was_heard(chat, sound, speech,
 
 
 def test_own_echo_is_not_answered_but_a_person_is(chat, sound, speech):
-    sound.echo(delay_ms=100, gain_db=-6)
     talk = chat(["what is the time", "stop please"], [LONG, "yes"])
+    sound.echo(delay_ms=100, gain_db=-6)
+    time.sleep(1)
     sound.say(speech("What is the time please?", "rms")).wait()
     talk.wait_for("reply_finished", 60)
     time.sleep(2)

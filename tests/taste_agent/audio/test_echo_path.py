@@ -36,14 +36,14 @@ def test_nothing_is_known_before_the_agent_has_spoken():
     assert not path.negligible
 
 
-def test_without_echo_it_is_known_within_a_second():
+def test_without_echo_it_is_known_soon():
     _, verdicts = run()
     assert not verdicts[20]
-    assert verdicts[100]
+    assert verdicts[120]
 
 
 @pytest.mark.parametrize("gain_db", [0, -6, -12, -20, -30])
-@pytest.mark.parametrize("delay_ms", [0, 20, 200, 400])
+@pytest.mark.parametrize("delay_ms", [0, 20, 200, 400, 650])
 def test_an_echo_is_never_called_negligible(gain_db, delay_ms):
     path, verdicts = run(gain_db, delay_ms)
     assert not any(verdicts)
@@ -56,7 +56,7 @@ def test_a_faint_echo_is_negligible():
 
 def test_a_person_who_speaks_for_a_while_changes_nothing():
     _, verdicts = run(seconds=5, person_from_s=2.5)
-    assert all(verdicts[100:])
+    assert all(verdicts[120:])
 
 
 def test_an_echo_that_comes_back_is_noticed_within_seconds():
