@@ -1,0 +1,97 @@
+"""Long talks of the real command on a virtual sound card; only in `make soak`."""
+
+import subprocess
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.taste_agent.audio.talker import flite
+from tests.taste_agent.audio.test_chat_on_pulseaudio import LONG, chat, find, longest_gap_ms
+
+__all__ = ["chat"]
+pytestmark = [pytest.mark.audio, pytest.mark.soak]
+RATE_HZ = 16000
+
+
+def test_ten_turns_without_a_gap(chat, sound, speech, tmp_path):
+    replies = [f"this is answer number {number} of ten, as it was asked for" for number in range(1, 11)]
+    talk = chat(["what is the time"] * 10, replies)
+    recorder = sound.record(tmp_path / "speaker.wav")
+    question = speech("What is the time please?", "rms")
+    for generation in range(1, 11):
+        sound.say(question).wait()
+        assert talk.wait_for("reply_finished", generation=generation)["underruns"] == 0
+        time.sleep(0.5)
+    recorder.terminate()
+    recorder.wait()
+    assert talk.stop() == 143
+    recorded, _ = soundfile.read(tmp_path / "speaker.wav", dtype="float32")
+    for reply in replies:
+        answer = flite(reply)
+        at, alike = find(recorded, answer)
+        assert alike > 0.95
+        assert longest_gap_ms(recorded[at : at + answer.size]) <= longest_gap_ms(answer) + 20
+
+
+@pytest.mark.parametrize(("delay_ms", "gain_db"), [(20, 0), (100, -6), (200, -12)])
+def test_agent_never_answers_its_echo(chat, sound, speech, delay_ms, gain_db):
+    talk = chat(["what is the time"] * 60, [LONG] * 60)
+    sound.echo(delay_ms, gain_db)
+    time.sleep(1)
+    question = speech("What is the time please?", "rms")
+    ends_s = time.monotonic() + 300
+    asked = 0
+    while time.monotonic() < ends_s:
+        sound.say(question).wait()
+        asked += 1
+        talk.wait_for("reply_finished", 60)
+        time.sleep(1.5)
+    assert talk.kinds().count("user_turn") == asked
+    sound.say(question).wait()
+    talk.wait_for("word_heard", index=8)
+    sound.say(speech("Stop please, I have a question for you.", "rms"))
+    talk.wait_for("reply_cancelled")
+
+
+def resident_mb(pid):
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
+
+
+def cpu_s(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def threads(pid):
+    listed = subprocess.run(["ls", f"/proc/{pid}/task"], capture_output=True, text=True, check=True)
+    return len(listed.stdout.split())
+
+
+def test_half_an_hour_with_interruptions(chat, sound, speech):
+    talk = chat(["what is the time", "stop please"] * 200, [LONG] * 400)
+    question, stop = (
+        speech("What is the time please?", "rms"),
+        speech("Stop please, I have a question.", "rms"),
+    )
+    pid = talk.process.pid
+    began_s = time.monotonic()
+    resident = []
+    while time.monotonic() - began_s < 1800:
+        sound.say(question).wait()
+        talk.wait_for("word_heard", index=3)
+        sound.say(stop).wait()
+        talk.wait_for("reply_cancelled")
+        talk.wait_for("reply_finished", 60)
+        resident.append((resident_mb(pid), threads(pid)))
+    quarter = len(resident) // 4
+    assert np.mean([mb for mb, _ in resident[-quarter:]]) < np.mean([mb for mb, _ in resident[:quarter]]) + 20
+    assert resident[-1][1] <= resident[0][1]
+    time.sleep(2)
+    before_s = cpu_s(pid)
+    time.sleep(20)
+    assert (cpu_s(pid) - before_s) / 20 < 0.10
+    assert talk.stop() == 143
