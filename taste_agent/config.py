@@ -60,7 +60,7 @@ class SamplingSettings(Section):
         default=0.3,
         ge=0,
         le=1,
-        description="smallest set of words with this probability is kept; 0: the likeliest",
+        description="smallest set of words with this probability is kept; 0: the likeliest, without penalty",
     )
     taste_top_p: float = Field(
         default=0.0,
@@ -196,6 +196,12 @@ class BargeInSettings(Section):
     cancel_after_ms: int = Field(
         default=900, ge=100, le=10000, description="so much speech takes the floor, whatever it is"
     )
+    partial_words: int = Field(
+        default=2,
+        ge=1,
+        le=20,
+        description="so many words that mean something take the floor before it is silent",
+    )
     resume_after_ms: int = Field(
         default=500, ge=100, le=10000, description="silence after which a false interruption is over"
     )
@@ -236,7 +242,7 @@ class RecognitionSettings(Section):
         default="checkpoint", description="checkpoint: the one that the checkpoint came with"
     )
     min_confidence: float = Field(
-        default=0.0, ge=0, le=1, description="pieces recognised with less count as not understood"
+        default=0.2, ge=0, le=1, description="pieces recognised with less count as not understood"
     )
     partial_every_ms: int = Field(
         default=300, ge=0, le=10000, description="how often running speech is shown and checked; 0 never"

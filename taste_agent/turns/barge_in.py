@@ -1,6 +1,7 @@
 """What to do when the person speaks over the agent. Pure."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
@@ -35,22 +36,25 @@ class Interjection:
     """Whether a piece is still open or not yet recognised."""
 
 
-def content_words(text: str, backchannels: tuple[str, ...]) -> list[str]:
-    """The words of a text that are not backchannels."""
-    return [
-        word for word in _WORD.findall(text.lower()) if word.strip("-'") not in backchannels and len(word) > 1
-    ]
+def content_words(text: str, ignored: Collection[str]) -> list[str]:
+    """The words of a text that are not ignored, nor single letters."""
+    return [word for word in _WORD.findall(text.lower()) if word.strip("-'") not in ignored and len(word) > 1]
 
 
-def decide_barge_in(settings: BargeInSettings, heard: Interjection) -> BargeInDecision:
+def decide_barge_in(
+    settings: BargeInSettings, heard: Interjection, weak_words: Collection[str] = ()
+) -> BargeInDecision:
     """Cancel after enough speech or a word that is meant; resume after silence with neither.
 
-    A recogniser changes its mind: of what is not complete, the last word does not count yet.
+    A recogniser changes its mind: of what is not complete, the last word does not count yet, nor do
+    `weak_words`, which it hears in any murmur; `partial_words` others are needed.
     """
     if heard.speech_samples >= samples_of_ms(settings.cancel_after_ms):
         return BargeInDecision.CANCEL_SPEECH
-    settled_partial = " ".join(heard.partial_text.split()[:-1])
-    if content_words(f"{heard.final_text} {settled_partial}", settings.backchannels):
+    if content_words(heard.final_text, settings.backchannels):
+        return BargeInDecision.CANCEL_WORD
+    settled = " ".join(heard.partial_text.split()[:-1])
+    if len(content_words(settled, {*settings.backchannels, *weak_words})) >= settings.partial_words:
         return BargeInDecision.CANCEL_WORD
     if heard.silence_samples >= samples_of_ms(settings.resume_after_ms) and not heard.pending:
         return BargeInDecision.RESUME

@@ -181,6 +181,8 @@ class TurnManager:
         if self._reply is not None:
             if not self._playback.paused:
                 self._playback.pause()
+                if self.output_latency_samples:  # the loudspeaker's queue is silenced at once
+                    self._playback.unpull(self._reply.forget_unheard(now))
                 self._out.append(ev.PlaybackPaused(now, self._reply.generation, first_sample))
         else:
             self._drop_run_ahead(now)
@@ -329,6 +331,7 @@ class TurnManager:
         decision = decide_barge_in(
             self._settings.barge_in,
             Interjection(speech_samples, silence, said.partial_text, said.text, said.pending),
+            self._settings.endpointing.hanging_words,
         )
         if decision in (BargeInDecision.CANCEL_SPEECH, BargeInDecision.CANCEL_WORD):
             self._cancel(now, reply, decision.value)

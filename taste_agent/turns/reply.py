@@ -45,6 +45,13 @@ class Reply:
         if pulled.words_ended or pulled.finished:
             self.on_the_way.append((heard_at, pulled.words_ended, pulled.finished))
 
+    def forget_unheard(self, now: int) -> int:
+        """What would be heard after `now` is not: it was silenced on its way. Returns its words."""
+        words = 0
+        while self.on_the_way and self.on_the_way[-1][0] > now:
+            words += self.on_the_way.pop()[1]
+        return words
+
     def text(self, first: int = 0, last: int | None = None) -> str:
         """Words of the reply as text."""
         return " ".join(word.strip() for word in self.words[first:last] if word.strip())

@@ -145,8 +145,12 @@ def test_settings_change_what_is_said_as_they_should(make):
     assert hot[0] != hot[1]
     kinds = {}
     for penalty in (0.5, 1, 10):
-        greedy = make("sampling.text_top_p=0", f"sampling.repetition_penalty={penalty}")
-        tokens = [i for item in ask(greedy) for i in item.tokens.text_ids[0].tolist()]
+        cold_brain = make(
+            "sampling.text_top_p=1",
+            "sampling.text_temperature=0.001",
+            f"sampling.repetition_penalty={penalty}",
+        )
+        tokens = [i for item in ask(cold_brain) for i in item.tokens.text_ids[0].tolist()]
         kinds[penalty] = len(set(tokens)) / len(tokens)
     assert kinds[0.5] <= kinds[1] < kinds[10]
 

@@ -9,7 +9,7 @@ SETTINGS = BargeInSettings(cancel_after_ms=900, resume_after_ms=500)
 
 def decide(speech_ms=300, silence_ms=0, partial="", final="", pending=True):
     heard = Interjection(samples_of_ms(speech_ms), samples_of_ms(silence_ms), partial, final, pending)
-    return decide_barge_in(SETTINGS, heard)
+    return decide_barge_in(SETTINGS, heard, ("and", "the"))
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,9 @@ def decide(speech_ms=300, silence_ms=0, partial="", final="", pending=True):
         ({"final": "stop"}, BargeInDecision.CANCEL_WORD),
         ({"final": "yeah but wait"}, BargeInDecision.CANCEL_WORD),
         ({"partial": "stop"}, BargeInDecision.WAIT),
-        ({"partial": "stop now"}, BargeInDecision.CANCEL_WORD),
+        ({"partial": "stop now"}, BargeInDecision.WAIT),
+        ({"partial": "stop now please"}, BargeInDecision.CANCEL_WORD),
+        ({"partial": "and the and the stop now"}, BargeInDecision.WAIT),
         ({"partial": "uh huh yes"}, BargeInDecision.WAIT),
         ({"silence_ms": 600}, BargeInDecision.WAIT),
         ({"silence_ms": 600, "pending": False}, BargeInDecision.RESUME),
