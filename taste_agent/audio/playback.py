@@ -72,7 +72,7 @@ class PlaybackBuffer:
         """Takes the next chunk; one of another generation is dropped."""
         if generation != self.generation:
             return
-        keep_from = self._word_start() - self._pending_start
+        keep_from = max(0, self._word_start() - self._pending_start)
         self._pending = np.concatenate([self._pending[keep_from:], samples.astype(np.float32, copy=False)])
         self._pending_start += keep_from
         self._words.extend(words)
@@ -91,8 +91,16 @@ class PlaybackBuffer:
         if self._paused:
             self._paused = False
             if self._gain == 0.0:  # else it had not fallen silent yet
-                self._position = self._word_start()
+                self._position = max(self._word_start(), self._pending_start)
         return self._words_ended
+
+    def unpull(self, words: int) -> None:
+        """Takes back the last `words` that were pulled: the loudspeaker's queue was silenced before them.
+
+        A later `resume` says them again, as far back as samples are kept.
+        """
+        self._words_ended -= words
+        self._finished = self._cancelled
 
     def cancel(self) -> None:
         """Fades out and forgets the rest."""
