@@ -16,12 +16,24 @@ FRAMES_PER_SECOND = 100
 FULL_SCALE = 32767
 LEAST_VOICED_S = 0.03
 """What is periodic for less than this is taken for noise, in which PocketSphinx hears short words."""
+SPEECH_RMS = 0.1
+FLOOR_RMS = 0.001
 NOT_WORDS = ("<", "[", "+")
 
 
 def to_pcm(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     """Return float samples in [-1, 1] as 16-bit integers; louder ones are clipped."""
     return (np.clip(samples, -1.0, 1.0) * FULL_SCALE).astype(np.int16)
+
+
+def with_floor(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return an utterance at a fixed level with faint hiss, the same each time, in its pauses.
+
+    Recordings have some; to an acoustic model made from them digital silence is a strange sound.
+    """
+    gain = SPEECH_RMS / max(float(np.sqrt(np.mean(samples**2))), FLOOR_RMS)
+    hiss = np.random.default_rng(0).standard_normal(len(samples), dtype=np.float32)
+    return samples * gain + FLOOR_RMS * hiss
 
 
 class PocketSphinxRecognizer:
@@ -119,7 +131,7 @@ class PocketSphinxRecognizer:
     def _whole(self, samples: NDArray[np.float32]) -> Recognition:
         """Decode an utterance whose end is known."""
         self._decoder.start_utt()
-        self._decoder.process_raw(to_pcm(samples).tobytes(), full_utt=True)
+        self._decoder.process_raw(to_pcm(with_floor(samples)).tobytes(), full_utt=True)
         self._decoder.end_utt()
         if self._decoder.hyp() is None:
             return Recognition()
