@@ -95,11 +95,14 @@ class PlaybackBuffer:
         return self._words_ended
 
     def unpull(self, words: int) -> None:
-        """Takes back the last `words` that were pulled: the loudspeaker's queue was silenced before them.
+        """Takes back the last `words` that were pulled: the loudspeaker's queue is silenced before them.
 
-        A later `resume` says them again, as far back as samples are kept.
+        For a paused reply; nothing more sounds until `resume`, which says them again, as far back as samples
+        are kept.
         """
         self._words_ended -= words
+        self._position = max(self._word_start(), self._pending_start)
+        self._gain = 0.0
         self._finished = self._cancelled
 
     def cancel(self) -> None:
