@@ -185,10 +185,9 @@ def _draw_text(axes: Any, turn: Turn, start_s: float, end_s: float) -> None:
         if start_s <= word.start_s < end_s:
             axes.text(word.start_s, y, word.text.strip(), fontsize=7.5, color=color, va=va, rotation=slant)
     if turn.cut_text and start_s <= turn.end_s < end_s:
-        text = turn.cut_text if len(turn.cut_text) < 60 else turn.cut_text[:58] + "…"
-        axes.text(
-            turn.end_s, -1.0, f"  {text}", fontsize=7.5, color=_QUIET, va="top", style="italic", clip_on=True
-        )
+        text = turn.cut_text if len(turn.cut_text) < 32 else turn.cut_text[:30] + "…"
+        style = {"fontsize": 7.5, "color": _QUIET, "style": "italic", "clip_on": True}
+        axes.text(turn.end_s, _LANE["assistant"], f"  {text}", va="center", zorder=1, **style)
 
 
 def _draw_legend(figure: Any) -> None:
