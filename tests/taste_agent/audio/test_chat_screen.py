@@ -87,11 +87,11 @@ def test_talk_on_the_screen(sound, speech, new_terminal, tmp_path, width, height
     terminal.wait_for("Type: and you?")
     terminal.keys("Enter")
     terminal.wait_for("Agent: yes of course")
+    terminal.wait_for("● listening")
     terminal.keys("p")
     terminal.wait_for("push to talk")
     terminal.keys("Space")
     terminal.wait_for("space done")
-    terminal.wait_for("● listening")
     terminal.keys("q")
     screen = terminal.wait_for("code 0")
     assert "Agent: yes of course" in screen

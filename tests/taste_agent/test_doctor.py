@@ -1,0 +1,86 @@
+import sys
+
+import pytest
+
+from taste_agent import doctor
+from taste_agent.audio.devices import Device, DeviceList
+from taste_agent.config_sources import load_settings
+from taste_agent.doctor import Finding, diagnose
+from taste_agent.errors import AudioDeviceError
+
+
+def settings(*overrides):
+    return load_settings(overrides=overrides, environment={}).settings
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Without the checks that import the model or open devices."""
+    for name in ("check_torch", "check_device", "check_microphone", "check_loudspeaker"):
+        check = (lambda label: lambda settings: Finding(label, "ok", ""))(name)
+        check.__name__ = name
+        monkeypatch.setattr(doctor, name, check)
+
+
+def test_every_check_gives_a_finding_with_advice_where_it_is_not_ok(quick):
+    findings = list(diagnose(settings()))
+    assert len({finding.name for finding in findings}) == 11
+    for finding in findings:
+        assert finding.status in ("ok", "warning", "failed")
+        assert finding.status == "ok" or finding.advice or finding.name == "echo cancellation"
+
+
+def test_check_that_breaks_does_not_stop_the_others(quick, monkeypatch):
+    def check_disk(settings):
+        raise OSError("no such disk")
+
+    monkeypatch.setattr(doctor, "check_disk", check_disk)
+    findings = {finding.name: finding for finding in diagnose(settings())}
+    assert findings["disk"].status == "failed"
+    assert findings["disk"].detail == "OSError: no such disk"
+    assert "terminal" in findings
+
+
+def test_old_python(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 0))
+    assert doctor.check_python(settings()).advice == "install Python 3.11 or newer"
+
+
+def test_missing_portaudio(monkeypatch):
+    def fail():
+        raise AudioDeviceError(
+            "PortAudio is not installed (no file); install it: `sudo apt install libportaudio2`"
+        )
+
+    monkeypatch.setattr("taste_agent.audio.devices.portaudio", fail)
+    finding = doctor.check_portaudio(settings())
+    assert (finding.status, finding.advice) == ("failed", "install it: `sudo apt install libportaudio2`")
+
+
+def test_no_microphone(monkeypatch):
+    speakers = Device(0, "box", "X", 0, 2, 48000)
+    monkeypatch.setattr("taste_agent.audio.devices.list_devices", lambda: DeviceList((speakers,), None, 0))
+    finding = doctor.check_microphone(settings())
+    assert finding.status == "failed"
+    assert "no audio input device" in finding.detail
+
+
+def test_canceller_works_here_and_its_mode_is_told():
+    assert doctor.check_canceller(settings()).status == "ok"
+    finding = doctor.check_canceller(settings("echo.mode=headphones"))
+    assert (finding.status, finding.detail) == ("warning", "works, but echo.mode is headphones")
+
+
+def test_checkpoints(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    assert doctor.check_checkpoint(settings(f"model.checkpoint={tmp_path}")).status == "ok"
+    missing = doctor.check_checkpoint(settings("model.checkpoint=nonsense"))
+    assert missing.status == "failed"
+    assert "give --model" in missing.advice
+    hub = doctor.check_checkpoint(settings("model.checkpoint=nobody/nothing-at-all"))
+    assert (hub.status, hub.detail) == ("warning", "nobody/nothing-at-all: not downloaded yet")
+
+
+def test_little_disk(monkeypatch):
+    monkeypatch.setattr(doctor, "MIN_FREE_GB", 1e9)
+    assert doctor.check_disk(settings()).status == "warning"
