@@ -1,0 +1,271 @@
+"""What the READMEs say is true: their code runs, their commands work, their names and paths exist."""
+
+import ast
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import soundfile
+import typer
+import yaml
+
+from taste_agent.cli import app
+from taste_agent.config import AgentSettings
+from taste_agent.config_sources import setting_names
+from tests.taste_agent.speech import RATE, noise, silence, spoken, track
+
+ROOT = Path(__file__).parents[1]
+READMES = ("README.md", "README.zh-TW.md")
+TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in READMES}
+PROGRAM = "taste-agent"
+RUN_SECTIONS = ("replay", "say", "tokens", "config")
+"""Sections whose commands run here; those of the others need a sound card, a GPU or a download."""
+INPUTS = ("taste_agent/demo/question.wav", "question.wav", "first.wav", "second.flac")
+SECTIONS = set(AgentSettings.model_fields)
+PATH_IN_TREE = re.compile(r"^(?P<indent> *)(?P<name>\S+) {2,}\S")
+
+
+class Block(NamedTuple):
+    """A fenced block and the heading above it."""
+
+    heading: str
+    language: str
+    text: str
+
+
+def blocks(text: str) -> list[Block]:
+    found: list[Block] = []
+    heading = ""
+    language: str | None = None
+    lines: list[str] = []
+    for line in text.splitlines():
+        fence = re.match(r"^ *```(\w*)$", line)
+        if fence and language is None:
+            language, lines = fence[1], []
+        elif fence and language is not None:
+            found.append(Block(heading, language, "\n".join(lines)))
+            language = None
+        elif language is not None:
+            lines.append(line)
+        elif line.startswith("#"):
+            heading = line.lstrip("# ").strip()
+    return found
+
+
+def headings(text: str) -> list[str]:
+    outside = re.sub(r"^ *```\w*\n.*?^ *```$", "", text, flags=re.M | re.S)
+    return re.findall(r"^(#+) ", outside, flags=re.M)
+
+
+def commands(text: str) -> list[tuple[str, list[str]]]:
+    """(heading, words) of every command line, without environment and redirection."""
+    found = []
+    for block in blocks(text):
+        if block.language != "sh":
+            continue
+        for line in block.text.splitlines():
+            words = shlex.split(line, comments=True)
+            while words and "=" in words[0]:
+                words.pop(0)
+            if words and words[0] == PROGRAM:
+                found.append((block.heading, words[1 : words.index(">") if ">" in words else None]))
+    return found
+
+
+def code(language: str, name: str = "README.md") -> list[str]:
+    return [block.text for block in blocks(TEXTS[name]) if block.language == language]
+
+
+def parse(words: list[str]) -> None:
+    """Let the command line read its arguments without running anything."""
+    command: Any = typer.main.get_command(app)
+    context = command.make_context(PROGRAM, list(words))
+    while hasattr(command, "resolve_command"):
+        rest = [*getattr(context, "_protected_args", ()), *context.args]
+        name, command, rest = command.resolve_command(context, rest)
+        context = command.make_context(name, rest, parent=context)
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the READMEs name, where the tiny checkpoint is the default one."""
+    for name in INPUTS:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / name, noise(1.0, -20.0), RATE)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TASTE_AGENT_MODEL__CHECKPOINT", str(tiny_checkpoint))
+    monkeypatch.setenv("TASTE_AGENT_MODEL__DEVICE", "cpu")
+    monkeypatch.setenv("TASTE_AGENT_SAMPLING__MAX_LENGTH", "6")
+    return tmp_path
+
+
+def commands_of(section: str) -> list[list[str]]:
+    found = [words for heading, words in commands(TEXTS["README.md"]) if heading == section]
+    assert found, section
+    return found
+
+
+def run(words: list[str]) -> None:
+    assert not app(words, prog_name=PROGRAM, standalone_mode=False)
+
+
+@pytest.mark.parametrize("index", range(len(code("python"))))
+def test_the_python_blocks_run(index: int, workplace: Path, tiny_checkpoint: Path) -> None:
+    block = code("python")[index]
+    assert '"small"' in block
+    block = block.replace('"small"', repr(str(tiny_checkpoint))).replace("max_length=80", "max_length=6")
+    exec(compile(block, "README.md", "exec"), {})
+    written = re.findall(r'soundfile\.write\("(\S+)"', block)
+    assert written
+    for name in written:
+        samples, rate = soundfile.read(workplace / name)
+        assert rate == 16000
+        assert np.abs(samples).max() > 0, "no sound came out"
+
+
+def test_the_replay_commands_run(workplace: Path) -> None:
+    for name in INPUTS:
+        soundfile.write(workplace / name, track(silence(0.3), spoken("hello"), silence(0.3)), RATE)
+    for words in commands_of("replay"):
+        before = set(workplace.glob("taste-agent-*"))
+        run(words)
+        folders = {workplace / words[words.index("--out") + 1]} if "--out" in words else set()
+        folders |= set(workplace.glob("taste-agent-*")) - before
+        written = {path.name for folder in folders for path in folder.rglob("*") if path.is_file()}
+        assert written >= {"reply.wav", "session.wav", "session.png", "events.jsonl", "transcript.txt"}, words
+
+
+def test_the_say_commands_run(workplace: Path) -> None:
+    for words in commands_of("say"):
+        run(words)
+        assert soundfile.info(workplace / words[words.index("--out") + 1]).frames > 0
+
+
+def test_the_tokens_commands_run(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soundfile.write("question.wav", track(silence(0.3), spoken("what is the time"), silence(0.3)), RATE)
+    for words in commands_of("tokens"):
+        run(words)
+        shown = capsys.readouterr().out
+        if "--json" in words:
+            text = words[words.index("--text") + 1]
+            assert [row["word"] for row in json.loads(shown)] == text.split()
+        else:
+            assert "Taste token" in shown
+
+
+def test_the_config_commands_run(
+    workplace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASTE_AGENT_SAMPLING__TEXT_TOP_P", "0.5")
+    for words in commands_of("config"):
+        run(words)
+        shown = capsys.readouterr().out
+        if "show" in words:
+            assert re.search(
+                r"sampling.text_top_p: 0.5 +# environment TASTE_AGENT_SAMPLING__TEXT_TOP_P", shown
+            )
+    assert (workplace / "my.yaml").exists()
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_command_can_be_parsed(name: str) -> None:
+    found = commands(TEXTS[name])
+    assert len(found) > 15
+    for _, words in found:
+        parse(words)
+
+
+def test_a_wrong_option_would_be_noticed() -> None:
+    with pytest.raises(Exception, match=r"(?i)no such option"):
+        parse(["replay", "a.wav", "--loud"])
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_command_of_the_program_has_its_section(name: str) -> None:
+    program: Any = typer.main.get_command(app)
+    known = set(program.commands)
+    described = set(re.findall(r"^### (\S+)$", TEXTS[name], flags=re.M))
+    listed = set(re.findall(r"^\| `(\w+)` \|", TEXTS[name], flags=re.M))
+    listed = {word for word in listed if len(word) > 1}  # the table of keys has the same form
+    assert described >= known
+    assert listed == known
+
+
+def test_both_languages_say_the_same() -> None:
+    english, chinese = TEXTS.values()
+    assert headings(english) == headings(chinese)
+    assert [words for _, words in commands(english)] == [words for _, words in commands(chinese)]
+    for language in ("sh", "python"):
+        pairs = zip(code(language), code(language, READMES[1]), strict=True)
+        for one, other in pairs:
+            if language == "python":
+                assert ast.dump(ast.parse(one)) == ast.dump(ast.parse(other))
+            else:
+                plain = [re.sub(r"\s+# .*", "", text) for text in (one, other)]
+                assert plain[0] == plain[1]
+    assert setting_rows(english) == setting_rows(chinese)
+    assert re.findall(r"<!--.*?-->", english, flags=re.S) == re.findall(r"<!--.*?-->", chinese, flags=re.S)
+
+
+def setting_rows(text: str) -> list[tuple[str, str]]:
+    """(name, default) of each row of the tables of settings."""
+    rows = re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \| (\S+) \|", text, flags=re.M)
+    return [row for row in rows if row[0].split(".")[0] in SECTIONS]
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_settings_and_their_defaults_are_those_of_the_schema(name: str) -> None:
+    rows = setting_rows(TEXTS[name])
+    assert len(rows) >= 10
+    settings = AgentSettings()
+    for dotted, default in rows:
+        section, field = dotted.split(".")
+        assert getattr(getattr(settings, section), field) == yaml.safe_load(default), dotted
+    for dotted in re.findall(r"(?:`|--set )([a-z_]+\.[a-z_]+)\b", TEXTS[name]):
+        is_file = dotted.endswith((".py", ".wav", ".yaml", ".png"))
+        assert is_file or dotted.split(".")[0] not in SECTIONS or dotted in setting_names(), dotted
+
+
+def tree_entries(text: str) -> list[str]:
+    """The path of each line of the file tree."""
+    tree = next(block.text for block in blocks(text) if block.language == "text")
+    parents: list[str] = []
+    found = []
+    for line in tree.splitlines():
+        match = PATH_IN_TREE.match(line)
+        assert match, f"not `name  what it is`: {line!r}"
+        depth = len(match["indent"]) // 2
+        parents[depth:] = [match["name"]]
+        found.append("".join(parents))
+    return found
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_file_tree_is_that_of_the_repository(name: str) -> None:
+    entries = tree_entries(TEXTS[name])
+    missing = [entry for entry in entries if not (ROOT / entry).exists()]
+    assert not missing
+    assert all((ROOT / entry).is_dir() == entry.endswith("/") for entry in entries)
+    for package in ("taste_speech", "taste_agent"):
+        folders = {f"{path.parent.relative_to(ROOT)}/" for path in (ROOT / package).glob("*/__init__.py")}
+        assert folders <= set(entries)
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_links_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", TEXTS[name]):
+        if target.startswith("#"):
+            anchors = re.findall(r"^#+ (.+)$", TEXTS[name], flags=re.M)
+            assert target[1:] in [anchor.lower().replace(" ", "-") for anchor in anchors], target
+        else:
+            assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_no_address_and_no_private_path(name: str) -> None:
+    assert not re.search(r"://|www\.|/(work|root|home|tmp|Users)/", TEXTS[name])
