@@ -95,9 +95,9 @@ def test_talk_on_the_screen(sound, speech, new_terminal, tmp_path, width, height
     terminal.keys("q")
     screen = terminal.wait_for("code 0")
     assert "Agent: yes of course" in screen
-    terminal.type(f"clear; stty -a | md5sum | cmp - {tmp_path}/before && echo same terminal")
+    terminal.type(f"clear; stty -a | md5sum | cmp - {tmp_path}/before && echo 'same' 'terminal'")
     terminal.keys("Enter")
-    terminal.wait_for("\nsame terminal")
+    terminal.wait_for("same terminal")
 
 
 def test_interrupt_key_and_ctrl_c(sound, new_terminal, tmp_path):
