@@ -38,6 +38,10 @@ class ModelSettings(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         default="auto", description="auto takes a GPU if there is one"
     )
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
+        default="auto",
+        description="numbers of the large parts; auto: bfloat16 on CUDA, else float32; int8: on the CPU only",
+    )
     threads: int = Field(
         default=0, ge=0, le=256, description="CPU threads of the model; 0 leaves the default"
     )

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from taste_agent.bench.synthetic import PresetFiles, SyntheticTokenizer
+from taste_agent.dialog.loading import number_type
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
@@ -94,22 +95,21 @@ _SHORT: dict[str, Any] = {
 }
 
 
-def build_preset(
-    name: str, device: torch.device, dtype: torch.dtype
-) -> tuple[TasteForCausalLM, TasteProcessor]:
+def build_preset(name: str, device: torch.device, dtype: str) -> tuple[TasteForCausalLM, TasteProcessor]:
     """A random model and a processor for it.
 
     Args:
         name: `v0` has the published checkpoint's sizes, `v0-short` few and narrow layers.
         device: the weights are made there.
-        dtype: of Llama, encoder and aggregator; the rest is float32, as when a checkpoint is loaded.
+        dtype: of Llama, encoder and aggregator, as for `load_checkpoint`; the rest is float32.
     """
+    number = number_type(dtype, device)
     config = TasteConfig() if name == "v0" else TasteConfig(**_SHORT)
     with torch.random.fork_rng(devices=[]), device:
         torch.manual_seed(0)
         model = TasteForCausalLM(config).to(device).eval()
     for part in (model.spoken_lm.language_model, model.audio_tower.encoder, model.audio_tower.aggregator):
-        part.to(dtype)
+        part.to(torch.float32 if number == "int8" else getattr(torch, number))
     model.spoken_lm.reset_rotary()
     vocabulary = config.vocabulary.first_special_id
     asr_size = model.audio_tower.config.vocab_size

@@ -42,8 +42,9 @@ class Figure:
     @classmethod
     def of(cls, name: str, times: Times, naive: Times | None = None, note: str = "") -> "Figure":
         """A figure of durations."""
-        slow = (None, None) if naive is None else (naive.p50, naive.cpu_p50)
-        return cls(name, times.p50, times.p95, "ms", times.cpu_p50, *slow, note)
+        slow = None if naive is None else naive.p50
+        slow_cpu = None if naive is None else naive.cpu_p50
+        return cls(name, times.p50, times.p95, "ms", times.cpu_p50, slow, slow_cpu, note)
 
     @property
     def ratio(self) -> float | None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from taste_agent.bench.options import BenchOptions
+from taste_agent.dialog.loading import load_checkpoint, number_type
 from taste_agent.dialog.taste_brain import choose_device, speaker_embedding
 from taste_speech.acceleration import Acceleration, accelerate
 from taste_speech.modeling_taste import TasteForCausalLM
@@ -30,7 +31,6 @@ class Subject:
     processor: TasteProcessor
     voice: VoiceGenerator
     speaker: Tensor
-    acceleration: Acceleration
     dtype: str
     load_s: float
     is_preset: bool
@@ -51,26 +51,18 @@ def load_subject(options: BenchOptions) -> Subject:
         torch.set_num_threads(options.threads)
     device = choose_device(options.device)
     begin = time.perf_counter()
-    named = options.dtype
-    if named == "auto":
-        named = "bfloat16" if device.type == "cuda" else "float32"
-    dtype = torch.float32 if named == "int8" else getattr(torch, named)
     if options.preset is None:
-        model = TasteForCausalLM.from_pretrained(options.checkpoint, dtype=dtype).to(device).eval()
-        processor = TasteProcessor.from_pretrained(options.checkpoint, asr_device=device)
+        model, processor = load_checkpoint(options.checkpoint, device, options.dtype, options.static_shapes)
         speaker = speaker_embedding(processor, "")
     else:
         from taste_agent.bench.presets import build_preset
 
-        model, processor = build_preset(options.preset, device, dtype)
+        model, processor = build_preset(options.preset, device, options.dtype)
+        accelerate(model, processor.get_generator(device), Acceleration(static_shapes=options.static_shapes))
         width = model.config.speech_decoder_config.spk_embed_dim
         speaker = torch.randn(1, width, generator=torch.Generator().manual_seed(0))
-    voice = processor.get_generator(device)
-    acceleration = Acceleration(
-        static_shapes=options.static_shapes, linear="int8" if named == "int8" else "as_is"
-    )
-    accelerate(model, voice, acceleration)
     model.vocabulary(processor.llm_tokenizer)
+    voice, number = processor.get_generator(device), number_type(options.dtype, device)
     name = options.preset or options.checkpoint
     load_s = time.perf_counter() - begin
     return Subject(
@@ -79,8 +71,7 @@ def load_subject(options: BenchOptions) -> Subject:
         processor,
         voice,
         speaker,
-        acceleration,
-        named,
+        number,
         load_s,
         options.preset is not None,
     )

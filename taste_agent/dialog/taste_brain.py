@@ -11,6 +11,7 @@ from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.config import AgentSettings, EmitSettings
 from taste_agent.dialog.brain import ReplyItem, Sound
+from taste_agent.dialog.loading import load_checkpoint
 from taste_agent.dialog.messages import SpokenWord
 from taste_agent.errors import AgentError
 from taste_speech import TasteForCausalLM, TasteProcessor
@@ -42,8 +43,7 @@ def load_brain(settings: AgentSettings) -> "TasteBrain":
     if settings.model.threads:
         torch.set_num_threads(settings.model.threads)
     device = choose_device(settings.model.device)
-    model = TasteForCausalLM.from_pretrained(settings.model.checkpoint).to(device).eval()
-    processor = TasteProcessor.from_pretrained(settings.model.checkpoint, asr_device=device)
+    model, processor = load_checkpoint(settings.model.checkpoint, device, settings.model.dtype)
     return TasteBrain(model, processor, settings)
 
 

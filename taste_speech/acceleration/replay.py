@@ -38,6 +38,7 @@ def _record(body: Callable[[], None], device: torch.device) -> "torch.cuda.CUDAG
                 body()
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Other threads may use the device meanwhile: only this one's work is recorded.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             body()
     return graph

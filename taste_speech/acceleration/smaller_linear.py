@@ -35,7 +35,7 @@ def shrink_linear_layers(
     if generator is not None:
         estimator = generator.flow.decoder.estimator
         for stage in (*estimator.down_blocks, *estimator.mid_blocks, *estimator.up_blocks):
-            _quantise(stage[1])  # type: ignore[index]
+            _quantise(stage[1])
 
 
 def _quantise(block: nn.Module, *names: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ import torch
 from taste_agent.bench.baseline import UncachedRows, naive_forms
 from taste_agent.bench.material import (
     REPLY_WORDS,
-    UNITS_PER_WORD,
     FixedRateDetokenizer,
     audio_segment,
     conversation_before_turn_ten,
@@ -32,8 +32,8 @@ from taste_speech.vocoder.weight_norm import WeightNormConv
 WITH_NAIVE = {
     "sampler tables",
     "prefill of turn 10",
-    "LM step after 100 rows",
-    "LM step after 2000 rows",
+    "LM step after 30 rows",
+    "LM step after 60 rows",
     "one unit",
     "flow, first chunk",
     "flow, later chunk",
@@ -54,6 +54,19 @@ ALONE = {
     "peak memory",
     "loading",
 }
+
+
+UNITS_PER_WORD = 4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short() -> Iterator[None]:
+    """A fast speaker and short histories, so that the tests are short."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("taste_agent.bench.thinking.HISTORIES", (30, 60))
+        for name in ("material", "speaking"):
+            patch.setattr(f"taste_agent.bench.{name}.UNITS_PER_WORD", UNITS_PER_WORD)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +93,7 @@ def test_every_stage_is_there_with_its_ratio(report):
         assert figures[name].ratio == pytest.approx(figures[name].naive / figures[name].p50)
     assert all(figures[name].ratio is None for name in ALONE)
     assert figures["RTF of the reply"].unit == ""
-    assert "16.0 s of sound" in figures["RTF of the reply"].note
+    assert f"{REPLY_WORDS * UNITS_PER_WORD / 50:.1f} s of sound" in figures["RTF of the reply"].note
 
 
 def test_the_report_says_what_was_not_measured(report):
@@ -165,7 +178,7 @@ def test_the_short_preset_runs_without_files():
     turn = Turn(subject)
     cost = turn.run()
     assert sum(chunk.words for chunk in cost.chunks) == REPLY_WORDS
-    assert cost.audio_s == pytest.approx(16, abs=0.1)
+    assert cost.audio_s == pytest.approx(REPLY_WORDS * UNITS_PER_WORD / 50, abs=0.1)
 
 
 def test_figures():
