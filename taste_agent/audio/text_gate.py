@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from itertools import groupby
 from typing import Any
 
 from taste_agent.audio.ring import Samples
@@ -16,8 +17,11 @@ from taste_speech.recognition.base import Recognition, RecognizedWord, Recognize
 
 # A recogniser hears an echo roughly: words count as the same from this likeness of their letters on.
 SAME_WORD = 0.65
+MIN_ROUGH_LETTERS = 3
 # Above this share of echoed words the rest is taken for misheard echo as well.
 MOSTLY_ECHO = 0.7
+# Below it only runs of so many echoed words are dropped: two people share their "the" and "is".
+MIN_RUN = 3
 REMEMBERED_WORDS = 400
 
 
@@ -33,16 +37,18 @@ def own_words(recognised: Sequence[str], played: Sequence[str]) -> list[bool]:
     """For each recognised word whether it is the person's own, given what was played meanwhile.
 
     Words are matched in order, by likeness of their letters. Where most of them match, nothing is the
-    person's own; one or two words count as echo only when each of them matches.
+    person's own; else what matches in a run of words is not.
     """
     spoken = [_letters(word) for word in played]
     matched = _match_in_order([_letters(word) for word in recognised], spoken)
     share = sum(matched) / len(matched) if matched else 0.0
     if share >= MOSTLY_ECHO:
         return [False] * len(matched)
-    if len(matched) <= 2:
-        return [True] * len(matched)
-    return [not echo for echo in matched]
+    own: list[bool] = []
+    for is_echo, run in groupby(matched):
+        length = len(list(run))
+        own += [not (is_echo and length >= MIN_RUN)] * length
+    return own
 
 
 def _letters(word: str) -> str:
@@ -50,7 +56,11 @@ def _letters(word: str) -> str:
 
 
 def _alike(one: str, other: str) -> bool:
-    return bool(one) and (one == other or SequenceMatcher(None, one, other).ratio() >= SAME_WORD)
+    if one == other:
+        return bool(one)
+    if min(len(one), len(other)) < MIN_ROUGH_LETTERS:
+        return False
+    return SequenceMatcher(None, one, other).ratio() >= SAME_WORD
 
 
 def _match_in_order(heard: list[str], played: list[str]) -> list[bool]:
