@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from taste_speech.training.corpus.augmentation import augment
-from taste_speech.training.corpus.dialogues.talks import Talk, make_questions
+from taste_speech.training.corpus.dialogues.talks import Talk, Turn, make_questions, make_talks
 from taste_speech.training.corpus.produce import split_of, utterances
 from taste_speech.training.corpus.sentences import general_sentences
 from taste_speech.training.corpus.speech import speak_all
@@ -38,6 +38,13 @@ def reply_voice_sentences(count: int) -> list[Spoken]:
 def held_out_talks(count: int) -> list[Talk]:
     """Single questions in paraphrases that training left out, all kinds in turn."""
     return make_questions(count, 77, "test")
+
+
+def cut_off_turns(count: int) -> list[Turn]:
+    """User turns of unseen talks that stop at a hesitation."""
+    turns = (turn for talk in make_talks(40 * count, 78, "test") for turn in talk.turns)
+    cut = [t for t in turns if t.role == "user" and t.modality == "speech" and not t.finished]
+    return cut[:count]
 
 
 def in_held_out_voices(texts: Sequence[str], noisy: bool, seed: int = 5) -> list[Spoken]:

@@ -15,6 +15,7 @@ from taste_speech.training.evaluation import dialogue, prosody, table, voice
 from taste_speech.training.evaluation.judge import Judge
 from taste_speech.training.evaluation.material import (
     Spoken,
+    cut_off_turns,
     held_out_talks,
     in_held_out_voices,
     reply_voice_sentences,
@@ -87,7 +88,8 @@ def _voice_rows(
         errors = voice.error_rate(judge, spoken, sounds)
         rows.append(Row("units -> mel -> wave: word error", errors, "%", natural + 3, False, len(spoken)))
     retold = [voice.retell(model, processor, speaker, s) for s in spoken]
-    bare = [voice.retell(model, processor, speaker, s, with_taste=False) for s in spoken]
+    muted = voice.text_only(model)
+    bare = [voice.retell(muted, processor, speaker, s) for s in spoken]
     errors = voice.error_rate(judge, spoken, retold)
     rows.append(Row("tokenize -> detokenize: word error", errors, "%", natural + 8, False, len(spoken)))
     bare_errors = voice.error_rate(judge, spoken, bare)
@@ -96,9 +98,9 @@ def _voice_rows(
 
 
 def _dialogue_rows(judge: Judge, model: TasteForCausalLM, processor: TasteProcessor, count: int) -> list[Row]:
-    turns = [talk.turns[0] for talk in shuffled(held_out_talks(2 * count), 3)]
-    finished = [turn for turn in turns if turn.finished and turn.role == "user"][:count]
-    unfinished = [turn for turn in turns if not turn.finished and turn.role == "user"][:count]
+    turns = [talk.turns[0] for talk in shuffled(held_out_talks(count), 3)]
+    finished = [turn for turn in turns if turn.role == "user"]
+    unfinished = cut_off_turns(count // 3)
     rows: list[Row] = []
     speaker = dialogue.Speaker(model, processor, processor.recognizer())
     for noisy, suffix in ((False, ""), (True, ", noisy")):

@@ -1,6 +1,7 @@
 """How well the voice is understood: the vocoder alone, units to sound, and tokenize -> detokenize."""
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
-from taste_speech.streaming import taste_detokenize, taste_tokenize
+from taste_speech.streaming import StreamingDetokenizer, taste_tokenize
 from taste_speech.training.evaluation.judge import Judge
 from taste_speech.training.evaluation.material import RATE_HZ, Spoken
 from taste_speech.training.evaluation.table import Row
@@ -17,7 +18,6 @@ from taste_speech.training.word_errors import word_error_rate
 from taste_speech.vocoder.mel import log_mel
 
 Audio = NDArray[np.float32]
-Resynthesis = Callable[[Spoken], Audio]
 
 
 def error_rate(judge: Judge, sentences: Sequence[Spoken], sounds: Sequence[Audio]) -> float:
@@ -46,24 +46,28 @@ def resynthesise_units(
     return wave[0].numpy()
 
 
+def text_only(model: TasteForCausalLM) -> TasteForCausalLM:
+    """A copy of the model that speaks from the text alone: all taste tokens stand for the zero vector.
+
+    That is what stage 1 gives the unit decoder where it withholds the audio.
+    """
+    muted = copy.deepcopy(model)
+    project = muted.audio_tower.quantizer.project_out
+    torch.nn.init.zeros_(project.weight)
+    torch.nn.init.zeros_(project.bias)
+    return muted
+
+
 def retell(
-    model: TasteForCausalLM,
-    processor: TasteProcessor,
-    speaker: torch.Tensor,
-    sentence: Spoken,
-    with_taste: bool = True,
-    seed: int = 0,
+    model: TasteForCausalLM, processor: TasteProcessor, speaker: torch.Tensor, sentence: Spoken, seed: int = 0
 ) -> Audio:
-    """Sound and text -> taste tokens -> units -> sound; without taste tokens the text alone speaks."""
+    """Sound and text -> taste tokens -> units -> sound, in one piece."""
     text_ids = processor.process_text(sentence.text)["llm_token_ids"]
-    taste_ids = taste_tokenize(model, processor, torch.from_numpy(sentence.samples)[None], text_ids, RATE_HZ)
-    if not with_taste:
-        taste_ids = torch.full_like(taste_ids, -1)
-    torch.manual_seed(seed)
-    out = taste_detokenize(
-        model, processor, speaker, None, None, None, 0, text_ids, taste_ids, out_sampling_rate=RATE_HZ
-    )
-    return out["audio_waveform"][0].numpy()
+    audio = torch.from_numpy(sentence.samples)[None]
+    taste_ids = taste_tokenize(model, processor, audio, text_ids, RATE_HZ)
+    generator = torch.Generator().manual_seed(seed)
+    speech = StreamingDetokenizer(model, processor, speaker, RATE_HZ, generator)
+    return speech.feed(text_ids, taste_ids, final=True).samples
 
 
 def vocoder_rows(
