@@ -16,6 +16,9 @@ from taste_speech.configuration_taste import TasteConfig
 from taste_speech.speech_decoder.attention import descending_offsets, sinusoids
 from taste_speech.speech_decoder.unit_decoder import IGNORED_TARGET, UnitDecoder, UnitPrediction
 
+PROSODY_SIZE = 5
+"""Log duration, mean pitch, rise of the pitch, voiced part, loudness."""
+_RESIDUAL_SCALE = 0.25
 _AUDIO_SIDE = ("audio_embed_affine_layer", "audio_token_encoder", "audio_token_encoder_affine_layer")
 _FIRST_CONDITION = 2  # rows before the condition: sos, speaker
 
@@ -39,6 +42,7 @@ class Windows:
         unit_ids: (batch, units) of the window.
         unit_words: (batch, units) word id that each unit belongs to.
         n_units: (batch,).
+        prosody: (batch, tokens, PROSODY_SIZE) what each token's word sounds like, standardised.
     """
 
     encoded: EncodedAudio
@@ -49,6 +53,7 @@ class Windows:
     unit_ids: Tensor
     unit_words: Tensor
     n_units: Tensor
+    prosody: Tensor
 
     def cut(self, per_token: Tensor) -> Tensor:
         """(batch, tokens, ...) of the utterances -> (batch, longest window, ...) of the windows."""
@@ -79,9 +84,14 @@ class TasteAutoencoder(nn.Module):
             threshold_ema_dead_code=1,
         )
         self.decoder = UnitDecoder(config.speech_decoder_config, config.unit_decoding)
+        self.prosody = nn.Linear(sizes.dim, PROSODY_SIZE)
         self.aligned_block, self.aligned_head = aligned_block, aligned_head
         self.has_tower: Tensor
         self.register_buffer("has_tower", torch.tensor(False))
+        self.is_final: Tensor
+        self.register_buffer("is_final", torch.tensor(False))
+        self.has_quantizer: Tensor
+        self.register_buffer("has_quantizer", torch.tensor(False))
 
     @torch.no_grad()
     def scale_inputs(self) -> None:
@@ -90,29 +100,74 @@ class TasteAutoencoder(nn.Module):
         for encoder in (decoder.text_encoder, decoder.audio_token_encoder, decoder.llm):
             nn.init.constant_(cast(Tensor, encoder.embed.out[1].weight), encoder.embed.scale**-1)
 
-    @torch.no_grad()
-    def begin_audio(self, encoder: nn.Module, aggregator: nn.Module, sample: Sequence[Windows]) -> None:
-        """Take over a recogniser's encoder and decoder, the latter as the aggregator's first weights.
-
-        What tells words apart is a small part of a recogniser's hidden states: their mean is large. The final
-        norm is made to centre and scale them over `sample`, and the decoder's audio side, which has seen
-        nothing but zeros so far, begins anew with the same answer to zeros.
-        """
+    def take_tower(self, encoder: nn.Module, aggregator: nn.Module) -> None:
+        """Take over a recogniser's encoder, and its decoder as the aggregator's first weights."""
         self.tower.encoder.load_state_dict(encoder.state_dict())
         self.tower.aggregator.load_state_dict(aggregator.state_dict())
+        self.has_tower.fill_(True)
+
+    def prosody_loss(self, vectors: Tensor, windows: Windows) -> Tensor:
+        """Squared error of the words' prosody as read from their vectors (batch, tokens, dim)."""
+        spoken = windows.word_ids >= 0
+        return functional.mse_loss(self.prosody(vectors[spoken]).float(), windows.prosody[spoken])
+
+    @torch.no_grad()
+    def begin_audio(self, sample: Sequence[Windows]) -> None:
+        """Make the aggregator's vectors easy to hear for the unit decoder.
+
+        What tells words apart is a small part of a recogniser's hidden states: their mean is large. The final
+        norm is made to centre and scale them over `sample`. The decoder's audio side, which has seen nothing
+        but zeros so far, begins anew with the same answer to zeros, and listens to the prosody first.
+        """
         vectors = torch.cat([self.words(windows)[windows.word_ids >= 0] for windows in sample])
         mean, deviation = vectors.mean(0), vectors.std(0).clamp(min=1e-3)
         norm = self.tower.aggregator.layer_norm
         norm.bias.copy_((norm.bias - mean) / deviation)
         norm.weight.div_(deviation)
+        self.prosody.bias += self.prosody.weight @ mean
+        self.prosody.weight *= deviation
         silence = self._silent_audio()
         fresh = UnitDecoder(self.decoder.config, self.decoder.decoding)
         for name in _AUDIO_SIDE:
             getattr(self.decoder, name).load_state_dict(getattr(fresh, name).state_dict())
-        embed = self.decoder.audio_token_encoder.embed
+        embed, affine = self.decoder.audio_token_encoder.embed, self.decoder.audio_embed_affine_layer
         nn.init.constant_(cast(Tensor, embed.out[1].weight), embed.scale**-1)
+        spread = torch.randn(affine.weight.shape[0], PROSODY_SIZE, device=affine.weight.device)
+        affine.weight.mul_(0.5).add_(spread @ self.prosody.weight)
+        affine.bias.copy_(spread @ self.prosody.bias)
         self.decoder.audio_token_encoder_affine_layer.bias += silence - self._silent_audio()
-        self.has_tower.fill_(True)
+
+    @torch.no_grad()
+    def begin_quantizer(self, sample: Sequence[Windows]) -> None:
+        """Choose the quantizer's space so that prosody comes first, and fill its codebooks by k-means.
+
+        The first coordinates are the prosody, the others the main components of what it leaves open, smaller.
+        """
+        vectors = torch.cat([self.words(windows)[windows.word_ids >= 0] for windows in sample]).float()
+        weight, bias = self.prosody.weight.float(), self.prosody.bias.float()
+        heard = vectors @ weight.T + bias
+        ones = torch.ones(len(vectors), 1, device=vectors.device)
+        explained = torch.linalg.lstsq(torch.cat([heard, ones], 1), vectors).solution  # (prosody + 1, dim)
+        rest = vectors - torch.cat([heard, ones], 1) @ explained
+        count = self.quantizer.project_in.weight.shape[0] - PROSODY_SIZE
+        _, sizes, directions = torch.linalg.svd(rest, full_matrices=False)
+        scale = _RESIDUAL_SCALE * len(vectors) ** 0.5 / sizes[0]
+        directions = directions[:count] * scale
+        identity = torch.eye(weight.shape[1], device=weight.device)
+        self.quantizer.project_in.weight.copy_(
+            torch.cat([weight, directions @ (identity - explained[:-1].T @ weight)])
+        )
+        self.quantizer.project_in.bias.copy_(
+            torch.cat([bias, -directions @ (explained[:-1].T @ bias + explained[-1])])
+        )
+        projected = self.quantizer.project_in(vectors)
+        back = torch.linalg.lstsq(torch.cat([projected, ones], 1), vectors).solution
+        self.quantizer.project_out.weight.copy_(back[:-1].T)
+        self.quantizer.project_out.bias.copy_(back[-1])
+        for layer in self.quantizer.layers:
+            layer._codebook.initted.fill_(False)
+        self.quantizer(vectors[None])
+        self.has_quantizer.fill_(True)
 
     def _silent_audio(self) -> Tensor:
         """What the decoder's audio side gives for zeros, (size,)."""
@@ -134,8 +189,10 @@ class TasteAutoencoder(nn.Module):
         index = (starts.flatten().long().cumsum(0) - 1).view_as(word_ids)
         return output[0][index], commitment.sum()
 
-    def condition(self, windows: Windows, kind: Condition, dropped: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Audio vectors of the windows' tokens (batch, longest window, dim), and the commitment loss.
+    def condition(
+        self, windows: Windows, kind: Condition, dropped: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Audio vectors of the windows' tokens (batch, longest window, dim), and losses of their own.
 
         Args:
             dropped: (batch,) true where the audio is withheld (zeros); None: nowhere.
@@ -143,14 +200,19 @@ class TasteAutoencoder(nn.Module):
         if kind is Condition.TEXT:
             shape = (*windows.token_ids.shape, self.tower.config.d_model)
             nothing = torch.zeros(shape, device=windows.token_ids.device)
-            return windows.cut(nothing), nothing.sum()
-        vectors = self.words(windows)
-        commitment = vectors.new_zeros(())
-        if kind is Condition.QUANTIZED:
-            vectors, commitment = self.quantize(vectors, windows.word_ids)
+            return windows.cut(nothing), {}
+        losses: dict[str, Tensor] = {}
+        if bool(self.is_final):
+            with torch.no_grad():
+                vectors, _ = self.tower.quantizer.quantize(self.words(windows).float())
+        else:
+            vectors = self.words(windows)
+            if kind is Condition.QUANTIZED:
+                vectors, losses["commitment"] = self.quantize(vectors, windows.word_ids)
+            losses["prosody"] = self.prosody_loss(vectors, windows)
         if dropped is not None:
             vectors = vectors.masked_fill(dropped[:, None, None], 0.0)
-        return windows.cut(vectors), commitment
+        return windows.cut(vectors), losses
 
     def predict(
         self, windows: Windows, audio: Tensor, heard_units: Tensor, speaker: Tensor
@@ -198,6 +260,13 @@ class TasteAutoencoder(nn.Module):
             if weights is not None:
                 attention = weights[:, self.aligned_head]
         return llm.after_norm(hidden), attention
+
+    def finish_tower(self) -> None:
+        """From now on only the unit decoder learns: taste tokens are final."""
+        self.export_quantizer()
+        for part in (self.tower, self.quantizer, self.prosody):
+            part.requires_grad_(False)
+        self.is_final.fill_(True)
 
     @torch.no_grad()
     def export_quantizer(self) -> None:

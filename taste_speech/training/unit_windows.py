@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +69,56 @@ class AlignedUtterance:
     units: Tensor  # (units,) int64
     word_end_units: list[int]
     """Unit after the last one of each word."""
+    prosody: Tensor  # (words, PROSODY_SIZE), standardised
+
+
+class UnitProsody:
+    """Prosody of words as their units tell it.
+
+    Args:
+        centroids: (units, bins + 2) of the k-means: spectrum, weighted pitch, weighted voicing.
+    """
+
+    def __init__(self, centroids: Tensor) -> None:
+        self.loudness = centroids[:, :-2].mean(1)
+        self.pitch = centroids[:, -2]
+        self.is_voiced = (centroids[:, -1] > 0.5 * centroids[:, -1].max()).float()
+
+    def __call__(self, units: Tensor, word_end_units: Sequence[int]) -> Tensor:
+        """(words, PROSODY_SIZE), not standardised."""
+        rows = []
+        for first, last in zip([0, *word_end_units[:-1]], word_end_units, strict=True):
+            ids = units[first:last]
+            voiced, pitch = self.is_voiced[ids], self.pitch[ids]
+            count = voiced.sum().clamp(min=1)
+            mean = (voiced * pitch).sum() / count
+            ramp = torch.linspace(-1, 1, len(ids))
+            rise = (voiced * (pitch - mean) * ramp).sum() / count
+            duration = torch.tensor(float(last - first)).clamp(min=0.5).log()
+            loudness = self.loudness[ids].mean() if len(ids) else torch.tensor(0.0)
+            rows.append(torch.stack([duration, mean, rise, voiced.sum() / max(1, len(ids)), loudness]))
+        return torch.stack(rows)
+
+
+def standardise(utterances: Sequence[AlignedUtterance]) -> list[AlignedUtterance]:
+    """The utterances with prosody of mean 0 and deviation 1 over the training words."""
+    train = torch.cat([item.prosody for item in utterances if item.split == "train"])
+    mean, deviation = train.mean(0), train.std(0)
+    return [replace(item, prosody=(item.prosody - mean) / deviation) for item in utterances]
 
 
 def align_utterance(
-    clip: Clip, units: Tensor, ends_s: Sequence[float], tokenizer: Any, units_per_second: int
+    clip: Clip,
+    units: Tensor,
+    ends_s: Sequence[float],
+    tokenizer: Any,
+    units_per_second: int,
+    prosody: UnitProsody,
 ) -> AlignedUtterance:
     """Tokenize the words of a clip and count their ends in units."""
     pieces = [tokenizer(f" {word}", add_special_tokens=False)["input_ids"] for word in clip.text.split()]
     ends = [min(len(units), round(end * units_per_second)) for end in ends_s]
+    ends[-1] = len(units)
     return AlignedUtterance(
         clip.id,
         clip.split,
@@ -84,7 +126,8 @@ def align_utterance(
         [token for piece in pieces for token in piece],
         [word for word, piece in enumerate(pieces) for _ in piece],
         units.long(),
-        [*ends[:-1], len(units)],
+        ends,
+        prosody(units.long(), ends),
     )
 
 
@@ -150,4 +193,5 @@ class WindowBatches:
             pad(units, batch_first=True),
             pad(words, batch_first=True, padding_value=-2),
             torch.tensor([len(u) for u in units]),
+            pad([item.prosody[torch.tensor(item.word_ids)] for item in items], batch_first=True),
         )

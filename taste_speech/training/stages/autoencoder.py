@@ -9,6 +9,7 @@ until it is started again.
 """
 
 import logging
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -21,13 +22,20 @@ from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.training.stages.tower import trained_recogniser
-from taste_speech.training.taste_autoencoder import Condition, TasteAutoencoder
-from taste_speech.training.unit_windows import AlignedUtterance, EncodedStore, WindowBatches, align_utterance
+from taste_speech.training.taste_autoencoder import Condition, TasteAutoencoder, Windows
+from taste_speech.training.unit_windows import (
+    AlignedUtterance,
+    EncodedStore,
+    UnitProsody,
+    WindowBatches,
+    align_utterance,
+    standardise,
+)
 from taste_speech.training.voices import fixed_embedding
 
 logger = logging.getLogger(__name__)
-SAMPLED_BATCHES = 8
-"""Batches of validation speech from which the aggregator's mean and deviation are taken."""
+SAMPLED_BATCHES = 40
+"""Batches from which means, deviations and codebooks are first estimated."""
 
 
 class Settings(StrictSection):
@@ -43,15 +51,23 @@ class Settings(StrictSection):
     text_until: float = 0.15
     continuous_until: float = 0.5
     """Fractions of the budget at which the aggregator and the quantizer come in."""
+    final_from: float = 0.8
+    """Fraction of the budget from which taste tokens stay as they are, so that `spoken_lm` may start."""
     withheld_part: float = 0.1
     """Fraction of the items without audio, so that text alone stays enough to speak."""
     random_units: float = 0.04
     near_units: float = 0.12
     """Fractions of the units that the decoder sees replaced by any other one, or by one that sounds alike."""
+    blurred_part: float = 0.25
+    """Fraction of the items with three times as many, so that the decoder cannot go by the units alone."""
     neighbours: int = 6
     aligned_block: int = 2
     aligned_head: int = 0
     alignment_weight: float = 0.1
+    prosody_weight: float = 0.3
+    prosody_steps: int = 250
+    """Steps in which the aggregator learns to tell the words' prosody before the decoder listens to it."""
+    prosody_rate: float = 1e-3
     commitment_weight: float = 0.25
     label_smoothing: float = 0.0
     evaluated_batches: int = 4
@@ -69,6 +85,8 @@ class UnitNoise:
     def __call__(self, units: Tensor, generator: torch.Generator) -> Tensor:
         """(batch, units) -> the same with some replaced."""
         draw = torch.rand(units.shape, generator=generator)
+        blurred = torch.rand(len(units), 1, generator=generator) < self.settings.blurred_part
+        draw = torch.where(blurred, draw / 3, draw)
         anything = torch.randint(self.count, units.shape, generator=generator)
         which = torch.randint(self.settings.neighbours, units.shape, generator=generator)
         near = self.near[units].gather(-1, which[..., None])[..., 0]
@@ -92,18 +110,45 @@ def load_utterances(settings: Settings, context: StageContext) -> tuple[list[Ali
         value_layer = config.audio_tower_config.kwargs_for_joint_encoder_segmenter.target_hidden_layer
         encoded.prepare(clips, recogniser, value_layer)
     rate = config.unit_decoding.units_per_second
-    utterances = [align_utterance(clip, units[clip.id], ends[clip.id], tokenizer, rate) for _, clip in clips]
-    return utterances, encoded
+    prosody = UnitProsody(load_file(context.folder("units") / "quantizer.safetensors")["centroids"])
+    utterances = [
+        align_utterance(clip, units[clip.id], ends[clip.id], tokenizer, rate, prosody) for _, clip in clips
+    ]
+    return standardise(utterances), encoded
 
 
-def take_tower(model: TasteAutoencoder, context: StageContext, batches: WindowBatches) -> None:
-    """Encoder and first weights of the aggregator from the recogniser, once it has been trained."""
+def take_tower(
+    model: TasteAutoencoder,
+    settings: Settings,
+    context: StageContext,
+    train: WindowBatches,
+    generator: torch.Generator,
+) -> None:
+    """Encoder and aggregator from the recogniser, once there is one; the latter is taught to hear prosody."""
     recogniser = trained_recogniser(context)
     if recogniser is None or bool(model.has_tower):
         return
-    sample = [windows for _, (_, windows) in zip(range(SAMPLED_BATCHES), batches.whole(), strict=False)]
-    model.begin_audio(recogniser.encoder, recogniser.decoder, sample)
-    logger.info("autoencoder: took over the tower")
+    model.take_tower(recogniser.encoder, recogniser.decoder)
+    parameters = [*model.tower.aggregator.parameters(), *model.prosody.parameters()]
+    optimizer = torch.optim.AdamW(parameters, settings.prosody_rate)
+    batches = train.endless(generator)
+    for step in range(settings.prosody_steps):
+        windows = next(batches)
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.loop.precision == "bf16"):
+            loss = model.prosody_loss(model.words(windows), windows)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, settings.loop.clip_norm)
+        optimizer.step()
+        if step % settings.loop.log_every == 0:
+            logger.info("autoencoder: prosody step %d, loss %.3f", step, float(loss.detach()))
+    model.begin_audio(_sample(train))
+
+
+def _sample(batches: WindowBatches) -> list[Windows]:
+    """Some whole utterances."""
+    generator = torch.Generator().manual_seed(0)
+    return [windows for _, windows in zip(range(SAMPLED_BATCHES), batches.endless(generator), strict=False)]
 
 
 class Trainer:
@@ -119,6 +164,7 @@ class Trainer:
     ) -> None:
         self.settings, self.loop, self.noise = settings, loop, noise
         self.batches, self.valid = batches.endless(loop.generator), valid
+        self.sample = _sample(batches)
         self.model: TasteAutoencoder = loop.accelerator.unwrap_model(loop.module)
         size = self.model.decoder.config.spk_embed_dim
         self.speaker = fixed_embedding(settings.voice, size)
@@ -135,13 +181,19 @@ class Trainer:
         settings, windows = self.settings, next(self.batches)
         kind = self.kind()
         dropped = torch.rand(len(windows.token_ids), generator=generator) < settings.withheld_part
-        audio, commitment = self.model.condition(windows, kind, dropped)
+        if kind is Condition.QUANTIZED and not bool(self.model.has_quantizer):
+            self.model.begin_quantizer(self.sample)
+        if self.loop.progress() >= self.settings.final_from and not bool(self.model.is_final):
+            self.model.finish_tower()
+            save_tower(self.model, self.loop.workdir)
+        audio, own = self.model.condition(windows, kind, dropped)
         heard = self.noise(windows.unit_ids, generator)
         prediction, alignment = self.model.predict(windows, audio, heard, self.speaker)
+        weights = {"commitment": settings.commitment_weight, "prosody": settings.prosody_weight}
         return {
             "units": prediction.loss(settings.label_smoothing),
             "alignment": settings.alignment_weight * alignment,
-            "commitment": settings.commitment_weight * commitment,
+            **{name: weights[name] * loss for name, loss in own.items()},
         }
 
     def evaluate(self) -> dict[str, float]:
@@ -177,13 +229,21 @@ def run(settings: Settings, context: StageContext) -> None:
 
     centroids = load_file(context.folder("units") / "quantizer.safetensors")["centroids"]
     noise, valid = UnitNoise(centroids, settings), batches("valid", 1.0)
-    take_tower(model, context, valid)
-    trainer = Trainer(settings, loop, batches("train", settings.whole_part), valid, noise)
+    train = batches("train", settings.whole_part)
+    take_tower(model, settings, context, train, loop.generator)
+    trainer = Trainer(settings, loop, train, valid, noise)
     logger.info("autoencoder: %d utterances", len(utterances))
     loop.run(trainer.losses, trainer.evaluate)
     model.export_quantizer()
-    for name, part in (("audio_tower", model.tower), ("speech_decoder", model.decoder)):
-        save_file({k: v.contiguous() for k, v in part.state_dict().items()}, folder / f"{name}.safetensors")
+    save_tower(model, folder)
+    decoder = {name: value.contiguous() for name, value in model.decoder.state_dict().items()}
+    save_file(decoder, folder / "speech_decoder.safetensors")
+
+
+def save_tower(model: TasteAutoencoder, folder: Path) -> None:
+    """Write `audio_tower.safetensors`: encoder, aggregator and exported quantizer."""
+    weights = {name: value.contiguous() for name, value in model.tower.state_dict().items()}
+    save_file(weights, folder / "audio_tower.safetensors")
 
 
 def trained_autoencoder(settings: Settings, context: StageContext) -> TasteAutoencoder:
