@@ -6,9 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-from safetensors.torch import load_file
-
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.conversion.hub import find_checkpoint, require_file
 from taste_speech.errors import CheckpointError
@@ -19,11 +16,7 @@ if TYPE_CHECKING:
 LLM_FOLDER, ASR_FOLDER = "llama_tokenizer", "asr"
 VOICES = "voices.safetensors"
 _SMALL_FILES = ("config.json", f"{LLM_FOLDER}/*", f"{ASR_FOLDER}/*", VOICES)
-_VOICE_GENERATORS = (
-    "voice_generator.safetensors",
-    "cosyvoice/voice_generator.safetensors",
-    "cosyvoice/voice_generator.pth",
-)
+_VOICE_GENERATORS = ("voice_generator*.safetensors", "cosyvoice/voice_generator.*")
 _OTHER_FILES = ("cosyvoice/speaker_embed.onnx", "cosyvoice/speech_tokenizer_v1.onnx")
 _ORGANISATIONS = {"whisper": "openai", "distil": "distil-whisper"}
 
@@ -87,22 +80,14 @@ class CheckpointFiles:
         Raises:
             CheckpointError: its file is missing, damaged or does not fit the configuration.
         """
-        from taste_speech.vocoder.voice_generator import VoiceGenerator
+        from taste_speech.vocoder.voice_generator import FILE_NAMES, VoiceGenerator, find_file
 
-        path = self._voice_generator_path()
-        try:
-            if path.suffix == ".safetensors":
-                state = load_file(path)
-            else:
-                state = torch.load(path, map_location="cpu", weights_only=True)
-            generator = VoiceGenerator(config.voice_generator)
-            generator.load_state_dict(state)
-        except Exception as error:  # each reader has exception types of its own for damaged files
-            raise CheckpointError(
-                f"cannot load the voice generator from {str(path)!r} ({' '.join(str(error).split())[:300]}); "
-                "fetch the file again, or correct section voice_generator of config.json"
-            ) from error
-        return generator.eval().fold_weight_norm()
+        for folder in (self.folder, find_checkpoint(self.name, _VOICE_GENERATORS, self._revision)):
+            if (path := find_file(folder)) is not None:
+                return VoiceGenerator.from_file(path, config.voice_generator)
+        raise CheckpointError(
+            f"checkpoint {self.name!r} has none of {', '.join(FILE_NAMES)}; fetch one of them into it"
+        )
 
     def copy_extras(self, target: Path) -> None:
         """Copy what is neither weights of the model nor a tokenizer, as far as it is here, to `target`."""
@@ -112,15 +97,6 @@ class CheckpointFiles:
             if path.is_file() and _is_extra(name) and path.resolve() != copied.resolve():
                 copied.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copied)
-
-    def _voice_generator_path(self) -> Path:
-        for folder in (self.folder, find_checkpoint(self.name, _VOICE_GENERATORS, self._revision)):
-            for name in _VOICE_GENERATORS:
-                if (folder / name).is_file():
-                    return folder / name
-        raise CheckpointError(
-            f"checkpoint {self.name!r} has none of {', '.join(_VOICE_GENERATORS)}; fetch one of them into it"
-        )
 
 
 def asr_model_name(config: TasteConfig) -> str:

@@ -1,6 +1,7 @@
 """`VoiceGenerator`: speech units -> waveform."""
 
 import os
+import re
 from pathlib import Path
 from typing import Self
 
@@ -9,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from taste_speech.conversion.loading import shards
 from taste_speech.errors import CheckpointError
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.flow import Flow
@@ -19,6 +21,8 @@ FILE_NAMES = (
     "cosyvoice/voice_generator.safetensors",
     "cosyvoice/voice_generator.pth",
 )
+_FIRST_SHARD = "voice_generator-00001-of-*.safetensors"
+_SHARD = re.compile(r"(.*-)\d{5}-of-(\d{5})\.safetensors")
 _NAMES_SHOWN = 3
 
 
@@ -45,6 +49,8 @@ class VoiceGenerator(nn.Module):
     def from_file(cls, path: str | os.PathLike[str], config: VoiceGeneratorConfig | None = None) -> Self:
         """Loads a `.safetensors` or `.pth` file strictly; eval mode, on the CPU, weight norm folded.
 
+        The first shard (`...-00001-of-00002.safetensors`) stands for all of them.
+
         Raises:
             CheckpointError: the file is missing, damaged, or its tensors do not fit `config`.
         """
@@ -63,19 +69,41 @@ class VoiceGenerator(nn.Module):
         Raises:
             CheckpointError: none of the known file names is there, or as `from_file`.
         """
-        for name in FILE_NAMES:
-            if (Path(folder) / name).is_file():
-                return cls.from_file(Path(folder) / name, config)
-        raise CheckpointError(
-            f"{str(folder)!r} has no voice generator; expected one of {', '.join(FILE_NAMES)}"
-        )
+        path = find_file(Path(folder))
+        if path is None:
+            raise CheckpointError(
+                f"{str(folder)!r} has no voice generator; expected one of {', '.join(FILE_NAMES)}"
+            )
+        return cls.from_file(path, config)
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
-        """Writes `voice_generator.safetensors` into `folder` and returns its path."""
-        path = Path(folder) / FILE_NAMES[0]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: value.contiguous() for name, value in self.state_dict().items()}, path)
-        return path
+    def save_pretrained(
+        self,
+        folder: str | os.PathLike[str],
+        dtype: torch.dtype | None = None,
+        max_shard_bytes: int | None = None,
+    ) -> Path:
+        """Writes `voice_generator.safetensors`, or shards, into `folder`; returns the path to load.
+
+        Args:
+            folder: created if it is not there; other files of a voice generator in it are removed.
+            dtype: of the stored tensors; None: as they are.
+            max_shard_bytes: size from which the file is split; None: one file.
+        """
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        for stale in (*target.glob("voice_generator-*-of-*.safetensors"), target / FILE_NAMES[0]):
+            stale.unlink(missing_ok=True)
+        state = {name: value.to(dtype).contiguous() for name, value in self.state_dict().items()}
+        parts = list(shards(state, max_shard_bytes)) if max_shard_bytes else [state]
+        paths = [
+            target / f"voice_generator-{n:05d}-of-{len(parts):05d}.safetensors"
+            for n in range(1, len(parts) + 1)
+        ]
+        if len(parts) == 1:
+            paths = [target / FILE_NAMES[0]]
+        for path, part in zip(paths, parts, strict=True):
+            save_file(part, path)
+        return paths[0]
 
     def fold_weight_norm(self) -> Self:
         """Computes the vocoder's effective weights once; do so after loading, for inference."""
@@ -118,7 +146,24 @@ class VoiceGenerator(nn.Module):
         return self.hift(mel, generator=generator).float().cpu(), self.sampling_rate_hz
 
 
+def find_file(folder: Path) -> Path | None:
+    """The file of a checkpoint folder that `VoiceGenerator.from_file` reads; None if there is none."""
+    names = [folder / name for name in FILE_NAMES]
+    return next((path for path in (*names, *sorted(folder.glob(_FIRST_SHARD))) if path.is_file()), None)
+
+
 def _read_state(path: Path) -> dict[str, Tensor]:
+    shard = _SHARD.fullmatch(path.name)
+    if shard is None:
+        return _read_file(path)
+    stem, count = shard.groups()
+    state: dict[str, Tensor] = {}
+    for number in range(1, int(count) + 1):
+        state |= _read_file(path.with_name(f"{stem}{number:05d}-of-{count}.safetensors"))
+    return state
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"voice generator {str(path)!r} does not exist; fetch it or correct the path")
     try:

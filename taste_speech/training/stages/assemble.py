@@ -80,8 +80,7 @@ def run(settings: Settings, context: StageContext) -> None:
     generator = VoiceGenerator(context.config.voice_generator)
     parts.fill(generator.flow, "flow", "flow")
     parts.fill(generator.hift, "vocoder", "hift")
-    state = {name: value.half().contiguous() for name, value in generator.state_dict().items()}
-    save_file(state, target / "voice_generator.safetensors")
+    generator.save_pretrained(target, torch.float16, settings.max_shard_bytes)
     size = context.config.voice_generator.speaker_embed_dim
     save_file({name: fixed_embedding(name, size) for name in settings.voices}, target / VOICES)
     for folder in (ASR_FOLDER, LLM_FOLDER):

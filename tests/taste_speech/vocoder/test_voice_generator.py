@@ -97,3 +97,24 @@ def test_wrong_inputs(generator: VoiceGenerator) -> None:
         generator.inference(torch.zeros(2, 4, dtype=torch.long), None, torch.ones(1, 6))
     with pytest.raises(ValueError, match="flow_embedding is missing"):
         generator.inference(torch.zeros(1, 4, dtype=torch.long))
+
+
+def test_shards_load_as_one_file_does(
+    generator: VoiceGenerator, small_config: VoiceGeneratorConfig, tmp_path: Path
+) -> None:
+    size = sum(p.numel() * 4 for p in generator.parameters())
+    first = generator.save_pretrained(tmp_path, max_shard_bytes=size // 3)
+    assert first.name.startswith("voice_generator-00001-of-")
+    assert len(list(tmp_path.iterdir())) >= 3
+    loaded = VoiceGenerator.from_pretrained(tmp_path, small_config)
+    assert all(torch.equal(a, b) for a, b in zip(generator.parameters(), loaded.parameters(), strict=True))
+
+
+def test_a_missing_shard_is_named(
+    generator: VoiceGenerator, small_config: VoiceGeneratorConfig, tmp_path: Path
+) -> None:
+    generator.save_pretrained(tmp_path, max_shard_bytes=1_000_000)
+    last = sorted(tmp_path.iterdir())[-1]
+    last.unlink()
+    with pytest.raises(CheckpointError, match=last.name):
+        VoiceGenerator.from_pretrained(tmp_path, small_config)
