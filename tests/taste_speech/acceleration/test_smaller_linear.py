@@ -1,0 +1,50 @@
+"""Smaller types of the linear layers: they run everywhere, and stay near."""
+
+import copy
+
+import pytest
+import torch
+
+from taste_speech.acceleration import Acceleration, accelerate
+from taste_speech.streaming import StreamingDetokenizer, TASTESegment
+from taste_speech.streaming.layout import Row
+from taste_speech.streaming.row_cache import RowCache
+from tests.talk import QUESTION, spoken
+
+ROWS = [Row(7 * n % 300, (n % 16,) * 3 if n % 3 else None) for n in range(20)]
+
+
+def _logits(model):
+    cache = RowCache(model.spoken_lm, model.audio_tower.quantizer)
+    cache.advance_to(ROWS)
+    return cache.logits.float()
+
+
+@pytest.mark.parametrize("kind", ["int8", "bfloat16"])
+def test_logits_stay_near(tiny_model, kind):
+    model = copy.deepcopy(tiny_model)
+    accelerate(model, None, Acceleration(linear=kind))
+    plain, small = _logits(tiny_model), _logits(model)
+    assert not torch.equal(plain, small)
+    assert torch.nn.functional.cosine_similarity(plain, small, dim=0) > 0.99
+
+
+def test_int8_speaks(tiny_model, tiny_processor):
+    model, voice = copy.deepcopy(tiny_model), copy.deepcopy(tiny_processor.get_generator())
+    processor = copy.copy(tiny_processor)
+    processor.get_generator = lambda device: voice
+    before = sum(p.numel() for p in [*model.parameters(), *voice.parameters()])
+    accelerate(model, voice, Acceleration(linear="int8"))
+    assert sum(p.numel() for p in [*model.parameters(), *voice.parameters()]) < 0.8 * before
+    segment: TASTESegment = spoken(processor, model, QUESTION, "assistant")
+    detokenizer = StreamingDetokenizer(model, processor, processor.voices()["ada"])
+    samples = torch.from_numpy(detokenizer.feed(segment.text_ids, segment.taste_ids, final=True).samples)
+    assert samples.numel() > 1000
+    assert samples.isfinite().all()
+
+
+def test_int8_is_for_the_cpu(tiny_model):
+    model = copy.deepcopy(tiny_model).to("meta")
+    with pytest.raises(ValueError) as caught:
+        accelerate(model, None, Acceleration(linear="int8"))
+    assert str(caught.value) == "int8 layers run on the CPU only, the model is on meta; use bfloat16"
