@@ -17,7 +17,7 @@ from taste_agent.audio.streams import CaptureSide, PlaybackSide
 from taste_agent.audio_config import DeviceSettings
 from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
 
-POLL_S = 0.005
+POLL_S = 0.01
 FRAME_SAMPLES = samples_of_ms(FRAME_MS)
 MAX_READ_SAMPLES = samples_of_ms(100)
 # A frame waits so long for the loudspeaker's frame that belongs to it, then goes on with silence.

@@ -141,16 +141,18 @@ class WebRtcCanceller:
         self._module.process_reverse_stream(self._packed(far))
         self._module.set_stream_delay_ms(self._delay_ms)
         cleaned = self._processed(self._module, near)
-        plain = self._processed(self._without, near)
         self._meter.add(near, cleaned, far)
         self._path.add(near, far)
-        return self._chosen(cleaned, plain)
+        return self._chosen(cleaned, near)
 
-    def _chosen(self, cleaned: Samples, plain: Samples) -> Samples:
-        """One of the two signals; a change of mind is a cross-fade."""
+    def _chosen(self, cleaned: Samples, near: Samples) -> Samples:
+        """The cleaned signal or, where there is no echo, the plain one; a change of mind is a cross-fade."""
         before, self._bypassed = self._bypassed, self._path.negligible
+        if not before and not self._bypassed:
+            return cleaned
+        plain = self._processed(self._without, near)
         if before == self._bypassed:
-            return plain if before else cleaned
+            return plain
         old, new = (plain, cleaned) if before else (cleaned, plain)
         return old + self._fade * (new - old)
 

@@ -39,6 +39,9 @@ class EchoPath:
         """Take one frame of each side."""
         self._near.append(float(near @ near) / near.size)
         self._far.append(float(far @ far) / far.size)
+        if not self._far[-1] and not any(self._far):
+            self._far_windows.append(0.0)
+            return
         self._far_windows.append(sum(self._far) / WINDOW_FRAMES)
         least_far = min(self._far_windows)
         if len(self._far_windows) == MAX_DELAY_FRAMES and least_far > FAR_ACTIVE_MEAN:

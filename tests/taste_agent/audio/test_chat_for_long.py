@@ -16,7 +16,7 @@ RATE_HZ = 16000
 
 
 def test_ten_turns_without_a_gap(chat, sound, speech, tmp_path):
-    replies = [f"this is answer number {number} of ten, as it was asked for" for number in range(1, 11)]
+    replies = [f"this is answer number {number} of ten" for number in range(1, 11)]
     talk = chat(["what is the time"] * 10, replies)
     recorder = sound.record(tmp_path / "speaker.wav")
     question = speech("What is the time please?", "rms")
