@@ -262,7 +262,7 @@ def bench(
     repeats: Annotated[int, typer.Option("--repeats", help="Timed runs of each stage.", min=1)] = 10,
     threads: Annotated[int, typer.Option("--threads", help="CPU threads; 0: the default.", min=0)] = 0,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for bench.json and bench.png.", metavar="DIR")
+        Path | None, typer.Option("--out", help="Folder for bench.json, .md and .png.", metavar="DIR")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout instead of the table.")] = False,
     debug: DebugOption = False,

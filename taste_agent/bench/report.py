@@ -84,6 +84,25 @@ class Report:
             table.add_row(figure.name, *cells, *([figure.note] if notes else []))
         return table
 
+    def markdown(self) -> str:
+        """For a README: the machine, the versions and the command stand with the figures."""
+        machine, model = self.machine, self.model
+        size = f"{model['parameters'] / 1e6:.1f} million parameters, {model['dtype']}"
+        cores = f"{machine['threads']} threads of {machine['cores']} cores, load {machine['load'][0]}"
+        versions = f"torch {machine['torch']}, Python {machine['python']}"
+        lines = [
+            f"`{self.command}`: {model['name']} ({size}) on {machine['device']}, {cores}, {versions}.",
+            "",
+            "| | p50 | p95 | CPU | naive p50 | ratio | |",
+            "|---|---:|---:|---:|---:|---:|---|",
+        ]
+        for figure in self.figures:
+            values = (figure.p50, figure.p95, figure.cpu, figure.naive)
+            cells = [figure.name, *(_number(value, figure.unit) for value in values)]
+            cells += ["" if figure.ratio is None else f"{figure.ratio:.1f}x", figure.note]
+            lines.append(f"| {' | '.join(cells)} |")
+        return "\n".join([*lines, "", *(f"{remark[0].upper()}{remark[1:]}." for remark in self.remarks), ""])
+
 
 def new_report(subject: Subject, repeats: int) -> Report:
     """A report that knows its machine, model and command."""

@@ -15,7 +15,7 @@ from taste_agent.bench.start import start_figures
 from taste_agent.bench.subject import load_subject
 from taste_agent.bench.thinking import thinking_figures
 
-JSON_NAME, PICTURE_NAME = "bench.json", "bench.png"
+JSON_NAME, TABLE_NAME, PICTURE_NAME = "bench.json", "bench.md", "bench.png"
 
 
 def run_benchmark(options: BenchOptions, on_stage: Callable[[str], None] = lambda stage: None) -> Report:
@@ -57,10 +57,11 @@ def run_benchmark(options: BenchOptions, on_stage: Callable[[str], None] = lambd
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """Write `bench.json` and `bench.png` into a folder, which is made if need be."""
+    """Write `bench.json`, `bench.md` and `bench.png` into a folder, which is made if need be."""
     from taste_agent.bench.picture import draw
 
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report.as_json(), indent=1)
     (folder / JSON_NAME).write_text(text + "\n", encoding="utf-8")
+    (folder / TABLE_NAME).write_text(report.markdown(), encoding="utf-8")
     draw(report, folder / PICTURE_NAME)

@@ -5,7 +5,7 @@ import json
 from rich.console import Console
 
 from taste_agent.bench.options import BenchOptions
-from taste_agent.bench.run import JSON_NAME, PICTURE_NAME, run_benchmark, write_report
+from taste_agent.bench.run import JSON_NAME, PICTURE_NAME, TABLE_NAME, run_benchmark, write_report
 
 _WIDE = 150
 
@@ -28,4 +28,5 @@ def show_benchmark(options: BenchOptions, as_json: bool = False) -> None:
     for remark in report.remarks:
         console.print(remark, markup=False)
     if options.out is not None:
-        console.print(f"Written to {options.out}: {JSON_NAME}, {PICTURE_NAME}", soft_wrap=True, markup=False)
+        names = f"{JSON_NAME}, {TABLE_NAME}, {PICTURE_NAME}"
+        console.print(f"Written to {options.out}: {names}", soft_wrap=True, markup=False)

@@ -42,6 +42,7 @@ WITH_NAIVE = {
     "chunk 2, one word",
     "chunk 30, one word",
     "first audio",
+    "first audio, nothing streamed",
     "RTF of the reply",
 }
 ALONE = {
@@ -109,6 +110,9 @@ def test_files_and_table(report, tmp_path):
     assert {figure["name"] for figure in written["figures"]} >= WITH_NAIVE
     assert all("ratio" in figure for figure in written["figures"])
     assert (tmp_path / "new" / "bench.png").read_bytes().startswith(b"\x89PNG")
+    markdown = (tmp_path / "new" / "bench.md").read_text()
+    assert markdown.count("\n| ") == len(report.figures) + 1
+    assert "million parameters" in markdown
     assert len(report.table(notes=False).columns) + 1 == len(report.table().columns)
 
 
