@@ -273,9 +273,7 @@ def bench(
     """
     from taste_agent.bench.options import BenchOptions
 
-    options = BenchOptions(
-        checkpoint, preset, device or "auto", dtype, baseline, repeats, threads, out
-    )
+    options = BenchOptions(checkpoint, preset, device or "auto", dtype, baseline, repeats, threads, out)
     from taste_agent.commands.bench import show_benchmark
 
     show_benchmark(options, as_json)

@@ -3,6 +3,7 @@
 import os
 import platform
 import resource
+import shlex
 import sys
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -114,8 +115,10 @@ def new_report(subject: Subject, repeats: int) -> Report:
     if subject.device.type != "cuda":
         remarks.append(f"no GPU was measured here; where there is one: {GPU_COMMAND}")
     if subject.name == "v0-short":
-        remarks.append("v0-short checks that the benchmark runs; it says nothing about the speed of V0")
-    return Report(machine_of(subject), _model_of(subject), " ".join(sys.argv), remarks=remarks)
+        remarks.append(
+            "the preset v0-short checks that the benchmark runs; it says nothing about the speed of V0"
+        )
+    return Report(machine_of(subject), _model_of(subject), _command(), remarks=remarks)
 
 
 def machine_of(subject: Subject) -> dict[str, Any]:
@@ -153,6 +156,11 @@ def _model_of(subject: Subject) -> dict[str, Any]:
         "cuda_graphs": subject.model.spoken_lm.acceleration is not None and subject.device.type == "cuda",
         "flow_steps": subject.voice.config.flow.num_steps,
     }
+
+
+def _command() -> str:
+    """The command line, without the folder of the program."""
+    return shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])
 
 
 def _cpu_name() -> str:
