@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from taste_speech.configuration_taste import TasteConfig
-from taste_speech.training.taste_autoencoder import Condition, TasteAutoencoder
+from taste_speech.training.taste_autoencoder import PROSODY_SIZE, Condition, TasteAutoencoder
 from taste_speech.training.unit_windows import AlignedUtterance, EncodedStore, WindowBatches
 
 WIDTH = 16
@@ -45,8 +45,19 @@ CONFIG = TasteConfig(
     },
     unit_decoding={"audio_encoder_blocks": 1, "audio_encoder_heads": 2, "audio_encoder_linear_units": 16},
 )
-LONG = AlignedUtterance("long", "train", "ab c d", [1, 2, 3, 4], [0, 0, 1, 2], torch.arange(9), [4, 6, 9])
-SHORT = AlignedUtterance("short", "train", "e f", [5, 6], [0, 1], torch.arange(10, 14), [2, 4])
+LONG = AlignedUtterance(
+    "long",
+    "train",
+    "ab c d",
+    [1, 2, 3, 4],
+    [0, 0, 1, 2],
+    torch.arange(9),
+    [4, 6, 9],
+    torch.zeros(3, PROSODY_SIZE),
+)
+SHORT = AlignedUtterance(
+    "short", "train", "e f", [5, 6], [0, 1], torch.arange(10, 14), [2, 4], torch.ones(2, PROSODY_SIZE)
+)
 
 
 @pytest.fixture
