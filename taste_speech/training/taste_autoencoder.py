@@ -124,8 +124,8 @@ class TasteAutoencoder(nn.Module):
         norm = self.tower.aggregator.layer_norm
         norm.bias.copy_((norm.bias - mean) / deviation)
         norm.weight.div_(deviation)
-        self.prosody.bias += self.prosody.weight @ mean
-        self.prosody.weight *= deviation
+        self.prosody.bias.add_(self.prosody.weight @ mean)
+        self.prosody.weight.mul_(deviation)
         silence = self._silent_audio()
         fresh = UnitDecoder(self.decoder.config, self.decoder.decoding)
         for name in _AUDIO_SIDE:
@@ -135,7 +135,7 @@ class TasteAutoencoder(nn.Module):
         spread = torch.randn(affine.weight.shape[0], PROSODY_SIZE, device=affine.weight.device)
         affine.weight.mul_(0.5).add_(spread @ self.prosody.weight)
         affine.bias.copy_(spread @ self.prosody.bias)
-        self.decoder.audio_token_encoder_affine_layer.bias += silence - self._silent_audio()
+        self.decoder.audio_token_encoder_affine_layer.bias.add_(silence - self._silent_audio())
 
     @torch.no_grad()
     def begin_quantizer(self, sample: Sequence[Windows]) -> None:
