@@ -49,7 +49,7 @@ def write_model_card(
         "voice generator": voice_generator,
     }
     rows = "\n".join(f"| {name} | {parameter_count(module):,} |" for name, module in modules.items())
-    state = (
-        f"Not yet fully trained: {', '.join(provisional)}." if provisional else "All stages have finished."
-    )
+    unfinished = f"Not yet fully trained: {', '.join(provisional)}."
+    written = "Every stage has written its weights; one that is stopped early writes those it has."
+    state = unfinished if provisional else written
     path.write_text(_CARD.format(name=folder.name, parameters=rows, state=state, measured=measured))
