@@ -106,6 +106,6 @@ def _dialogue_rows(judge: Judge, model: TasteForCausalLM, processor: TasteProces
     for noisy, suffix in ((False, ""), (True, ", noisy")):
         clips: list[Spoken] = in_held_out_voices([turn.text for turn in finished + unfinished], noisy)
         pairs = list(zip(finished + unfinished, clips, strict=True))
-        replies = [speaker.reply(turn, clip) for turn, clip in pairs]
+        replies = [speaker.reply(turn, clip, aloud=not noisy) for turn, clip in pairs]
         rows += dialogue.rows(judge, replies[: len(finished)], replies[len(finished) :], suffix)
     return rows
