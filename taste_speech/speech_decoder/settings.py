@@ -14,6 +14,7 @@ def text_settings(config: SpeechDecoderConfig) -> EncoderSettings:
         heads=config.encoder__attention_heads,
         linear_units=config.encoder__linear_units,
         blocks=config.encoder__num_blocks,
+        causal=config.encoder__static_chunk_size == 1,
         dropout=config.encoder__dropout_rate,
         positional_dropout=config.encoder__positional_dropout_rate,
         attention_dropout=config.encoder__attention_dropout_rate,
@@ -56,7 +57,6 @@ def check_supported(config: SpeechDecoderConfig) -> None:
         "encoder__use_cnn_module": False,
         "encoder__macaron_style": False,
         "encoder__use_dynamic_chunk": False,
-        "encoder__static_chunk_size": 1,
         "llm__input_layer": "linear_legacy",
         "llm__pos_enc_layer_type": "rel_pos_espnet",
         "llm__selfattention_layer_type": "rel_selfattn",
@@ -68,6 +68,11 @@ def check_supported(config: SpeechDecoderConfig) -> None:
             raise ValueError(
                 f"speech_decoder_config.{name} is {getattr(config, name)!r}; only {value!r} is supported"
             )
+    if config.encoder__static_chunk_size not in (0, 1):
+        raise ValueError(
+            f"speech_decoder_config.encoder__static_chunk_size is {config.encoder__static_chunk_size}; "
+            "give 1 (each token sees those before it, as published) or 0 (all tokens see each other)"
+        )
     fusion = config.fuse_encoded_audio_text_kwargs
     if fusion.normalize or fusion.use_layer_norm:
         raise ValueError("fuse_encoded_audio_text_kwargs: normalize and use_layer_norm must be false")

@@ -141,16 +141,31 @@ class UnitDecoder(nn.Module):
         """The id after the last unit."""
         return self.config.speech_token_size
 
-    def encode_condition(self, asr_token_ids: Tensor, audio_embeds: Tensor) -> Tensor:
-        """(batch, tokens) and (batch, tokens, audio width) -> condition rows (batch, tokens, size)."""
+    def encode_condition(
+        self, asr_token_ids: Tensor, audio_embeds: Tensor, lengths: Tensor | None = None
+    ) -> Tensor:
+        """(batch, tokens) and (batch, tokens, audio width) -> condition rows (batch, tokens, size).
+
+        Args:
+            lengths: (batch,) valid tokens; None: all. Causal encoders do not need it.
+        """
         if asr_token_ids.shape != audio_embeds.shape[:2]:
             raise ValueError(
                 f"asr_token_ids {tuple(asr_token_ids.shape)} and audio_embeds {tuple(audio_embeds.shape)} "
                 "differ; give one audio vector for each ASR token"
             )
-        text = self.text_encoder_affine_layer(self.text_encoder(self.text_embedding(asr_token_ids)))
-        audio = self.audio_token_encoder(self.audio_embed_affine_layer(audio_embeds))
-        return self.fuse_encoded_audio_text_module(self.audio_token_encoder_affine_layer(audio), text)
+        return self.fuse(self.encode_text(asr_token_ids, lengths), audio_embeds, lengths)
+
+    def encode_text(self, asr_token_ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(batch, tokens) -> (batch, tokens, size): what the text alone says."""
+        return self.text_encoder(self.text_embedding(asr_token_ids), lengths)
+
+    def fuse(self, text: Tensor, audio_embeds: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """`encode_text`'s result and (batch, tokens, audio width) -> condition rows (batch, tokens, size)."""
+        audio = self.audio_token_encoder(self.audio_embed_affine_layer(audio_embeds), lengths)
+        return self.fuse_encoded_audio_text_module(
+            self.audio_token_encoder_affine_layer(audio), self.text_encoder_affine_layer(text)
+        )
 
     def prefix(self, speaker_embeds: Tensor, condition: Tensor) -> Tensor:
         """(batch, speaker width), (batch, tokens, size) -> rows [sos, speaker, condition, task]."""
@@ -184,7 +199,8 @@ class UnitDecoder(nn.Module):
             asr_token_lengths = torch.full((batch,), tokens, device=device)
         if unit_lengths is None:
             unit_lengths = torch.full((batch,), units, device=device)
-        prefix = self.prefix(speaker_embeds, self.encode_condition(asr_token_ids, audio_embeds))
+        condition = self.encode_condition(asr_token_ids, audio_embeds, asr_token_lengths)
+        prefix = self.prefix(speaker_embeds, condition)
         rows = torch.cat([prefix, self.speech_embedding(unit_ids)], dim=1)
         # Rows of shorter conditions move left: the task row follows directly, as in generation.
         task_row = (_FIRST_CONDITION + asr_token_lengths)[:, None]

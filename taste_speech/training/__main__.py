@@ -29,8 +29,7 @@ def run(
     unknown = sorted(set(stage or []) - set(STAGES))
     if unknown:
         raise typer.BadParameter(f"unknown stage {unknown[0]!r}; the stages are: {', '.join(STAGES)}")
-    root = (workdir or recipe.workdir) / recipe.name
-    context = StageContext(root=root, config=TasteConfig(**recipe.model))
+    context = _context(recipe, workdir)
     for name in STAGES:
         if stage and name not in stage:
             continue
@@ -38,6 +37,19 @@ def run(
         settings = module.Settings.model_validate(recipe.stages.get(name, {}))
         logging.getLogger(__name__).info("stage %s in %s", name, context.folder(name))
         module.run(settings, context)
+
+
+@app.command()
+def restore(
+    recipe_file: Annotated[Path, typer.Argument(help="Recipe of the run that is to begin.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder to begin with.")] = SHIPPED,
+    workdir: Annotated[Path | None, typer.Option(help="Overrides the recipe's workdir.")] = None,
+) -> None:
+    """Begin a run with the weights of a checkpoint instead of random ones (before `run`)."""
+    from taste_speech.training.initial import write_initial
+
+    for path in write_initial(checkpoint, _context(Recipe.read(recipe_file), workdir)):
+        typer.echo(f"first weights: {path}")
 
 
 @app.command()
@@ -74,6 +86,11 @@ def demo_question(
     before, after = (np.zeros(int(seconds * SAMPLE_RATE_HZ), np.int16) for seconds in (0.5, 1.0))
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, np.concatenate([before, speech, after]), SAMPLE_RATE_HZ)
+
+
+def _context(recipe: Recipe, workdir: Path | None) -> StageContext:
+    root = (workdir or recipe.workdir) / recipe.name
+    return StageContext(root=root, config=TasteConfig(**recipe.model))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from taste_speech.training.corpus.dialogues.talks import Talk, Turn, as_heard
 from taste_speech.training.corpus.lexicon import listed
 
 Codes = tuple[int, ...]
+ROLE_WEIGHT = 3.0
+"""Of the one token that decides whether the assistant speaks; an answer has a dozen others."""
 FILLERS = ("uh", "um", "the", "a", "so")
 # Words that a recogniser may get wrong without changing what is asked.
 UNIMPORTANT = frozenset(
@@ -141,10 +143,10 @@ class TalkEncoder:
         if segment == NONE or target == NONE:
             return 0.0
         if segment >= len(turns):  # after an unfinished turn only the role counts
-            return 1.0 if target == roles.get("user") else 0.0
+            return ROLE_WEIGHT if target == roles.get("user") else 0.0
         if target in roles.values():
             after_user = segment > 0 and turns[segment - 1].role == "user"
-            return 1.0 if after_user else self.other_weight
+            return ROLE_WEIGHT if after_user else self.other_weight
         if turns[segment].role != "assistant" or target == self.fmt.reply_opening[0]:
             return self.other_weight
         is_end = target == self.fmt.segment_end_id

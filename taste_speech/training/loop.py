@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from taste_speech.configuration_base import StrictSection
+from taste_speech.training.initial import load_initial
 
 logger = logging.getLogger(__name__)
 
@@ -111,8 +112,9 @@ class TrainingLoop:
         partial.replace(self.state_path)
 
     def resume(self) -> bool:
-        """Continue from `state.pt` if there is one."""
+        """Continue from `state.pt` if there is one; else begin with the stage's initial weights, if any."""
         if not self.state_path.exists():
+            load_initial(self.workdir, self.accelerator.unwrap_model(self.module))
             return False
         state = torch.load(self.state_path, weights_only=True, map_location="cpu")
         self.accelerator.unwrap_model(self.module).load_state_dict(state["module"])

@@ -15,11 +15,14 @@ from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.speech_decoder.attention import descending_offsets, sinusoids
 from taste_speech.speech_decoder.unit_decoder import IGNORED_TARGET, UnitDecoder, UnitPrediction
+from taste_speech.training.word_times import PHONES
 
 PROSODY_SIZE = 5
 """Log duration, mean pitch, rise of the pitch, voiced part, loudness."""
 _RESIDUAL_SCALE = 0.25
 _AUDIO_SIDE = ("audio_embed_affine_layer", "audio_token_encoder", "audio_token_encoder_affine_layer")
+_REACH = 1.6  # tokens around the place of a unit that an aligned head may look at
+_PHONES_PER_TOKEN = 2  # "x" says two
 _FIRST_CONDITION = 2  # rows before the condition: sos, speaker
 
 
@@ -43,6 +46,9 @@ class Windows:
         unit_words: (batch, units) word id that each unit belongs to.
         n_units: (batch,).
         prosody: (batch, tokens, PROSODY_SIZE) what each token's word sounds like, standardised.
+        unit_phones: (batch, units) phone that each unit belongs to.
+        unit_places: (batch, units) where among the tokens of the utterance each unit is said.
+        taste_ids: (batch, tokens, levels) of the utterances, -1 on padding; None: not final yet.
     """
 
     encoded: EncodedAudio
@@ -54,6 +60,9 @@ class Windows:
     unit_words: Tensor
     n_units: Tensor
     prosody: Tensor
+    unit_phones: Tensor
+    unit_places: Tensor
+    taste_ids: Tensor | None = None
 
     def cut(self, per_token: Tensor) -> Tensor:
         """(batch, tokens, ...) of the utterances -> (batch, longest window, ...) of the windows."""
@@ -66,7 +75,7 @@ class Windows:
 class TasteAutoencoder(nn.Module):
     """Speech of known text -> one quantized vector per word -> speech units."""
 
-    def __init__(self, config: TasteConfig, aligned_block: int, aligned_head: int) -> None:
+    def __init__(self, config: TasteConfig, aligned_heads: Sequence[tuple[int, int]]) -> None:
         super().__init__()
         sections = config.audio_tower_config
         joint, sizes = sections.kwargs_for_joint_encoder_segmenter, sections.kwargs_for_quantizer
@@ -85,7 +94,11 @@ class TasteAutoencoder(nn.Module):
         )
         self.decoder = UnitDecoder(config.speech_decoder_config, config.unit_decoding)
         self.prosody = nn.Linear(sizes.dim, PROSODY_SIZE)
-        self.aligned_block, self.aligned_head = aligned_block, aligned_head
+        self.aligned_heads = dict(aligned_heads)
+        self.phones = nn.Linear(config.speech_decoder_config.llm_output_size, len(PHONES))
+        self.spelling = nn.Linear(
+            config.speech_decoder_config.llm_input_size, _PHONES_PER_TOKEN * (len(PHONES) + 1)
+        )
         self.has_tower: Tensor
         self.register_buffer("has_tower", torch.tensor(False))
         self.is_final: Tensor
@@ -202,7 +215,10 @@ class TasteAutoencoder(nn.Module):
             nothing = torch.zeros(shape, device=windows.token_ids.device)
             return windows.cut(nothing), {}
         losses: dict[str, Tensor] = {}
-        if bool(self.is_final):
+        if windows.taste_ids is not None:
+            with torch.no_grad():
+                vectors = self.tower.quantizer.output_from_indices(windows.taste_ids)
+        elif bool(self.is_final):
             with torch.no_grad():
                 vectors, _ = self.tower.quantizer.quantize(self.words(windows).float())
         else:
@@ -216,8 +232,8 @@ class TasteAutoencoder(nn.Module):
 
     def predict(
         self, windows: Windows, audio: Tensor, heard_units: Tensor, speaker: Tensor
-    ) -> tuple[UnitPrediction, Tensor]:
-        """Teacher-forced prediction, and the loss that makes one head look at the word being said.
+    ) -> tuple[UnitPrediction, dict[str, Tensor]]:
+        """Teacher-forced prediction, and losses that say which token and which phone is being said.
 
         Args:
             audio: (batch, longest window, dim) from `condition`.
@@ -225,9 +241,10 @@ class TasteAutoencoder(nn.Module):
             speaker: (1, speaker width).
         """
         decoder = self.decoder
-        ids, word_ids = windows.cut(windows.token_ids), windows.cut(windows.word_ids)
+        ids = windows.cut(windows.token_ids)
         tokens, units, device = ids.shape[1], heard_units.shape[1], ids.device
-        prefix = decoder.prefix(speaker.expand(len(ids), -1), decoder.encode_condition(ids, audio))
+        condition = decoder.encode_condition(ids, audio, windows.n_tokens)
+        prefix = decoder.prefix(speaker.expand(len(ids), -1), condition)
         rows = torch.cat([prefix, decoder.speech_embedding(heard_units)], dim=1)
         task_row = (_FIRST_CONDITION + windows.n_tokens)[:, None]
         places = torch.arange(rows.shape[1], device=device)
@@ -240,25 +257,60 @@ class TasteAutoencoder(nn.Module):
         targets = functional.pad(windows.unit_ids, (0, 1))
         targets = targets.masked_fill(steps == windows.n_units[:, None], decoder.stop_id)
         targets = targets.masked_fill(steps > windows.n_units[:, None], IGNORED_TARGET)
-        looked = attention.gather(1, index.expand(-1, -1, attention.shape[-1]))
-        looked = looked[..., _FIRST_CONDITION : _FIRST_CONDITION + tokens]
-        right = windows.unit_words[..., None] == word_ids[:, None]
         valid = (steps < windows.n_units[:, None])[:, :-1]
-        mass = (looked[:, :-1] * right).sum(-1)[valid]
-        prediction = UnitPrediction(decoder.llm_decoder(outputs), targets)
-        return prediction, -(mass.float() + 1e-4).log().mean()
+        right = self._being_said(windows)
+        looked = [
+            weights.gather(1, index[:, :-1].expand(-1, -1, weights.shape[-1]))[
+                ..., _FIRST_CONDITION : _FIRST_CONDITION + tokens
+            ]
+            for weights in attention
+        ]
+        masses = torch.stack([(weights.float() * right).sum(-1)[valid] for weights in looked])
+        phones = self.phones(outputs[:, :-1][valid]).float()
+        losses = {
+            "alignment": -(masses + 1e-4).log().mean(),
+            "phones": functional.cross_entropy(phones, windows.unit_phones[valid]),
+        }
+        return UnitPrediction(decoder.llm_decoder(outputs), targets), losses
 
-    def _language_model(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """The decoder's `llm` on whole sequences; also (batch, rows, rows) attention of the aligned head."""
+    @staticmethod
+    def _being_said(windows: Windows) -> Tensor:
+        """(batch, units, longest window) true where a token of the unit's word is near the unit's place."""
+        word_ids = windows.cut(windows.word_ids)
+        numbers = torch.arange(word_ids.shape[1], device=word_ids.device) + windows.first_token[:, None]
+        near = (windows.unit_places[..., None] - numbers[:, None]).abs() <= _REACH
+        return near & (windows.unit_words[..., None] == word_ids[:, None])
+
+    def spelling_loss(self, token_ids: Tensor, n_tokens: Tensor, phones: Sequence[Sequence[int]]) -> Tensor:
+        """CTC loss of the phones that the text encoder's rows spell; two frames for each token.
+
+        Args:
+            token_ids: (batch, tokens), of `n_tokens` (batch,).
+            phones: of each item, numbers without pauses.
+        """
+        text = self.decoder.encode_text(token_ids, n_tokens)
+        logits = self.spelling(text).float().unflatten(-1, (_PHONES_PER_TOKEN, -1)).flatten(1, 2)
+        flat = torch.tensor([phone for row in phones for phone in row])
+        return functional.ctc_loss(
+            logits.log_softmax(-1).transpose(0, 1),
+            flat,
+            _PHONES_PER_TOKEN * n_tokens,
+            torch.tensor([len(row) for row in phones]),
+            blank=len(PHONES),
+            zero_infinity=True,
+        )
+
+    def _language_model(self, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The decoder's `llm` on whole sequences; also (batch, rows, rows) attention of the aligned heads."""
         llm, length = self.decoder.llm, rows.shape[1]
         vectors = sinusoids(descending_offsets(length - 1, 0, rows.device), llm.settings.size)
         mask = torch.ones((length, length), dtype=torch.bool, device=rows.device).tril()
-        hidden, attention = llm.embed(rows), rows
+        hidden, attention = llm.embed(rows), []
         for index, (block, attend) in enumerate(zip(llm.encoders, llm.attentions, strict=True)):
-            wanted = slice(0, None) if index == self.aligned_block else None
+            wanted = slice(0, None) if index in self.aligned_heads else None
             hidden, weights = block(hidden, attend.project_positions(vectors), mask, weights_for=wanted)
             if weights is not None:
-                attention = weights[:, self.aligned_head]
+                attention.append(weights[:, self.aligned_heads[index]])
         return llm.after_norm(hidden), attention
 
     def finish_tower(self) -> None:

@@ -16,6 +16,10 @@ from taste_speech.training.batching import LengthBatches, pad_ids
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
 from taste_speech.training.recogniser import Recogniser
 from taste_speech.training.taste_autoencoder import Windows
+from taste_speech.training.word_times import PAUSE, PHONES, Timing
+
+_SILENT_SIGNS = '.,?!-:;"()'
+"""At the end of a word these are written, not said."""
 
 
 class EncodedStore:
@@ -70,6 +74,9 @@ class AlignedUtterance:
     word_end_units: list[int]
     """Unit after the last one of each word."""
     prosody: Tensor  # (words, PROSODY_SIZE), standardised
+    unit_phones: Tensor  # (units,) int64, number in `word_times.PHONES`
+    unit_places: Tensor  # (units,) token that is being said, as a number between tokens
+    taste_ids: Tensor | None = None  # (words, levels) int64 once the taste tokens are final
 
 
 class UnitProsody:
@@ -110,15 +117,21 @@ def standardise(utterances: Sequence[AlignedUtterance]) -> list[AlignedUtterance
 def align_utterance(
     clip: Clip,
     units: Tensor,
-    ends_s: Sequence[float],
+    timing: Timing,
     tokenizer: Any,
     units_per_second: int,
     prosody: UnitProsody,
 ) -> AlignedUtterance:
-    """Tokenize the words of a clip and count their ends in units."""
+    """Tokenize the words of a clip and find out which word, phone and token each unit belongs to."""
     pieces = [tokenizer(f" {word}", add_special_tokens=False)["input_ids"] for word in clip.text.split()]
-    ends = [min(len(units), round(end * units_per_second)) for end in ends_s]
+    letters = [max(1, len(word.rstrip(_SILENT_SIGNS))) for word in clip.text.split()]
+    ends = [min(len(units), round(end * units_per_second)) for end in timing.word_ends]
     ends[-1] = len(units)
+    middles_s = (np.arange(len(units)) + 0.5) / units_per_second
+    ends_s = np.array([end for _, end in timing.phones])
+    spoken = np.searchsorted(ends_s, middles_s).clip(max=len(ends_s) - 1)
+    names = [phone for phone, _ in timing.phones]
+    unit_phones = np.array([PHONES.index(name) if name in PHONES else 0 for name in names])[spoken]
     return AlignedUtterance(
         clip.id,
         clip.split,
@@ -128,7 +141,36 @@ def align_utterance(
         units.long(),
         ends,
         prosody(units.long(), ends),
+        torch.from_numpy(unit_phones),
+        _places(timing, middles_s, spoken, [len(piece) for piece in pieces], letters),
     )
+
+
+def _places(
+    timing: Timing, middles_s: np.ndarray, spoken: np.ndarray, n_tokens: Sequence[int], letters: Sequence[int]
+) -> Tensor:
+    """(units,) place among the tokens: a word's phones share its letters evenly, pauses get what is silent.
+
+    Args:
+        spoken: (units,) number of the phone of each unit.
+        n_tokens, letters: of each word, tokens and how many of them are said.
+    """
+    ends_s = np.array([end for _, end in timing.phones])
+    starts_s = np.concatenate([[0.0], ends_s[:-1]])
+    is_pause = np.array([phone == PAUSE for phone, _ in timing.phones])
+    word = np.searchsorted(timing.word_ends, ends_s - 1e-6).clip(max=len(n_tokens) - 1)
+    first = np.cumsum([0, *n_tokens])
+    done = np.zeros(len(ends_s))  # share of the word's phones before this one
+    share = np.zeros(len(ends_s))
+    for index in range(len(n_tokens)):
+        own = np.flatnonzero((word == index) & ~is_pause)
+        done[own], share[own] = np.arange(len(own)) / max(1, len(own)), 1 / max(1, len(own))
+    last_spoken = np.flatnonzero(~is_pause).max(initial=0)
+    within = (middles_s - starts_s[spoken]) / np.maximum(ends_s - starts_s, 1e-3)[spoken]
+    part = done[spoken] + share[spoken] * within.clip(0, 1)
+    said = first[word[spoken]] + part * np.array(letters)[word[spoken]] - 0.5
+    silent = np.where(spoken > last_spoken, first[-1] - 1, first[word[spoken]])
+    return torch.from_numpy(np.where(is_pause[spoken], silent, said)).float()
 
 
 class WindowBatches:
@@ -171,10 +213,12 @@ class WindowBatches:
 
     def collate(self, items: Sequence[AlignedUtterance], spans: Sequence[tuple[int, int]]) -> Windows:
         """Windows over the words [first, last) of the items."""
-        units, words, first_tokens, n_tokens = [], [], [], []
+        units, words, first_tokens, n_tokens, phones, places = [], [], [], [], [], []
         for item, (first, last) in zip(items, spans, strict=True):
             ends = [0, *item.word_end_units]
             units.append(item.units[ends[first] : ends[last]])
+            phones.append(item.unit_phones[ends[first] : ends[last]])
+            places.append(item.unit_places[ends[first] : ends[last]])
             counts = torch.tensor([ends[w + 1] - ends[w] for w in range(first, last)])
             words.append(torch.repeat_interleave(torch.arange(first, last), counts))
             first_tokens.append(item.word_ids.index(first))
@@ -194,4 +238,14 @@ class WindowBatches:
             pad(words, batch_first=True, padding_value=-2),
             torch.tensor([len(u) for u in units]),
             pad([item.prosody[torch.tensor(item.word_ids)] for item in items], batch_first=True),
+            pad(phones, batch_first=True),
+            pad(places, batch_first=True),
+            self._taste_ids(items),
         )
+
+    def _taste_ids(self, items: Sequence[AlignedUtterance]) -> Tensor | None:
+        """(batch, tokens, levels), -1 on padding; None while taste tokens still change."""
+        rows = [item.taste_ids[torch.tensor(item.word_ids)] for item in items if item.taste_ids is not None]
+        if len(rows) < len(items):
+            return None
+        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)

@@ -11,7 +11,7 @@ def spoken_words(text: str) -> list[str]:
     return _NOT_SPOKEN.sub(" ", text.lower().replace("’", "'")).split()
 
 
-def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
+def edit_distance(reference: Sequence[object], hypothesis: Sequence[object]) -> int:
     """Fewest substitutions, insertions and deletions that turn one sequence into the other."""
     row = list(range(len(hypothesis) + 1))
     for i, expected in enumerate(reference, 1):

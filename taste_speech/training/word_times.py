@@ -1,4 +1,4 @@
-"""When each word of a flite utterance ends, from flite's own phone durations.
+"""When each word of a flite utterance ends and which phones it has, from flite's own phone durations.
 
 flite prints the phones of an utterance with their end times, but not which word they belong to. Each word is
 therefore also spoken alone, and the phones of the words in a row are aligned with those of the utterance.
@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,61 @@ import numpy as np
 from taste_speech.training.corpus.audio_store import Clip
 
 PAUSE = "pau"
+PHONES = (
+    *(
+        PAUSE,
+        "aa",
+        "ae",
+        "ah",
+        "ao",
+        "aw",
+        "ax",
+        "ay",
+        "b",
+        "ch",
+        "d",
+        "dh",
+        "eh",
+        "er",
+        "ey",
+        "f",
+        "g",
+        "hh",
+    ),
+    *(
+        "ih",
+        "iy",
+        "jh",
+        "k",
+        "l",
+        "m",
+        "n",
+        "ng",
+        "ow",
+        "oy",
+        "p",
+        "r",
+        "s",
+        "sh",
+        "t",
+        "th",
+        "uh",
+        "uw",
+        "v",
+    ),
+    *("w", "y", "z", "zh"),
+)
+"""flite's phones of US English; a phone's number is its place here."""
 _WORDS_AT_ONCE = 200
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When words and phones of an utterance end, in seconds."""
+
+    word_ends: list[float]
+    phones: list[tuple[str, float]]
+    """Pauses included."""
 
 
 def timed_phones(text: str, clip: Clip) -> list[tuple[str, float]]:
@@ -90,21 +145,26 @@ def word_ends(words: Sequence[list[str]], phones: Sequence[tuple[str, float]]) -
     return ends
 
 
-def prepare(clips: Iterable[Clip], path: Path, threads: int = 1) -> dict[str, list[float]]:
-    """Word ends of all clips, kept in a JSON file; only those that it lacks are computed."""
-    times: dict[str, list[float]] = json.loads(path.read_text()) if path.exists() else {}
+def prepare(clips: Iterable[Clip], path: Path, threads: int = 1) -> dict[str, Timing]:
+    """Timing of all clips, kept in a JSON file; only what it lacks is computed."""
+    stored = json.loads(path.read_text()) if path.exists() else {}
+    times = {
+        key: Timing(item["word_ends"], [(phone, end) for phone, end in item["phones"]])
+        for key, item in stored.items()
+    }
     missing = [clip for clip in clips if clip.id not in times]
     if not missing:
         return times
     vocabulary = sorted({word for clip in missing for word in clip.text.split()})
     known = pronunciations(vocabulary, missing[0].voice)
 
-    def one(clip: Clip) -> list[float]:
-        return word_ends([known[word] for word in clip.text.split()], timed_phones(clip.text, clip))
+    def one(clip: Clip) -> Timing:
+        phones = timed_phones(clip.text, clip)
+        return Timing(word_ends([known[word] for word in clip.text.split()], phones), phones)
 
     with ThreadPoolExecutor(threads) as pool:
         times.update(zip([clip.id for clip in missing], pool.map(one, missing), strict=True))
-    path.write_text(json.dumps(times))
+    path.write_text(json.dumps({key: asdict(timing) for key, timing in times.items()}))
     return times
 
 

@@ -54,7 +54,7 @@ class VoiceGenerator(nn.Module):
         Raises:
             CheckpointError: the file is missing, damaged, or its tensors do not fit `config`.
         """
-        state = _read_state(Path(path))
+        state = _read_shards(Path(path))
         generator = cls(config)
         _check_state(state, generator.state_dict(), Path(path))
         generator.load_state_dict(state)
@@ -69,12 +69,7 @@ class VoiceGenerator(nn.Module):
         Raises:
             CheckpointError: none of the known file names is there, or as `from_file`.
         """
-        path = find_file(Path(folder))
-        if path is None:
-            raise CheckpointError(
-                f"{str(folder)!r} has no voice generator; expected one of {', '.join(FILE_NAMES)}"
-            )
-        return cls.from_file(path, config)
+        return cls.from_file(_existing_file(Path(folder)), config)
 
     def save_pretrained(
         self,
@@ -152,7 +147,25 @@ def find_file(folder: Path) -> Path | None:
     return next((path for path in (*names, *sorted(folder.glob(_FIRST_SHARD))) if path.is_file()), None)
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
+def read_state(folder: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The tensors of a checkpoint folder's voice generator as they are stored (weight norm not folded).
+
+    Raises:
+        CheckpointError: none of the known file names is there, or the file is damaged.
+    """
+    return _read_shards(_existing_file(Path(folder)))
+
+
+def _existing_file(folder: Path) -> Path:
+    path = find_file(folder)
+    if path is None:
+        raise CheckpointError(
+            f"{str(folder)!r} has no voice generator; expected one of {', '.join(FILE_NAMES)}"
+        )
+    return path
+
+
+def _read_shards(path: Path) -> dict[str, Tensor]:
     shard = _SHARD.fullmatch(path.name)
     if shard is None:
         return _read_file(path)

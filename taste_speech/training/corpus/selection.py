@@ -19,7 +19,12 @@ def user_sentences(n: int, seed: int, split: str, without: frozenset[str] = froz
     for talk in make_questions(n // 2, seed, split) + make_talks(n, seed, split):
         for turn in talk.turns:
             heard = as_heard(turn.text)
-            if turn.role != "user" or heard in without or len(turn.text.split()) > LONGEST_USER_TURN:
+            if (
+                turn.role != "user"
+                or turn.goes_on
+                or heard in without
+                or len(turn.text.split()) > LONGEST_USER_TURN
+            ):
                 continue
             if turn.finished or rng.random() < UNFINISHED_SHARE:
                 found.setdefault(heard, turn.text)

@@ -9,18 +9,23 @@ until it is started again.
 """
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoTokenizer
 
 from taste_speech.configuration_base import StrictSection
+from taste_speech.features import LogMelFeatures
 from taste_speech.training import word_times
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.free_speech import FreeSpeech
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
+from taste_speech.training.spelling import Spelling
 from taste_speech.training.stages.tower import trained_recogniser
 from taste_speech.training.taste_autoencoder import Condition, TasteAutoencoder, Windows
 from taste_speech.training.unit_windows import (
@@ -55,15 +60,22 @@ class Settings(StrictSection):
     """Fraction of the budget from which taste tokens stay as they are, so that `spoken_lm` may start."""
     withheld_part: float = 0.1
     """Fraction of the items without audio, so that text alone stays enough to speak."""
-    random_units: float = 0.04
-    near_units: float = 0.12
-    """Fractions of the units that the decoder sees replaced by any other one, or by one that sounds alike."""
-    blurred_part: float = 0.25
-    """Fraction of the items with three times as many, so that the decoder cannot go by the units alone."""
+    replaced_units: tuple[float, float] = (0.8, 0.4)
+    """Largest fraction of the units of an item that the decoder sees replaced, at the start and at the end of
+    the budget; each item draws its own below it. Without, the decoder goes by the units alone and what it
+    says only sounds like speech (compare the dropout in the prenet of Tacotron 2, Shen et al., 2018)."""
+    near_part: float = 0.6
+    """Of those, replaced by one that sounds alike instead of any."""
     neighbours: int = 6
-    aligned_block: int = 2
-    aligned_head: int = 0
-    alignment_weight: float = 0.1
+    aligned_heads: list[tuple[int, int]] = [(1, 0), (2, 0)]
+    """(block, head) of the decoder that learn to look at what is being said."""
+    alignment_weight: float = 0.2
+    phones_weight: float = 0.3
+    """Of the phone that each unit belongs to, told from the decoder's last hidden state."""
+    spelling_weight: float = 0.1
+    """Of the phones of the text, told from the text encoder."""
+    spelling_steps: int = 800
+    """Steps in which the text encoder learns to spell before there are units."""
     prosody_weight: float = 0.3
     prosody_steps: int = 250
     """Steps in which the aggregator learns to tell the words' prosody before the decoder listens to it."""
@@ -71,6 +83,8 @@ class Settings(StrictSection):
     commitment_weight: float = 0.25
     label_smoothing: float = 0.0
     evaluated_batches: int = 4
+    spoken_utterances: int = 16
+    """Unseen ones that are spoken freely for `FreeSpeech`."""
 
 
 class UnitNoise:
@@ -82,18 +96,18 @@ class UnitNoise:
             torch.cdist(centroids, centroids).topk(settings.neighbours + 1, largest=False).indices[:, 1:]
         )
 
-    def __call__(self, units: Tensor, generator: torch.Generator) -> Tensor:
-        """(batch, units) -> the same with some replaced."""
-        draw = torch.rand(units.shape, generator=generator)
-        blurred = torch.rand(len(units), 1, generator=generator) < self.settings.blurred_part
-        draw = torch.where(blurred, draw / 3, draw)
+    def __call__(self, units: Tensor, generator: torch.Generator, progress: float) -> Tensor:
+        """(batch, units) -> the same with some replaced; `progress` is the used part of the budget."""
+        first, last = self.settings.replaced_units
+        most = first + (last - first) * progress
+        replaced = torch.rand(units.shape, generator=generator) < most * torch.rand(
+            len(units), 1, generator=generator
+        )
+        is_near = torch.rand(units.shape, generator=generator) < self.settings.near_part
         anything = torch.randint(self.count, units.shape, generator=generator)
         which = torch.randint(self.settings.neighbours, units.shape, generator=generator)
         near = self.near[units].gather(-1, which[..., None])[..., 0]
-        settings = self.settings
-        noisy = torch.where(draw < settings.random_units, anything, units)
-        is_near = (draw >= settings.random_units) & (draw < settings.random_units + settings.near_units)
-        return torch.where(is_near, near, noisy)
+        return torch.where(replaced, torch.where(is_near, near, anything), units)
 
 
 def load_utterances(settings: Settings, context: StageContext) -> tuple[list[AlignedUtterance], EncodedStore]:
@@ -103,7 +117,7 @@ def load_utterances(settings: Settings, context: StageContext) -> tuple[list[Ali
     tokenizer = AutoTokenizer.from_pretrained(context.folder("tokenizers") / "asr")
     stores = [AudioStore(context.folder("corpus") / name) for name in settings.stores]
     clips = [(store, clip) for store in stores for clip in store if clip.id in units]
-    ends = word_times.prepare([clip for _, clip in clips], folder / "word_times.json", settings.loop.threads)
+    times = word_times.prepare([clip for _, clip in clips], folder / "times.json", settings.loop.threads)
     encoded = EncodedStore(folder / "encoded", config.tower.d_model)
     recogniser = trained_recogniser(context)
     if recogniser is not None:
@@ -112,9 +126,53 @@ def load_utterances(settings: Settings, context: StageContext) -> tuple[list[Ali
     rate = config.unit_decoding.units_per_second
     prosody = UnitProsody(load_file(context.folder("units") / "quantizer.safetensors")["centroids"])
     utterances = [
-        align_utterance(clip, units[clip.id], ends[clip.id], tokenizer, rate, prosody) for _, clip in clips
+        align_utterance(clip, units[clip.id], times[clip.id], tokenizer, rate, prosody) for _, clip in clips
     ]
     return standardise(utterances), encoded
+
+
+@torch.no_grad()
+def with_taste_ids(
+    utterances: list[AlignedUtterance], model: TasteAutoencoder, context: StageContext
+) -> list[AlignedUtterance]:
+    """The utterances with their taste tokens, of a tower that stays as it is; kept in a file."""
+    path = context.folder("autoencoder") / "taste_ids.safetensors"
+    known = load_file(path) if path.exists() else {}
+    features = LogMelFeatures(model.tower.config)
+    clips = {clip.id: (store, clip) for store in _stores(context) for clip in store}
+    for item in utterances:
+        if item.key not in known:
+            store, clip = clips[item.key]
+            mel = features(store.samples(clip).astype(np.float32) / 32768)
+            ids, words = torch.tensor([item.token_ids]), torch.tensor([item.word_ids])
+            indices = model.tower(mel, ids, torch.tensor([ids.shape[1]]), words).indices[0]
+            firsts = [item.word_ids.index(word) for word in range(len(item.word_end_units))]
+            known[item.key] = indices[firsts].short()
+    save_file(known, path)
+    return [replace(item, taste_ids=known[item.key].long()) for item in utterances]
+
+
+def _stores(context: StageContext) -> list[AudioStore]:
+    folder = context.folder("corpus")
+    return [AudioStore(path) for path in sorted(folder.iterdir()) if path.is_dir()]
+
+
+def learn_spelling(
+    model: TasteAutoencoder, spelling: Spelling, settings: Settings, generator: torch.Generator
+) -> None:
+    """Teach the text encoder how words are said, from the words of the dialogue text and flite's lexicon."""
+    parts = (model.decoder.text_embedding, model.decoder.text_encoder, model.spelling)
+    parameters = [parameter for part in parts for parameter in part.parameters()]
+    optimizer = torch.optim.AdamW(parameters, settings.loop.learning_rate)
+    for step in range(settings.spelling_steps):
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.loop.precision == "bf16"):
+            loss = model.spelling_loss(*spelling.batch(generator))
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, settings.loop.clip_norm)
+        optimizer.step()
+        if step % settings.loop.log_every == 0:
+            logger.info("autoencoder: spelling step %d, loss %.3f", step, float(loss.detach()))
 
 
 def take_tower(
@@ -161,13 +219,16 @@ class Trainer:
         batches: WindowBatches,
         valid: WindowBatches,
         noise: UnitNoise,
+        spelling: Spelling,
     ) -> None:
+        self.spelling = spelling
         self.settings, self.loop, self.noise = settings, loop, noise
         self.batches, self.valid = batches.endless(loop.generator), valid
         self.sample = _sample(batches)
         self.model: TasteAutoencoder = loop.accelerator.unwrap_model(loop.module)
         size = self.model.decoder.config.spk_embed_dim
         self.speaker = fixed_embedding(settings.voice, size)
+        self.speech = FreeSpeech(batches.utterances, valid.utterances, settings.spoken_utterances)
 
     def kind(self) -> Condition:
         """What the budget spent so far asks for."""
@@ -187,12 +248,18 @@ class Trainer:
             self.model.finish_tower()
             save_tower(self.model, self.loop.workdir)
         audio, own = self.model.condition(windows, kind, dropped)
-        heard = self.noise(windows.unit_ids, generator)
-        prediction, alignment = self.model.predict(windows, audio, heard, self.speaker)
-        weights = {"commitment": settings.commitment_weight, "prosody": settings.prosody_weight}
+        heard = self.noise(windows.unit_ids, generator, self.loop.progress())
+        prediction, said = self.model.predict(windows, audio, heard, self.speaker)
+        own |= said | {"spelling": self.model.spelling_loss(*self.spelling.batch(generator))}
+        weights = {
+            "commitment": settings.commitment_weight,
+            "prosody": settings.prosody_weight,
+            "alignment": settings.alignment_weight,
+            "phones": settings.phones_weight,
+            "spelling": settings.spelling_weight,
+        }
         return {
             "units": prediction.loss(settings.label_smoothing),
-            "alignment": settings.alignment_weight * alignment,
             **{name: weights[name] * loss for name, loss in own.items()},
         }
 
@@ -200,16 +267,20 @@ class Trainer:
         """Loss and accuracy on whole unseen utterances, by text only and with what is trained now."""
         result = {}
         for kind in {Condition.TEXT, self.kind()}:
-            losses, accuracies = [], []
+            losses, accuracies, others = [], [], []
             for number, (_, windows) in enumerate(self.valid.whole()):
                 if number == self.settings.evaluated_batches:
                     break
                 audio, _ = self.model.condition(windows, kind, None)
-                prediction, _ = self.model.predict(windows, audio, windows.unit_ids, self.speaker)
+                prediction, said = self.model.predict(windows, audio, windows.unit_ids, self.speaker)
+                others.append(torch.stack([said["alignment"], said["phones"]]))
                 losses.append(prediction.loss())
                 accuracies.append(prediction.accuracy())
             result[f"{kind.value}_loss"] = float(torch.stack(losses).mean())
             result[f"{kind.value}_accuracy"] = float(torch.stack(accuracies).mean())
+            alignment, phones = torch.stack(others).mean(0).tolist()
+            result |= {f"{kind.value}_alignment": alignment, f"{kind.value}_phones": phones}
+        result |= self.speech.phone_errors(self.model, self.speaker)
         return result
 
 
@@ -218,10 +289,16 @@ def run(settings: Settings, context: StageContext) -> None:
     folder = context.folder("autoencoder")
     utterances, encoded = load_utterances(settings, context)
     torch.manual_seed(settings.loop.seed)
-    model = TasteAutoencoder(context.config, settings.aligned_block, settings.aligned_head)
+    model = TasteAutoencoder(context.config, settings.aligned_heads)
     model.scale_inputs()
     loop = TrainingLoop("autoencoder", folder, model, settings.loop)
-    loop.resume()
+    resumed = loop.resume()
+    if bool(model.is_final):
+        model.finish_tower()
+        utterances = with_taste_ids(utterances, model, context)
+    spelling = Spelling.of_dialogues(context, settings.voice)
+    if not resumed:
+        learn_spelling(model, spelling, settings, loop.generator)
 
     def batches(split: str, whole_part: float) -> WindowBatches:
         chosen = [utterance for utterance in utterances if utterance.split == split]
@@ -231,7 +308,7 @@ def run(settings: Settings, context: StageContext) -> None:
     noise, valid = UnitNoise(centroids, settings), batches("valid", 1.0)
     train = batches("train", settings.whole_part)
     take_tower(model, settings, context, train, loop.generator)
-    trainer = Trainer(settings, loop, train, valid, noise)
+    trainer = Trainer(settings, loop, train, valid, noise, spelling)
     logger.info("autoencoder: %d utterances", len(utterances))
     loop.run(trainer.losses, trainer.evaluate)
     model.export_quantizer()
@@ -248,7 +325,7 @@ def save_tower(model: TasteAutoencoder, folder: Path) -> None:
 
 def trained_autoencoder(settings: Settings, context: StageContext) -> TasteAutoencoder:
     """The model of the last saved state, in evaluation mode, with its quantizer exported."""
-    model = TasteAutoencoder(context.config, settings.aligned_block, settings.aligned_head)
+    model = TasteAutoencoder(context.config, settings.aligned_heads)
     state = torch.load(context.folder("autoencoder") / "state.pt", weights_only=True, map_location="cpu")
     model.load_state_dict(state["module"])
     model.export_quantizer()

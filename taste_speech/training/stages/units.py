@@ -1,7 +1,8 @@
-"""Stage `units`: speech units of the reply voice by k-means on mel frames and pitch.
+"""Stage `units`: speech units of the reply voice, each a smooth spectrum at a level of pitch.
 
-One unit covers `sampling_rate / units_per_second` samples. Pitch joins the spectrum because the flow hears
-nothing of the voice but its units: without it, intonation would be lost between unit decoder and mel.
+One unit covers `sampling_rate / units_per_second` samples. The spectrum is clustered without the harmonics,
+so that what is said does not depend on how high it is said; the level of pitch is there because the flow
+hears nothing of the voice but its units and intonation would be lost otherwise.
 """
 
 import logging
@@ -9,6 +10,7 @@ import logging
 import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
+from scipy.fft import dct, idct
 from sklearn.cluster import MiniBatchKMeans
 
 from taste_speech.configuration_base import StrictSection
@@ -19,15 +21,20 @@ from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.mel import log_mel
 
 logger = logging.getLogger(__name__)
+PITCH_WEIGHT, VOICING_WEIGHT = 0.35, 0.3
+"""Of pitch and voicing in distances between units, where the spectrum has about unit variance."""
 
 
 class Settings(StrictSection):
     """Of the k-means."""
 
     stores: list[str] = ["reply", "reply2"]
-    pitch_weight: float = 0.35
-    """Standard deviation of log F0 relative to that of the whole (standardised) spectrum."""
-    voicing_weight: float = 0.3
+    pitch_levels: int = 4
+    """Classes of pitch, equally frequent, into which each voiced spectrum is divided."""
+    voiced_spectra: int = 208
+    """Spectra of voiced frames; the rest of the units are unvoiced ones."""
+    cepstra: int = 24
+    """Cosine coefficients kept of each frame: enough for formants, too few for the harmonics of the pitch."""
     fit_frames: int = 200_000
     seed: int = 0
 
@@ -42,7 +49,13 @@ def unit_features(audio: np.ndarray, config: VoiceGeneratorConfig) -> tuple[np.n
 
 
 class UnitQuantizer:
-    """Nearest centroid in the joint space of spectrum and pitch."""
+    """Nearest spectrum among those of voiced or unvoiced frames, and for voiced ones the class of pitch.
+
+    Unit v * pitch_levels + level is voiced spectrum v at that level; unvoiced spectra follow after the last.
+    Tensors: mel_mean and mel_std (bins,); voiced and unvoiced (spectra, cepstra); pitch_edges
+    (pitch_levels - 1,) in log Hz; centroids (units, bins + 2): smooth spectrum, pitch level from -1 to 1,
+    voicing.
+    """
 
     def __init__(self, tensors: dict[str, np.ndarray], settings: Settings) -> None:
         self.tensors, self.settings = tensors, settings
@@ -52,36 +65,60 @@ class UnitQuantizer:
         cls, mels: list[np.ndarray], pitches: list[np.ndarray], count: int, settings: Settings
     ) -> "UnitQuantizer":
         """Cluster the frames of these utterances into `count` units."""
+        n_unvoiced = count - settings.voiced_spectra * settings.pitch_levels
+        if n_unvoiced < 1:
+            raise ValueError(
+                f"{settings.voiced_spectra} voiced spectra at {settings.pitch_levels} levels leave none of "
+                f"{count} units unvoiced; lower voiced_spectra"
+            )
         mel, f0 = np.concatenate(mels), np.concatenate(pitches)
-        log_f0 = np.log(f0[f0 > 0])
-        statistics = {
-            "mel_mean": mel.mean(0),
-            "mel_std": mel.std(0),
-            "pitch": np.array([log_f0.mean(), log_f0.std()], np.float32),
+        quantizer = cls({"mel_mean": mel.mean(0), "mel_std": mel.std(0)}, settings)
+        points, voiced = quantizer.points(mel), f0 > 0
+        shares = np.arange(1, settings.pitch_levels) / settings.pitch_levels
+        tensors = {
+            "voiced": _clusters(points[voiced], settings.voiced_spectra, settings),
+            "unvoiced": _clusters(points[~voiced], n_unvoiced, settings),
+            "pitch_edges": np.quantile(np.log(f0[voiced]), shares),
         }
-        quantizer = cls({name: value.astype(np.float32) for name, value in statistics.items()}, settings)
-        points = quantizer.points(mel, f0)
-        chosen = np.random.default_rng(settings.seed).permutation(len(points))[: settings.fit_frames]
-        kmeans = MiniBatchKMeans(count, batch_size=8192, n_init=1, max_iter=60, random_state=settings.seed)
-        kmeans.fit(points[chosen])
-        quantizer.tensors["centroids"] = kmeans.cluster_centers_.astype(np.float32)
+        quantizer.tensors.update({name: value.astype(np.float32) for name, value in tensors.items()})
+        quantizer.tensors["centroids"] = quantizer._centroids()
         return quantizer
 
-    def points(self, mel: np.ndarray, f0: np.ndarray) -> np.ndarray:
-        """Coordinates (units, bins + 2) in which distances are measured."""
-        spectrum = (mel - self.tensors["mel_mean"]) / self.tensors["mel_std"] / np.sqrt(mel.shape[1])
-        mean, std = self.tensors["pitch"]
-        voiced = f0 > 0
-        pitch = np.where(voiced, (np.log(np.maximum(f0, 1.0)) - mean) / std, 0.0)
-        extra = np.stack([self.settings.pitch_weight * pitch, self.settings.voicing_weight * voiced], 1)
-        return np.concatenate([spectrum, extra], 1).astype(np.float32)
+    def points(self, mel: np.ndarray) -> np.ndarray:
+        """Coordinates (units, cepstra) in which distances are measured."""
+        spectrum = (mel - self.tensors["mel_mean"]) / self.tensors["mel_std"]
+        cepstra = dct(spectrum, norm="ortho", axis=1)[:, : self.settings.cepstra]
+        return (cepstra / np.sqrt(mel.shape[1])).astype(np.float32)
 
     def encode(self, mel: np.ndarray, f0: np.ndarray) -> np.ndarray:
         """Unit ids (units,) int16."""
-        centroids = self.tensors["centroids"]
-        points = self.points(mel, f0)
-        distance = (centroids**2).sum(1)[None] - 2 * points @ centroids.T
-        return distance.argmin(1).astype(np.int16)
+        points, voiced = self.points(mel), f0 > 0
+        levels = np.searchsorted(self.tensors["pitch_edges"], np.log(np.maximum(f0, 1.0)))
+        as_voiced = _nearest(points, self.tensors["voiced"]) * self.settings.pitch_levels + levels
+        first_unvoiced = len(self.tensors["voiced"]) * self.settings.pitch_levels
+        as_unvoiced = _nearest(points, self.tensors["unvoiced"]) + first_unvoiced
+        return np.where(voiced, as_voiced, as_unvoiced).astype(np.int16)
+
+    def _centroids(self) -> np.ndarray:
+        voiced, unvoiced = self.tensors["voiced"], self.tensors["unvoiced"]
+        levels, bins = self.settings.pitch_levels, len(self.tensors["mel_mean"])
+        spectra = np.concatenate([np.repeat(voiced, levels, axis=0), unvoiced])
+        padded = np.pad(spectra, ((0, 0), (0, bins - spectra.shape[1])))
+        level = np.concatenate([np.tile(np.linspace(-1, 1, levels), len(voiced)), np.zeros(len(unvoiced))])
+        is_voiced = np.repeat([1.0, 0.0], [len(voiced) * levels, len(unvoiced)])
+        smooth = idct(padded, norm="ortho", axis=1)
+        extra = np.stack([PITCH_WEIGHT * level, VOICING_WEIGHT * is_voiced], 1)
+        return np.concatenate([smooth, extra], 1).astype(np.float32)
+
+
+def _clusters(points: np.ndarray, count: int, settings: Settings) -> np.ndarray:
+    chosen = np.random.default_rng(settings.seed).permutation(len(points))[: settings.fit_frames]
+    kmeans = MiniBatchKMeans(count, batch_size=8192, n_init=1, max_iter=60, random_state=settings.seed)
+    return kmeans.fit(points[chosen]).cluster_centers_
+
+
+def _nearest(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    return ((centroids**2).sum(1)[None] - 2 * points @ centroids.T).argmin(1)
 
 
 def run(settings: Settings, context: StageContext) -> None:

@@ -205,7 +205,34 @@ def test_state_that_is_full(decoder: UnitDecoder) -> None:
         decoder.step(inputs["unit_ids"][:, :2], state)
 
 
+def test_condition_encoders_look_both_ways_where_the_chunk_size_is_zero(decoder: UnitDecoder) -> None:
+    inputs, other = tiny_inputs(), tiny_inputs()
+    other["asr_token_ids"][0, -1] += 1
+    torch.manual_seed(0)
+    open_decoder = UnitDecoder(
+        SpeechDecoderConfig(**TINY, encoder__static_chunk_size=0), TINY_DECODING
+    ).eval()
+    for model, is_same in ((decoder, True), (open_decoder, False)):
+        first, second = (
+            model.encode_condition(given["asr_token_ids"], given["audio_embeds"])[0, 0]
+            for given in (inputs, other)
+        )
+        assert torch.allclose(first, second) is is_same
+
+
+def test_padding_is_not_looked_at_either_way() -> None:
+    torch.manual_seed(0)
+    decoder = UnitDecoder(SpeechDecoderConfig(**TINY, encoder__static_chunk_size=0), TINY_DECODING).eval()
+    inputs = tiny_inputs(batch=2)
+    lengths = torch.tensor([6, 3])
+    both = decoder.encode_condition(inputs["asr_token_ids"], inputs["audio_embeds"], lengths)
+    alone = decoder.encode_condition(inputs["asr_token_ids"][1:, :3], inputs["audio_embeds"][1:, :3])
+    torch.testing.assert_close(both[1, :3], alone[0])
+
+
 def test_unsupported_configuration() -> None:
+    with pytest.raises(ValueError, match="give 1"):
+        UnitDecoder(SpeechDecoderConfig(**TINY, encoder__static_chunk_size=4), TINY_DECODING)
     with pytest.raises(ValueError, match="encoder__macaron_style is True; only False is supported"):
         UnitDecoder(SpeechDecoderConfig(**TINY, encoder__macaron_style=True), TINY_DECODING)
 

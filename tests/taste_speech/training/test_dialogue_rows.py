@@ -42,7 +42,7 @@ def rows(*turns, tastes=None):
 
 def weighted(talk):
     pairs = zip(talk.text_targets.tolist(), talk.text_weights.tolist(), strict=True)
-    return [target for target, weight in pairs if weight == 1.0]
+    return [target for target, weight in pairs if weight >= 1.0]
 
 
 def ids(text):

@@ -54,9 +54,20 @@ LONG = AlignedUtterance(
     torch.arange(9),
     [4, 6, 9],
     torch.zeros(3, PROSODY_SIZE),
+    torch.tensor([0, 1, 2, 3, 4, 4, 5, 5, 0]),
+    torch.tensor([0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 3.0]),
 )
 SHORT = AlignedUtterance(
-    "short", "train", "e f", [5, 6], [0, 1], torch.arange(10, 14), [2, 4], torch.ones(2, PROSODY_SIZE)
+    "short",
+    "train",
+    "e f",
+    [5, 6],
+    [0, 1],
+    torch.arange(10, 14),
+    [2, 4],
+    torch.ones(2, PROSODY_SIZE),
+    torch.tensor([6, 6, 7, 7]),
+    torch.tensor([0.0, 0.0, 1.0, 1.0]),
 )
 
 
@@ -68,7 +79,7 @@ def batches(tmp_path):
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return TasteAutoencoder(CONFIG, aligned_block=1, aligned_head=0).eval()
+    return TasteAutoencoder(CONFIG, aligned_heads=[(1, 0)]).eval()
 
 
 def test_windows_hold_the_tokens_and_units_of_their_words(batches):
@@ -89,7 +100,7 @@ def test_prediction_equals_the_unit_decoders_own(batches, model):
     windows = batches.collate([LONG, SHORT], [(0, 2), (0, 2)])
     audio = torch.randn(2, 3, WIDTH)
     speaker = torch.randn(1, 4)
-    prediction, alignment = model.predict(windows, audio, windows.unit_ids, speaker)
+    prediction, losses = model.predict(windows, audio, windows.unit_ids, speaker)
     own = model.decoder(
         speaker.expand(2, -1),
         windows.cut(windows.token_ids),
@@ -101,7 +112,7 @@ def test_prediction_equals_the_unit_decoders_own(batches, model):
     torch.testing.assert_close(prediction.targets, own.targets)
     counted = own.targets >= 0
     torch.testing.assert_close(prediction.logits[counted], own.logits[counted], atol=1e-5, rtol=1e-4)
-    assert float(alignment) > 0
+    assert float(losses["alignment"]) > 0
 
 
 def test_withheld_audio_equals_text_only(batches, model):

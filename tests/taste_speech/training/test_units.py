@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from taste_speech.training.stages.units import Settings, UnitQuantizer, unit_features
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
@@ -22,7 +23,26 @@ def test_units_tell_pitches_of_one_timbre_apart():
     features = [unit_features(tone(f), CONFIG) for f in (100.0, 140.0, 200.0)]
     noise = unit_features(np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32), CONFIG)
     everything = [*features, noise]
-    quantizer = UnitQuantizer.fit([m for m, _ in everything], [p for _, p in everything], 8, Settings())
+    settings = Settings(voiced_spectra=1, pitch_levels=3)
+    quantizer = UnitQuantizer.fit([m for m, _ in everything], [p for _, p in everything], 4, settings)
     middles = [quantizer.encode(mel, f0)[10:40] for mel, f0 in everything]
     commonest = [np.bincount(units).argmax() for units in middles]
     assert len(set(commonest)) == 4
+
+
+def test_units_tell_spectra_of_one_pitch_apart():
+    bright, dark = tone(140.0), np.convolve(tone(140.0), np.ones(16) / 16, "same").astype(np.float32)
+    hiss = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
+    features = [unit_features(audio, CONFIG) for audio in (bright, dark, hiss)]
+    settings = Settings(voiced_spectra=2, pitch_levels=2)
+    quantizer = UnitQuantizer.fit([m for m, _ in features], [p for _, p in features], 5, settings)
+    spectra = [np.bincount(quantizer.encode(mel, f0)[10:40] // 2).argmax() for mel, f0 in features]
+    assert sorted(spectra[:2]) == [0, 1]
+    assert spectra[2] == 2
+    assert quantizer.tensors["centroids"].shape == (5, CONFIG.mel_bins + 2)
+
+
+def test_more_voiced_units_than_units_are_refused():
+    mel, f0 = unit_features(tone(140.0), CONFIG)
+    with pytest.raises(ValueError, match="lower voiced_spectra"):
+        UnitQuantizer.fit([mel], [f0], 8, Settings(voiced_spectra=4, pitch_levels=2))

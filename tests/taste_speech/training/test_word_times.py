@@ -1,4 +1,9 @@
-from taste_speech.training.word_times import word_ends
+import torch
+
+from taste_speech.training.corpus.audio_store import Clip
+from taste_speech.training.unit_windows import UnitProsody, align_utterance
+from taste_speech.training.word_times import PHONES as NUMBERED
+from taste_speech.training.word_times import Timing, word_ends
 
 PHONES = [
     ("pau", 0.1),
@@ -23,3 +28,23 @@ def test_phones_that_are_spoken_otherwise_do_not_shift_the_other_words():
 
 def test_a_word_without_phones_ends_where_the_one_before_it_does():
     assert word_ends([["dh", "iy"], [], ["k", "ae", "t", "s"]], PHONES) == [0.3, 0.3, 1.2]
+
+
+CLIP = Clip("a", "train", "so cat.", "rms", 1.0, 1.0, 0.0, None, 0, 16000)
+SAID = [("pau", 0.1), ("s", 0.2), ("ow", 0.3), ("k", 0.4), ("ae", 0.5), ("t", 0.6), ("pau", 0.8)]
+
+
+class Letters:
+    def __call__(self, text, add_special_tokens):
+        return {"input_ids": [ord(c) for c in text.strip()]}
+
+
+def test_units_know_their_phone_and_the_letter_that_is_said():
+    centroids = torch.zeros(1, 3)
+    item = align_utterance(
+        CLIP, torch.zeros(8), Timing([0.3, 0.8], SAID), Letters(), 10, UnitProsody(centroids)
+    )
+    assert [NUMBERED[phone] for phone in item.unit_phones] == ["pau", "s", "ow", "k", "ae", "t", "pau", "pau"]
+    # Letters: s o | c a t . ; a place is a number between them, the final pause belongs to the full stop.
+    torch.testing.assert_close(item.unit_places, torch.tensor([0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 5.0]))
+    assert item.word_end_units == [3, 8]

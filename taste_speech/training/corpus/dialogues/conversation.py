@@ -31,6 +31,12 @@ def _weighted() -> tuple[tuple[Kind, ...], tuple[float, ...]]:
     return kinds, tuple(kind.weight * max(len(kind.rows), 4) ** 0.35 for kind in kinds)
 
 
+ONLY_UNFINISHED = 0.1
+"""Share of the talks that open with an unfinished turn and have no other."""
+HESITATING = 0.08
+"""Share of the spoken user turns that come in two pieces, the first of them not finished."""
+
+
 @cache
 def _complete_sentences() -> frozenset[str]:
     """Return every slotless paraphrase, so that a cut-off turn is never one of them."""
@@ -49,13 +55,19 @@ class TalkWriter:
         self.last: tuple[Kind, Row] | None = None
         self.manner = Manner("", "")
         self.rest = ""
+        self.hesitating = 0.0
 
     def write(self) -> list[Turn]:
         """Return the turns of the talk."""
+        self.hesitating = HESITATING
         if self.rng.random() < 0.35:
             self.manner = self.rng.choice(MANNERS)
             if self.manner.system:
                 self.turns.append(Turn("system", "text", self.rng.choice(self.manner.system.split("|"))))
+        if self.rng.random() < ONLY_UNFINISHED:
+            self._unfinished()
+            if self.turns:
+                return self.turns
         for _ in range(self.rng.choice((1, 1, 2, 2, 3, 4, 5))):
             self._exchange()
         if self.rng.random() < 0.18:
@@ -107,9 +119,23 @@ class TalkWriter:
     def _user(self, text: str, kind: str, accepted: str) -> None:
         modality = "speech" if self.rng.random() < 0.75 else "text"
         broke_in = bool(self.turns) and self.turns[-1].cut_at_word is not None
-        self.turns.append(
-            Turn("user", modality, sentence(text), kind=kind, accepted_pattern=accepted, given_cut=broke_in)
+        whole = Turn(
+            "user", modality, sentence(text), kind=kind, accepted_pattern=accepted, given_cut=broke_in
         )
+        if modality == "speech" and self.rng.random() < self.hesitating:
+            words = whole.text.split()
+            open_ends = self._open_ends(words)
+            if open_ends:
+                at = self.rng.choice(open_ends)
+                self.turns.append(replace(whole, text=" ".join(words[:at]), finished=False))
+                whole = replace(whole, text=" ".join(words[at:]), given_cut=False, goes_on=True)
+        self.turns.append(whole)
+
+    @staticmethod
+    def _open_ends(words: list[str]) -> list[int]:
+        """Numbers of words after which everybody hears that more is to come."""
+        ends = [i + 1 for i, word in enumerate(words[:-1]) if word.lower().strip(",") in OPEN_WORDS]
+        return [i for i in ends if as_heard(" ".join(words[:i])) not in _complete_sentences()]
 
     def _reply(self, kind: Kind, row: Row) -> None:
         brief = self.manner.style == "brief"
@@ -203,8 +229,7 @@ class TalkWriter:
         if template is None or (kind.plain and not tells):
             return
         words = self._dressed(kind.question(template, self.rng.choice(kind.rows))).split()
-        open_ends = [i + 1 for i, word in enumerate(words[:-1]) if word.lower().strip(",") in OPEN_WORDS]
-        open_ends = [i for i in open_ends if as_heard(" ".join(words[:i])) not in _complete_sentences()]
+        open_ends = self._open_ends(words)
         if not open_ends:
             return
         text = " ".join(words[: self.rng.choice(open_ends)])

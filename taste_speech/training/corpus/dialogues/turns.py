@@ -23,3 +23,5 @@ class Turn:
     """How an assistant turn is to sound: `slow`, `fast` or plain."""
     given_cut: bool = False
     """Whether this user turn broke into the assistant turn before it."""
+    goes_on: bool = False
+    """Whether this is the rest of the unfinished user turn before it."""

@@ -63,7 +63,7 @@ def test_splits_share_no_user_sentence(talks):
             as_heard(turn.text)
             for talk in some
             for turn in talk.turns
-            if turn.role == "user" and turn.finished
+            if turn.role == "user" and turn.finished and not turn.goes_on
         }
 
     train = said(talks) | said(make_questions(3000, 2, "train"))
@@ -97,13 +97,30 @@ def test_text_is_plain(talks):
             assert re.fullmatch(r"[A-Za-z][A-Za-z .,?']*", turn.text), turn.text
 
 
-def test_unfinished_turns_are_last_and_unanswered(talks):
+def test_after_an_unfinished_turn_the_user_goes_on_or_nobody_does(talks):
     for talk in talks:
-        assert all(turn.finished for turn in talk.turns[:-1])
+        for turn, following in itertools.pairwise(talk.turns):
+            assert turn.finished != following.goes_on
+
+
+def test_some_talks_are_an_unfinished_turn_alone(talks):
+    alone = [
+        talk for talk in talks if [turn.finished for turn in talk.turns if turn.role == "user"] == [False]
+    ]
+    assert 0.05 * len(talks) < len(alone) < 0.2 * len(talks)
+
+
+def test_single_questions_are_whole():
+    assert all(talk.turns[0].finished for talk in make_questions(500, 1, "train"))
 
 
 def test_unfinished_turns_are_no_finished_sentence(talks):
-    finished = {as_heard(t.text) for talk in talks for t in talk.turns if t.role == "user" and t.finished}
+    finished = {
+        as_heard(t.text)
+        for talk in talks
+        for t in talk.turns
+        if t.role == "user" and t.finished and not t.goes_on
+    }
     cut_off = [as_heard(t.text) for talk in talks for t in talk.turns if not t.finished]
     assert sum(text in finished for text in cut_off) <= 0.01 * len(cut_off)
 
@@ -112,7 +129,7 @@ def test_every_finished_user_turn_is_answered(talks):
     for talk in talks:
         turns = talk.turns
         for turn, following in itertools.pairwise(turns):
-            if turn.role == "user":
+            if turn.role == "user" and turn.finished:
                 assert following.role == "assistant"
                 assert re.search(turn.accepted_pattern, as_heard(following.text)), (turn, following)
 

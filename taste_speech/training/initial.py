@@ -1,0 +1,78 @@
+"""Weights of a finished checkpoint as the start of a new run, so that training need not begin at nothing.
+
+Taste tokens stay those of the checkpoint: its tower and quantizer are taken as final.
+Every stage looks for `initial.safetensors` in its folder when it has no state of its own. What fits by name
+and shape is taken; what does not (a larger layer) starts at random. Speech units are made anew in each run,
+so whatever stands for single units is left out: the unit decoder and the flow's embedding.
+"""
+
+import logging
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER
+from taste_speech.modeling_taste import TasteForCausalLM
+from taste_speech.training.config import StageContext
+from taste_speech.vocoder.voice_generator import read_state
+
+logger = logging.getLogger(__name__)
+INITIAL_NAME = "initial.safetensors"
+
+
+def write_initial(checkpoint: Path, context: StageContext) -> list[Path]:
+    """Write the parts of a checkpoint as the first weights of their stages; copy its tokenizers.
+
+    Args:
+        checkpoint: folder in the published layout.
+        context: of the new run.
+
+    Raises:
+        CheckpointError: the checkpoint is incomplete or damaged.
+    """
+    model = TasteForCausalLM.from_pretrained(checkpoint)
+    generator = read_state(checkpoint)
+    parts = {
+        "vocoder": _below(generator, "hift."),
+        "flow": {n: t for n, t in _below(generator, "flow.").items() if n != "input_embedding.weight"},
+        "spoken_lm": _prefixed(model.spoken_lm.state_dict(), "lm."),
+        "autoencoder": {
+            **_prefixed(model.audio_tower.state_dict(), "tower."),
+            **{name: torch.tensor(True) for name in ("has_tower", "has_quantizer", "is_final")},
+        },
+    }
+    paths = []
+    for name in (ASR_FOLDER, LLM_FOLDER):
+        paths.append(context.folder("tokenizers") / name)
+        shutil.copytree(checkpoint / name, paths[-1], dirs_exist_ok=True)
+    for stage, state in parts.items():
+        path = context.folder(stage) / INITIAL_NAME
+        tensors = {
+            name: value.float() if value.is_floating_point() else value for name, value in state.items()
+        }
+        save_file({name: value.clone().contiguous() for name, value in tensors.items()}, path)
+        paths.append(path)
+    return paths
+
+
+def load_initial(folder: Path, module: nn.Module) -> bool:
+    """Fill `module` with the first weights in a stage's folder, where there are any that fit."""
+    path = folder / INITIAL_NAME
+    if not path.exists():
+        return False
+    own, given = module.state_dict(), load_file(path)
+    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    module.load_state_dict(fitting, strict=False)
+    logger.info("%s: %d of %d tensors taken, %d asked for", path, len(fitting), len(given), len(own))
+    return True
+
+
+def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def _prefixed(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in state.items()}

@@ -1,0 +1,29 @@
+import torch
+
+from taste_speech.training.free_speech import FreeSpeech
+from taste_speech.training.taste_autoencoder import PROSODY_SIZE
+from taste_speech.training.unit_windows import AlignedUtterance
+
+SPOKEN = AlignedUtterance(
+    key="a",
+    split="train",
+    text="ab",
+    token_ids=[1, 2],
+    word_ids=[0, 0],
+    units=torch.tensor([0, 0, 3, 3, 3, 4, 4, 0]),
+    word_end_units=[8],
+    prosody=torch.zeros(1, PROSODY_SIZE),
+    unit_phones=torch.tensor([0, 0, 7, 7, 7, 9, 9, 0]),
+    unit_places=torch.zeros(8),
+)
+
+
+def test_units_are_read_as_the_phones_they_mostly_stand_for():
+    speech = FreeSpeech([SPOKEN], [], 0)
+    assert speech.read(SPOKEN.units) == [7, 9]
+    assert speech.read(torch.tensor([4, 4, 0, 0, 3, 3])) == [9, 7]
+
+
+def test_single_units_and_gaps_within_a_phone_do_not_count():
+    speech = FreeSpeech([SPOKEN], [], 0)
+    assert speech.read(torch.tensor([3, 3, 4, 3, 3])) == [7]
