@@ -201,6 +201,7 @@ def say(
     ] = None,
     seed: SeedOption = None,
     config: ConfigOption = None,
+    overrides: SetOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Speak a text with the checkpoint's voice.
@@ -217,7 +218,7 @@ def say(
         "devices.output": output_device,
         "sampling.seed": seed,
     }
-    seconds = say_text(text, load_settings(config, (), options).settings, out)
+    seconds = say_text(text, load_settings(config, overrides or (), options).settings, out)
     typer.echo(f"{seconds:.1f} s of speech" + (f" in {out}" if out else ""))
 
 
@@ -230,6 +231,7 @@ def tokens(
         str | None, typer.Option("--text", help="What is said, where known; else it is recognised.")
     ] = None,
     config: ConfigOption = None,
+    overrides: SetOption = None,
     json_rows: Annotated[bool, typer.Option("--json", help="A JSON list instead of a table.")] = False,
     debug: DebugOption = False,
 ) -> None:
@@ -241,7 +243,7 @@ def tokens(
     from taste_agent.config_sources import load_settings
 
     options = {"model.checkpoint": model, "model.device": device}
-    show_tokens(file, load_settings(config, (), options).settings, text, json_rows)
+    show_tokens(file, load_settings(config, overrides or (), options).settings, text, json_rows)
 
 
 @app.command()

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from taste_agent.bench.options import BenchOptions
-from taste_agent.dialog.loading import load_checkpoint, number_type
-from taste_agent.dialog.taste_brain import choose_device, speaker_embedding
+from taste_agent.dialog.loading import choose_device, load_checkpoint, number_type
+from taste_agent.dialog.taste_brain import speaker_embedding
 from taste_speech.acceleration import Acceleration, accelerate
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor

@@ -10,20 +10,18 @@ import soundfile
 from taste_agent.audio.devices import find_device, list_devices, portaudio
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.config import AgentSettings
+from taste_agent.dialog.loading import load_model
 from taste_agent.dialog.reading import read_aloud
-from taste_agent.dialog.taste_brain import choose_device, speaker_embedding
+from taste_agent.dialog.taste_brain import speaker_embedding
 from taste_agent.errors import AudioDeviceError, AudioFileError
 from taste_agent.ui.quiet import native_stderr_silenced
-from taste_speech import TasteForCausalLM, TasteProcessor
 
 
 def say_text(text: str, settings: AgentSettings, out: Path | None) -> float:
     """Speak `text` on the loudspeaker, or write it to the wav file `out`; returns its seconds."""
     if out is None:
         portaudio()
-    device = choose_device(settings.model.device)
-    model = TasteForCausalLM.from_pretrained(settings.model.checkpoint).to(device).eval()
-    processor = TasteProcessor.from_pretrained(settings.model.checkpoint, asr_device=device)
+    model, processor = load_model(settings.model)
     speaker = speaker_embedding(processor, settings.dialog.voice)
     chunks = read_aloud(model, processor, text, speaker, settings.sampling.seed)
     samples = np.concatenate(list(chunks))

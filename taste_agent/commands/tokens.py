@@ -15,9 +15,8 @@ from taste_agent.audio.files import FileSource
 from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.config import AgentSettings
-from taste_agent.dialog.taste_brain import choose_device
+from taste_agent.dialog.loading import load_model
 from taste_agent.errors import AudioFileError
-from taste_speech import TasteForCausalLM, TasteProcessor
 from taste_speech.streaming import taste_tokenize
 
 
@@ -34,9 +33,7 @@ def show_tokens(path: Path, settings: AgentSettings, text: str | None, as_json: 
         AudioFileError: the file cannot be read, or no words were recognised in it.
     """
     samples = _read(path)
-    device = choose_device(settings.model.device)
-    model = TasteForCausalLM.from_pretrained(settings.model.checkpoint).to(device).eval()
-    processor = TasteProcessor.from_pretrained(settings.model.checkpoint, asr_device=device)
+    model, processor = load_model(settings.model, speaks=False)
     if text is None:
         backend = settings.recognition.backend
         recognizer = processor.recognizer(None if backend == "checkpoint" else backend)

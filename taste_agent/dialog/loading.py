@@ -2,12 +2,36 @@
 
 import torch
 
+from taste_agent.config import ModelSettings
+from taste_agent.errors import AgentError
 from taste_speech import TasteForCausalLM, TasteProcessor
 from taste_speech.acceleration import Acceleration, accelerate
 
 
+def load_model(settings: ModelSettings, speaks: bool = True) -> tuple[TasteForCausalLM, TasteProcessor]:
+    """Model and processor as all of `settings` say; `speaks` as for `load_checkpoint`.
+
+    Raises:
+        TasteError: the checkpoint cannot be loaded.
+        AgentError: the device is not there, or cannot compute with this number type.
+    """
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    device = choose_device(settings.device)
+    if settings.dtype == "int8" and device.type != "cpu":
+        raise AgentError(
+            f"model.dtype int8 works on the CPU only, and the model would run on {device.type}; "
+            "give --device cpu, or leave model.dtype at auto"
+        )
+    return load_checkpoint(settings.checkpoint, device, settings.dtype, speaks=speaks)
+
+
 def load_checkpoint(
-    name: str, device: torch.device, dtype: str = "auto", static_shapes: bool | None = None
+    name: str,
+    device: torch.device,
+    dtype: str = "auto",
+    static_shapes: bool | None = None,
+    speaks: bool = True,
 ) -> tuple[TasteForCausalLM, TasteProcessor]:
     """A model on its device with its fast paths on, and its processor with the voice generator loaded.
 
@@ -16,6 +40,7 @@ def load_checkpoint(
         device: where it runs.
         dtype: of the large parts, as `number_type` takes it.
         static_shapes: see `Acceleration`.
+        speaks: False leaves the voice generator alone, for what only listens.
 
     Raises:
         TasteError: the checkpoint cannot be loaded; ValueError: int8 on another device than the CPU.
@@ -25,8 +50,23 @@ def load_checkpoint(
     model = TasteForCausalLM.from_pretrained(name, dtype=weights).to(device).eval()
     processor = TasteProcessor.from_pretrained(name, asr_device=device)
     linear = Acceleration(static_shapes=static_shapes, linear="int8" if number == "int8" else "as_is")
-    accelerate(model, processor.get_generator(device), linear)
+    accelerate(model, processor.get_generator(device) if speaks else None, linear)
     return model, processor
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a setting; `auto` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        AgentError: the device is not there.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
+    if not there[name]:
+        usable = ", ".join(kind for kind, is_there in there.items() if is_there)
+        raise AgentError(f"device {name} is not available here; use one of: {usable}")
+    return torch.device(name)
 
 
 def number_type(dtype: str, device: torch.device) -> str:

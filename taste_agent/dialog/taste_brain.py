@@ -11,7 +11,7 @@ from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.config import AgentSettings, EmitSettings
 from taste_agent.dialog.brain import ReplyItem, Sound
-from taste_agent.dialog.loading import load_checkpoint
+from taste_agent.dialog.loading import load_model
 from taste_agent.dialog.messages import SpokenWord
 from taste_agent.errors import AgentError
 from taste_speech import TasteForCausalLM, TasteProcessor
@@ -40,26 +40,8 @@ def load_brain(settings: AgentSettings) -> "TasteBrain":
         TasteError: the checkpoint cannot be loaded.
         AgentError: the device or the voice does not exist.
     """
-    if settings.model.threads:
-        torch.set_num_threads(settings.model.threads)
-    device = choose_device(settings.model.device)
-    model, processor = load_checkpoint(settings.model.checkpoint, device, settings.model.dtype)
+    model, processor = load_model(settings.model)
     return TasteBrain(model, processor, settings)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a setting; `auto` takes CUDA, then MPS, then the CPU.
-
-    Raises:
-        AgentError: the device is not there.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
-    if not there[name]:
-        usable = ", ".join(kind for kind, is_there in there.items() if is_there)
-        raise AgentError(f"device {name} is not available here; use one of: {usable}")
-    return torch.device(name)
 
 
 class TasteBrain:

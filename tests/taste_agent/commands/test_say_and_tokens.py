@@ -1,10 +1,13 @@
+import importlib
 import json
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from taste_agent import cli
+from taste_agent.dialog.loading import load_model
 from taste_agent.dialog.reading import read_aloud, taste_of_text
 
 TEXT = "the train leaves at half past nine from the old city."
@@ -70,3 +73,27 @@ def test_tokens_lists_each_word(tiny_checkpoint, monkeypatch, tmp_path, capsys):
 def test_tokens_of_a_missing_file(monkeypatch, capsys):
     assert run(monkeypatch, "tokens", "nowhere.wav") == 1
     assert "nowhere.wav does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["say", "tokens"])
+def test_the_number_type_of_the_settings_holds(command, tiny_checkpoint, monkeypatch, tmp_path):
+    module = importlib.import_module(f"taste_agent.commands.{command}")
+    loaded = []
+
+    def spy(*arguments, **options):
+        loaded.append(load_model(*arguments, **options))
+        return loaded[-1]
+
+    monkeypatch.setattr(module, "load_model", spy)
+    wav, config = tmp_path / "noise.wav", tmp_path / "my.yaml"
+    soundfile.write(wav, np.random.default_rng(0).standard_normal(16000) * 0.1, 16000)
+    config.write_text(f"model: {{checkpoint: '{tiny_checkpoint}', device: cpu, dtype: bfloat16}}")
+    of_command = {"say": (TEXT, "--out", tmp_path / "said.wav"), "tokens": (wav, "--text", "the old library")}
+    assert run(monkeypatch, command, *of_command[command], "--config", config) == 0
+    assert (
+        run(monkeypatch, command, *of_command[command], "--config", config, "--set", "model.dtype=int8") == 0
+    )
+    (first, _), (second, _) = loaded
+    assert first.spoken_lm.language_model.dtype == torch.bfloat16
+    kinds = {type(module).__module__ for module in second.spoken_lm.modules()}
+    assert any("quantized" in kind for kind in kinds)
