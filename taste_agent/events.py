@@ -97,7 +97,10 @@ class PieceRecognised(Event):
 
 @dataclass(frozen=True, slots=True)
 class SpeechDropped(Event):
-    """Sound that is not answered: `nothing_recognised`, `backchannel`, `noise`, `music`, `echo`, `failed`."""
+    """Sound that is not answered: `nothing_recognised`, `backchannel`, `noise`, `music`, `echo`, `failed`.
+
+    Of an echo `text` is what was recognised of the agent's own words.
+    """
 
     pieces: tuple[int, ...]
     reason: str

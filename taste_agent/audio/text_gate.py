@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import groupby
 from typing import Any
@@ -85,6 +85,13 @@ def _match_in_order(heard: list[str], played: list[str]) -> list[bool]:
     return marks
 
 
+@dataclass(frozen=True)
+class GatedRecognition(Recognition):
+    """What was recognised without the agent's own words; those are in `echo_text`."""
+
+    echo_text: str = ""
+
+
 class EchoGate:
     """Remembers what was played; a recogniser asks it which words to believe. Safe between two threads."""
 
@@ -109,8 +116,9 @@ class EchoGate:
         if all(own):
             return recognition
         kept = tuple(word for word, mine in zip(recognition.words, own, strict=True) if mine)
-        self.dropped_words += len(own) - len(kept)
-        return replace(recognition, text=" ".join(word.text for word in kept), words=kept)
+        echo = [word.text for word, mine in zip(recognition.words, own, strict=True) if not mine]
+        self.dropped_words += len(echo)
+        return GatedRecognition(" ".join(word.text for word in kept), kept, " ".join(echo))
 
 
 class GatedRecognizer:

@@ -77,13 +77,14 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """The text of a closed piece; empty when nothing was understood."""
+    """The text of a closed piece; empty when nothing was understood. `echo_text` was the agent's own."""
 
     piece: int
     text: str
     words: tuple[TimedWord, ...]
     confidence: float
     recognise_ms: float
+    echo_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

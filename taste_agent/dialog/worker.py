@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from taste_agent.audio.ports import Samples
+from taste_agent.audio.text_gate import GatedRecognition
 from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms, seconds_of_samples
 from taste_agent.config import AgentSettings
 from taste_agent.dialog import messages as m
@@ -127,7 +128,9 @@ class DialogWorker:
         piece.text = recognition.text.strip()
         confidences = [word.confidence for word in recognition.words if word.confidence is not None]
         confidence = float(np.mean(confidences)) if confidences else 1.0
-        return m.Recognised(number, piece.text, _timed_words(recognition, piece), confidence, reading.ms)
+        words = _timed_words(recognition, piece)
+        echo = recognition.echo_text if isinstance(recognition, GatedRecognition) else ""
+        return m.Recognised(number, piece.text, words, confidence, reading.ms, echo)
 
     # ---- thinking
 

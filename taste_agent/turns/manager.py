@@ -262,13 +262,14 @@ class TurnManager:
             bool(result.text.strip()) and result.confidence >= self._settings.recognition.min_confidence
         )
         piece.text, piece.words = (result.text.strip(), result.words) if understood else ("", ())
+        piece.echo_text = "" if result.text.strip() else result.echo_text
         self._out.append(
             ev.PieceRecognised(
                 now, result.piece, result.text, result.words, result.confidence, result.recognise_ms
             )
         )
         if not understood and piece in self._turn.pieces:
-            self._drop(now, [piece], "nothing_recognised")
+            self._drop(now, [piece], piece.unheard_reason)
             self._turn.remove(piece)
 
     def _find(self, number: int) -> Piece | None:
@@ -278,7 +279,8 @@ class TurnManager:
         numbers = tuple(piece.number for piece in pieces)
         for piece in pieces:
             piece.dropped = True
-        text = " ".join(piece.text for piece in pieces if piece.text)
+        texts = (piece.echo_text if reason == "echo" else piece.text for piece in pieces)
+        text = " ".join(text for text in texts if text)
         self._out += [ev.SpeechDropped(now, numbers, reason, text), m.Drop(numbers)]
 
     # ---- the floor
@@ -336,7 +338,7 @@ class TurnManager:
         if decision in (BargeInDecision.CANCEL_SPEECH, BargeInDecision.CANCEL_WORD):
             self._cancel(now, reply, decision.value)
         elif decision is BargeInDecision.RESUME:
-            reason = "backchannel" if said.text else "nothing_recognised"
+            reason = "backchannel" if said.text else said.unheard_reason
             if dropped := [piece for piece in said.pieces if not piece.dropped]:
                 self._drop(now, dropped, reason)
             self._interjection = Stretch()
@@ -436,8 +438,9 @@ class TurnManager:
         """The agent has no reply any more; what was said meanwhile becomes the turn."""
         said = self._interjection.pieces
         nothing = [piece for piece in said if piece.recognised and not piece.text]
-        if left := [piece for piece in nothing if not piece.dropped]:
-            self._drop(now, left, "nothing_recognised")
+        for piece in nothing:
+            if not piece.dropped:
+                self._drop(now, [piece], piece.unheard_reason)
         self._turn = Stretch(unanswered.pieces + [piece for piece in said if piece not in nothing])
         self._interjection = Stretch()
         self._reply = None

@@ -21,6 +21,8 @@ class Piece:
     partial_text: str = ""
     text: str = ""
     words: tuple[TimedWord, ...] = ()
+    echo_text: str = ""
+    """Recognised, but the agent's own words; only where nothing else was."""
     recognise_ms: float = 0.0
     open: bool = True
     recognised: bool = False
@@ -37,6 +39,11 @@ class Piece:
         if frame.steadiness is not None:
             self.steady_frames += 1
             self.steadiness_sum += frame.steadiness
+
+    @property
+    def unheard_reason(self) -> str:
+        """Why nothing of it counts as the person's, when nothing does."""
+        return "echo" if self.echo_text else "nothing_recognised"
 
     def kind(self, settings: VadSettings) -> str:
         """`speech`, `music` (its harmonics stay in place) or `noise` (it has hardly any pitch)."""
@@ -70,6 +77,12 @@ class Stretch:
     def partial_text(self) -> str:
         """What is recognised so far of pieces that are not complete."""
         return " ".join(piece.partial_text for piece in self.pieces if not piece.recognised)
+
+    @property
+    def unheard_reason(self) -> str:
+        """Why there is no text, when there is none."""
+        reasons = {piece.unheard_reason for piece in self.pieces}
+        return "echo" if "echo" in reasons else "nothing_recognised"
 
     @property
     def words(self) -> tuple[TimedWord, ...]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from taste_agent.audio.text_gate import EchoGate, GatedRecognizer, PlayedWord, own_words
+from taste_agent.audio.text_gate import EchoGate, GatedRecognition, GatedRecognizer, PlayedWord, own_words
 from taste_speech.recognition.base import Recognition, RecognizedWord
 
 RATE_HZ = 16000
@@ -64,7 +64,7 @@ def test_echo_is_not_understood():
     recognizer, gate = recognise("the sun is up", played_at_s=19.0)
     assert recognizer.partial() == ""
     assert gate.dropped_words == 0
-    assert recognizer.finish() == Recognition("", ())
+    assert recognizer.finish() == GatedRecognition("", (), "the sun is up")
     assert gate.dropped_words == 4
 
 
@@ -79,6 +79,7 @@ def test_what_the_person_says_over_the_agent_stays():
     result = recognizer.finish()
     assert result.text == "stop that now please listen"
     assert [word.text for word in result.words] == result.text.split()
+    assert result.echo_text == "the sun is"
 
 
 def test_untouched_results_are_passed_on_as_they_are():

@@ -11,6 +11,7 @@ from taste_agent.ui.plain import plain_line
         (ev.ReplyFinished(32000, 1, "hi there", 0, 1.0, 0.1), "[    2.00] Agent: hi there"),
         (ev.ReplyCancelled(0, 1, "word", 1, "hi", "there"), "[    0.00] Agent: hi [not heard: there]"),
         (ev.SpeechDropped(0, (0,), "nothing_recognised", ""), "[    0.00] did not catch that"),
+        (ev.SpeechDropped(0, (0,), "echo", "the sun is up"), "[    0.00] heard only my own echo"),
         (ev.SpeechDropped(0, (0,), "backchannel", "yes"), None),
         (ev.Notice(0, "warning", "microphone is gone"), "[    0.00] warning: microphone is gone"),
         (ev.Underrun(0, 1, 1600), "[    0.00] playback ran dry for 100 ms"),
