@@ -1,9 +1,19 @@
-"""Where words end among speech units: the best monotone path through the unit decoder's attention."""
+"""Where words end among speech units: by the unit decoder's attention and by how long words usually are."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-_FLOOR = 1e-4
+_ATTENTION_FLOOR = 0.02
+"""Attention to a word that says nothing: a unit that looks elsewhere must not decide on its own."""
+_DURATION_WEIGHT = 6.0
+"""Of the squared logarithm of a word's duration over the expected one, against the logarithm of attention.
+
+6 is a normal distribution of log durations with deviation 0.29. Words vary by more, but the attention of
+neighbouring units is not independent and counts too much. Chosen on teacher-forced unseen utterances, where
+anything from 4 to 12 does about as well.
+"""
+_LONGEST = 8
+"""No word is longer than this many times the expected duration."""
 
 
 def word_ends_from_attention(
@@ -12,8 +22,9 @@ def word_ends_from_attention(
     """The unit after the last one of each word.
 
     Units take words in order: the first unit belongs to the first word, the last unit to the last word, and
-    each word has at least one unit. Among all such divisions the one with the greatest product of attention
-    is taken (dynamic programming).
+    each word has at least one unit. Among all such divisions the one is taken that maximises the product of
+    the attention to the words and of the probability of their durations (dynamic programming). Where the
+    attention says little, words take units in proportion to their tokens.
 
     Args:
         attention: (units, tokens), how much each unit's prediction looked at each token.
@@ -30,7 +41,12 @@ def word_ends_from_attention(
     if units < len(spoken):
         ends = [round((place + 1) * units / len(spoken)) for place in range(len(spoken))]
     else:
-        ends = _best_division(_by_word(attention, word_of_token, spoken))
+        tokens = np.asarray(word_of_token)
+        by_word = [attention[:, tokens == word].sum(1, dtype=np.float64) for word in spoken]
+        # One more than its tokens: a word has something of its own that is not in its letters.
+        sizes = np.array([1 + word_of_token.count(word) for word in spoken], dtype=np.float64)
+        scores = np.log(np.stack(by_word, axis=1) + _ATTENTION_FLOOR)
+        ends = _best_division(scores, units * sizes / sizes.sum())
     known = dict(zip(spoken, ends, strict=True))
     result: list[int] = []
     for word in range(words):
@@ -39,28 +55,29 @@ def word_ends_from_attention(
     return result
 
 
-def _by_word(
-    attention: NDArray[np.float32], word_of_token: list[int], spoken: list[int]
-) -> NDArray[np.float64]:
-    """(units, spoken words), logarithm of each word's share of the attention."""
-    tokens = np.asarray(word_of_token)
-    sums = np.stack([attention[:, tokens == word].sum(1, dtype=np.float64) for word in spoken], axis=1)
-    shares = sums / np.maximum(sums.sum(1, keepdims=True), _FLOOR)
-    return np.log(shares + _FLOOR)
+def _best_division(scores: NDArray[np.float64], expected: NDArray[np.float64]) -> list[int]:
+    """Ends of the words.
 
-
-def _best_division(scores: NDArray[np.float64]) -> list[int]:
+    Args:
+        scores: (units, words) of each unit in each word, at least as many units as words.
+        expected: (words,) durations in units.
+    """
     units, words = scores.shape
-    best = np.full(words, -np.inf)
-    best[0] = scores[0, 0]
-    stepped = np.zeros((units, words), dtype=bool)
-    for unit in range(1, units):
-        from_left = np.concatenate([[-np.inf], best[:-1]])
-        stepped[unit] = from_left > best
-        best = np.maximum(best, from_left) + scores[unit]
-    ends, word = [units], words - 1
-    for unit in range(units - 1, 0, -1):
-        if stepped[unit, word]:
-            ends.append(unit)
-            word -= 1
+    sums = np.concatenate([np.zeros((1, words)), np.cumsum(scores, axis=0)])
+    best = np.full(units + 1, -np.inf)  # of the words so far, by where the last of them ends
+    best[0] = 0.0
+    chosen = np.zeros((words, units + 1), dtype=np.int64)  # the word's duration, by its end
+    for word in range(words):
+        longest = min(units, int(np.ceil(_LONGEST * expected[word])))
+        durations = np.arange(longest, 0, -1)
+        prior = -_DURATION_WEIGHT * np.log(durations / expected[word]) ** 2
+        # Row e - 1, of an end at e: the words before end at e - longest, ..., e - 1.
+        before = np.concatenate([np.full(longest - 1, -np.inf), (best - sums[:, word])[:-1]])
+        totals = np.lib.stride_tricks.sliding_window_view(before, longest) + prior
+        choice = totals.argmax(axis=1)
+        chosen[word, 1:] = durations[choice]
+        best = np.concatenate([[-np.inf], totals[np.arange(units), choice] + sums[1:, word]])
+    ends = [units]
+    for word in range(words - 1, 0, -1):
+        ends.append(ends[-1] - int(chosen[word, ends[-1]]))
     return ends[::-1]
