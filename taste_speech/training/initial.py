@@ -41,7 +41,7 @@ def write_initial(checkpoint: Path, context: StageContext) -> list[Path]:
         "spoken_lm": _prefixed(model.spoken_lm.state_dict(), "lm."),
         "autoencoder": {
             **_prefixed(model.audio_tower.state_dict(), "tower."),
-            **{name: torch.tensor(True) for name in ("has_tower", "has_quantizer", "is_final")},
+            **{name: torch.tensor(True) for name in ("has_tower", "is_final")},
         },
     }
     paths = []

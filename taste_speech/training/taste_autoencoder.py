@@ -99,6 +99,7 @@ class TasteAutoencoder(nn.Module):
         self.spelling = nn.Linear(
             config.speech_decoder_config.llm_input_size, _PHONES_PER_TOKEN * (len(PHONES) + 1)
         )
+        self.heard_prosody = nn.Linear(config.speech_decoder_config.llm_input_size, PROSODY_SIZE)
         self.has_tower: Tensor
         self.register_buffer("has_tower", torch.tensor(False))
         self.is_final: Tensor
@@ -235,6 +236,9 @@ class TasteAutoencoder(nn.Module):
     ) -> tuple[UnitPrediction, dict[str, Tensor]]:
         """Teacher-forced prediction, and losses that say which token and which phone is being said.
 
+        Without the loss of `heard_prosody` (told from the condition rows) the decoder long finds the text
+        enough and does not listen to the taste tokens.
+
         Args:
             audio: (batch, longest window, dim) from `condition`.
             heard_units: (batch, units) the units as the decoder sees them (with noise while training).
@@ -271,6 +275,10 @@ class TasteAutoencoder(nn.Module):
             "alignment": -(masses + 1e-4).log().mean(),
             "phones": functional.cross_entropy(phones, windows.unit_phones[valid]),
         }
+        told = audio.abs().sum(-1) > 0
+        if bool(told.any()):
+            heard = self.heard_prosody(condition[told]).float()
+            losses["heard_prosody"] = functional.mse_loss(heard, windows.cut(windows.prosody)[told])
         return UnitPrediction(decoder.llm_decoder(outputs), targets), losses
 
     @staticmethod
@@ -322,7 +330,9 @@ class TasteAutoencoder(nn.Module):
 
     @torch.no_grad()
     def export_quantizer(self) -> None:
-        """Copy the trained quantizer into `tower.quantizer`, the one that inference uses."""
+        """Copy the quantizer trained here, if any, into `tower.quantizer`, the one that inference uses."""
+        if not bool(self.has_quantizer):
+            return
         own, trained = self.tower.quantizer, self.quantizer
         for name in ("project_in", "project_out"):
             getattr(own, name).load_state_dict(getattr(trained, name).state_dict())

@@ -180,7 +180,7 @@ class WindowBatches:
         utterances: what to draw from.
         encoded: their encoder states.
         budget: most units in a padded batch.
-        whole_part: fraction of the items that are the whole utterance.
+        whole_part: fraction of the batches that are whole utterances.
     """
 
     def __init__(
@@ -193,7 +193,12 @@ class WindowBatches:
         """Random windows for training."""
         for chosen in self.batches.endless(generator):
             items = [self.utterances[i] for i in chosen]
-            yield self.collate(items, [self._draw(item, generator) for item in items])
+            # A batch is of one sort: a window beside whole utterances would be mostly padding.
+            whole = float(torch.rand((), generator=generator)) < self.whole_part
+            spans = [
+                (0, len(item.word_end_units)) if whole else self._draw(item, generator) for item in items
+            ]
+            yield self.collate(items, spans)
 
     def whole(self) -> Iterator[tuple[list[AlignedUtterance], Windows]]:
         """All utterances as they are, once."""
@@ -204,8 +209,6 @@ class WindowBatches:
     def _draw(self, item: AlignedUtterance, generator: torch.Generator) -> tuple[int, int]:
         """First word and the word after the last of a window."""
         count = len(item.word_end_units)
-        if float(torch.rand((), generator=generator)) < self.whole_part:
-            return 0, count
         first = int(torch.randint(0, count, (), generator=generator))
         # Half of the windows begin the utterance: the first chunks of a reply are the ones one waits for.
         first = first if float(torch.rand((), generator=generator)) < 0.5 else 0

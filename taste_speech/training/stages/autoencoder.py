@@ -52,7 +52,7 @@ class Settings(StrictSection):
     batch_units: int = 2600
     """Units and ASR tokens in one padded batch."""
     whole_part: float = 0.5
-    """Fraction of the items that are whole utterances, not windows."""
+    """Fraction of the batches that are whole utterances, not windows."""
     text_until: float = 0.15
     continuous_until: float = 0.5
     """Fractions of the budget at which the aggregator and the quantizer come in."""
@@ -74,6 +74,8 @@ class Settings(StrictSection):
     """Of the phone that each unit belongs to, told from the decoder's last hidden state."""
     spelling_weight: float = 0.1
     """Of the phones of the text, told from the text encoder."""
+    spelling_every: int = 4
+    """Steps from one batch of spelling to the next, so that it is not forgotten."""
     spelling_steps: int = 800
     """Steps in which the text encoder learns to spell before there are units."""
     prosody_weight: float = 0.3
@@ -233,16 +235,18 @@ class Trainer:
     def kind(self) -> Condition:
         """What the budget spent so far asks for."""
         used = self.loop.progress()
+        if bool(self.model.is_final):
+            return Condition.QUANTIZED
         if used < self.settings.text_until or not bool(self.model.has_tower):
             return Condition.TEXT
         return Condition.CONTINUOUS if used < self.settings.continuous_until else Condition.QUANTIZED
 
-    def losses(self, _step: int, generator: torch.Generator) -> Losses:
+    def losses(self, step: int, generator: torch.Generator) -> Losses:
         """Units, alignment and commitment."""
         settings, windows = self.settings, next(self.batches)
         kind = self.kind()
         dropped = torch.rand(len(windows.token_ids), generator=generator) < settings.withheld_part
-        if kind is Condition.QUANTIZED and not bool(self.model.has_quantizer):
+        if kind is Condition.QUANTIZED and not (self.model.has_quantizer or self.model.is_final):
             self.model.begin_quantizer(self.sample)
         if self.loop.progress() >= self.settings.final_from and not bool(self.model.is_final):
             self.model.finish_tower()
@@ -250,10 +254,13 @@ class Trainer:
         audio, own = self.model.condition(windows, kind, dropped)
         heard = self.noise(windows.unit_ids, generator, self.loop.progress())
         prediction, said = self.model.predict(windows, audio, heard, self.speaker)
-        own |= said | {"spelling": self.model.spelling_loss(*self.spelling.batch(generator))}
+        own |= said
+        if step % settings.spelling_every == 0:
+            own["spelling"] = self.model.spelling_loss(*self.spelling.batch(generator))
         weights = {
             "commitment": settings.commitment_weight,
             "prosody": settings.prosody_weight,
+            "heard_prosody": settings.prosody_weight,
             "alignment": settings.alignment_weight,
             "phones": settings.phones_weight,
             "spelling": settings.spelling_weight,
@@ -295,6 +302,7 @@ def run(settings: Settings, context: StageContext) -> None:
     resumed = loop.resume()
     if bool(model.is_final):
         model.finish_tower()
+        save_tower(model, folder)
         utterances = with_taste_ids(utterances, model, context)
     spelling = Spelling.of_dialogues(context, settings.voice)
     if not resumed:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -125,6 +127,7 @@ def test_withheld_audio_equals_text_only(batches, model):
 def test_the_exported_quantizer_gives_what_the_trained_one_gave(batches, model):
     windows = batches.collate([LONG, SHORT] * 4, [(0, 3), (0, 2)] * 4)
     model.train()
+    model.has_quantizer.fill_(True)
     for _ in range(3):
         model.condition(windows, Condition.QUANTIZED, None)
     model.eval().export_quantizer()
@@ -133,3 +136,19 @@ def test_the_exported_quantizer_gives_what_the_trained_one_gave(batches, model):
     exported, _ = model.tower.quantizer.quantize(vectors)
     spoken = windows.word_ids >= 0
     torch.testing.assert_close(trained[spoken], exported[spoken], atol=1e-5, rtol=1e-4)
+
+
+def test_a_quantizer_that_came_with_the_tower_is_kept(batches, model):
+    before = {name: value.clone() for name, value in model.tower.quantizer.state_dict().items()}
+    model.finish_tower()
+    after = model.tower.quantizer.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_final_taste_tokens_are_read_from_the_windows(batches, model):
+    spoken = replace(LONG, taste_ids=torch.tensor([[0, 1], [2, 3], [3, 0]]))
+    windows = batches.collate([spoken], [(1, 3)])
+    audio, losses = model.condition(windows, Condition.QUANTIZED, None)
+    expected = model.tower.quantizer.output_from_indices(torch.tensor([[[2, 3], [3, 0]]]))
+    torch.testing.assert_close(audio, expected)
+    assert losses == {}
