@@ -19,6 +19,7 @@ from taste_agent.chat_engine import ChatEngine
 from taste_agent.clock import ENGINE_RATE_HZ, ms_of_samples
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.brain import Brain
+from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.dialog.worker import DialogWorker
 from taste_agent.errors import Terminated
 from taste_agent.session.costs import CostMeter
@@ -60,10 +61,12 @@ def run_chat(
         recording = SessionRecording(recording_folder(options.out)) if options.record else None
         if recording is not None:
             stack.callback(recording.close)
+        # The screen would hide these lines and the progress of the download, so that comes before it.
+        brain = load_brain(settings) if announce_first_use(settings.model) else None
         view: LiveChat | PlainChat = LiveChat(options) if live else PlainChat(options)
         stack.enter_context(view)
         view.loading(settings.model.checkpoint)
-        engine = parts.engine(load_brain(settings), recording)
+        engine = parts.engine(load_brain(settings) if brain is None else brain, recording)
         parts.notify = engine.notice
         for level, text in notices:
             engine.notice(level, text)

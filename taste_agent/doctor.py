@@ -166,9 +166,9 @@ def check_checkpoint(settings: AgentSettings) -> Finding:
         size_mb = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
         return Finding("checkpoint", "ok", f"{name}: {size_mb:.0f} MB at {folder}")
     if name.count("/") == 1:
-        from huggingface_hub import try_to_load_from_cache
+        from taste_agent.dialog.first_use import is_downloaded
 
-        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+        if is_downloaded(name):
             return Finding("checkpoint", "ok", f"{name}: downloaded")
         advice = "it is downloaded at its first use, which says how much that is"
         return Finding("checkpoint", "warning", f"{name}: not downloaded yet", advice)

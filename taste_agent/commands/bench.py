@@ -6,6 +6,8 @@ from rich.console import Console
 
 from taste_agent.bench.options import BenchOptions
 from taste_agent.bench.run import JSON_NAME, PICTURE_NAME, TABLE_NAME, run_benchmark, write_report
+from taste_agent.config import ModelSettings
+from taste_agent.dialog.first_use import announce_first_use
 
 _WIDE = 150
 
@@ -15,6 +17,9 @@ def show_benchmark(options: BenchOptions, as_json: bool = False) -> None:
 
     Progress goes to stderr.
     """
+    if options.preset is None:
+        of_model = {"checkpoint": options.checkpoint, "device": options.device, "dtype": options.dtype}
+        announce_first_use(ModelSettings.model_validate(of_model))
     errors = Console(stderr=True, highlight=False)
     with errors.status("loading") as status:
         report = run_benchmark(options, status.update)
@@ -25,6 +30,7 @@ def show_benchmark(options: BenchOptions, as_json: bool = False) -> None:
         console.print_json(json.dumps(report.as_json()))
         return
     console.print(report.table(notes=console.width >= _WIDE))
+    console.print(report.check_table())
     for remark in report.remarks:
         console.print(remark, markup=False)
     if options.out is not None:

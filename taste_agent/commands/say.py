@@ -10,6 +10,7 @@ import soundfile
 from taste_agent.audio.devices import find_device, list_devices, portaudio
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.config import AgentSettings
+from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.dialog.loading import load_model
 from taste_agent.dialog.reading import read_aloud
 from taste_agent.dialog.taste_brain import speaker_embedding
@@ -21,6 +22,7 @@ def say_text(text: str, settings: AgentSettings, out: Path | None) -> float:
     """Speak `text` on the loudspeaker, or write it to the wav file `out`; returns its seconds."""
     if out is None:
         portaudio()
+    announce_first_use(settings.model)
     model, processor = load_model(settings.model)
     speaker = speaker_embedding(processor, settings.dialog.voice)
     chunks = read_aloud(model, processor, text, speaker, settings.sampling.seed)

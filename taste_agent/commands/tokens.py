@@ -15,6 +15,7 @@ from taste_agent.audio.files import FileSource
 from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.config import AgentSettings
+from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.dialog.loading import load_model
 from taste_agent.errors import AudioFileError
 from taste_speech.streaming import taste_tokenize
@@ -33,6 +34,7 @@ def show_tokens(path: Path, settings: AgentSettings, text: str | None, as_json: 
         AudioFileError: the file cannot be read, or no words were recognised in it.
     """
     samples = _read(path)
+    announce_first_use(settings.model)
     model, processor = load_model(settings.model, speaks=False)
     if text is None:
         backend = settings.recognition.backend

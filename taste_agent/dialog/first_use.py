@@ -1,0 +1,230 @@
+"""What the first use of a checkpoint from a hub means: told before it is downloaded.
+
+Importing this is cheap; torch and the hub's client are loaded when there is something to tell.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from taste_agent.config import ModelSettings
+
+VOICE_FILES = ("voice_generator*.safetensors", "cosyvoice/voice_generator.*")
+OTHER_FILES = ("llama_tokenizer/*", "asr/*", "voices.safetensors", "cosyvoice/speaker_embed.onnx")
+RECOGNIZER_FILE = "asr/model*.safetensors"
+LOOKUP_LIMIT_S = 10.0
+# Weights, and what computing with them takes besides.
+MEMORY_PER_WEIGHTS = 1.2
+# From here on a CPU needs longer for a word than the word lasts.
+SLOW_ON_CPU_PARAMETERS = 300e6
+# int8 layers are made from float32 ones after loading.
+BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 4}
+
+
+@dataclass(frozen=True)
+class HubCheckpoint:
+    """What a hub says about a checkpoint before it is downloaded.
+
+    Attributes:
+        download_bytes: of all files that the agent uses.
+        model_bytes, voice_bytes: of the weights of the model and of the voice generator.
+        parameters: of the model; None where the hub has not counted them.
+        has_recognizer: whether a speech recogniser is part of it.
+    """
+
+    download_bytes: int
+    model_bytes: int
+    voice_bytes: int
+    parameters: int | None
+    has_recognizer: bool
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a checkpoint meets here.
+
+    Attributes:
+        device: `cpu`, `cuda` or `mps`.
+        device_name: for people.
+        number: number type of the large parts.
+        free_memory_bytes: where the weights go; None where the system does not say.
+        cache: folder of the downloads.
+        free_disk_bytes: there.
+    """
+
+    device: str
+    device_name: str
+    number: str
+    free_memory_bytes: int | None
+    cache: Path
+    free_disk_bytes: int
+
+
+def announce_first_use(
+    settings: ModelSettings,
+    tell: Callable[[str], object] | None = None,
+    ask: Callable[[str], HubCheckpoint] | None = None,
+    look: Callable[[ModelSettings], Machine] | None = None,
+) -> bool:
+    """Tell what a download that is about to begin means; returns whether there was anything to tell.
+
+    Nothing is told about folders, shipped checkpoints and what was downloaded before.
+
+    Args:
+        settings: name the checkpoint and where it shall run.
+        tell: takes one line; None: standard error.
+        ask: looks a checkpoint up; None: `ask_hub`. Whatever it raises is told as the reason.
+        look: None: `this_machine`.
+    """
+    name = settings.checkpoint
+    if not is_on_hub(name) or is_downloaded(name):
+        return False
+    found: HubCheckpoint | str
+    try:
+        found = (ask or ask_hub)(name)
+    except Exception as error:  # no network, no such name, ...: loading explains it; telling must not fail
+        found = " ".join(str(error).split()).split(". ")[0] or type(error).__name__
+    machine = (look or this_machine)(settings)
+    for line in first_use_lines(name, found, machine):
+        (tell or _tell)(line)
+    return True
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def is_on_hub(name: str) -> bool:
+    """Whether `name` can only be a checkpoint of a hub (owner/name)."""
+    return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).exists()
+
+
+def is_downloaded(name: str) -> bool:
+    """Whether a checkpoint of a hub, with weights, is among the downloads."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        config = try_to_load_from_cache(name, "config.json")
+    except ValueError:  # no valid name
+        return False
+    return isinstance(config, str) and any(Path(config).parent.glob("model*.safetensors"))
+
+
+def ask_hub(name: str) -> HubCheckpoint:
+    """Size of a checkpoint as the hub knows it; downloads nothing.
+
+    Raises:
+        Exception: of the hub's client; the hub cannot be reached, or there is no such checkpoint.
+    """
+    import huggingface_hub
+
+    info = huggingface_hub.HfApi().model_info(name, files_metadata=True, timeout=LOOKUP_LIMIT_S)
+    counted = info.safetensors.total if info.safetensors else None
+    return hub_checkpoint({file.rfilename: file.size or 0 for file in info.siblings or []}, counted)
+
+
+def hub_checkpoint(sizes: dict[str, int], parameters: int | None) -> HubCheckpoint:
+    """From the sizes in bytes of all files of a repository, by name."""
+    from taste_speech.conversion.hub import MODEL_FILES
+
+    def of(patterns: Sequence[str]) -> int:
+        return sum(size for file, size in sizes.items() if any(fnmatch(file, p) for p in patterns))
+
+    return HubCheckpoint(
+        of((*MODEL_FILES, *VOICE_FILES, *OTHER_FILES)),
+        of(MODEL_FILES),
+        of(VOICE_FILES),
+        parameters,
+        any(fnmatch(file, RECOGNIZER_FILE) for file in sizes),
+    )
+
+
+def this_machine(settings: ModelSettings) -> Machine:
+    """The machine that this runs on.
+
+    Raises:
+        AgentError: the device of the settings is not there.
+    """
+    import torch
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    from taste_agent.dialog.loading import choose_device, number_type
+
+    device = choose_device(settings.device)
+    is_cuda = device.type == "cuda"
+    device_name = (
+        torch.cuda.get_device_name() if is_cuda else {"cpu": "the CPU", "mps": "the GPU"}[device.type]
+    )
+    free = torch.cuda.mem_get_info()[0] if is_cuda else _free_memory_bytes()
+    cache = Path(HF_HUB_CACHE)
+    there = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    number = number_type(settings.dtype, device)
+    return Machine(device.type, device_name, number, free, cache, shutil.disk_usage(there).free)
+
+
+def _free_memory_bytes() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def memory_bytes(found: HubCheckpoint, number: str) -> float:
+    """What a checkpoint needs in use: its parameters as that number type, its voice in float32.
+
+    Where the parameters are not counted, the model is taken for as large as its files.
+    """
+    counted = found.parameters
+    model = found.model_bytes if counted is None else counted * BYTES_PER_PARAMETER[number]
+    return MEMORY_PER_WEIGHTS * (model + found.voice_bytes)
+
+
+def first_use_lines(name: str, found: HubCheckpoint | str, machine: Machine) -> list[str]:
+    """What to tell about a checkpoint; `found` is the reason where it could not be looked up."""
+    if isinstance(found, str):
+        return [
+            f"first use of {name}: its size could not be asked ({found}); "
+            f"{_gb(machine.free_disk_bytes)} are free for it in {machine.cache}",
+            f"it needs {BYTES_PER_PARAMETER[machine.number]} GB of memory for each billion of its parameters "
+            f"as {machine.number}; {machine.device_name} has {_memory(machine)}",
+        ]
+    room = "" if machine.free_disk_bytes > found.download_bytes else ", which is not enough"
+    first = (
+        f"first use of {name}: downloads {_gb(found.download_bytes)} to {machine.cache} "
+        f"({_gb(machine.free_disk_bytes)} free{room})"
+    )
+    if not found.has_recognizer:
+        first += "; the model that recognises speech for it comes on top"
+    needed = memory_bytes(found, machine.number)
+    second = (
+        f"it needs about {_gb(needed)} of memory as {machine.number}"
+        f"{'' if found.has_recognizer else ', that model not counted'}; "
+        f"{machine.device_name} has {_memory(machine)}{_verdict(found, needed, machine)}"
+    )
+    return [first, second]
+
+
+def _verdict(found: HubCheckpoint, needed: float, machine: Machine) -> str:
+    if machine.free_memory_bytes is not None and needed > machine.free_memory_bytes:
+        return ": that is not enough; stop with Ctrl-C and use the shipped checkpoint, or a larger machine"
+    if machine.device == "cpu" and (found.parameters or found.model_bytes / 4) > SLOW_ON_CPU_PARAMETERS:
+        return "; a model of this size answers slowly on a CPU, use a GPU (--device cuda) for talking"
+    return ": that is enough"
+
+
+def _memory(machine: Machine) -> str:
+    free = machine.free_memory_bytes
+    return "an unknown amount of it" if free is None else f"{_gb(free)} free"
+
+
+def _gb(count: float) -> str:
+    return f"{count / 1e9:.1f} GB"
