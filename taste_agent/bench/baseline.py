@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from taste_agent.bench.material import REPLY_WORDS, FixedRateDetokenizer
+from taste_agent.bench.material import REPLY_WORDS, TALK, FixedRateDetokenizer
 from taste_agent.bench.subject import Subject
 from taste_agent.bench.turn import Turn
 from taste_speech.acceleration import decelerate
@@ -74,8 +74,8 @@ def naive_forms(subject: Subject) -> Iterator[None]:
 class NaiveTurn(Turn):
     """The measured turn without caches, saying everything again in each chunk."""
 
-    def __init__(self, subject: Subject, emit: EmitTiming | None = None) -> None:
-        super().__init__(subject, emit)
+    def __init__(self, subject: Subject, emit: EmitTiming | None = None, number: int = len(TALK)) -> None:
+        super().__init__(subject, emit, number)
         model = subject.model
         self.conversation.lm_state = UncachedRows(model.spoken_lm, model.audio_tower.quantizer)
         self._said: list[SegmentWord] = []

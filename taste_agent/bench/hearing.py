@@ -10,6 +10,7 @@ from taste_speech.audio_io import prepare_audio
 from taste_speech.errors import TasteError
 from taste_speech.streaming import StreamingTokenizer
 
+RECOGNITION = "recognition, after the end of turn"
 _PIECE = AUDIO_RATE_HZ // 50
 _FRAMES = 3
 
@@ -73,4 +74,4 @@ def recognition_figure(subject: Subject, repeats: int) -> Figure | None:
         times = measure(recognizer.finish, subject.device, min(repeats, _FRAMES), before=hear, warm_ups=1)
     except (TasteError, OSError, RuntimeError):
         return None
-    return Figure.of("recognition, after the end of turn", times, note="apart; on a buzz, not on words")
+    return Figure.of(RECOGNITION, times, note="apart; on a buzz, not on words")

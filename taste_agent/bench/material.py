@@ -1,7 +1,8 @@
 """The frozen talk that every run is about, and lengths that do not depend on the weights.
 
-Ten turns; the tenth is measured. The reply has 40 words, each of one text token in the spoken LM and of 20
-units (0.4 s) in the unit decoder, whatever a model would say by itself.
+Ten turns, of which the last is measured; longer talks go through the first nine again. The reply has 40
+words, each of one text token in the spoken LM and of 20 units (0.4 s) in the unit decoder, whatever a model
+would say by itself.
 """
 
 import zlib
@@ -83,11 +84,12 @@ def question_audio() -> NDArray[np.float32]:
     return (0.1 * syllables * buzz + 0.003 * noise).astype(np.float32)
 
 
-def conversation_before_turn_ten(subject: Subject) -> Conversation:
-    """Nine exchanges, read by the LM, with forced lengths."""
+def conversation_before(subject: Subject, turn: int) -> Conversation:
+    """The exchanges before a turn (counted from 1), read by the LM, with forced lengths."""
     conversation = Conversation(subject.model, subject.processor)
     force_lengths(conversation)
-    for question, answer in TALK[:-1]:
+    for index in range(turn - 1):
+        question, answer = TALK[index % (len(TALK) - 1)]
         conversation.append(audio_segment(subject, "user", question))
         conversation.append(audio_segment(subject, "assistant", answer))
     conversation.prefill()
@@ -120,6 +122,13 @@ class FixedRateUnits(UnitStream):
         """As `UnitStream.extend`."""
         self._count = UNITS_PER_WORD * len(words)
         return super().extend(words, state, generator, greedy)
+
+    def remember(
+        self, words: list[SpokenWord], ids: list[int], ends: list[int], state: UnitStreamState
+    ) -> UnitStreamState:
+        """As `UnitStream.remember`, the units shared evenly, so that the window is always as long."""
+        even = [UNITS_PER_WORD * (index + 1) for index in range(len(words))]
+        return super().remember(words, ids, even, state)
 
     def _limits(self, own_tokens: int, has_context: bool) -> tuple[int, int]:
         return self._count, self._count

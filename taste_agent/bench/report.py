@@ -28,6 +28,7 @@ class Figure:
         unit: of these.
         cpu: p50 of the CPU time of this process, in the same unit; None: not a duration.
         naive, naive_cpu: p50 of the naive form; None: not run, or there is none.
+        best, naive_best: the shortest of the repeats; None: as `p50`, `naive`.
         note: what else one must know.
     """
 
@@ -39,18 +40,49 @@ class Figure:
     naive: float | None = None
     naive_cpu: float | None = None
     note: str = ""
+    best: float | None = None
+    naive_best: float | None = None
 
     @classmethod
     def of(cls, name: str, times: Times, naive: Times | None = None, note: str = "") -> "Figure":
         """A figure of durations."""
         slow = None if naive is None else naive.p50
         slow_cpu = None if naive is None else naive.cpu_p50
-        return cls(name, times.p50, times.p95, "ms", times.cpu_p50, slow, slow_cpu, note)
+        slow_best = None if naive is None else naive.best
+        return cls(
+            name, times.p50, times.p95, "ms", times.cpu_p50, slow, slow_cpu, note, times.best, slow_best
+        )
+
+    @property
+    def least(self) -> float:
+        """The shortest of the repeats."""
+        return self.p50 if self.best is None else self.best
+
+    @property
+    def naive_least(self) -> float | None:
+        """The shortest of the repeats of the naive form."""
+        return self.naive if self.naive_best is None else self.naive_best
 
     @property
     def ratio(self) -> float | None:
         """How many times longer the naive form takes."""
         return None if self.naive is None or not self.p50 else self.naive / self.p50
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A figure, or a ratio of two, and its limit."""
+
+    name: str
+    value: float
+    limit: float
+    unit: str = "times"
+    at_least: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether the value is on the right side of the limit."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
 @dataclass(slots=True)
@@ -61,12 +93,14 @@ class Report:
     model: dict[str, Any]
     command: str
     figures: list[Figure] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """JSON types."""
         figures = [asdict(figure) | {"ratio": figure.ratio} for figure in self.figures]
-        return asdict(self) | {"figures": figures}
+        checks = [asdict(check) | {"holds": check.holds} for check in self.checks]
+        return asdict(self) | {"figures": figures, "checks": checks}
 
     def table(self, notes: bool = True) -> Table:
         """For the terminal; `notes` need a wide one."""
@@ -83,6 +117,17 @@ class Report:
                 cells += [_number(value, figure.unit) for value in (figure.naive, figure.naive_cpu)]
                 cells.append("" if figure.ratio is None else f"{figure.ratio:.1f}x")
             table.add_row(figure.name, *cells, *([figure.note] if notes else []))
+        return table
+
+    def check_table(self) -> Table:
+        """What must hold, for the terminal."""
+        table = Table(title="What must hold")
+        table.add_column("", no_wrap=True)
+        for column in ("measured", "limit"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("holds")
+        for check in self.checks:
+            table.add_row(check.name, *_check_cells(check))
         return table
 
     def markdown(self) -> str:
@@ -102,6 +147,8 @@ class Report:
             cells = [figure.name, *(_number(value, figure.unit) for value in values)]
             cells += ["" if figure.ratio is None else f"{figure.ratio:.1f}x", figure.note]
             lines.append(f"| {' | '.join(cells)} |")
+        lines += ["", "| what must hold | measured | limit | holds |", "|---|---:|---:|---|"]
+        lines += [f"| {check.name} | {' | '.join(_check_cells(check))} |" for check in self.checks]
         return "\n".join([*lines, "", *(f"{remark[0].upper()}{remark[1:]}." for remark in self.remarks), ""])
 
 
@@ -169,6 +216,12 @@ def _cpu_name() -> str:
             return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def _check_cells(check: Check) -> list[str]:
+    sign = ">=" if check.at_least else "<="
+    measured = _number(check.value, check.unit)
+    return [measured, f"{sign} {check.limit:g} {check.unit}".rstrip(), "yes" if check.holds else "no"]
 
 
 def _number(value: float | None, unit: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from taste_agent.bench.checks import checks_of
 from taste_agent.bench.hearing import hearing_figures, recognition_figure
 from taste_agent.bench.options import BenchOptions
 from taste_agent.bench.replying import chunk_figures, reply_figures
@@ -53,6 +54,7 @@ def run_benchmark(options: BenchOptions, on_stage: Callable[[str], None] = lambd
     if options.check_start:
         on_stage("start")
         report.figures += start_figures()
+    report.checks += checks_of(report.figures, subject)
     return report
 
 

@@ -14,6 +14,8 @@ from taste_speech.streaming import TASTESegment
 from taste_speech.streaming.resampling import ResamplerState, StreamResampler
 from taste_speech.streaming.unit_stream import UnitStreamState, read_words
 
+ONE_UNIT = "one unit"
+FIRST_FLOW, FIRST_VOCODER = "flow, first chunk", "vocoder, first chunk"
 FIRST_WORDS, LATER_WORDS = 2, 8
 _NAIVE_REPEATS = 3
 
@@ -25,9 +27,9 @@ def speaking_figures(subject: Subject, repeats: int, baseline: bool) -> list[Fig
     first = FIRST_WORDS * UNITS_PER_WORD
     return [
         _units(subject, repeats, baseline),
-        _flow(subject, "flow, first chunk", 0, first, repeats, baseline),
+        _flow(subject, FIRST_FLOW, 0, first, repeats, baseline),
         _flow(subject, "flow, later chunk", context, later, repeats, baseline),
-        _vocoder(subject, "vocoder, first chunk", first, repeats, baseline),
+        _vocoder(subject, FIRST_VOCODER, first, repeats, baseline),
         _vocoder(subject, "vocoder, later chunk", later, repeats, baseline),
         _resampler(subject, repeats),
     ]
@@ -59,7 +61,7 @@ def _units(subject: Subject, repeats: int, baseline: bool) -> Figure:
     both = _compared(subject, lambda: stream.extend(spoken[window:], state), repeats, baseline)
     parts = [times.divided(count) for times in both]
     note = f"mean of {count} after {len(state.units)} forced ones; naive: the plain steps, with their cache"
-    return Figure.of("one unit", parts[0], parts[1] if baseline else None, note)
+    return Figure.of(ONE_UNIT, parts[0], parts[1] if baseline else None, note)
 
 
 def _flow(subject: Subject, name: str, context: int, new: int, repeats: int, baseline: bool) -> Figure:

@@ -8,6 +8,7 @@ import time
 from taste_agent.bench.report import Figure
 from taste_agent.bench.timing import Span
 
+BARE_START, HELP_START = "start: python", "start: taste-agent --help"
 BEST_OF = 5
 HELP_LIMIT_MS = 300.0
 """`taste-agent --help` may take so much longer than Python alone."""
@@ -22,8 +23,8 @@ def start_figures(best_of: int = BEST_OF) -> list[Figure]:
     limit = f"{verdict} the {HELP_LIMIT_MS:.0f} ms allowed"
     note = f"best of {best_of}; {more:.0f} ms more than Python alone, {limit}"
     return [
-        Figure("start: python", bare.wall_ms, bare.wall_ms, cpu=bare.cpu_ms, note=f"best of {best_of}"),
-        Figure("start: taste-agent --help", shown.wall_ms, shown.wall_ms, cpu=shown.cpu_ms, note=note),
+        Figure(BARE_START, bare.wall_ms, bare.wall_ms, cpu=bare.cpu_ms, note=f"best of {best_of}"),
+        Figure(HELP_START, shown.wall_ms, shown.wall_ms, cpu=shown.cpu_ms, note=note),
     ]
 
 

@@ -5,12 +5,13 @@ from collections.abc import Callable
 import torch
 
 from taste_agent.bench.baseline import UncachedRows, naive_forms
-from taste_agent.bench.material import TALK, audio_segment, conversation_before_turn_ten
+from taste_agent.bench.material import TALK, audio_segment, conversation_before
 from taste_agent.bench.report import Figure
 from taste_agent.bench.subject import Subject
 from taste_agent.bench.timing import Times, measure
 from taste_speech.spoken_lm.sampling import sample_text
 from taste_speech.spoken_lm.vocabulary import build_vocabulary
+from taste_speech.streaming import Conversation
 from taste_speech.streaming.layout import Row, row_list
 from taste_speech.streaming.row_cache import RowCache
 
@@ -20,10 +21,11 @@ _STEPS = 2  # steps of a run of the naive form, which is slow
 
 
 def thinking_figures(subject: Subject, repeats: int, baseline: bool) -> list[Figure]:
-    """Sampler tables, prefill of turn ten, one step (with its draw) at each length of `HISTORIES`."""
+    """Sampler tables, prefill of turn ten, and after each of `HISTORIES` a turn's prefill and one step."""
     return [
         _tables(subject, repeats, baseline),
         _prefill(subject, repeats, baseline),
+        *(_prefill_after(subject, rows, repeats) for rows in HISTORIES),
         *(_step(subject, rows, repeats, baseline) for rows in HISTORIES),
     ]
 
@@ -41,7 +43,7 @@ def _tables(subject: Subject, repeats: int, baseline: bool) -> Figure:
 
 
 def _prefill(subject: Subject, repeats: int, baseline: bool) -> Figure:
-    conversation = conversation_before_turn_ten(subject)
+    conversation = conversation_before(subject, len(TALK))
     question = audio_segment(subject, "user", TALK[-1][0])
     before = row_list(conversation.segments, conversation.format)
     after = row_list([*conversation.segments, question], conversation.format)
@@ -62,6 +64,33 @@ def _prefill(subject: Subject, repeats: int, baseline: bool) -> Figure:
     return Figure.of("prefill of turn 10", fast, naive, f"{new} new rows after {len(before)}")
 
 
+def prefill_name(history: int) -> str:
+    """Of the figure: a turn's prefill after so many rows."""
+    return f"prefill after {history} rows"
+
+
+def step_name(history: int) -> str:
+    """Of the figure: one step after so many rows."""
+    return f"LM step after {history} rows"
+
+
+def _prefill_after(subject: Subject, history: int, repeats: int) -> Figure:
+    """The same new rows, those of turn ten, after a history of so many rows."""
+    model = subject.model
+    conversation = Conversation(model, subject.processor)
+    question = audio_segment(subject, "user", TALK[-1][0])
+    new = row_list([question], conversation.format)[1:]  # without the row that begins a conversation
+    new += [Row(token, None) for token in conversation.format.reply_opening]
+    rows, cache = _rows(subject, history), RowCache(model.spoken_lm, model.audio_tower.quantizer)
+    times = measure(
+        lambda: cache.advance_to([*rows, *new]),
+        subject.device,
+        repeats,
+        before=lambda: cache.advance_to(rows),
+    )
+    return Figure.of(prefill_name(history), times, note=f"{len(new)} new rows")
+
+
 def _step(subject: Subject, history: int, repeats: int, baseline: bool) -> Figure:
     """Steps on a history of so many rows; what a step adds is cut off again."""
     model = subject.model
@@ -80,7 +109,7 @@ def _step(subject: Subject, history: int, repeats: int, baseline: bool) -> Figur
 
     fast = time_of(RowCache(model.spoken_lm, model.audio_tower.quantizer), repeats)
     naive = _naively(subject, baseline, lambda cache: time_of(cache, _STEPS))
-    return Figure.of(f"LM step after {history} rows", fast, naive, "with the draw of a token")
+    return Figure.of(step_name(history), fast, naive, "with the draw of a token")
 
 
 def _rows(subject: Subject, count: int) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Turn ten of the frozen talk, from the end of the person's turn to the last sample of the reply."""
+"""A turn of the frozen talk, from the end of the person's turn to the last sample of the reply."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from taste_agent.bench.material import (
     TALK,
     FixedRateDetokenizer,
     audio_segment,
-    conversation_before_turn_ten,
+    conversation_before,
     question_audio,
     reply_words,
 )
@@ -58,12 +58,12 @@ class TurnCost:
 
 
 class Turn:
-    """The measured turn. `run` can be repeated: each starts from the same nine exchanges."""
+    """The measured turn. `run` can be repeated: each starts from the same exchanges."""
 
-    def __init__(self, subject: Subject, emit: EmitTiming | None = None) -> None:
+    def __init__(self, subject: Subject, emit: EmitTiming | None = None, number: int = len(TALK)) -> None:
         self.subject = subject
         self.emit = emit or growing_chunks()
-        self.conversation = conversation_before_turn_ten(subject)
+        self.conversation = conversation_before(subject, number)
         self._watch = Stopwatch(subject.device)
         self._audio = torch.from_numpy(question_audio())[None]
         self._question = audio_segment(subject, "user", TALK[-1][0])

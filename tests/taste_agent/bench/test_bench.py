@@ -4,21 +4,26 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from taste_agent.bench.baseline import UncachedRows, naive_forms
+from taste_agent.bench.checks import checks_of
 from taste_agent.bench.material import (
     REPLY_WORDS,
     FixedRateDetokenizer,
+    FixedRateUnits,
     audio_segment,
-    conversation_before_turn_ten,
+    conversation_before,
     reply_words,
 )
 from taste_agent.bench.options import BenchOptions
-from taste_agent.bench.report import Figure, Report
+from taste_agent.bench.replying import chunk_figures
+from taste_agent.bench.report import Check, Figure, Report
 from taste_agent.bench.run import run_benchmark, write_report
 from taste_agent.bench.subject import Subject, load_subject
 from taste_agent.bench.synthetic import SyntheticTokenizer
@@ -44,8 +49,13 @@ WITH_NAIVE = {
     "first audio",
     "first audio, nothing streamed",
     "RTF of the reply",
+    "reply, streamed",
+    "reply, in one piece",
+    "reply at turn 20",
 }
 ALONE = {
+    "prefill after 30 rows",
+    "prefill after 60 rows",
     "features",
     "encoder",
     "aggregator",
@@ -111,9 +121,86 @@ def test_files_and_table(report, tmp_path):
     assert all("ratio" in figure for figure in written["figures"])
     assert (tmp_path / "new" / "bench.png").read_bytes().startswith(b"\x89PNG")
     markdown = (tmp_path / "new" / "bench.md").read_text()
-    assert markdown.count("\n| ") == len(report.figures) + 1
+    assert markdown.count("\n| ") == len(report.figures) + 1 + len(report.checks) + 1
     assert "million parameters" in markdown
     assert len(report.table(notes=False).columns) + 1 == len(report.table().columns)
+
+
+def test_the_report_says_what_must_hold(report, tmp_path):
+    figures = {figure.name: figure for figure in report.figures}
+    checks = {check.name: check for check in report.checks}
+    assert set(checks) == {
+        "LM step: after 60 rows / after 30",
+        "prefill of a turn: after 60 rows / 30",
+        "detokenizer: chunk 30 / chunk 2",
+        "reply: streamed / in one piece",
+        "naive / streamed: reply at turn 20",
+        "naive / streamed: reply at turn 10",
+        "naive / streamed: first audio of the same chunk",
+        "naive, nothing streamed / streamed: first audio",
+    }
+    late, step = figures["reply at turn 20"], checks["LM step: after 60 rows / after 30"]
+    assert checks["naive / streamed: reply at turn 20"].value == late.naive_best / late.best
+    assert step.value == figures["LM step after 60 rows"].best / figures["LM step after 30 rows"].best
+    write_report(report, tmp_path)
+    written = json.loads((tmp_path / "bench.json").read_text())["checks"]
+    assert [check["holds"] for check in written] == [check.holds for check in report.checks]
+    assert (tmp_path / "bench.md").read_text().count(" | yes |") == sum(c.holds for c in report.checks)
+    assert report.check_table().row_count == len(checks)
+
+
+def test_checks_hold_up_to_their_limit():
+    assert [Check("", value, 1.5).holds for value in (1.5, 1.6)] == [True, False]
+    assert [Check("", value, 10, at_least=True).holds for value in (10, 9.9)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "limits"),
+    [
+        (
+            "small",
+            "cpu",
+            {"first audio, recognition included (p50)": (7, 500), "RTF of the reply (p50)": (7, 0.3)},
+        ),
+        ("small", "cuda", {}),
+        (
+            "v0",
+            "cuda",
+            {
+                "one unit (p50)": (7, 0.4),
+                "LM step after 30 rows (p50)": (7, 1.5),
+                "LM step after 60 rows (p50)": (7, 1.5),
+                "flow and vocoder, first chunk (p50)": (14, 30),
+                "first audio, without recognition (p50)": (7, 80),
+                "RTF of the reply (p50)": (7, 0.1),
+            },
+        ),
+        ("v0", "cpu", {}),
+    ],
+)
+def test_each_machine_has_its_own_limits(report, name, device, limits):
+    figures = [replace(figure, p50=7.0, naive=None, naive_best=None) for figure in report.figures]
+    if name == "small":
+        figures.append(Figure("recognition, after the end of turn", 0.0, 0.0))
+    subject = SimpleNamespace(name=name, device=torch.device(device))
+    found = {check.name: (check.value, check.limit) for check in checks_of(figures, subject)[4:]}
+    assert found == limits
+
+
+def test_both_chunks_see_the_same_length_of_context(subject, monkeypatch):
+    windows: list[int] = []
+    original = FixedRateUnits.extend
+
+    def seen(self, words, state, generator=None, greedy=False):
+        windows.append((len(words), len(state.words), len(state.units)))
+        return original(self, words, state, generator, greedy)
+
+    monkeypatch.setattr(FixedRateUnits, "extend", seen)
+    chunk_figures(subject, repeats=1, baseline=False)
+    window = subject.model.config.streaming.detokenizer.max_prev_words
+    assert windows[:2] == [(window, 0, 0), (1, window, window * UNITS_PER_WORD)]
+    # Chunks 3 to 30, then three runs (two of them to warm up) of chunk 2 and of chunk 30.
+    assert windows[2:] == [windows[1]] * (28 + 6)
 
 
 def test_turn_ten_repeats_from_the_same_history(subject):
@@ -128,8 +215,14 @@ def test_turn_ten_repeats_from_the_same_history(subject):
     assert costs[0].first_audio.wall_ms < costs[0].tokenize.wall_ms + costs[0].reply.wall_ms
 
 
+def test_a_late_turn_has_the_longer_history(subject):
+    early, late = Turn(subject), Turn(subject, number=20)
+    assert (len(early.conversation.segments), len(late.conversation.segments)) == (18, 38)
+    assert len(late.conversation.lm_state.rows) > 2 * len(early.conversation.lm_state.rows)
+
+
 def test_a_reply_forwards_one_row_per_step(subject):
-    conversation = conversation_before_turn_ten(subject)
+    conversation = conversation_before(subject, 10)
     conversation.append(audio_segment(subject, "user", "what is it"))
     conversation.prefill()
     cache, turn = conversation.lm_state, Turn(subject)
@@ -143,7 +236,7 @@ def test_a_reply_forwards_one_row_per_step(subject):
 
 def test_the_naive_lm_reads_everything_and_agrees(subject):
     lm, quantizer = subject.model.spoken_lm, subject.model.audio_tower.quantizer
-    conversation = conversation_before_turn_ten(subject)
+    conversation = conversation_before(subject, 10)
     rows = conversation.lm_state.rows
     plain, naive = RowCache(lm, quantizer), UncachedRows(lm, quantizer)
     for cache in (plain, naive):
@@ -189,6 +282,7 @@ def test_figures():
     times = Times(tuple(Span(wall, wall / 2) for wall in (1.0, 2.0, 3.0)))
     figure = Figure.of("step", times, Times((Span(8.0, 5.0),)))
     assert (figure.p50, figure.cpu, figure.naive, figure.naive_cpu, figure.ratio) == (2, 1, 8, 5, 4)
+    assert (figure.least, figure.naive_least, Figure("alone", 3.0, 4.0).least) == (1, 8, 3)
     assert times.p95 == pytest.approx(2.9)
     assert times.divided(2).p50 == 1
 
