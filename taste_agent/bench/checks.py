@@ -8,7 +8,7 @@ from taste_agent.bench.report import Check, Figure
 from taste_agent.bench.speaking import FIRST_FLOW, FIRST_VOCODER, ONE_UNIT
 from taste_agent.bench.start import BARE_START, HELP_LIMIT_MS, HELP_START
 from taste_agent.bench.subject import Subject
-from taste_agent.bench.thinking import prefill_name, step_name
+from taste_agent.bench.thinking import prefill_name, read_name, step_name
 
 
 def checks_of(figures: Sequence[Figure], subject: Subject) -> list[Check]:
@@ -32,8 +32,13 @@ def _flat(found: dict[str, Figure]) -> Iterable[Check]:
     streamed, whole = replying.STREAMED, replying.IN_ONE_PIECE
     wanted = (
         (f"LM step: after {long} rows / after {short}", step_name(long), step_name(short), 1.5),
-        # No limit is set for the prefill; what holds for a step has to do.
-        (f"prefill of a turn: after {long} rows / {short}", prefill_name(long), prefill_name(short), 1.5),
+        (f"rows read by a turn's prefill: after {long} / {short}", read_name(long), read_name(short), 1.0),
+        (
+            f"time of a turn's prefill: after {long} rows / {short}",
+            prefill_name(long),
+            prefill_name(short),
+            None,
+        ),
         (
             f"detokenizer: chunk {late} / chunk {early}",
             replying.chunk_name(late),
@@ -48,8 +53,10 @@ def _flat(found: dict[str, Figure]) -> Iterable[Check]:
 def _against_naive(found: dict[str, Figure]) -> Iterable[Check]:
     """How much slower the naive forms are, where they were run."""
     late, first, whole = replying.late_name(), replying.FIRST_AUDIO, replying.WHOLE_FIRST_AUDIO
+    by_word = replying.late_name(by_word=True)
     wanted = (
         (f"naive / streamed: {late}", late, late, 10),
+        (f"naive / streamed: {by_word}", by_word, by_word, 10),
         ("naive / streamed: reply at turn 10", replying.STREAMED, replying.STREAMED, 5),
         ("naive / streamed: first audio of the same chunk", first, first, 5),
         ("naive, nothing streamed / streamed: first audio", whole, first, 5),

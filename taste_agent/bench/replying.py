@@ -45,25 +45,28 @@ def reply_figures(subject: Subject, repeats: int, baseline: bool) -> list[Figure
         replace(rtf, unit="", note=sound),
         _figure(STREAMED, costs, naive, lambda cost: cost.reply, "prefill, words and sound"),
         _figure(IN_ONE_PIECE, whole, naive_whole, lambda cost: cost.reply, "the same as one chunk"),
-        _late_figure(subject, min(repeats, _LATE_REPEATS), baseline),
+        *(_late_figure(subject, min(repeats, _LATE_REPEATS), baseline, by_word) for by_word in (False, True)),
     ]
 
 
-def late_name() -> str:
-    """Of the figure: a reply late in the talk."""
-    return f"reply at turn {LATE_TURN}"
+def late_name(by_word: bool = False) -> str:
+    """Of the figure: a reply late in the talk, in chunks as always, or each word as soon as it is there."""
+    return f"reply at turn {LATE_TURN}{', word by word' if by_word else ''}"
 
 
-def _late_figure(subject: Subject, repeats: int, baseline: bool) -> Figure:
+def _late_figure(subject: Subject, repeats: int, baseline: bool, by_word: bool) -> Figure:
     """All of the reply's compute after many turns."""
-    turn = Turn(subject, number=LATE_TURN)
+    emit = every_words(1) if by_word else None
+    turn = Turn(subject, emit, LATE_TURN)
     history = len(turn.conversation.lm_state.rows)
     costs = _run(turn, repeats, warm_ups=1)
     naive: list[TurnCost] = []
     if baseline:
         with naive_forms(subject):
-            naive = _run(NaiveTurn(subject, number=LATE_TURN), _NAIVE_REPEATS, warm_ups=0)
-    return _figure(late_name(), costs, naive, lambda cost: cost.reply, f"after {history} rows of history")
+            naive = _run(NaiveTurn(subject, emit, LATE_TURN), _NAIVE_REPEATS, warm_ups=0)
+    return _figure(
+        late_name(by_word), costs, naive, lambda cost: cost.reply, f"after {history} rows of history"
+    )
 
 
 def chunk_figures(subject: Subject, repeats: int, baseline: bool) -> list[Figure]:

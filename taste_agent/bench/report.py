@@ -71,17 +71,19 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A figure, or a ratio of two, and its limit."""
+    """A figure, or a ratio of two, and its limit; None: there is none, it is shown for what it is."""
 
     name: str
     value: float
-    limit: float
-    unit: str = "times"
+    limit: float | None = None
+    unit: str = "x"
     at_least: bool = False
 
     @property
-    def holds(self) -> bool:
-        """Whether the value is on the right side of the limit."""
+    def holds(self) -> bool | None:
+        """Whether the value is on the right side of the limit; None without one."""
+        if self.limit is None:
+            return None
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
@@ -122,10 +124,9 @@ class Report:
     def check_table(self) -> Table:
         """What must hold, for the terminal."""
         table = Table(title="What must hold")
-        table.add_column("", no_wrap=True)
-        for column in ("measured", "limit"):
+        table.add_column("")
+        for column in ("measured", "limit", "holds"):
             table.add_column(column, justify="right", no_wrap=True)
-        table.add_column("holds")
         for check in self.checks:
             table.add_row(check.name, *_check_cells(check))
         return table
@@ -220,8 +221,9 @@ def _cpu_name() -> str:
 
 def _check_cells(check: Check) -> list[str]:
     sign = ">=" if check.at_least else "<="
-    measured = _number(check.value, check.unit)
-    return [measured, f"{sign} {check.limit:g} {check.unit}".rstrip(), "yes" if check.holds else "no"]
+    limit = "" if check.limit is None else f"{sign} {check.limit:g} {check.unit}".rstrip()
+    outcome = {None: "", True: "yes", False: "no"}[check.holds]
+    return [_number(check.value, check.unit), limit, outcome]
 
 
 def _number(value: float | None, unit: str) -> str:

@@ -25,7 +25,7 @@ def thinking_figures(subject: Subject, repeats: int, baseline: bool) -> list[Fig
     return [
         _tables(subject, repeats, baseline),
         _prefill(subject, repeats, baseline),
-        *(_prefill_after(subject, rows, repeats) for rows in HISTORIES),
+        *(figure for rows in HISTORIES for figure in _prefill_after(subject, rows, repeats)),
         *(_step(subject, rows, repeats, baseline) for rows in HISTORIES),
     ]
 
@@ -69,26 +69,37 @@ def prefill_name(history: int) -> str:
     return f"prefill after {history} rows"
 
 
+def read_name(history: int) -> str:
+    """Of the figure: how many rows that prefill reads."""
+    return f"rows read by it, after {history}"
+
+
 def step_name(history: int) -> str:
     """Of the figure: one step after so many rows."""
     return f"LM step after {history} rows"
 
 
-def _prefill_after(subject: Subject, history: int, repeats: int) -> Figure:
-    """The same new rows, those of turn ten, after a history of so many rows."""
+def _prefill_after(subject: Subject, history: int, repeats: int) -> list[Figure]:
+    """The new rows of turn ten after a history of so many others: time, and how many rows were read."""
     model = subject.model
     conversation = Conversation(model, subject.processor)
     question = audio_segment(subject, "user", TALK[-1][0])
     new = row_list([question], conversation.format)[1:]  # without the row that begins a conversation
     new += [Row(token, None) for token in conversation.format.reply_opening]
     rows, cache = _rows(subject, history), RowCache(model.spoken_lm, model.audio_tower.quantizer)
-    times = measure(
-        lambda: cache.advance_to([*rows, *new]),
-        subject.device,
-        repeats,
-        before=lambda: cache.advance_to(rows),
-    )
-    return Figure.of(prefill_name(history), times, note=f"{len(new)} new rows")
+    read = 0
+
+    def prefill() -> None:
+        nonlocal read
+        before = cache.forwarded_rows
+        cache.advance_to([*rows, *new])
+        read = cache.forwarded_rows - before
+
+    times = measure(prefill, subject.device, repeats, before=lambda: cache.advance_to(rows))
+    return [
+        Figure.of(prefill_name(history), times, note=f"{len(new)} new rows"),
+        Figure(read_name(history), read, read, "rows"),
+    ]
 
 
 def _step(subject: Subject, history: int, repeats: int, baseline: bool) -> Figure:

@@ -52,8 +52,11 @@ WITH_NAIVE = {
     "reply, streamed",
     "reply, in one piece",
     "reply at turn 20",
+    "reply at turn 20, word by word",
 }
 ALONE = {
+    "rows read by it, after 30",
+    "rows read by it, after 60",
     "prefill after 30 rows",
     "prefill after 60 rows",
     "features",
@@ -131,10 +134,12 @@ def test_the_report_says_what_must_hold(report, tmp_path):
     checks = {check.name: check for check in report.checks}
     assert set(checks) == {
         "LM step: after 60 rows / after 30",
-        "prefill of a turn: after 60 rows / 30",
+        "rows read by a turn's prefill: after 60 / 30",
+        "time of a turn's prefill: after 60 rows / 30",
         "detokenizer: chunk 30 / chunk 2",
         "reply: streamed / in one piece",
         "naive / streamed: reply at turn 20",
+        "naive / streamed: reply at turn 20, word by word",
         "naive / streamed: reply at turn 10",
         "naive / streamed: first audio of the same chunk",
         "naive, nothing streamed / streamed: first audio",
@@ -142,10 +147,15 @@ def test_the_report_says_what_must_hold(report, tmp_path):
     late, step = figures["reply at turn 20"], checks["LM step: after 60 rows / after 30"]
     assert checks["naive / streamed: reply at turn 20"].value == late.naive_best / late.best
     assert step.value == figures["LM step after 60 rows"].best / figures["LM step after 30 rows"].best
+    read = checks["rows read by a turn's prefill: after 60 / 30"]
+    assert (read.value, read.holds) == (1, True)
+    assert checks["time of a turn's prefill: after 60 rows / 30"].holds is None
     write_report(report, tmp_path)
     written = json.loads((tmp_path / "bench.json").read_text())["checks"]
     assert [check["holds"] for check in written] == [check.holds for check in report.checks]
-    assert (tmp_path / "bench.md").read_text().count(" | yes |") == sum(c.holds for c in report.checks)
+    assert (tmp_path / "bench.md").read_text().count(" | yes |") == sum(
+        c.holds is True for c in report.checks
+    )
     assert report.check_table().row_count == len(checks)
 
 
@@ -183,7 +193,7 @@ def test_each_machine_has_its_own_limits(report, name, device, limits):
     if name == "small":
         figures.append(Figure("recognition, after the end of turn", 0.0, 0.0))
     subject = SimpleNamespace(name=name, device=torch.device(device))
-    found = {check.name: (check.value, check.limit) for check in checks_of(figures, subject)[4:]}
+    found = {check.name: (check.value, check.limit) for check in checks_of(figures, subject)[5:]}
     assert found == limits
 
 
