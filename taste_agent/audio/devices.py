@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal
@@ -85,7 +86,8 @@ def list_devices() -> DeviceList:
 def refresh() -> None:
     """Make PortAudio look for devices anew. It ends every open stream, so close those first."""
     sounddevice = portaudio()
-    sounddevice._terminate()
+    with suppress(sounddevice.PortAudioError):  # an earlier attempt ended it and could not start it again
+        sounddevice._terminate()
     sounddevice._initialize()
 
 

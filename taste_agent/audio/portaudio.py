@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from taste_agent.audio import devices
 from taste_agent.audio.devices import Device, DeviceList, Direction
+from taste_agent.audio.routing import Routes, ask_routes
 
 CALL_LIMIT_S = 4.0
 
@@ -40,6 +41,9 @@ class Backend(Protocol):
     def refresh(self) -> None:
         """Look for devices anew; ends every open stream."""
 
+    def routes(self) -> Routes | None:
+        """Where the sound server has put our streams; None where it does not say."""
+
     def open(
         self, direction: Direction, device: Device, rate_hz: int, channels: int, block: int, callback: Any
     ) -> Stream:
@@ -66,6 +70,10 @@ class PortAudioBackend:
         """Look for devices anew; ends every open stream. Does nothing after a call got stuck."""
         if not self._stuck:
             devices.refresh()
+
+    def routes(self) -> Routes | None:
+        """Where the sound server has put our streams; None where it does not say."""
+        return ask_routes()
 
     def open(
         self, direction: Direction, device: Device, rate_hz: int, channels: int, block: int, callback: Any

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from taste_agent.audio import devices
 from taste_agent.audio.devices import Direction
 from taste_agent.audio.portaudio import Backend, PortAudioBackend, Stream
+from taste_agent.audio.routing import hears_only_the_loudspeaker, time_to_ask
 from taste_agent.audio.streams import CaptureSide, PlaybackSide
 from taste_agent.audio_config import DeviceSettings
 from taste_agent.clock import ENGINE_RATE_HZ
@@ -20,6 +21,7 @@ WATCH_S = 0.1
 START_S = 5.0
 FLOWING_CALLBACKS = 10
 RENEW_AT_TRIES = frozenset(2**power - 1 for power in range(2, 20))
+_WHAT: dict[Direction, str] = {"input": "microphone", "output": "loudspeaker"}
 Notify = Callable[[str, str], None]
 """Takes a level (`info`, `warning`, `error`) and one line for the person."""
 
@@ -27,8 +29,9 @@ Notify = Callable[[str, str], None]
 class SoundCard:
     """Both sides of the sound card. `capture` and `playback` are None while that side is lost.
 
-    A thread watches the age of the callbacks. A side that went silent is closed and reopened by the name it
-    was opened with; PortAudio's device list is renewed when that does not help. Readers compare the side
+    A thread watches the age of the callbacks, and whether the sound server has moved the capture from a lost
+    microphone to the loudspeaker's monitor. A lost side is closed and reopened by the name it was opened
+    with; PortAudio's device list is renewed when that does not help. Readers compare the side
     they know with the present one and start afresh when it is another.
     """
 
@@ -46,6 +49,7 @@ class SoundCard:
         self._told: set[Direction] = set()
         self._next_try_s = 0.0
         self._failed_tries = 0
+        self._asked_s = 0.0
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -60,7 +64,7 @@ class SoundCard:
         self._watcher = threading.Thread(target=self._watch, name="sound-card", daemon=True)
         self._watcher.start()
 
-    def _open(self, direction: Direction) -> None:
+    def _open(self, direction: Direction, again: bool = False) -> None:
         device = devices.find_device(self._backend.list_devices(), self._wanted[direction], direction)
         reasons: list[str] = []
         for rate_hz in dict.fromkeys((ENGINE_RATE_HZ, device.default_rate_hz)):
@@ -74,6 +78,9 @@ class SoundCard:
                     reasons.append(str(error))
                     continue
                 self._streams[direction] = stream
+                if again and direction == "input" and hears_only_the_loudspeaker(self._backend.routes()):
+                    self._close(direction)
+                    raise AudioDeviceError("the sound server has no microphone now")
                 self.names[direction] = device.name
                 self._set_side(direction, side)
                 return
@@ -102,14 +109,22 @@ class SoundCard:
             self.playback = side if isinstance(side, PlaybackSide) else None
 
     def _watch(self) -> None:
+        told = ""
         while not self._stopping.wait(WATCH_S):
-            self.check(time.monotonic())
+            try:
+                self.check(time.monotonic())
+            except Exception as error:  # of PortAudio; without this thread no device would ever come back
+                if (text := f"looking for sound devices failed: {error}") != told:
+                    told = text
+                    self._notify("warning", text)
 
     def check(self, now_s: float) -> None:
         """Note lost sides and, when it is time, try to get them back; the watching thread calls this."""
         for direction in ("input", "output"):
             if direction not in self._lost and self._is_dead(direction, now_s):
                 self._lose(direction, now_s)
+        if "input" not in self._lost and self._is_moved_away(now_s):
+            self._lose("input", now_s)
         if self._lost and now_s >= self._next_try_s:
             self._recover(now_s)
 
@@ -123,32 +138,45 @@ class SoundCard:
             lost_s = max(lost_s, START_S)
         return now_s - side.last_callback_s > lost_s
 
+    def _is_moved_away(self, now_s: float) -> bool:
+        side = self.capture
+        if side is None or not time_to_ask(now_s - self._asked_s, now_s - side.last_sound_s):
+            return False
+        self._asked_s = now_s
+        return hears_only_the_loudspeaker(self._backend.routes())
+
     def _lose(self, direction: Direction, now_s: float) -> None:
-        what = "microphone" if direction == "input" else "loudspeaker"
-        self._notify("warning", f"{what} {self.names[direction]!r} is gone; you can type meanwhile")
         self._lost.add(direction)
-        self._told.add(direction)
+        self._tell_lost(direction)
         self._wanted[direction] = self._wanted[direction] and self.names[direction]
         self._next_try_s = now_s
         self._failed_tries = 0
         self._close(direction)
 
+    def _tell_lost(self, direction: Direction) -> None:
+        self._notify(
+            "warning", f"{_WHAT[direction]} {self.names[direction]!r} is gone; you can type meanwhile"
+        )
+        self._told.add(direction)
+
     def _recover(self, now_s: float) -> None:
+        tries, self._failed_tries = self._failed_tries, self._failed_tries + 1
+        self._next_try_s = now_s + self._settings.retry_s
         # Rarer and rarer, because it interrupts the side that still works.
-        if self._failed_tries in RENEW_AT_TRIES or len(self._lost) == 2:
+        if tries in RENEW_AT_TRIES or len(self._lost) == 2:
             self._renew_device_list()
-        for direction in sorted(self._lost):
+        # The loudspeaker first: whether there is a microphone shows only beside it.
+        for direction in sorted(self._lost, reverse=True):
             try:
-                self._open(direction)
+                self._open(direction, again=True)
             except AudioDeviceError:
                 continue
             self._lost.discard(direction)
             if direction in self._told:
                 self._told.discard(direction)
-                what = "microphone" if direction == "input" else "loudspeaker"
-                self._notify("info", f"{what} {self.names[direction]!r} is back")
-        self._failed_tries += 1
-        self._next_try_s = now_s + self._settings.retry_s
+                self._notify("info", f"{_WHAT[direction]} {self.names[direction]!r} is back")
+        for direction in sorted(self._lost - self._told):  # closed to renew the list, and not there again
+            self._tell_lost(direction)
 
     def _renew_device_list(self) -> None:
         # Renewing ends the streams that still run, so the healthy side is closed first and opened again.

@@ -31,7 +31,10 @@ def converter_delay_s(converter_s: float, current_s: float, fallback_s: float) -
 
 
 class CaptureSide:
-    """Receives what a microphone captured: mono samples at the device's rate, with capture times."""
+    """Receives what a microphone captured: mono samples at the device's rate, with capture times.
+
+    `last_sound_s` is when it last gave anything but digital silence.
+    """
 
     def __init__(self, rate_hz: int, latency_s: float = 0.0) -> None:
         """For a stream of `rate_hz`; `latency_s` is used where the stream reports no times."""
@@ -39,7 +42,7 @@ class CaptureSide:
         self.latency_s = latency_s
         self.ring = RingBuffer(RING_S * rate_hz)
         self.stamps: deque[tuple[int, float]] = deque(maxlen=STAMPS)
-        self.last_callback_s = time.monotonic()
+        self.last_callback_s = self.last_sound_s = time.monotonic()
         self.callbacks = 0
         self.overflows = 0
         self._mixed = np.zeros(MAX_BLOCK_SAMPLES, dtype=np.float32)
@@ -57,6 +60,8 @@ class CaptureSide:
         delay_s = converter_delay_s(times.inputBufferAdcTime, times.currentTime, -self.latency_s)
         self.stamps.append((self.ring.written, now_s + delay_s))
         self.ring.write(mixed)
+        if mixed.any():
+            self.last_sound_s = now_s
         self.last_callback_s = now_s
         self.callbacks += 1
 

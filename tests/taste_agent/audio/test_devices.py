@@ -2,6 +2,7 @@ import builtins
 
 import pytest
 
+from taste_agent.audio import devices
 from taste_agent.audio.devices import Device, DeviceList, find_device, portaudio
 from taste_agent.errors import AudioDeviceError
 
@@ -69,3 +70,23 @@ def test_missing_portaudio_names_the_package(monkeypatch):
     monkeypatch.setattr("sys.platform", "linux")
     with pytest.raises(AudioDeviceError, match="libportaudio2"):
         portaudio()
+
+
+def test_devices_are_looked_for_again_after_a_failed_attempt(monkeypatch):
+    class PortAudioError(Exception):
+        pass
+
+    class Fake:
+        calls = []
+
+        def _terminate(self):
+            self.calls.append("terminate")
+            raise PortAudioError("PortAudio not initialized")
+
+        def _initialize(self):
+            self.calls.append("initialize")
+
+    Fake.PortAudioError = PortAudioError
+    monkeypatch.setattr(devices, "portaudio", Fake)
+    devices.refresh()
+    assert Fake.calls == ["terminate", "initialize"]

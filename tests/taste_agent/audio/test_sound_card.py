@@ -1,3 +1,4 @@
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from taste_agent.audio.device_ports import DeviceSink, DeviceSource
 from taste_agent.audio.devices import Device, DeviceList
+from taste_agent.audio.routing import Routes
 from taste_agent.audio.sound_card import SoundCard
 from taste_agent.audio_config import DeviceSettings
 from taste_agent.errors import AudioDeviceError
@@ -42,6 +44,7 @@ class FakeBackend:
         self.present = {"mic": True, "box": True}
         self.rates, self.channels = rates, channels
         self.opened, self.refreshed = [], 0
+        self.routed, self.asked = None, 0
 
     def list_devices(self):
         mic, box = Device(0, "mic", "X", 2, 0, 48000), Device(1, "box", "X", 0, 2, 48000)
@@ -50,6 +53,13 @@ class FakeBackend:
 
     def refresh(self):
         self.refreshed += 1
+
+    def routes(self):
+        self.asked += 1
+        if self.routed is None:
+            return None
+        playing = any(stream.active for stream in self.opened if stream.direction == "output")
+        return self.routed if playing else Routes(self.routed.source, None)
 
     def open(self, direction, device, rate_hz, channels, block, callback):
         if rate_hz not in self.rates or channels not in self.channels:
@@ -156,6 +166,124 @@ def test_new_device_may_take_seconds_until_it_flows():
     assert notices == []
 
 
+ALONE = Routes("speaker.monitor", "speaker")
+HEARD = Routes("headset", "speaker")
+
+
+def test_microphone_that_the_server_replaced_by_the_loudspeaker_is_lost_until_there_is_one():
+    backend = FakeBackend()
+    card, notices = new_card(backend, retry_s=1.0)
+    flow(backend)
+    now_s = card.capture.last_callback_s
+    backend.routed = ALONE
+    for step in range(1, 100):  # blocks go on coming, with silence in them
+        flow(backend, 1)
+        card.capture.last_callback_s = card.playback.last_callback_s = now_s + step / 10
+        card.check(now_s + step / 10)
+        if card.capture is None:
+            break
+    assert step / 10 <= 4
+    assert notices == ["microphone 'mic' is gone; you can type meanwhile"]
+    assert not backend.last("input").active
+    for routed in (ALONE, ALONE, HEARD):
+        now_s += 5
+        card.playback.last_callback_s = now_s
+        backend.routed = routed
+        card.check(now_s)
+        assert (card.capture is None) is (routed is ALONE)
+    assert notices[1:] == ["microphone 'mic' is back"]
+
+
+def test_loudspeaker_that_comes_back_alone_does_not_pass_for_a_microphone():
+    backend = FakeBackend()
+    card, notices = new_card(backend)
+    flow(backend)
+    backend.last("input").active = backend.last("output").active = False
+    backend.routed = ALONE
+    card.check(card.capture.last_callback_s + 1)
+    assert card.playback is not None
+    assert card.capture is None
+    assert "microphone 'mic' is back" not in notices
+
+
+def test_microphone_that_gives_sound_is_asked_about_now_and_then_only():
+    backend = FakeBackend()
+    card, notices = new_card(backend)
+    flow(backend)
+    backend.routed = HEARD
+    now_s = card.capture.last_callback_s
+    for _ in range(300):  # half a minute
+        now_s += 0.1
+        card.capture.last_callback_s = card.capture.last_sound_s = card.playback.last_callback_s = now_s
+        card.check(now_s)
+    assert 2 <= backend.asked <= 4
+    assert notices == []
+
+
+@pytest.mark.parametrize(
+    "routed", [None, HEARD, Routes("headset.monitor", "speaker"), Routes("x.monitor", None)]
+)
+def test_silent_microphone_is_not_lost(routed):
+    backend = FakeBackend()
+    card, notices = new_card(backend)
+    flow(backend)
+    backend.routed = routed
+    now_s = card.capture.last_callback_s
+    for step in range(100):
+        card.capture.last_callback_s = card.playback.last_callback_s = now_s + step / 10
+        card.check(now_s + step / 10)
+    assert backend.asked >= 3
+    assert notices == []
+
+
+def test_side_that_was_closed_for_the_other_and_is_not_there_again_is_told():
+    backend = FakeBackend()
+    card, notices = new_card(backend, retry_s=0.2, output="box")
+    flow(backend)
+    backend.last("output").active = False
+    backend.present["box"] = False
+    seen_s = card.capture.last_callback_s
+    for step in range(6):
+        backend.present["mic"] = False  # unplugged while nobody listens to it
+        if card.capture is not None:
+            card.capture.last_callback_s = seen_s + step * 0.3
+        card.check(seen_s + step * 0.3)
+    assert backend.refreshed >= 1
+    assert notices[:2] == [
+        "loudspeaker 'box' is gone; you can type meanwhile",
+        "microphone 'mic' is gone; you can type meanwhile",
+    ]
+    backend.present.update(mic=True, box=True)
+    card.check(seen_s + 3)
+    assert notices[2:] == ["loudspeaker 'box' is back", "microphone 'mic' is back"]
+
+
+def test_watching_goes_on_after_an_error_of_portaudio():
+    backend, notices = FakeBackend(), []
+    calls = []
+
+    def fail():
+        calls.append(time.monotonic())
+        raise OSError("PortAudio not initialized")
+
+    card = SoundCard(DeviceSettings(retry_s=0.2), lambda level, text: notices.append(text), backend)
+    card.open()
+    backend.refresh = fail
+    backend.last("input").active = backend.last("output").active = False
+    backend.present.update(mic=False, box=False)
+    deadline_s = time.monotonic() + 20
+    while len(calls) < 3 and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    backend.refresh = lambda: None
+    backend.present.update(mic=True, box=True)
+    while "microphone 'mic' is back" not in notices and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    card.close()
+    assert notices.count("looking for sound devices failed: PortAudio not initialized") == 1
+    assert calls[2] - calls[0] >= 0.35  # not at every look of the watcher
+    assert "microphone 'mic' is back" in notices
+
+
 class Time:
     def __init__(self):
         self.now_s = 100.0
@@ -168,9 +296,9 @@ class Time:
 
 
 def test_stalled_microphone_becomes_silence_at_the_pace_of_the_clock():
-    backend, time = FakeBackend(), Time()
+    backend, clock = FakeBackend(), Time()
     card, _ = new_card(backend)
-    source = DeviceSource(card, None, DeviceSettings(stall_ms=200), now=time.now, sleep=time.sleep)
+    source = DeviceSource(card, None, DeviceSettings(stall_ms=200), now=clock.now, sleep=clock.sleep)
     source._take()
     backend.last("input").give(np.full(BLOCK, 0.5))
     assert (source.read() == 0.5).all()
@@ -179,7 +307,7 @@ def test_stalled_microphone_becomes_silence_at_the_pace_of_the_clock():
     assert source.stalled
     assert source.stalls == 1
     assert not silence.any()
-    assert silence.size / RATE_HZ == pytest.approx(time.now_s - 100.0, abs=0.01)
+    assert silence.size / RATE_HZ == pytest.approx(clock.now_s - 100.0, abs=0.01)
     backend.last("input").give(np.full(BLOCK, 0.5))
     assert (source.read() == 0.5).all()
     assert not source.stalled

@@ -48,6 +48,17 @@ def test_capture_stamps_the_time_of_capture():
     assert at_s <= side.stamps[-1][1]
 
 
+def test_capture_stamps_the_last_sound():
+    side = CaptureSide(RATE_HZ)
+    began_s = side.last_sound_s
+    side.callback(np.zeros((BLOCK, 1), dtype=np.float32), BLOCK, times(), NO_FLAGS)
+    assert side.last_sound_s == began_s
+    block = np.zeros((BLOCK, 1), dtype=np.float32)
+    block[7] = 1e-5
+    side.callback(block, BLOCK, times(), NO_FLAGS)
+    assert side.last_sound_s == side.last_callback_s > began_s
+
+
 @pytest.mark.parametrize(
     ("converter_s", "current_s", "expected_s"),
     [(100.07, 100.0, 0.07), (0.0, 100.0, 0.05), (500.0, 100.0, 0.05), (99.9, 100.0, -0.1)],
