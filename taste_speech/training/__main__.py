@@ -1,6 +1,5 @@
 """`python -m taste_speech.training run RECIPE [--stage NAME]` and `evaluate`."""
 
-import datetime
 import importlib
 import logging
 from pathlib import Path
@@ -61,14 +60,21 @@ def evaluate(
     sentences: Annotated[int, typer.Option(min=1, help="Unseen sentences in the reply voice.")] = 100,
     questions: Annotated[int, typer.Option(min=1, help="Held-out questions.")] = 200,
     threads: Annotated[int, typer.Option(min=1)] = 2,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only size, voice, streaming or dialogue (may be repeated); nothing is written."),
+    ] = None,
 ) -> None:
     """Measure a checkpoint; writes evaluation.json and the table in its model card."""
+    from taste_speech.training.evaluation.run import PARTS
     from taste_speech.training.evaluation.run import evaluate as measure
     from taste_speech.training.evaluation.table import as_markdown
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    rows = measure(checkpoint, run_folder, sentences, questions, threads)
-    typer.echo(as_markdown(rows, datetime.date.today()))
+    unknown = sorted(set(only or []) - set(PARTS))
+    if unknown:
+        raise typer.BadParameter(f"unknown part {unknown[0]!r}; the parts are: {', '.join(PARTS)}")
+    typer.echo(as_markdown(measure(checkpoint, run_folder, sentences, questions, threads, only or ())))
 
 
 @app.command()

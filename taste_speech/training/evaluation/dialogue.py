@@ -24,6 +24,7 @@ from taste_speech.training.evaluation.judge import Judge
 from taste_speech.training.evaluation.material import RATE_HZ, Spoken
 from taste_speech.training.evaluation.table import Row
 from taste_speech.training.evaluation.voice import error_rate
+from taste_speech.training.word_errors import word_error_rate
 
 BLOCK_SAMPLES = 1600
 
@@ -94,13 +95,16 @@ class Speaker:
 
 
 def rows(judge: Judge, finished: Sequence[Reply], unfinished: Sequence[Reply], suffix: str = "") -> list[Row]:
-    """Right answers, intelligibility of the reply, finished or not, speed."""
+    """Recognition, right answers, intelligibility of the reply, finished or not, speed."""
     n = len(finished)
     answered = [r for r in finished if len(r.samples)]
     said = [Spoken(r.text, r.samples, "reply") for r in answered]
     right = 100 * sum(r.is_right for r in finished) / n
     known = [r for r in finished if r.turn.kind != "unknown"]
+    asked = [*finished, *unfinished]
+    misheard = 100 * word_error_rate([r.turn.text for r in asked], [r.heard for r in asked])
     result = [
+        Row(f"recogniser on the questions: word error{suffix}", misheard, "%", None, False, len(asked)),
         Row(f"heard and answered right{suffix}", right, "%", 85, True, n),
         Row(
             f"complete turns answered{suffix}",

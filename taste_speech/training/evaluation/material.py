@@ -11,7 +11,8 @@ from taste_speech.training.corpus.dialogues.talks import Talk, Turn, make_questi
 from taste_speech.training.corpus.produce import split_of, utterances
 from taste_speech.training.corpus.sentences import general_sentences
 from taste_speech.training.corpus.speech import speak_all
-from taste_speech.training.corpus.voices import REPLY_VOICE, TEST_VOICES
+from taste_speech.training.corpus.voices import REPLY_VOICE
+from taste_speech.training.evaluation.voices import FRESH_VOICES
 
 RATE_HZ = 16_000
 CORPUS_SENTENCES, CORPUS_SEED = 3000, 1
@@ -47,10 +48,10 @@ def cut_off_turns(count: int) -> list[Turn]:
     return cut[:count]
 
 
-def in_held_out_voices(texts: Sequence[str], noisy: bool, seed: int = 5) -> list[Spoken]:
-    """`texts` spoken by the voices that training left out; `noisy` adds a room, noise and a narrow band."""
+def in_fresh_voices(texts: Sequence[str], noisy: bool, seed: int = 5) -> list[Spoken]:
+    """`texts` spoken by voices that nothing was tuned on; `noisy` adds a room, noise and a narrow band."""
     rng = np.random.default_rng(seed)
-    wanted = utterances(texts, TEST_VOICES, seed, "evaluation-", "test")
+    wanted = utterances(texts, FRESH_VOICES, seed, "evaluation-", "test")
     spoken = []
     for utterance, samples in speak_all(wanted):
         sound = to_float(samples)

@@ -4,6 +4,7 @@ import datetime
 import logging
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -11,21 +12,23 @@ from safetensors.numpy import load_file
 
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
-from taste_speech.training.evaluation import dialogue, prosody, table, voice
+from taste_speech.training.evaluation import dialogue, prosody, streaming, table, voice
 from taste_speech.training.evaluation.judge import Judge
 from taste_speech.training.evaluation.material import (
     Spoken,
     cut_off_turns,
     held_out_talks,
-    in_held_out_voices,
+    in_fresh_voices,
     reply_voice_sentences,
     shuffled,
 )
-from taste_speech.training.evaluation.table import Row
+from taste_speech.training.evaluation.table import Row, Table
 from taste_speech.training.stages.units import Settings as UnitSettings
 from taste_speech.training.stages.units import UnitQuantizer
 
 logger = logging.getLogger(__name__)
+PARTS = ("size", "voice", "streaming", "dialogue")
+STREAMED_SENTENCES = 50
 _READY = (
     "import time; t = time.perf_counter()\n"
     "from taste_speech import TasteForCausalLM, TasteProcessor\n"
@@ -38,8 +41,13 @@ _READY = (
 
 
 def evaluate(
-    checkpoint: Path, workdir: Path | None, sentences: int, questions: int, threads: int
-) -> list[Row]:
+    checkpoint: Path,
+    workdir: Path | None,
+    sentences: int,
+    questions: int,
+    threads: int,
+    only: Sequence[str] = (),
+) -> Table:
     """Measure a checkpoint folder and write `evaluation.json` and the table in its model card.
 
     Args:
@@ -47,18 +55,39 @@ def evaluate(
         workdir: folder of the training run, for the quantizer of natural speech into units; None: that row
             is left out.
         sentences: unseen sentences in the reply voice.
-        questions: held-out questions, each in one held-out voice, once clean and once noisy.
+        questions: held-out questions, each in one fresh voice, once clean and once noisy.
         threads: of torch.
+        only: parts to measure, of `PARTS`; nothing is written then. Empty: everything.
     """
     torch.set_num_threads(threads)
     model = TasteForCausalLM.from_pretrained(checkpoint)
     processor = TasteProcessor.from_pretrained(checkpoint)
     judge = Judge()
-    rows = _size_rows(checkpoint)
-    rows += _voice_rows(judge, model, processor, workdir, sentences)
-    rows += _dialogue_rows(judge, model, processor, questions)
-    table.write(rows, checkpoint, datetime.date.today())
-    return rows
+    parts: dict[str, Callable[[], list[Row]]] = {
+        "size": lambda: _size_rows(checkpoint),
+        "voice": lambda: _voice_rows(judge, model, processor, workdir, sentences),
+        "streaming": lambda: _streaming_rows(judge, model, processor, sentences),
+        "dialogue": lambda: _dialogue_rows(judge, model, processor, questions),
+    }
+    rows: list[Row] = []
+    for part in only or PARTS:
+        logger.info("measuring: %s", part)
+        rows += parts[part]()
+    command = command_line(sentences, questions, threads, workdir is not None, only)
+    result = Table(rows, datetime.date.today(), command)
+    if not only:
+        table.write(result, checkpoint)
+    return result
+
+
+def command_line(
+    sentences: int, questions: int, threads: int, has_run_folder: bool, only: Sequence[str] = ()
+) -> str:
+    """The command with everything that the figures depend on, defaults too; folders go by what they are."""
+    options = ["--run-folder RUN_FOLDER"] if has_run_folder else []
+    options += [f"--sentences {sentences}", f"--questions {questions}", f"--threads {threads}"]
+    options += [f"--only {part}" for part in only]
+    return " ".join(["python -m taste_speech.training evaluate", *options])
 
 
 def _size_rows(checkpoint: Path) -> list[Row]:
@@ -97,6 +126,14 @@ def _voice_rows(
     return rows + prosody.rows(judge, spoken, retold, bare)
 
 
+def _streaming_rows(
+    judge: Judge, model: TasteForCausalLM, processor: TasteProcessor, count: int
+) -> list[Row]:
+    spoken = reply_voice_sentences(min(count, STREAMED_SENTENCES))
+    speaker = next(iter(processor.voices().values()))
+    return streaming.rows(judge, model, processor, speaker, spoken)
+
+
 def _dialogue_rows(judge: Judge, model: TasteForCausalLM, processor: TasteProcessor, count: int) -> list[Row]:
     turns = [talk.turns[0] for talk in shuffled(held_out_talks(count), 3)]
     finished = [turn for turn in turns if turn.role == "user"]
@@ -104,7 +141,7 @@ def _dialogue_rows(judge: Judge, model: TasteForCausalLM, processor: TasteProces
     rows: list[Row] = []
     speaker = dialogue.Speaker(model, processor, processor.recognizer())
     for noisy, suffix in ((False, ""), (True, ", noisy")):
-        clips: list[Spoken] = in_held_out_voices([turn.text for turn in finished + unfinished], noisy)
+        clips: list[Spoken] = in_fresh_voices([turn.text for turn in finished + unfinished], noisy)
         pairs = list(zip(finished + unfinished, clips, strict=True))
         replies = [speaker.reply(turn, clip, aloud=not noisy) for turn, clip in pairs]
         rows += dialogue.rows(judge, replies[: len(finished)], replies[len(finished) :], suffix)

@@ -31,15 +31,24 @@ class Row:
         return self.value >= self.target if self.at_least else self.value <= self.target
 
 
-def as_markdown(rows: Sequence[Row], date: datetime.date) -> str:
-    """The dated table."""
+@dataclass(frozen=True)
+class Table:
+    """All figures of a run, when it was and how it was started."""
+
+    rows: Sequence[Row]
+    date: datetime.date
+    command: str
+
+
+def as_markdown(table: Table) -> str:
+    """The dated table with the command that measured it."""
     lines = [
-        f"Measured on {date.isoformat()} ({platform.machine()}): `python -m taste_speech.training evaluate`.",
+        f"Measured on {table.date.isoformat()} ({platform.machine()}): `{table.command}`.",
         "",
         "| what | measured | target | reached | n |",
         "|---|---|---|---|---|",
     ]
-    for row in rows:
+    for row in table.rows:
         sign = ">=" if row.at_least else "<="
         target = "" if row.target is None else f"{sign} {row.target:.3g} {row.unit}".rstrip()
         reached = {None: "", True: "yes", False: "no"}[row.reached]
@@ -47,9 +56,10 @@ def as_markdown(rows: Sequence[Row], date: datetime.date) -> str:
     return "\n".join(lines)
 
 
-def write(rows: Sequence[Row], folder: Path, date: datetime.date) -> None:
+def write(table: Table, folder: Path) -> None:
     """Write `evaluation.json`, and the table into the model card `README.md` of a checkpoint folder."""
-    record = {"date": date.isoformat(), "rows": [{**asdict(row), "reached": row.reached} for row in rows]}
+    rows = [{**asdict(row), "reached": row.reached} for row in table.rows]
+    record = {"date": table.date.isoformat(), "command": table.command, "rows": rows}
     (folder / "evaluation.json").write_text(json.dumps(record, indent=1) + "\n")
     card = folder / "README.md"
     text = card.read_text() if card.exists() else f"{MEASURED_START}\n{MEASURED_END}\n"
@@ -58,4 +68,4 @@ def write(rows: Sequence[Row], folder: Path, date: datetime.date) -> None:
         text, start, end = f"{text}\n{MEASURED_START}\n{MEASURED_END}\n", len(text) + 1, 0
         end = text.find(MEASURED_END)
     before = text[: start + len(MEASURED_START)]
-    card.write_text(f"{before}\n{as_markdown(rows, date)}\n{text[end:]}")
+    card.write_text(f"{before}\n{as_markdown(table)}\n{text[end:]}")

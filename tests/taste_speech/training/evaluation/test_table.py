@@ -1,7 +1,7 @@
 import datetime
 import json
 
-from taste_speech.training.evaluation.table import Row, as_markdown, write
+from taste_speech.training.evaluation.table import Row, Table, as_markdown, write
 from taste_speech.training.model_card import MEASURED_END, MEASURED_START
 
 DATE = datetime.date(2026, 1, 31)
@@ -10,6 +10,8 @@ ROWS = [
     Row("right", 80.0, "%", 85.0, True, 20),
     Row("context", 1.5, "s"),
 ]
+COMMAND = "python -m taste_speech.training evaluate --sentences 3"
+TABLE = Table(ROWS, DATE, COMMAND)
 
 
 def test_a_bound_is_reached_from_its_own_side():
@@ -17,8 +19,9 @@ def test_a_bound_is_reached_from_its_own_side():
 
 
 def test_the_table_names_figure_target_and_outcome():
-    text = as_markdown(ROWS, DATE)
+    text = as_markdown(TABLE)
     assert "2026-01-31" in text
+    assert f"`{COMMAND}`" in text
     assert "| clear | 4 % | <= 5 % | yes | 10 |" in text
     assert "| right | 80 % | >= 85 % | no | 20 |" in text
 
@@ -26,17 +29,19 @@ def test_the_table_names_figure_target_and_outcome():
 def test_writing_twice_replaces_the_table_and_keeps_the_card(tmp_path):
     card = tmp_path / "README.md"
     card.write_text(f"# Name\n{MEASURED_START}\nNot measured yet.\n{MEASURED_END}\nEnd\n")
-    write(ROWS, tmp_path, DATE)
-    write(ROWS[:1], tmp_path, DATE)
+    write(TABLE, tmp_path)
+    write(Table(ROWS[:1], DATE, COMMAND), tmp_path)
     text = card.read_text()
     assert text.startswith("# Name\n")
     assert text.endswith("End\n")
     assert text.count("| clear |") == 1
     assert "| right |" not in text
-    assert json.loads((tmp_path / "evaluation.json").read_text())["rows"][0]["reached"] is True
+    written = json.loads((tmp_path / "evaluation.json").read_text())
+    assert written["rows"][0]["reached"] is True
+    assert written["command"] == COMMAND
 
 
 def test_a_card_without_a_place_gets_one(tmp_path):
     (tmp_path / "README.md").write_text("# Name\n")
-    write(ROWS, tmp_path, DATE)
+    write(TABLE, tmp_path)
     assert "| right |" in (tmp_path / "README.md").read_text()

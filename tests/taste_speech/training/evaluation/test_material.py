@@ -1,0 +1,33 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from taste_speech.training.corpus.voices import TEST_VOICES, TRAIN_VOICES
+from taste_speech.training.evaluation.material import in_fresh_voices
+from taste_speech.training.evaluation.voices import FRESH_VOICES
+
+TENS = ("ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred")
+KNOWN = (*TRAIN_VOICES, *TEST_VOICES)
+
+
+def test_fresh_voices_are_no_others():
+    assert not {voice.name for voice in FRESH_VOICES} & {voice.name for voice in KNOWN}
+    espeak = [voice.variant.partition("+")[2] for voice in FRESH_VOICES if voice.engine == "espeak"]
+    assert all(espeak)
+    assert not set(espeak) & {voice.variant.partition("+")[2] for voice in KNOWN}
+    manner = [(v.engine, v.variant, v.rate, v.pitch, v.formants) for v in (*FRESH_VOICES, *KNOWN)]
+    assert len(set(manner)) == len(manner)
+    trained = {voice.variant for voice in TRAIN_VOICES if voice.engine == "flite"}
+    assert not {voice.variant for voice in FRESH_VOICES if voice.engine == "flite"} & trained
+
+
+@pytest.mark.skipif(not (shutil.which("flite") and shutil.which("espeak-ng")), reason="no flite or espeak-ng")
+def test_questions_are_asked_by_fresh_voices():
+    texts = [f"number {word} please" for word in TENS]
+    spoken = in_fresh_voices(texts, noisy=False)
+    assert [clip.text for clip in spoken] == texts
+    names = {clip.voice for clip in spoken}
+    assert names <= {voice.name for voice in FRESH_VOICES}
+    assert len(names) > 3
+    assert all(len(clip.samples) > 8000 and np.abs(clip.samples).max() > 0.05 for clip in spoken)
