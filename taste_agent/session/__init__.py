@@ -15,7 +15,8 @@ Shape::
   completed, one frame for the loudspeaker; the frame pulled at time `t` sounds from `t` on (plus
   `output_latency_samples`, which a device sink reports and a file leaves at 0).
 * **Decisions are pure.** `TurnManager` gets frame decisions, worker results and playback progress, and
-  returns commands, playback orders and events. It knows neither threads nor audio.
+  returns commands, playback orders and events. It knows neither threads nor audio. Its two sides are
+  `Hearing` (the person's pieces of speech) and `Answering` (the agent's reply).
 * **Heavy work is steps.** `DialogWorker.step()` does one bounded piece of work. `VirtualRunner` runs the
   steps in place and stamps the results with the time they would have been ready at (`measured`, `fixed`
   or `zero` cost); `ThreadRunner` runs them in a thread and stamps them on arrival. Nothing else differs.

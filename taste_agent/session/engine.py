@@ -14,7 +14,8 @@ from taste_agent.dialog.messages import Hear
 from taste_agent.events import Event, SessionEnded, SessionStarted
 from taste_agent.session.runner import Runner
 from taste_agent.turns.frames import FrameClassifier, FrameDecision, level_dbfs
-from taste_agent.turns.manager import ListenFrom, ListenStop, Output, TurnManager
+from taste_agent.turns.manager import TurnManager
+from taste_agent.turns.orders import ListenFrom, ListenStop, Output
 
 
 @dataclass(frozen=True, slots=True)

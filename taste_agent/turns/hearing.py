@@ -1,0 +1,212 @@
+"""The person's side: from frames and recognised text to the pieces of a turn, or of an interjection. Pure."""
+
+from taste_agent import events as ev
+from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
+from taste_agent.config import AgentSettings
+from taste_agent.dialog import messages as m
+from taste_agent.turns.barge_in import Interjection
+from taste_agent.turns.frames import FrameDecision
+from taste_agent.turns.orders import ListenFrom, ListenStop, Output
+from taste_agent.turns.pieces import Piece, Stretch
+from taste_agent.turns.vad import VadMachine, VadStarted, VadStopped
+
+_CUT_PAUSE_MS = 100
+"""Long speech is cut where it has paused for so long."""
+
+
+class Hearing:
+    """Cuts speech into pieces and keeps what was understood of them.
+
+    `turn` is what waits for an answer, `interjection` what is said over the agent. What follows from an
+    input is appended to `out`, in order.
+    """
+
+    def __init__(self, settings: AgentSettings, out: list[Output]) -> None:
+        self._settings = settings
+        self._out = out
+        self._vad = VadMachine(settings.vad)
+        self._next_piece = 0
+        self._last_audio_end = 0
+        self._open: Piece | None = None
+        self._ran_ahead = False
+        self.turn = Stretch()
+        self.interjection = Stretch()
+        self.trusts_vad = True
+        """Whether what does not sound like speech is not meant; false with a talk key."""
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the person speaks."""
+        return self._vad.speaking
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is said, and nothing was said over the agent."""
+        return not (self._vad.speaking or self._open or self.interjection)
+
+    def push(self, frame: FrameDecision) -> VadStarted | VadStopped | None:
+        """Takes the next frame; tells whether speech began or ended with it."""
+        return self._vad.push(frame.is_speech)
+
+    @property
+    def unheard(self) -> bool:
+        """Whether speech goes on that no piece takes up."""
+        return self._vad.speaking and self._open is None
+
+    # ---- pieces
+
+    def begin_piece(self, now: int, first_sample: int, over_reply: bool) -> None:
+        """Speech began, after what was heard last."""
+        start = max(first_sample - samples_of_ms(self._settings.vad.pre_roll_ms), self._last_audio_end)
+        self._open_piece(first_sample, start, now, self.interjection if over_reply else self.turn)
+
+    @property
+    def in_piece(self) -> bool:
+        """Whether a piece is open."""
+        return self._open is not None
+
+    def follow(self, now: int, frame: FrameDecision, over_reply: bool) -> None:
+        """Lets the open piece, if any, go on, end or be cut."""
+        piece = self._open
+        if piece is None:
+            return
+        piece.take_frame(frame)
+        piece.end = max(piece.first_sample, self._vad.speech_end)
+        limits = self._settings.endpointing
+        silence = 0 if self._vad.speaking else now - piece.end
+        run_ahead = samples_of_ms(limits.run_ahead_ms)
+        if silence >= (2 * run_ahead if self._vad.stirring else run_ahead):
+            self._close_piece(now, piece)
+            return
+        length = now - piece.audio_start
+        at_limit = length >= limits.max_piece_s * ENGINE_RATE_HZ
+        searching = length >= (limits.max_piece_s - limits.cut_search_s) * ENGINE_RATE_HZ
+        in_pause = now - self._vad.speech_end >= samples_of_ms(_CUT_PAUSE_MS)
+        if not self._vad.speaking or not (at_limit or (searching and in_pause)):
+            return
+        self._close_piece(now, piece)
+        self._out.append(ev.PieceCut(now, piece.number, now, in_pause))
+        if in_pause:
+            self._end_speech(now)
+        else:
+            self._open_piece(now, now, now, self.interjection if over_reply else self.turn)
+
+    def stop(self, now: int) -> None:
+        """Ends running speech without waiting for silence."""
+        self._end_speech(now)
+        if self._open is not None:
+            self._close_piece(now, self._open)
+
+    def _end_speech(self, now: int) -> None:
+        stopped = self._vad.stop()
+        if stopped is not None:
+            self._out.append(ev.SpeechEnded(now, stopped.last_sample))
+
+    def _open_piece(self, first_sample: int, start: int, end: int, where: Stretch) -> None:
+        piece = Piece(self._next_piece, first_sample, start, end)
+        self._next_piece += 1
+        self._open = piece
+        where.pieces.append(piece)
+        self._out.append(ListenFrom(piece.number, start))
+
+    def _close_piece(self, now: int, piece: Piece) -> None:
+        piece.open = False
+        piece.end = max(piece.first_sample, min(piece.end, now))
+        self._open = None
+        self._last_audio_end = now
+        self._out.append(ListenStop(piece.number))
+        kind = piece.kind(self._settings.vad)
+        if kind != "speech" and self.trusts_vad:
+            piece.recognised = True  # as nothing
+            self.drop(now, [piece], kind)
+            if piece in self.turn.pieces:
+                self.turn.remove(piece)
+            return
+        self._out.append(m.ClosePiece(piece.number))
+        if piece in self.turn.pieces:
+            self._ran_ahead = True
+            self._out.append(ev.RunAheadStarted(now, self.turn.numbers))
+
+    # ---- what was understood
+
+    def take_partial(self, now: int, result: m.Partial) -> None:
+        """The recogniser has understood so far."""
+        piece = self._find(result.piece)
+        if piece is not None and not piece.recognised:
+            piece.partial_text = result.text
+            self._out.append(ev.PartialHeard(now, result.piece, result.text))
+
+    def take_recognised(self, now: int, result: m.Recognised) -> None:
+        """The recogniser has finished a piece."""
+        piece = self._find(result.piece)
+        if piece is None:
+            return
+        piece.recognised, piece.recognise_ms = True, result.recognise_ms
+        understood = (
+            bool(result.text.strip()) and result.confidence >= self._settings.recognition.min_confidence
+        )
+        piece.text, piece.words = (result.text.strip(), result.words) if understood else ("", ())
+        piece.echo_text = "" if result.text.strip() else result.echo_text
+        self._out.append(
+            ev.PieceRecognised(
+                now, result.piece, result.text, result.words, result.confidence, result.recognise_ms
+            )
+        )
+        if not understood and piece in self.turn.pieces:
+            self.drop(now, [piece], piece.unheard_reason)
+            self.turn.remove(piece)
+
+    def _find(self, number: int) -> Piece | None:
+        return self.turn.find(number) or self.interjection.find(number)
+
+    def drop(self, now: int, pieces: list[Piece], reason: str) -> None:
+        """These pieces are not answered."""
+        numbers = tuple(piece.number for piece in pieces)
+        for piece in pieces:
+            piece.dropped = True
+        texts = (piece.echo_text if reason == "echo" else piece.text for piece in pieces)
+        text = " ".join(text for text in texts if text)
+        self._out += [ev.SpeechDropped(now, numbers, reason, text), m.Drop(numbers)]
+
+    # ---- turns
+
+    def drop_run_ahead(self, now: int) -> None:
+        """The person goes on with the turn."""
+        if self.turn and self._ran_ahead:
+            self._out.append(ev.RunAheadDropped(now, self.turn.numbers))
+        self._ran_ahead = False
+
+    def take_turn(self) -> Stretch:
+        """The turn that is answered now; the next one is empty."""
+        turn, self.turn = self.turn, Stretch()
+        self._ran_ahead = False
+        return turn
+
+    def interrupting(self, now: int) -> Interjection:
+        """What is known about the speech over the agent."""
+        said = self.interjection
+        silence = 0 if self._vad.speaking else now - said.pieces[-1].end
+        kinds = {piece.kind(self._settings.vad) for piece in said.pieces}
+        speech_samples = said.speech_samples if "speech" in kinds or not self.trusts_vad else 0
+        return Interjection(speech_samples, silence, said.partial_text, said.text, said.pending)
+
+    def forget_interjection(self, now: int, reason: str) -> None:
+        """It was nothing."""
+        if left := [piece for piece in self.interjection.pieces if not piece.dropped]:
+            self.drop(now, left, reason)
+        self.interjection = Stretch()
+
+    def reopen(self, question: Stretch) -> None:
+        """The question was not answered: what was said meanwhile joins it."""
+        self.turn = Stretch(question.pieces + self.interjection.pieces)
+        self.interjection = Stretch()
+
+    def release(self, now: int, unanswered: Stretch) -> None:
+        """The agent is silent: what was said over it, as far as it was something, becomes the turn."""
+        said = self.interjection.pieces
+        nothing = [piece for piece in said if piece.recognised and not piece.text]
+        for piece in nothing:
+            if not piece.dropped:
+                self.drop(now, [piece], piece.unheard_reason)
+        self.turn = Stretch(unanswered.pieces + [piece for piece in said if piece not in nothing])
+        self.interjection = Stretch()

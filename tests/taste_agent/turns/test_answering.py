@@ -1,0 +1,117 @@
+"""A reply from its first order to its last heard word."""
+
+import numpy as np
+import pytest
+
+from taste_agent import events as ev
+from taste_agent.audio.playback import PlaybackBuffer
+from taste_agent.config import PlaybackSettings
+from taste_agent.dialog import messages as m
+from taste_agent.turns.answering import Answering
+from taste_agent.turns.pieces import Stretch
+
+WORD = 1600
+FRAME = 320
+
+
+class Agent:
+    """An `Answering` whose reply has words of 0.1 s; `out` keeps all that followed."""
+
+    def __init__(self, latency=0):
+        self.out = []
+        self.playback = PlaybackBuffer(PlaybackSettings(prebuffer_ms=0, fade_ms=1))
+        self.answering = Answering(self.playback, self.out)
+        self.answering.output_latency_samples = latency
+        self.reply = self.answering.begin(Stretch(), 0, 1000)
+        self.now = 1000
+
+    def say(self, *words, last=True):
+        samples = np.full(WORD * len(words), 0.5, np.float32)
+        spoken = tuple(m.SpokenWord(word, (i + 1) * WORD) for i, word in enumerate(words))
+        generation = self.reply.generation
+        more = self.answering.take(self.now, self.reply, m.Spoken(generation, samples, spoken, 1, 2, 3, 4))
+        if last:
+            done = m.Generated(generation, "finished", " ".join(words))
+            more = self.answering.take(self.now, self.reply, done)
+        return more
+
+    def play(self, frames):
+        """Returns whether the reply was heard to its end."""
+        ended = False
+        for _ in range(frames):
+            self.now += FRAME
+            ended |= self.answering.hear_words(self.now)
+            self.answering.take_pulled(self.now, self.playback.pull(FRAME))
+        return ended
+
+    def of(self, kind):
+        return [output for output in self.out if isinstance(output, kind)]
+
+
+def test_words_are_told_when_they_have_sounded_and_then_the_end():
+    agent = Agent()
+    assert agent.say("it", "is", "five")
+    assert not agent.play(7)
+    assert [event.text for event in agent.of(ev.WordHeard)] == ["it"]
+    assert agent.play(20)
+    assert [event.text for event in agent.of(ev.WordHeard)] == ["it", "is", "five"]
+    (finished,) = agent.of(ev.ReplyFinished)
+    assert (finished.text, finished.audio_ms) == ("it is five", 300.0)
+    assert agent.out[-1] == m.Settle(1, 3)
+    assert agent.answering.reply is None
+
+
+def test_the_first_sound_is_told_once_with_its_parts():
+    agent = Agent()
+    agent.say("yes", "no")
+    agent.play(5)
+    (first,) = agent.of(ev.FirstAudio)
+    assert first.endpoint_ms == 62.5
+    assert (first.tokenize_ms, first.prefill_ms, first.generate_ms, first.detokenize_ms) == (1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("result", [m.Silent(1), m.Generated(1, "finished", "")])
+def test_a_reply_without_words_is_none(result):
+    agent = Agent()
+    assert not agent.answering.take(0, agent.reply, result)
+    assert agent.answering.reply is None
+    assert agent.of(ev.NoSpeech)
+    assert agent.of(m.Settle) == ([m.Settle(1, 0)] if isinstance(result, m.Generated) else [])
+
+
+def test_cancelling_keeps_what_was_heard():
+    agent = Agent()
+    agent.say("it", "is", "five")
+    agent.play(7)
+    agent.answering.cancel(agent.now, agent.reply, "key")
+    (cut,) = agent.of(ev.ReplyCancelled)
+    assert (cut.heard_words, cut.heard_text, cut.cut_text, cut.reason) == (1, "it", "is five", "key")
+    assert agent.out[-1] == m.Settle(1, 1)
+    assert agent.answering.reply is None
+
+
+def test_a_pause_is_told_once_and_takes_back_what_the_loudspeaker_held():
+    agent = Agent(latency=4 * WORD)
+    agent.say("it", "is", "five")
+    agent.play(10)
+    for _ in range(2):
+        agent.answering.pause(agent.now, agent.reply, agent.now)
+    assert len(agent.of(ev.PlaybackPaused)) == 1
+    agent.answering.resume(agent.now, agent.reply, "backchannel")
+    (resumed,) = agent.of(ev.PlaybackResumed)
+    assert (resumed.from_word, resumed.reason) == (0, "backchannel")
+
+
+def test_every_reply_has_a_generation_of_its_own():
+    agent = Agent()
+    assert agent.answering.begin(Stretch(), 0, 0).generation == 2
+    assert agent.playback.generation == 2
+
+
+def test_without_a_reply_nothing_follows_from_what_is_pulled():
+    agent = Agent()
+    agent.say("yes")
+    agent.answering.cancel(0, agent.reply, "key")
+    agent.out.clear()
+    agent.play(3)
+    assert agent.out == []
