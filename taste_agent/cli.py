@@ -8,6 +8,20 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from taste_agent.cli_options import (
+    ConfigOption,
+    DebugOption,
+    DeviceOption,
+    InputOption,
+    JsonOption,
+    ModelOption,
+    OutputOption,
+    SeedOption,
+    SetOption,
+    SystemOption,
+    VoiceOption,
+    settings_of,
+)
 from taste_agent.errors import AgentError, ExitCode, Terminated
 
 app = typer.Typer(
@@ -19,23 +33,6 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Show, write or check the settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
-
-ModelOption = Annotated[
-    str | None,
-    typer.Option("--model", help="Checkpoint: a shipped name, a folder or a hub id.", metavar="PATH_OR_ID"),
-]
-DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda, mps or auto.")]
-VoiceOption = Annotated[
-    str | None, typer.Option("--voice", help="Fixed voice, or a wav to speak like.", metavar="NAME_OR_WAV")
-]
-SystemOption = Annotated[str | None, typer.Option("--system", help="System prompt.", metavar="TEXT")]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings file.", metavar="FILE")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="One setting, as often as needed.", metavar="key=value")
-]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Same seed, same reply.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Events as JSON lines on stdout.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 # Typer ships its own click in some versions and uses the package in others; this is the class in both.
 _UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
@@ -87,27 +84,19 @@ def replay(
     Example: taste-agent replay question.wav --out answer --seed 1
     """
     from taste_agent.commands.replay import replay_files
-    from taste_agent.config_sources import load_settings
 
-    options = {
-        "model.checkpoint": model,
-        "model.device": device,
-        "dialog.voice": voice,
-        "dialog.system_prompt": system,
-        "sampling.seed": seed,
-        "replay.realtime": realtime,
-        "replay.compute_time": compute_time,
-    }
-    loaded = load_settings(config, overrides or (), options)
-    replay_files(files, loaded.settings, out, plain_text=text, json_events=json_events)
-
-
-InputOption = Annotated[
-    str | None, typer.Option("--input", help="Microphone: name, part of it, or number.", metavar="DEVICE")
-]
-OutputOption = Annotated[
-    str | None, typer.Option("--output", help="Loudspeaker: name, part of it, or number.", metavar="DEVICE")
-]
+    settings = settings_of(
+        config,
+        overrides,
+        model=model,
+        device=device,
+        voice=voice,
+        system=system,
+        seed=seed,
+        realtime=realtime,
+        compute_time=compute_time,
+    )
+    replay_files(files, settings, out, plain_text=text, json_events=json_events)
 
 
 @app.command()
@@ -140,20 +129,20 @@ def chat(
     Example: taste-agent chat --input headset --output headset --record
     """
     from taste_agent.chat import ChatOptions, run_chat
-    from taste_agent.config_sources import load_settings
     from taste_agent.dialog.taste_brain import load_brain
 
-    options = {
-        "model.checkpoint": model,
-        "model.device": device,
-        "dialog.voice": voice,
-        "dialog.system_prompt": system,
-        "sampling.seed": seed,
-        "devices.input": input_device,
-        "devices.output": output_device,
-    }
-    loaded = load_settings(config, overrides or (), options)
-    run_chat(loaded.settings, ChatOptions(text, push_to_talk, record, out, json_events), load_brain)
+    settings = settings_of(
+        config,
+        overrides,
+        model=model,
+        device=device,
+        voice=voice,
+        system=system,
+        seed=seed,
+        input_device=input_device,
+        output_device=output_device,
+    )
+    run_chat(settings, ChatOptions(text, push_to_talk, record, out, json_events), load_brain)
 
 
 @app.command()
@@ -163,6 +152,7 @@ def devices(
     tone: Annotated[float, typer.Option("--tone", help="Play a test tone for so many seconds.", min=0)] = 0,
     level: Annotated[float, typer.Option("--level", help="Show the microphone's level so long.", min=0)] = 0,
     config: ConfigOption = None,
+    overrides: SetOption = None,
     debug: DebugOption = False,
 ) -> None:
     """List sound devices; play a test tone, show the microphone's level.
@@ -170,22 +160,26 @@ def devices(
     Example: taste-agent devices --output speakers --tone 1 --level 5
     """
     from taste_agent.commands.devices import show_devices
-    from taste_agent.config_sources import load_settings
 
-    wanted = {"devices.input": input_device, "devices.output": output_device}
-    show_devices(load_settings(config, (), wanted).settings.devices, tone, level)
+    settings = settings_of(config, overrides, input_device=input_device, output_device=output_device)
+    show_devices(settings.devices, tone, level)
 
 
 @app.command()
-def doctor(config: ConfigOption = None, model: ModelOption = None, debug: DebugOption = False) -> None:
+def doctor(
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    debug: DebugOption = False,
+) -> None:
     """Check this machine: packages, GPU, sound devices, echo cancellation, checkpoint, disk.
 
     Example: taste-agent doctor --model small
     """
     from taste_agent.commands.doctor import show_diagnosis
-    from taste_agent.config_sources import load_settings
 
-    if not show_diagnosis(load_settings(config, (), {"model.checkpoint": model}).settings):
+    if not show_diagnosis(settings_of(config, overrides, model=model, device=device)):
         raise typer.Exit(int(ExitCode.FAILED))
 
 
@@ -209,16 +203,11 @@ def say(
     Example: taste-agent say "hello there" --out hello.wav
     """
     from taste_agent.commands.say import say_text
-    from taste_agent.config_sources import load_settings
 
-    options = {
-        "model.checkpoint": model,
-        "model.device": device,
-        "dialog.voice": voice,
-        "devices.output": output_device,
-        "sampling.seed": seed,
-    }
-    seconds = say_text(text, load_settings(config, overrides or (), options).settings, out)
+    settings = settings_of(
+        config, overrides, model=model, device=device, voice=voice, output_device=output_device, seed=seed
+    )
+    seconds = say_text(text, settings, out)
     typer.echo(f"{seconds:.1f} s of speech" + (f" in {out}" if out else ""))
 
 
@@ -240,16 +229,17 @@ def tokens(
     Example: taste-agent tokens question.wav --json
     """
     from taste_agent.commands.tokens import show_tokens
-    from taste_agent.config_sources import load_settings
 
-    options = {"model.checkpoint": model, "model.device": device}
-    show_tokens(file, load_settings(config, overrides or (), options).settings, text, json_rows)
+    show_tokens(file, settings_of(config, overrides, model=model, device=device), text, json_rows)
 
 
 @app.command()
 def bench(
-    checkpoint: Annotated[
-        str, typer.Option("--checkpoint", help="A shipped name, a folder or a hub id.", metavar="PATH_OR_ID")
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", "--checkpoint", help="A shipped name, a folder or a hub id.", metavar="PATH_OR_ID"
+        ),
     ] = "small",
     preset: Annotated[
         str | None, typer.Option("--preset", help="Random weights of a size instead: v0 or v0-short.")
@@ -275,7 +265,7 @@ def bench(
     """
     from taste_agent.bench.options import BenchOptions
 
-    options = BenchOptions(checkpoint, preset, device or "auto", dtype, baseline, repeats, threads, out)
+    options = BenchOptions(model, preset, device or "auto", dtype, baseline, repeats, threads, out)
     from taste_agent.commands.bench import show_benchmark
 
     show_benchmark(options, as_json)

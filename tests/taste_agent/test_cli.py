@@ -35,7 +35,8 @@ def test_help_imports_nothing_heavy():
 
 
 def test_every_command_has_help_with_an_example():
-    for command in (["replay"], ["config", "show"], ["config", "init"], ["config", "check"]):
+    names = ["replay", "chat", "devices", "doctor", "say", "tokens", "bench"]
+    for command in [*([name] for name in names), *(["config", name] for name in ("show", "init", "check"))]:
         done = run(*command, "--help")
         assert done.returncode == 0
         assert "Example:" in done.stdout, command

@@ -1,0 +1,62 @@
+"""The options that several commands of `taste-agent` share, and how they become settings."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from taste_agent.config import AgentSettings
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="Checkpoint: a shipped name, a folder or a hub id.", metavar="PATH_OR_ID"),
+]
+DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda, mps or auto.")]
+VoiceOption = Annotated[
+    str | None, typer.Option("--voice", help="Fixed voice, or a wav to speak like.", metavar="NAME_OR_WAV")
+]
+SystemOption = Annotated[str | None, typer.Option("--system", help="System prompt.", metavar="TEXT")]
+InputOption = Annotated[
+    str | None, typer.Option("--input", help="Microphone: name, part of it, or number.", metavar="DEVICE")
+]
+OutputOption = Annotated[
+    str | None, typer.Option("--output", help="Loudspeaker: name, part of it, or number.", metavar="DEVICE")
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Same seed, same reply.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings file.", metavar="FILE")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="One setting, as often as needed.", metavar="key=value")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Events as JSON lines on stdout.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+_SETTINGS = {
+    "model": "model.checkpoint",
+    "device": "model.device",
+    "voice": "dialog.voice",
+    "system": "dialog.system_prompt",
+    "seed": "sampling.seed",
+    "input_device": "devices.input",
+    "output_device": "devices.output",
+    "realtime": "replay.realtime",
+    "compute_time": "replay.compute_time",
+}
+"""The setting that each option stands for."""
+
+
+def settings_of(config: Path | None, overrides: list[str] | None, **options: Any) -> "AgentSettings":
+    """The settings in effect: the given options (None: not given), `--set`, environment, file, defaults.
+
+    Args:
+        config: file of `--config`.
+        overrides: all of `--set`.
+        options: by the names of `_SETTINGS`.
+
+    Raises:
+        SettingsError: a setting is unknown or not allowed.
+    """
+    from taste_agent.config_sources import load_settings
+
+    named = {_SETTINGS[option]: value for option, value in options.items()}
+    return load_settings(config, overrides or (), named).settings
