@@ -22,7 +22,7 @@ from taste_speech.training.evaluation.material import (
     reply_voice_sentences,
     shuffled,
 )
-from taste_speech.training.evaluation.table import Row, Table
+from taste_speech.training.evaluation.table import Part, Row
 from taste_speech.training.stages.units import Settings as UnitSettings
 from taste_speech.training.stages.units import UnitQuantizer
 
@@ -47,7 +47,7 @@ def evaluate(
     questions: int,
     threads: int,
     only: Sequence[str] = (),
-) -> Table:
+) -> list[Part]:
     """Measure a checkpoint folder and write `evaluation.json` and the table in its model card.
 
     Args:
@@ -57,7 +57,11 @@ def evaluate(
         sentences: unseen sentences in the reply voice.
         questions: held-out questions, each in one fresh voice, once clean and once noisy.
         threads: of torch.
-        only: parts to measure, of `PARTS`; nothing is written then. Empty: everything.
+        only: parts to measure, of `PARTS`; of the others, earlier figures of the same weights are kept.
+            Empty: everything.
+
+    Returns:
+        All parts that are known of these weights.
     """
     torch.set_num_threads(threads)
     model = TasteForCausalLM.from_pretrained(checkpoint)
@@ -69,15 +73,12 @@ def evaluate(
         "streaming": lambda: _streaming_rows(judge, model, processor, sentences),
         "dialogue": lambda: _dialogue_rows(judge, model, processor, questions),
     }
-    rows: list[Row] = []
-    for part in only or PARTS:
-        logger.info("measuring: %s", part)
-        rows += parts[part]()
     command = command_line(sentences, questions, threads, workdir is not None, only)
-    result = Table(rows, datetime.date.today(), command)
-    if not only:
-        table.write(result, checkpoint)
-    return result
+    known: list[Part] = []
+    for name in only or PARTS:
+        logger.info("measuring: %s", name)
+        known = table.write([Part(name, parts[name](), datetime.date.today(), command)], checkpoint, PARTS)
+    return known
 
 
 def command_line(

@@ -1,6 +1,7 @@
 """The table that `evaluate` writes: one row per figure, with its target and whether it was reached."""
 
 import datetime
+import hashlib
 import json
 import platform
 from collections.abc import Sequence
@@ -8,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from taste_speech.training.model_card import MEASURED_END, MEASURED_START
+
+FILE_NAME = "evaluation.json"
 
 
 @dataclass(frozen=True)
@@ -32,23 +35,22 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
-    """All figures of a run, when it was and how it was started."""
+class Part:
+    """Figures that were measured together, when, and by which command."""
 
+    name: str
     rows: Sequence[Row]
     date: datetime.date
     command: str
 
 
-def as_markdown(table: Table) -> str:
-    """The dated table with the command that measured it."""
+def as_markdown(parts: Sequence[Part]) -> str:
+    """The table, with the date and the command of each part."""
     lines = [
-        f"Measured on {table.date.isoformat()} ({platform.machine()}): `{table.command}`.",
-        "",
-        "| what | measured | target | reached | n |",
-        "|---|---|---|---|---|",
+        f"- {part.name}: {part.date.isoformat()}, {platform.machine()}, `{part.command}`" for part in parts
     ]
-    for row in table.rows:
+    lines += ["", "| what | measured | target | reached | n |", "|---|---|---|---|---|"]
+    for row in (row for part in parts for row in part.rows):
         sign = ">=" if row.at_least else "<="
         target = "" if row.target is None else f"{sign} {row.target:.3g} {row.unit}".rstrip()
         reached = {None: "", True: "yes", False: "no"}[row.reached]
@@ -56,11 +58,51 @@ def as_markdown(table: Table) -> str:
     return "\n".join(lines)
 
 
-def write(table: Table, folder: Path) -> None:
-    """Write `evaluation.json`, and the table into the model card `README.md` of a checkpoint folder."""
-    rows = [{**asdict(row), "reached": row.reached} for row in table.rows]
-    record = {"date": table.date.isoformat(), "command": table.command, "rows": rows}
-    (folder / "evaluation.json").write_text(json.dumps(record, indent=1) + "\n")
+def fingerprint(folder: Path) -> str:
+    """Of the configuration and the weights in a checkpoint folder: what its figures belong to."""
+    digest = hashlib.sha256()
+    for path in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
+        if path.exists():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def measured(folder: Path) -> list[Part]:
+    """What `evaluation.json` says of these very weights; figures of others are left out."""
+    path = folder / FILE_NAME
+    record = json.loads(path.read_text()) if path.exists() else {}
+    if record.get("weights") != fingerprint(folder):
+        return []
+    parts = []
+    for part in record["parts"]:
+        rows = [Row(**{k: v for k, v in row.items() if k != "reached"}) for row in part["rows"]]
+        parts.append(Part(part["name"], rows, datetime.date.fromisoformat(part["date"]), part["command"]))
+    return parts
+
+
+def write(new: Sequence[Part], folder: Path, order: Sequence[str]) -> list[Part]:
+    """Write `evaluation.json` and the table of the model card `README.md`; returns all parts.
+
+    Args:
+        new: measured now; they replace the same parts of an earlier measurement.
+        folder: of the checkpoint.
+        order: names of all parts.
+    """
+    by_name = {part.name: part for part in (*measured(folder), *new)}
+    parts = [by_name[name] for name in order if name in by_name]
+    record = {
+        "weights": fingerprint(folder),
+        "parts": [
+            {
+                "name": part.name,
+                "date": part.date.isoformat(),
+                "command": part.command,
+                "rows": [{**asdict(row), "reached": row.reached} for row in part.rows],
+            }
+            for part in parts
+        ],
+    }
+    (folder / FILE_NAME).write_text(json.dumps(record, indent=1) + "\n")
     card = folder / "README.md"
     text = card.read_text() if card.exists() else f"{MEASURED_START}\n{MEASURED_END}\n"
     start, end = text.find(MEASURED_START), text.find(MEASURED_END)
@@ -68,4 +110,5 @@ def write(table: Table, folder: Path) -> None:
         text, start, end = f"{text}\n{MEASURED_START}\n{MEASURED_END}\n", len(text) + 1, 0
         end = text.find(MEASURED_END)
     before = text[: start + len(MEASURED_START)]
-    card.write_text(f"{before}\n{as_markdown(table)}\n{text[end:]}")
+    card.write_text(f"{before}\n{as_markdown(parts)}\n{text[end:]}")
+    return parts
