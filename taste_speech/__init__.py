@@ -1,6 +1,16 @@
 """TASTE: text-aligned speech tokenization and embedding, in batch and streaming form.
 
 Importing the package is cheap: names are loaded on first use.
+
+So `import taste_speech` alone does not make the automatic classes of transformers know the model type
+`taste`: they can be told about classes only, and these need torch. The import of a name does it: `TasteConfig`
+for `AutoConfig`, `TasteForCausalLM` for `AutoModelForCausalLM`, `TasteProcessor` for `AutoProcessor`::
+
+    from taste_speech import TasteForCausalLM, TasteProcessor
+    from transformers import AutoModelForCausalLM, AutoProcessor
+
+(Registering from an import hook fails where transformers imports its automatic classes in the middle of its
+own modules, which ours then find half loaded.)
 """
 
 import importlib
