@@ -3,8 +3,9 @@
 Importing the package is cheap: names are loaded on first use.
 
 So `import taste_speech` alone does not make the automatic classes of transformers know the model type
-`taste`: they can be told about classes only, and these need torch. The import of a name does it: `TasteConfig`
-for `AutoConfig`, `TasteForCausalLM` for `AutoModelForCausalLM`, `TasteProcessor` for `AutoProcessor`::
+`taste`: they can be told about classes only, and these need torch. The import of a name does it:
+`TasteConfig` for `AutoConfig`, `TasteForCausalLM` for `AutoModelForCausalLM`, `TasteProcessor` for
+`AutoProcessor`::
 
     from taste_speech import TasteForCausalLM, TasteProcessor
     from transformers import AutoModelForCausalLM, AutoProcessor
