@@ -252,7 +252,9 @@ def bench(
         bool, typer.Option("--baseline", help="Run the naive forms too, and show the ratios.")
     ] = False,
     repeats: Annotated[int, typer.Option("--repeats", help="Timed runs of each stage.", min=1)] = 10,
-    threads: Annotated[int, typer.Option("--threads", help="CPU threads; 0: the default.", min=0)] = 0,
+    threads: Annotated[
+        int, typer.Option("--threads", help="CPU threads; 0: one for a small model, else all.", min=0)
+    ] = 0,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for bench.json, .md and .png.", metavar="DIR")
     ] = None,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from taste_agent.bench.options import BenchOptions
-from taste_agent.dialog.loading import choose_device, load_checkpoint, number_type
+from taste_agent.dialog.loading import choose_device, load_checkpoint, number_type, use_threads
 from taste_agent.dialog.taste_brain import speaker_embedding
 from taste_speech.acceleration import Acceleration, accelerate
 from taste_speech.modeling_taste import TasteForCausalLM
@@ -47,8 +47,6 @@ def load_subject(options: BenchOptions) -> Subject:
     Raises:
         TasteError, AgentError: checkpoint or device are not there.
     """
-    if options.threads:
-        torch.set_num_threads(options.threads)
     device = choose_device(options.device)
     begin = time.perf_counter()
     if options.preset is None:
@@ -61,6 +59,7 @@ def load_subject(options: BenchOptions) -> Subject:
         accelerate(model, processor.get_generator(device), Acceleration(static_shapes=options.static_shapes))
         width = model.config.speech_decoder_config.spk_embed_dim
         speaker = torch.randn(1, width, generator=torch.Generator().manual_seed(0))
+    use_threads(model, options.threads)
     model.vocabulary(processor.llm_tokenizer)
     voice, number = processor.get_generator(device), number_type(options.dtype, device)
     name = options.preset or options.checkpoint

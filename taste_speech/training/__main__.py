@@ -59,7 +59,7 @@ def evaluate(
     ] = None,
     sentences: Annotated[int, typer.Option(min=1, help="Unseen sentences in the reply voice.")] = 100,
     questions: Annotated[int, typer.Option(min=1, help="Held-out questions.")] = 200,
-    threads: Annotated[int, typer.Option(min=1)] = 2,
+    threads: Annotated[int, typer.Option(min=1)] = 1,
     only: Annotated[
         list[str] | None,
         typer.Option(help="Only size, voice, streaming or dialogue (may be repeated); the rest is kept."),

@@ -5,7 +5,7 @@ import torch
 
 from taste_agent.config import ModelSettings
 from taste_agent.dialog import loading
-from taste_agent.dialog.loading import choose_device, load_model, number_type
+from taste_agent.dialog.loading import choose_device, load_model, number_type, use_threads
 from taste_agent.errors import AgentError
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
@@ -62,3 +62,31 @@ def test_int8_on_a_gpu_is_refused_before_anything_is_loaded(monkeypatch):
 )
 def test_auto_depends_on_the_device(dtype, device, number):
     assert number_type(dtype, torch.device(device)) == number
+
+
+class Sized:
+    def __init__(self, parameters, kind="cpu"):
+        self.parameters, self.device = parameters, torch.device(kind)
+
+    def num_parameters(self):
+        return self.parameters
+
+
+@pytest.mark.parametrize(
+    ("model", "threads", "expected"),
+    [
+        (Sized(11_000_000), 0, 1),
+        (Sized(11_000_000), 2, 2),
+        (Sized(1_900_000_000), 0, 3),
+        (Sized(1_900_000_000), 2, 2),
+        (Sized(11_000_000, "cuda"), 0, 3),
+    ],
+)
+def test_a_small_model_on_the_cpu_gets_one_thread_unless_told_otherwise(model, threads, expected):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        use_threads(model, threads)
+        assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)
