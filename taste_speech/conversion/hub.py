@@ -57,7 +57,7 @@ def find_checkpoint(
 def _fetch(repository: str, patterns: Sequence[str], revision: str | None) -> Path:
     import huggingface_hub
     from huggingface_hub.constants import HF_HUB_OFFLINE
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 
     def snapshot(local: bool, commit: str | None) -> Path:
         folder = huggingface_hub.snapshot_download(
@@ -74,7 +74,7 @@ def _fetch(repository: str, patterns: Sequence[str], revision: str | None) -> Pa
                 f"the hub has no repository {repository!r} at revision {revision or 'main'!r}, "
                 "or it is private; check the name, or run `hf auth login`"
             ) from None
-        except (HfHubHTTPError, OSError) as error:
+        except Exception as error:  # of the HTTP library that the hub's client happens to be built on
             logger.warning("cannot reach the hub (%s); looking for %s among the downloads", error, repository)
     try:
         return snapshot(True, revision)

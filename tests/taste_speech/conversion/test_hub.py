@@ -72,11 +72,20 @@ def test_a_download_says_its_size_first(
     assert "downloading" not in caplog.text
 
 
+class ConnectError(Exception):
+    """As the HTTP libraries below the hub's client have it: no OSError."""
+
+
+def cannot_connect(*_: object, **__: object) -> None:
+    raise ConnectError("name or service not known")
+
+
 @pytest.mark.usefixtures("online")
+@pytest.mark.parametrize("failure", ["fail", "cannot_connect"])
 def test_without_a_network_what_was_downloaded_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str
 ) -> None:
-    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", fail)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", globals()[failure])
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(tmp_path))
     assert hub.find_checkpoint(REPOSITORY) == tmp_path
     monkeypatch.setattr(huggingface_hub, "snapshot_download", not_downloaded)
