@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LLM_FOLDER, ASR_FOLDER = "llama_tokenizer", "asr"
 VOICES = "voices.safetensors"
+UNITS = "units/quantizer.safetensors"
+"""What the speech units stand for; only training needs it."""
 _SMALL_FILES = ("config.json", f"{LLM_FOLDER}/*", f"{ASR_FOLDER}/*", VOICES)
 _VOICE_GENERATORS = ("voice_generator*.safetensors", "cosyvoice/voice_generator.*")
 _OTHER_FILES = ("cosyvoice/speaker_embed.onnx", "cosyvoice/speech_tokenizer_v1.onnx")

@@ -2,8 +2,9 @@
 
 Taste tokens stay those of the checkpoint: its tower and quantizer are taken as final.
 Every stage looks for `initial.safetensors` in its folder when it has no state of its own. What fits by name
-and shape is taken; what does not (a larger layer) starts at random. Speech units are made anew in each run,
-so whatever stands for single units is left out: the unit decoder and the flow's embedding.
+and shape is taken; what does not (a larger layer) starts at random. A checkpoint that does not say which
+sounds its speech units stand for gets new ones; what stands for single units is then left out: the unit
+decoder and the flow's embedding.
 """
 
 import logging
@@ -11,12 +12,15 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors.numpy import save_file as save_units
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER
+from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, UNITS
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.training.config import StageContext
+from taste_speech.training.stages.units import Settings as UnitSettings
+from taste_speech.training.stages.units import UnitQuantizer
 from taste_speech.vocoder.voice_generator import read_state
 
 logger = logging.getLogger(__name__)
@@ -35,12 +39,22 @@ def write_initial(checkpoint: Path, context: StageContext) -> list[Path]:
     """
     model = TasteForCausalLM.from_pretrained(checkpoint)
     generator = read_state(checkpoint)
+    units = checkpoint / UNITS
+    keeps_units = units.exists()
+    if keeps_units:
+        quantizer = UnitQuantizer.read(units, UnitSettings())
+        save_units(quantizer.tensors, context.folder("units") / units.name)
     parts = {
         "vocoder": _below(generator, "hift."),
-        "flow": {n: t for n, t in _below(generator, "flow.").items() if n != "input_embedding.weight"},
+        "flow": {
+            name: tensor
+            for name, tensor in _below(generator, "flow.").items()
+            if keeps_units or name != "input_embedding.weight"
+        },
         "spoken_lm": _prefixed(model.spoken_lm.state_dict(), "lm."),
         "autoencoder": {
             **_prefixed(model.audio_tower.state_dict(), "tower."),
+            **(_prefixed(model.speech_decoder.state_dict(), "decoder.") if keeps_units else {}),
             **{name: torch.tensor(True) for name in ("has_tower", "is_final")},
         },
     }

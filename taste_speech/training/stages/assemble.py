@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, VOICES
+from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, UNITS, VOICES
 from taste_speech.configuration_base import StrictSection
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.training.config import StageContext
@@ -85,6 +85,7 @@ def run(settings: Settings, context: StageContext) -> None:
     save_file({name: fixed_embedding(name, size) for name in settings.voices}, target / VOICES)
     for folder in (ASR_FOLDER, LLM_FOLDER):
         shutil.copytree(context.folder("tokenizers") / folder, target / folder, dirs_exist_ok=True)
+    _keep_units(context.folder("units") / Path(UNITS).name, target / UNITS)
     write_model_card(target, model, generator, parts.provisional)
     total = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     logger.info("assembled %s: %.1f MB", target, total / 1e6)
@@ -92,6 +93,13 @@ def run(settings: Settings, context: StageContext) -> None:
         raise ValueError(
             f"the checkpoint has {total} bytes, allowed are {settings.max_total_bytes}; make a part smaller"
         )
+
+
+def _keep_units(source: Path, target: Path) -> None:
+    """What the units stand for, so that training can go on from the checkpoint."""
+    if source.exists():
+        target.parent.mkdir(exist_ok=True)
+        save_file({name: tensor for name, tensor in load_file(source).items() if name != "centroids"}, target)
 
 
 def _fill_autoencoder(model: TasteForCausalLM, parts: Parts, context: StageContext) -> None:

@@ -6,6 +6,7 @@ hears nothing of the voice but its units and intonation would be lost otherwise.
 """
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -82,6 +83,13 @@ class UnitQuantizer:
         }
         quantizer.tensors.update({name: value.astype(np.float32) for name, value in tensors.items()})
         quantizer.tensors["centroids"] = quantizer._centroids()
+        return quantizer
+
+    @classmethod
+    def read(cls, path: Path, settings: Settings) -> "UnitQuantizer":
+        """From a file, with or without centroids (they follow from the rest)."""
+        quantizer = cls(load_file(path), settings)
+        quantizer.tensors.setdefault("centroids", quantizer._centroids())
         return quantizer
 
     def points(self, mel: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from taste_speech.training.stages.units import Settings, UnitQuantizer, unit_features
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
@@ -46,3 +47,17 @@ def test_more_voiced_units_than_units_are_refused():
     mel, f0 = unit_features(tone(140.0), CONFIG)
     with pytest.raises(ValueError, match="lower voiced_spectra"):
         UnitQuantizer.fit([mel], [f0], 8, Settings(voiced_spectra=4, pitch_levels=2))
+
+
+def test_centroids_follow_from_what_a_checkpoint_keeps(tmp_path):
+    features = [unit_features(tone(f), CONFIG) for f in (100.0, 140.0)]
+    hiss = unit_features(np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32), CONFIG)
+    settings = Settings(voiced_spectra=2, pitch_levels=2)
+    everything = [*features, hiss]
+    fitted = UnitQuantizer.fit([m for m, _ in everything], [p for _, p in everything], 5, settings)
+    kept = {name: value for name, value in fitted.tensors.items() if name != "centroids"}
+    save_file(kept, tmp_path / "quantizer.safetensors")
+    read = UnitQuantizer.read(tmp_path / "quantizer.safetensors", settings)
+    np.testing.assert_array_equal(read.tensors["centroids"], fitted.tensors["centroids"])
+    for mel, f0 in everything:
+        np.testing.assert_array_equal(read.encode(mel, f0), fitted.encode(mel, f0))
