@@ -31,8 +31,9 @@ def load_model(settings: ModelSettings, speaks: bool = True) -> tuple[TasteForCa
 def use_threads(model: TasteForCausalLM, threads: int) -> None:
     """Give PyTorch so many threads on the CPU; 0: one for a small model, else what PyTorch takes by itself.
 
-    Threads that share a small matrix wait for each other longer than they compute: with the shipped
-    checkpoint on two cores, one thread made a unit in 2.6 ms, two in 3.2 ms. The free core serves the sound.
+    Threads that share a small matrix wait for each other. With the shipped checkpoint on two idle cores one
+    made a unit in 2.9 ms, two in 3.2 ms; flow and vocoder were faster with two, whole replies were not (RTF
+    0.34 and 0.47, one run each). The free core serves the sound and the recogniser.
     """
     small = model.device.type == "cpu" and model.num_parameters() < SMALL_MODEL_PARAMETERS
     if threads or small:
