@@ -19,50 +19,10 @@ import numpy as np
 from taste_speech.training.corpus.audio_store import Clip
 
 PAUSE = "pau"
-PHONES = (
-    *(
-        PAUSE,
-        "aa",
-        "ae",
-        "ah",
-        "ao",
-        "aw",
-        "ax",
-        "ay",
-        "b",
-        "ch",
-        "d",
-        "dh",
-        "eh",
-        "er",
-        "ey",
-        "f",
-        "g",
-        "hh",
-    ),
-    *(
-        "ih",
-        "iy",
-        "jh",
-        "k",
-        "l",
-        "m",
-        "n",
-        "ng",
-        "ow",
-        "oy",
-        "p",
-        "r",
-        "s",
-        "sh",
-        "t",
-        "th",
-        "uh",
-        "uw",
-        "v",
-    ),
-    *("w", "y", "z", "zh"),
+_SOUNDS = (
+    "aa ae ah ao aw ax ay b ch d dh eh er ey f g hh ih iy jh k l m n ng ow oy p r s sh t th uh uw v w y z zh"
 )
+PHONES = (PAUSE, *_SOUNDS.split())
 """flite's phones of US English; a phone's number is its place here."""
 _WORDS_AT_ONCE = 200
 

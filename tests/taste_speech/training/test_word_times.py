@@ -30,6 +30,12 @@ def test_a_word_without_phones_ends_where_the_one_before_it_does():
     assert word_ends([["dh", "iy"], [], ["k", "ae", "t", "s"]], PHONES) == [0.3, 0.3, 1.2]
 
 
+def test_the_numbers_of_phones_stay_as_they_are():
+    assert len(NUMBERED) == len(set(NUMBERED)) == 41
+    numbers = [NUMBERED.index(phone) for phone in ("pau", "aa", "hh", "ih", "v", "w", "zh")]
+    assert numbers == [0, 1, 17, 18, 36, 37, 40]
+
+
 CLIP = Clip("a", "train", "so cat.", "rms", 1.0, 1.0, 0.0, None, 0, 16000)
 SAID = [("pau", 0.1), ("s", 0.2), ("ow", 0.3), ("k", 0.4), ("ae", 0.5), ("t", 0.6), ("pau", 0.8)]
 
