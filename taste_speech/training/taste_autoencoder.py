@@ -1,5 +1,6 @@
 """TASTE stage 1 as one module: aggregator, residual quantizer and unit decoder over a frozen encoder."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -94,7 +95,9 @@ class TasteAutoencoder(nn.Module):
         )
         self.decoder = UnitDecoder(config.speech_decoder_config, config.unit_decoding)
         self.prosody = nn.Linear(sizes.dim, PROSODY_SIZE)
-        self.aligned_heads = dict(aligned_heads)
+        self.aligned_heads: dict[int, list[int]] = defaultdict(list)
+        for block, head in aligned_heads:
+            self.aligned_heads[block].append(head)
         self.phones = nn.Linear(config.speech_decoder_config.llm_output_size, len(PHONES))
         self.spelling = nn.Linear(
             config.speech_decoder_config.llm_input_size, _PHONES_PER_TOKEN * (len(PHONES) + 1)
@@ -318,7 +321,7 @@ class TasteAutoencoder(nn.Module):
             wanted = slice(0, None) if index in self.aligned_heads else None
             hidden, weights = block(hidden, attend.project_positions(vectors), mask, weights_for=wanted)
             if weights is not None:
-                attention.append(weights[:, self.aligned_heads[index]])
+                attention += [weights[:, head] for head in self.aligned_heads[index]]
         return llm.after_norm(hidden), attention
 
     def finish_tower(self) -> None:

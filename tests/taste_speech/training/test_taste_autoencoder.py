@@ -117,6 +117,20 @@ def test_prediction_equals_the_unit_decoders_own(batches, model):
     assert float(losses["alignment"].detach()) > 0
 
 
+def test_several_heads_of_one_block_learn_to_look(batches):
+    windows = batches.collate([LONG, SHORT], [(0, 2), (0, 2)])
+
+    def alignment(heads):
+        torch.manual_seed(0)
+        model = TasteAutoencoder(CONFIG, heads).eval()
+        _, losses = model.predict(windows, torch.zeros(2, 3, WIDTH), windows.unit_ids, torch.zeros(1, 4))
+        return float(losses["alignment"].detach())
+
+    first, second, both = alignment([(1, 0)]), alignment([(1, 1)]), alignment([(1, 0), (1, 1)])
+    assert first != second
+    assert both == pytest.approx((first + second) / 2)
+
+
 def test_withheld_audio_equals_text_only(batches, model):
     windows = batches.collate([LONG, SHORT], [(0, 3), (0, 2)])
     text, _ = model.condition(windows, Condition.TEXT, None)
