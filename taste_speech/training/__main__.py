@@ -45,7 +45,7 @@ def restore(
     workdir: Annotated[Path | None, typer.Option(help="Overrides the recipe's workdir.")] = None,
 ) -> None:
     """Begin a run with the weights of a checkpoint instead of random ones (before `run`)."""
-    from taste_speech.training.initial import write_initial
+    from taste_speech.training.restore import write_initial
 
     for path in write_initial(checkpoint, _context(Recipe.read(recipe_file), workdir)):
         typer.echo(f"first weights: {path}")

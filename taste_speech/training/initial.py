@@ -1,75 +1,16 @@
-"""Weights of a finished checkpoint as the start of a new run, so that training need not begin at nothing.
+"""First weights of a stage: `initial.safetensors` in its folder, used when it has no state of its own.
 
-Taste tokens stay those of the checkpoint: its tower and quantizer are taken as final.
-Every stage looks for `initial.safetensors` in its folder when it has no state of its own. What fits by name
-and shape is taken; what does not (a larger layer) starts at random. A checkpoint that does not say which
-sounds its speech units stand for gets new ones; what stands for single units is then left out: the unit
-decoder and the flow's embedding.
+What fits by name and shape is taken; what does not (a larger layer) starts at random.
 """
 
 import logging
-import shutil
 from pathlib import Path
 
-import torch
-from safetensors.numpy import save_file as save_units
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-
-from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, UNITS
-from taste_speech.modeling_taste import TasteForCausalLM
-from taste_speech.training.config import StageContext
-from taste_speech.training.stages.units import Settings as UnitSettings
-from taste_speech.training.stages.units import UnitQuantizer
-from taste_speech.vocoder.voice_generator import read_state
+from safetensors.torch import load_file
+from torch import nn
 
 logger = logging.getLogger(__name__)
 INITIAL_NAME = "initial.safetensors"
-
-
-def write_initial(checkpoint: Path, context: StageContext) -> list[Path]:
-    """Write the parts of a checkpoint as the first weights of their stages; copy its tokenizers.
-
-    Args:
-        checkpoint: folder in the published layout.
-        context: of the new run.
-
-    Raises:
-        CheckpointError: the checkpoint is incomplete or damaged.
-    """
-    model = TasteForCausalLM.from_pretrained(checkpoint)
-    generator = read_state(checkpoint)
-    units = checkpoint / UNITS
-    keeps_units = units.exists()
-    if keeps_units:
-        quantizer = UnitQuantizer.read(units, UnitSettings())
-        save_units(quantizer.tensors, context.folder("units") / units.name)
-    parts = {
-        "vocoder": _below(generator, "hift."),
-        "flow": {
-            name: tensor
-            for name, tensor in _below(generator, "flow.").items()
-            if keeps_units or name != "input_embedding.weight"
-        },
-        "spoken_lm": _prefixed(model.spoken_lm.state_dict(), "lm."),
-        "autoencoder": {
-            **_prefixed(model.audio_tower.state_dict(), "tower."),
-            **(_prefixed(model.speech_decoder.state_dict(), "decoder.") if keeps_units else {}),
-            **{name: torch.tensor(True) for name in ("has_tower", "is_final")},
-        },
-    }
-    paths = []
-    for name in (ASR_FOLDER, LLM_FOLDER):
-        paths.append(context.folder("tokenizers") / name)
-        shutil.copytree(checkpoint / name, paths[-1], dirs_exist_ok=True)
-    for stage, state in parts.items():
-        path = context.folder(stage) / INITIAL_NAME
-        tensors = {
-            name: value.float() if value.is_floating_point() else value for name, value in state.items()
-        }
-        save_file({name: value.clone().contiguous() for name, value in tensors.items()}, path)
-        paths.append(path)
-    return paths
 
 
 def load_initial(folder: Path, module: nn.Module) -> bool:
@@ -82,11 +23,3 @@ def load_initial(folder: Path, module: nn.Module) -> bool:
     module.load_state_dict(fitting, strict=False)
     logger.info("%s: %d of %d tensors taken, %d asked for", path, len(fitting), len(given), len(own))
     return True
-
-
-def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-
-
-def _prefixed(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {prefix + name: value for name, value in state.items()}

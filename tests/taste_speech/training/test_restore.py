@@ -1,0 +1,42 @@
+import torch
+
+from taste_speech.training.config import StageContext
+from taste_speech.training.initial import INITIAL_NAME, load_initial
+from taste_speech.training.restore import write_initial
+from taste_speech.training.taste_autoencoder import TasteAutoencoder
+from taste_speech.vocoder.flow import Flow
+from taste_speech.vocoder.hift import HiFT
+
+
+def test_every_stage_begins_with_its_part_of_the_checkpoint(tmp_path, tiny_checkpoint, tiny_model):
+    config = tiny_model.config
+    context = StageContext(tmp_path, config)
+    written = write_initial(tiny_checkpoint, context)
+    assert {path.parent.name for path in written if path.name == INITIAL_NAME} == {
+        "vocoder",
+        "flow",
+        "spoken_lm",
+        "autoencoder",
+    }
+    assert (context.folder("tokenizers") / "asr" / "tokenizer.json").exists()
+
+    autoencoder = TasteAutoencoder(config, [(0, 0)])
+    assert load_initial(context.folder("autoencoder"), autoencoder)
+    assert bool(autoencoder.has_tower)
+    assert bool(autoencoder.is_final)
+    given = tiny_model.audio_tower.state_dict()
+    assert all(torch.equal(given[name], value) for name, value in autoencoder.tower.state_dict().items())
+
+    voice = config.voice_generator
+    for stage, module in (("vocoder", HiFT(voice)), ("flow", Flow(voice))):
+        assert load_initial(context.folder(stage), module)
+
+
+def test_units_that_nobody_knows_are_learned_anew(tmp_path, tiny_checkpoint, tiny_model):
+    """The tiny checkpoint does not say what its units stand for."""
+    context = StageContext(tmp_path, tiny_model.config)
+    write_initial(tiny_checkpoint, context)
+    autoencoder = TasteAutoencoder(tiny_model.config, [(0, 0)])
+    before = autoencoder.decoder.speech_embedding.weight.clone()
+    load_initial(context.folder("autoencoder"), autoencoder)
+    assert torch.equal(autoencoder.decoder.speech_embedding.weight, before)
