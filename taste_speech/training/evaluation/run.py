@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -64,14 +65,18 @@ def evaluate(
         All parts that are known of these weights.
     """
     torch.set_num_threads(threads)
-    model = TasteForCausalLM.from_pretrained(checkpoint)
-    processor = TasteProcessor.from_pretrained(checkpoint)
-    judge = Judge()
+
+    @cache
+    def loaded() -> tuple[Judge, TasteForCausalLM, TasteProcessor]:
+        """On first use: how large a checkpoint is can be measured without."""
+        model = TasteForCausalLM.from_pretrained(checkpoint)
+        return Judge(), model, TasteProcessor.from_pretrained(checkpoint)
+
     parts: dict[str, Callable[[], list[Row]]] = {
         "size": lambda: _size_rows(checkpoint),
-        "voice": lambda: _voice_rows(judge, model, processor, workdir, sentences),
-        "streaming": lambda: _streaming_rows(judge, model, processor, sentences),
-        "dialogue": lambda: _dialogue_rows(judge, model, processor, questions),
+        "voice": lambda: _voice_rows(*loaded(), workdir, sentences),
+        "streaming": lambda: _streaming_rows(*loaded(), sentences),
+        "dialogue": lambda: _dialogue_rows(*loaded(), questions),
     }
     command = command_line(sentences, questions, threads, workdir is not None, only)
     known: list[Part] = []
