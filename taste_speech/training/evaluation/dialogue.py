@@ -12,16 +12,11 @@ from numpy.typing import NDArray
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
 from taste_speech.recognition.base import Recognizer
-from taste_speech.streaming import (
-    Conversation,
-    StreamingDetokenizer,
-    TASTESegment,
-    streaming_generate,
-    taste_tokenize,
-)
+from taste_speech.streaming import Conversation, StreamingDetokenizer, streaming_generate
 from taste_speech.training.corpus.dialogues.talks import Turn, as_heard
 from taste_speech.training.evaluation.judge import Judge
 from taste_speech.training.evaluation.material import RATE_HZ, Spoken
+from taste_speech.training.evaluation.segments import as_segment
 from taste_speech.training.evaluation.table import Row
 from taste_speech.training.evaluation.voice import error_rate
 from taste_speech.training.word_errors import word_error_rate
@@ -68,7 +63,7 @@ class Speaker:
         if not heard.strip():
             return Reply(turn, "", False, "", np.zeros(0, np.float32), 0.0, recognised - begun, 0.0)
         conversation = Conversation(self.model, self.processor)
-        conversation.append(self._segment(heard, question))
+        conversation.append(as_segment(self.model, self.processor, "user", question, heard))
         words, pieces, first = [], [], None
         speech = StreamingDetokenizer(self.model, self.processor, self.voice, RATE_HZ, generator)
         for item in streaming_generate(
@@ -85,13 +80,6 @@ class Speaker:
         samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
         latency = (first or finished) - begun
         return Reply(turn, heard, bool(words), text, samples, latency, recognised - begun, finished - begun)
-
-    def _segment(self, heard: str, question: Spoken) -> TASTESegment:
-        text_ids = self.processor.process_text(heard)["llm_token_ids"]
-        audio = torch.from_numpy(question.samples)[None]
-        return TASTESegment(
-            "user", "audio", text_ids, taste_tokenize(self.model, self.processor, audio, text_ids)
-        )
 
 
 def rows(judge: Judge, finished: Sequence[Reply], unfinished: Sequence[Reply], suffix: str = "") -> list[Row]:

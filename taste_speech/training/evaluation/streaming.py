@@ -11,16 +11,11 @@ from numpy.typing import NDArray
 
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
-from taste_speech.streaming import (
-    EmitContext,
-    StreamingDetokenizer,
-    TASTESegment,
-    growing_chunks,
-    taste_tokenize,
-)
+from taste_speech.streaming import EmitContext, StreamingDetokenizer, TASTESegment, growing_chunks
 from taste_speech.streaming.synthesis import Synthesizer
 from taste_speech.training.evaluation.judge import Judge
 from taste_speech.training.evaluation.material import RATE_HZ, Spoken
+from taste_speech.training.evaluation.segments import as_segment
 from taste_speech.training.evaluation.table import Row
 from taste_speech.training.word_errors import spoken_words
 from taste_speech.vocoder.mel import log_mel
@@ -86,10 +81,7 @@ def speak_in_chunks(
     model: TasteForCausalLM, processor: TasteProcessor, speaker: torch.Tensor, sentence: Spoken, seed: int = 0
 ) -> Streamed:
     """Sound and text -> taste tokens -> sound, in the chunks that the agent makes."""
-    text_ids = processor.process_text(sentence.text)["llm_token_ids"]
-    audio = torch.from_numpy(sentence.samples)[None]
-    taste_ids = taste_tokenize(model, processor, audio, text_ids, RATE_HZ)
-    words = TASTESegment("assistant", "audio", text_ids, taste_ids).words
+    words = as_segment(model, processor, "assistant", sentence).words
     generator = torch.Generator().manual_seed(seed)
     speech = StreamingDetokenizer(model, processor, speaker, RATE_HZ, generator)
     pieces, ends, chunks, said = [], [], [], 0

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
-from taste_speech.streaming import StreamingDetokenizer, taste_tokenize
+from taste_speech.streaming import StreamingDetokenizer
 from taste_speech.training.evaluation.judge import Judge
 from taste_speech.training.evaluation.material import RATE_HZ, Spoken
+from taste_speech.training.evaluation.segments import as_segment
 from taste_speech.training.evaluation.table import Row
 from taste_speech.training.stages.units import UnitQuantizer, unit_features
 from taste_speech.training.word_errors import word_error_rate
@@ -62,12 +63,10 @@ def retell(
     model: TasteForCausalLM, processor: TasteProcessor, speaker: torch.Tensor, sentence: Spoken, seed: int = 0
 ) -> Audio:
     """Sound and text -> taste tokens -> units -> sound, in one piece."""
-    text_ids = processor.process_text(sentence.text)["llm_token_ids"]
-    audio = torch.from_numpy(sentence.samples)[None]
-    taste_ids = taste_tokenize(model, processor, audio, text_ids, RATE_HZ)
+    segment = as_segment(model, processor, "assistant", sentence)
     generator = torch.Generator().manual_seed(seed)
     speech = StreamingDetokenizer(model, processor, speaker, RATE_HZ, generator)
-    return speech.feed(text_ids, taste_ids, final=True).samples
+    return speech.feed(segment.text_ids, segment.taste_ids, final=True).samples
 
 
 def vocoder_rows(
