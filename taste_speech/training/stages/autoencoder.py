@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 from transformers import AutoTokenizer
 
 from taste_speech.configuration_base import StrictSection
@@ -28,6 +27,7 @@ from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.training.spelling import Spelling
 from taste_speech.training.stages.tower import trained_recogniser
 from taste_speech.training.taste_autoencoder import Condition, TasteAutoencoder, Windows
+from taste_speech.training.unit_noise import UnitNoise
 from taste_speech.training.unit_windows import (
     AlignedUtterance,
     EncodedStore,
@@ -67,6 +67,9 @@ class Settings(StrictSection):
     near_part: float = 0.6
     """Of those, replaced by one that sounds alike instead of any."""
     neighbours: int = 6
+    strange_pitch_part: float = 0.5
+    """Fraction of the items in which the decoder sees units at any level of pitch: what has been said is then
+    no hint at how high the next unit is, and the taste tokens must tell."""
     aligned_heads: list[tuple[int, int]] = [(1, 0), (2, 0)]
     """(block, head) of the decoder that learn to look at what is being said."""
     alignment_weight: float = 0.2
@@ -87,29 +90,6 @@ class Settings(StrictSection):
     evaluated_batches: int = 4
     spoken_utterances: int = 16
     """Unseen ones that are spoken freely for `FreeSpeech`."""
-
-
-class UnitNoise:
-    """Replaces units, so that the decoder learns to go on after its own mistakes."""
-
-    def __init__(self, centroids: Tensor, settings: Settings) -> None:
-        self.settings, self.count = settings, len(centroids)
-        self.near = (
-            torch.cdist(centroids, centroids).topk(settings.neighbours + 1, largest=False).indices[:, 1:]
-        )
-
-    def __call__(self, units: Tensor, generator: torch.Generator, progress: float) -> Tensor:
-        """(batch, units) -> the same with some replaced; `progress` is the used part of the budget."""
-        first, last = self.settings.replaced_units
-        most = first + (last - first) * progress
-        replaced = torch.rand(units.shape, generator=generator) < most * torch.rand(
-            len(units), 1, generator=generator
-        )
-        is_near = torch.rand(units.shape, generator=generator) < self.settings.near_part
-        anything = torch.randint(self.count, units.shape, generator=generator)
-        which = torch.randint(self.settings.neighbours, units.shape, generator=generator)
-        near = self.near[units].gather(-1, which[..., None])[..., 0]
-        return torch.where(replaced, torch.where(is_near, near, anything), units)
 
 
 def load_utterances(settings: Settings, context: StageContext) -> tuple[list[AlignedUtterance], EncodedStore]:
@@ -312,8 +292,8 @@ def run(settings: Settings, context: StageContext) -> None:
         chosen = [utterance for utterance in utterances if utterance.split == split]
         return WindowBatches(chosen, encoded, settings.batch_units, whole_part)
 
-    centroids = load_file(context.folder("units") / "quantizer.safetensors")["centroids"]
-    noise, valid = UnitNoise(centroids, settings), batches("valid", 1.0)
+    quantizer = load_file(context.folder("units") / "quantizer.safetensors")
+    noise, valid = UnitNoise(quantizer, settings), batches("valid", 1.0)
     train = batches("train", settings.whole_part)
     take_tower(model, settings, context, train, loop.generator)
     trainer = Trainer(settings, loop, train, valid, noise, spelling)

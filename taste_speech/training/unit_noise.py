@@ -1,0 +1,55 @@
+"""What the unit decoder sees of the units before: not all of them as they were."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class NoiseSettings(Protocol):
+    """How much is changed; see the settings of stage `autoencoder`."""
+
+    replaced_units: tuple[float, float]
+    near_part: float
+    neighbours: int
+    strange_pitch_part: float
+
+
+class UnitNoise:
+    """Replaces units, so that the decoder learns to go on after its own mistakes and to heed its condition.
+
+    Args:
+        quantizer: tensors of the units: `centroids` (units, features), `voiced` (spectra, cepstra) and
+            `pitch_edges` (levels - 1,); unit v * levels + level is voiced spectrum v at that level.
+    """
+
+    def __init__(self, quantizer: Mapping[str, Tensor], settings: NoiseSettings) -> None:
+        centroids = quantizer["centroids"]
+        self.settings, self.count = settings, len(centroids)
+        self.pitch_levels = len(quantizer["pitch_edges"]) + 1
+        self.n_voiced = len(quantizer["voiced"]) * self.pitch_levels
+        self.near = (
+            torch.cdist(centroids, centroids).topk(settings.neighbours + 1, largest=False).indices[:, 1:]
+        )
+
+    def __call__(self, units: Tensor, generator: torch.Generator, progress: float) -> Tensor:
+        """(batch, units) -> the same with some replaced; `progress` is the used part of the budget."""
+        first, last = self.settings.replaced_units
+        most = first + (last - first) * progress
+        replaced = torch.rand(units.shape, generator=generator) < most * torch.rand(
+            len(units), 1, generator=generator
+        )
+        is_near = torch.rand(units.shape, generator=generator) < self.settings.near_part
+        anything = torch.randint(self.count, units.shape, generator=generator)
+        which = torch.randint(self.settings.neighbours, units.shape, generator=generator)
+        near = self.near[units].gather(-1, which[..., None])[..., 0]
+        heard = torch.where(replaced, torch.where(is_near, near, anything), units)
+        strange = torch.rand(len(units), 1, generator=generator) < self.settings.strange_pitch_part
+        return torch.where(strange, self._at_any_pitch(heard, generator), heard)
+
+    def _at_any_pitch(self, units: Tensor, generator: torch.Generator) -> Tensor:
+        """The same spectra, voiced ones at levels of pitch drawn one by one."""
+        levels = torch.randint(self.pitch_levels, units.shape, generator=generator)
+        drawn = units - units % self.pitch_levels + levels
+        return torch.where(units < self.n_voiced, drawn, units)
