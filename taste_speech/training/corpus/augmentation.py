@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
+from scipy.fft import next_fast_len
 
 SAMPLE_RATE_HZ = 16_000
 SILENT_RMS = 1e-5
@@ -45,6 +46,8 @@ def augment(samples: Audio, rng: np.random.Generator, conditions: Conditions | N
     """
     chosen = conditions or Conditions()
     before, after = (int(rng.uniform(*chosen.silence_s) * SAMPLE_RATE_HZ) for _ in range(2))
+    # A few samples more make a length whose Fourier transform is fast.
+    after += next_fast_len(before + len(samples) + after) - (before + len(samples) + after)
     sound = np.pad(samples.astype(np.float64), (before, after))
     if rng.random() < chosen.room_chance:
         sound = in_room(sound, rng.uniform(*chosen.reverberation_s), rng.uniform(*chosen.direct_db), rng)

@@ -36,6 +36,29 @@ TRAIN_VOICES = (
     _espeak("en-us+Michael"),
     _espeak("en-us+Annie"),
 )
+CROWD_LANGUAGES = "en-us en-us en-gb en-gb-scotland en-us-nyc en-gb-x-rp en-gb-x-gbcwmd".split()  # noqa: SIM905
+# espeak-ng's speakers but for those (and their relatives) that evaluation listens to.
+CROWD_VARIANTS = """
+adam Alex Andrea Andy Annie antonio aunty belinda benjamin boris caleb croak david Demonic Denis Diogo ed
+edward edward2 f1 f2 f3 f5 grandma grandpa gustave Henrique Hugo iven iven2 iven3 iven4 Jacky john kaukovalta
+klatt klatt2 klatt3 klatt4 klatt5 klatt6 Lee m1 m2 m3 m4 m6 m8 marcelo Marco Mario max Michael michel miguel
+Mike norbert Nguyen pablo paul pedro quincy rob robosoft robosoft3 robosoft5 sandro shelby steph steph2 steph3
+Storm travis Tweaky victor whisper whisperf zac anika anikaRobot
+""".split()  # noqa: SIM905
+CROWD_VOICES = (
+    *(
+        _espeak(f"{CROWD_LANGUAGES[i % len(CROWD_LANGUAGES)]}+{variant}", rate, pitch)
+        for i, variant in enumerate(CROWD_VARIANTS)
+        for rate, pitch in ((0.85, 1.0), (1.0, 0.9), (1.15, 1.1))
+    ),
+    *(
+        Voice(f"{name}-{formants}", "flite", name, pitch=pitch, formants=formants)
+        for name in ("slt", "rms")
+        for formants, pitch in ((0.85, 0.8), (0.88, 1.0), (0.95, 1.15), (1.04, 0.9), (1.14, 1.0), (1.18, 1.3))
+        for _ in range(6)
+    ),
+)
+"""Many speakers of whom each says little, for a recogniser that is to understand strangers."""
 TEST_VOICES = (
     Voice("awb", "flite", "awb"),
     Voice("awb-small", "flite", "awb", rate=0.95, pitch=1.15, formants=1.08),

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus.produce import record, total_seconds, utterances
+from taste_speech.training.corpus.produce import record, split_of, total_seconds, utterances
 from taste_speech.training.corpus.selection import (
     answers,
     heard_in_training,
@@ -14,7 +14,7 @@ from taste_speech.training.corpus.selection import (
     user_sentences,
 )
 from taste_speech.training.corpus.sentences import general_sentences
-from taste_speech.training.corpus.voices import REPLY_VOICE, TEST_VOICES, TRAIN_VOICES
+from taste_speech.training.corpus.voices import CROWD_VOICES, REPLY_VOICE, TEST_VOICES, TRAIN_VOICES
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +31,16 @@ class Settings(StrictSection):
     questions_valid: int = Field(default=200, ge=1)
     questions_test: int = Field(default=400, ge=1)
     """In held-out paraphrases and held-out voices."""
+    crowd_questions: int = Field(default=6000, ge=1)
+    crowd_general: int = Field(default=3000, ge=1)
+    """User turns and general sentences of the training split in very many voices."""
     processes: int = Field(default=2, ge=1)
     """Speech engines at once."""
     seed: int = 1
 
 
 def run(settings: Settings, context: StageContext) -> None:
-    """Fill the stores `reply` (general sentences), `reply2` (answers) and `listeners` (user turns)."""
+    """Fill the stores: sentences (`reply`) and answers (`reply2`), user turns (`listeners`, `crowd`)."""
     folder, seed, processes = context.folder("corpus"), settings.seed, settings.processes
     wanted = utterances(general_sentences(settings.general, seed), [REPLY_VOICE], seed, "general-")
     stores = {"reply": record(wanted, folder / "reply", processes)}
@@ -60,5 +63,12 @@ def run(settings: Settings, context: StageContext) -> None:
         *utterances(valid, TRAIN_VOICES, seed + 12, "valid-", "valid"),
     ]
     stores["listeners"] = record(wanted, folder / "listeners", processes)
+
+    asked = user_sentences(settings.crowd_questions, seed + 13, "train")
+    general = [
+        text for text in general_sentences(settings.crowd_general, seed + 14) if split_of(text) == "train"
+    ]
+    wanted = utterances([*asked, *general], CROWD_VOICES, seed + 13, "crowd-", "train")
+    stores["crowd"] = record(wanted, folder / "crowd", processes)
     for name, store in stores.items():
         logger.info("corpus: %s has %d clips, %.1f hours", name, len(store), total_seconds(store) / 3600)
