@@ -129,10 +129,13 @@ class GatedRecognizer:
         self._recognizer = recognizer
         self._gate = gate
         self._samples = 0
+        self.echo_text = ""
+        """The agent's own words in the last partial result."""
 
     def start(self) -> None:
         """Begin a new piece of speech."""
         self._samples = 0
+        self.echo_text = ""
         self._recognizer.start()
 
     def accept(self, samples: Samples) -> None:
@@ -144,11 +147,12 @@ class GatedRecognizer:
         """What is recognised so far and is not the agent's own."""
         words = tuple(RecognizedWord(word) for word in self._recognizer.partial().split())
         dropped = self._gate.dropped_words
-        text = self._gate.filter(
+        recognition = self._gate.filter(
             Recognition(" ".join(word.text for word in words), words), self._samples
-        ).text
+        )
         self._gate.dropped_words = dropped  # counted once, when the piece is finished
-        return text
+        self.echo_text = recognition.echo_text if isinstance(recognition, GatedRecognition) else ""
+        return recognition.text
 
     def finish(self) -> Recognition:
         """End the piece."""

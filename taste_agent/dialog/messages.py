@@ -69,10 +69,12 @@ Command = Hear | ClosePiece | Prepare | Answer | AnswerText | Settle | Drop
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What has been recognised of an open piece so far."""
+    """What has been recognised of an open piece, up to input sample `until`. `echo_text` is the agent's."""
 
     piece: int
     text: str
+    until: int
+    echo_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

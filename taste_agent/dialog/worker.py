@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from taste_agent.audio.ports import Samples
-from taste_agent.audio.text_gate import GatedRecognition
+from taste_agent.audio.text_gate import GatedRecognition, GatedRecognizer
 from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms, seconds_of_samples
 from taste_agent.config import AgentSettings
 from taste_agent.dialog import messages as m
@@ -29,7 +29,6 @@ class _PieceAudio:
     blocks: list[Samples] = field(default_factory=list)
     samples: int = 0
     since_partial: int = 0
-    partial: str = ""
     text: str = ""
 
 
@@ -115,10 +114,8 @@ class DialogWorker:
                 return []
             piece.since_partial = 0
             text = self._recognizer.partial()
-        if text == piece.partial:
-            return []
-        piece.partial = text
-        return [m.Partial(command.piece, text)]
+        echo = self._recognizer.echo_text if isinstance(self._recognizer, GatedRecognizer) else ""
+        return [m.Partial(command.piece, text, piece.start + piece.samples, echo)]
 
     def _close(self, number: int) -> m.Recognised:
         piece = self._pieces[number]

@@ -94,6 +94,9 @@ class Answering:
 
     def resume(self, now: int, reply: Reply, reason: str) -> None:
         """It was nothing."""
+        reply.echoes |= reason == "echo"
+        if not self._playback.paused:
+            return
         from_word = self._playback.resume()
         self._out.append(ev.PlaybackResumed(now, reply.generation, reason, from_word))
 

@@ -25,7 +25,7 @@ class Interjection:
     """What is known about the speech that paused the reply."""
 
     speech_samples: int
-    """Length so far, from its first sample to its last."""
+    """Length so far of what the recogniser has looked at and has not found to be the agent's own words."""
     silence_samples: int
     """Since its last sample; 0 while it goes on."""
     partial_text: str

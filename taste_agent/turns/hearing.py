@@ -133,8 +133,10 @@ class Hearing:
         """The recogniser has understood so far."""
         piece = self._find(result.piece)
         if piece is not None and not piece.recognised:
-            piece.partial_text = result.text
-            self._out.append(ev.PartialHeard(now, result.piece, result.text))
+            if result.text != piece.partial_text:
+                self._out.append(ev.PartialHeard(now, result.piece, result.text))
+            piece.partial_text, piece.recognised_until = result.text, result.until
+            piece.echo_text = "" if result.text else result.echo_text
 
     def take_recognised(self, now: int, result: m.Recognised) -> None:
         """The recogniser has finished a piece."""
@@ -142,6 +144,7 @@ class Hearing:
         if piece is None:
             return
         piece.recognised, piece.recognise_ms = True, result.recognise_ms
+        piece.recognised_until = piece.end
         understood = (
             bool(result.text.strip()) and result.confidence >= self._settings.recognition.min_confidence
         )
@@ -187,7 +190,9 @@ class Hearing:
         said = self.interjection
         silence = 0 if self._vad.speaking else now - said.pieces[-1].end
         kinds = {piece.kind(self._settings.vad) for piece in said.pieces}
-        speech_samples = said.speech_samples if "speech" in kinds or not self.trusts_vad else 0
+        meant = "speech" in kinds or not self.trusts_vad
+        compared = self._settings.recognition.partial_every_ms > 0
+        speech_samples = said.unknown_samples(compared) if meant else 0
         return Interjection(speech_samples, silence, said.partial_text, said.text, said.pending)
 
     def forget_interjection(self, now: int, reason: str) -> None:

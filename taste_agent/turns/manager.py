@@ -144,7 +144,8 @@ class TurnManager:
             return
         reply = self._agent.reply
         if reply is not None:
-            self._agent.pause(now, reply, first_sample)
+            if not reply.echoes:
+                self._agent.pause(now, reply, first_sample)
         else:
             self._person.drop_run_ahead(now)
             self._prepared, self._requested = None, ()
@@ -198,6 +199,8 @@ class TurnManager:
             reason = "backchannel" if said.text else said.unheard_reason
             self._person.forget_interjection(now, reason)
             self._agent.resume(now, reply, reason)
+        elif heard.partial_text or heard.final_text:
+            self._agent.pause(now, reply, said.pieces[-1].first_sample)
 
     def _take_reply(self, now: int, reply: Reply, result: m.Spoken | m.Generated | m.Silent) -> None:
         if not self._agent.take(now, reply, result):  # the turn stays open

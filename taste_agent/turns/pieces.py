@@ -23,6 +23,8 @@ class Piece:
     words: tuple[TimedWord, ...] = ()
     echo_text: str = ""
     """Recognised, but the agent's own words; only where nothing else was."""
+    recognised_until: int = 0
+    """The recogniser has told what it understood up to this sample."""
     recognise_ms: float = 0.0
     open: bool = True
     recognised: bool = False
@@ -94,10 +96,14 @@ class Stretch:
         """Whether a piece is still open or not recognised yet."""
         return any(piece.open or not piece.recognised for piece in self.pieces)
 
-    @property
-    def speech_samples(self) -> int:
-        """Length of the speech itself."""
-        return sum(piece.end - piece.first_sample for piece in self.pieces)
+    def unknown_samples(self, compared: bool) -> int:
+        """Length of the speech that is not known as echo; with `compared` as far as words were looked for."""
+        lengths = (
+            (min(piece.end, piece.recognised_until) if compared else piece.end) - piece.first_sample
+            for piece in self.pieces
+            if not piece.echo_text
+        )
+        return sum(max(0, length) for length in lengths)
 
     def remove(self, piece: Piece) -> None:
         """Takes a piece out."""

@@ -26,6 +26,8 @@ class Reply:
     audio_samples: int = 0
     compute_ms: float = 0.0
     underruns: int = 0
+    echoes: bool = False
+    """It was paused by its own echo; from then on only words that are not its own pause it."""
     on_the_way: deque[tuple[int, int, bool]] = field(default_factory=deque)
     """(input sample at which it is heard, words that end with it, whether the reply does)."""
 

@@ -63,6 +63,7 @@ def recognise(text, played_at_s, now_s=20.0, speech_s=2.0, slack_s=0.5):
 def test_echo_is_not_understood():
     recognizer, gate = recognise("the sun is up", played_at_s=19.0)
     assert recognizer.partial() == ""
+    assert recognizer.echo_text == "the sun is up"
     assert gate.dropped_words == 0
     assert recognizer.finish() == GatedRecognition("", (), "the sun is up")
     assert gate.dropped_words == 4

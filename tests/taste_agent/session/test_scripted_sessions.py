@@ -153,8 +153,10 @@ def test_a_false_interruption_goes_on_from_the_word(sound, text):
 
 
 def test_long_speech_takes_the_floor_although_no_word_is_known():
-    done, _ = interrupted_by(spoken("one two three four five six seven"), "")
-    assert done.of(ev.ReplyCancelled)[0].reason == "speech"
+    done, began_s = interrupted_by(spoken("one two three four five six seven"), "")
+    cancelled = done.of(ev.ReplyCancelled)[0]
+    assert cancelled.reason == "speech"
+    assert 0.9 <= cancelled.at / RATE - began_s <= 1.4
 
 
 def test_speech_before_the_first_sound_of_the_reply_reopens_the_turn():

@@ -3,7 +3,7 @@
 import pytest
 
 from taste_agent import events as ev
-from taste_agent.config import AgentSettings
+from taste_agent.config import AgentSettings, RecognitionSettings
 from taste_agent.dialog import messages as m
 from taste_agent.turns.frames import FrameDecision
 from taste_agent.turns.hearing import Hearing
@@ -64,6 +64,7 @@ def test_what_is_said_over_the_agent_is_kept_apart(person):
     person.over_reply = True
     person.go(SPEECH, 0.6)
     assert not person.hearing.turn
+    person.hearing.take_partial(person.now, m.Partial(0, "no", person.now))
     assert person.hearing.interrupting(person.now).speech_samples > 0
     person.go(QUIET, 1.0)
     assert not person.of(ev.RunAheadStarted)
@@ -71,6 +72,28 @@ def test_what_is_said_over_the_agent_is_kept_apart(person):
     person.hearing.release(person.now, Stretch())
     assert person.hearing.turn.text == "no stop"
     assert not person.hearing.interjection
+
+
+@pytest.mark.parametrize(
+    ("text", "echo", "seconds"),
+    [("", "", 0.5), ("no stop", "", 0.5), ("stop", "the sun is", 0.5), ("", "the sun is", 0.0)],
+)
+def test_only_speech_that_was_looked_at_and_is_no_echo_counts(person, text, echo, seconds):
+    person.over_reply = True
+    person.go(QUIET, 1.0)
+    person.go(SPEECH, 0.5)
+    assert person.hearing.interrupting(person.now).speech_samples == 0
+    person.hearing.take_partial(person.now, m.Partial(0, text, person.now, echo))
+    person.go(SPEECH, 0.5)
+    assert person.hearing.interrupting(person.now).speech_samples == seconds * 16000
+    assert [event.text for event in person.of(ev.PartialHeard)] == ([text] if text else [])
+
+
+def test_without_partial_results_all_speech_counts(person):
+    person.hearing = Hearing(AgentSettings(recognition=RecognitionSettings(partial_every_ms=0)), person.out)
+    person.over_reply = True
+    person.go(SPEECH, 1.0)
+    assert person.hearing.interrupting(person.now).speech_samples == 16000
 
 
 def test_hiss_is_dropped_unless_a_talk_key_says_that_it_is_meant(person):
@@ -106,7 +129,7 @@ def test_what_is_not_understood_is_dropped_with_its_reason(person, text, echo, c
 
 def test_a_result_for_a_piece_that_is_gone_changes_nothing(person):
     person.understood(7, "late")
-    person.hearing.take_partial(0, m.Partial(7, "late"))
+    person.hearing.take_partial(0, m.Partial(7, "late", 0))
     assert person.out == []
 
 
