@@ -12,6 +12,7 @@ from taste_agent.audio.devices import Device, DeviceList, Direction
 from taste_agent.audio.routing import Routes, ask_routes
 
 CALL_LIMIT_S = 4.0
+CALL_THREAD = "portaudio-call"
 
 
 class StuckError(RuntimeError):
@@ -121,7 +122,7 @@ class _GuardedStream:
             except Exception as error:
                 errors.append(error)
 
-        thread = threading.Thread(target=run, name="portaudio-call", daemon=True)
+        thread = threading.Thread(target=run, name=CALL_THREAD, daemon=True)
         thread.start()
         thread.join(CALL_LIMIT_S)
         if thread.is_alive():

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
+from taste_agent.audio.portaudio import CALL_THREAD
 
 RATE_HZ = 16000
 
@@ -173,6 +176,22 @@ def _missing() -> list[str]:
     return missing
 
 
+def renew_portaudio(limit_s: float = 10.0) -> None:
+    """Have PortAudio look for devices anew, unless a call is stuck in it: ending it then ends the program.
+
+    What a later test finds without it is the same list, since the devices of every card have the same names.
+    """
+    import sounddevice
+
+    deadline_s = time.monotonic() + limit_s
+    while any(thread.name == CALL_THREAD for thread in threading.enumerate()):
+        if time.monotonic() > deadline_s:
+            return
+        time.sleep(0.05)
+    sounddevice._terminate()
+    sounddevice._initialize()
+
+
 @pytest.fixture
 def sound(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualSoundCard]:
     """A virtual sound card, which PortAudio in this process sees as the only one."""
@@ -181,21 +200,18 @@ def sound(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualSoundCard]:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    import sounddevice
-
     # Unix sockets have short names, so the folder must not be pytest's deep one.
     with tempfile.TemporaryDirectory(prefix="sound", ignore_cleanup_errors=True) as folder:
         card = VirtualSoundCard(Path(folder))
         for name, value in card.environment.items():
             monkeypatch.setenv(name, value)
-        sounddevice._terminate()
-        sounddevice._initialize()
+        renew_portaudio()
         try:
             yield card
         finally:
-            sounddevice._terminate()
-            sounddevice._initialize()
+            # Without its server a call that got stuck returns, so the server goes first.
             card.close()
+            renew_portaudio()
 
 
 @pytest.fixture
