@@ -1,12 +1,14 @@
 """Mel frames and pitch of the reply voice, computed once and kept on disk for the stages that need them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.pitch import pitch_hz
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
@@ -75,3 +77,14 @@ class VoiceFeatures:
             f0=f0[offset : offset + frames],
             audio=self.store.samples(entry),
         )
+
+
+def prepared_features(context: StageContext, stores: Sequence[str]) -> list[VoiceFeatures]:
+    """Features of these stores of the corpus, computed where they are missing."""
+    config, features = context.config.voice_generator, []
+    for name in stores:
+        store = AudioStore(context.folder("corpus") / name)
+        part = VoiceFeatures(context.folder("features") / name, store, config)
+        part.prepare()
+        features.append(part)
+    return features

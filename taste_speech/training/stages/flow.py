@@ -8,9 +8,8 @@ from torch import Tensor
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
-from taste_speech.training.voice_features import VoiceFeatures
+from taste_speech.training.voice_features import VoiceFeatures, prepared_features
 from taste_speech.training.voices import fixed_embedding
 from taste_speech.vocoder.flow import Flow
 
@@ -74,12 +73,7 @@ def run(settings: Settings, context: StageContext) -> None:
     """Train, and write `flow.safetensors` (published names without the prefix `flow.`)."""
     folder, config = context.folder("flow"), context.config.voice_generator
     units = load_file(context.folder("units") / "units.safetensors")
-    features = []
-    for name in settings.stores:
-        store = AudioStore(context.folder("corpus") / name)
-        part = VoiceFeatures(context.folder("features") / name, store, config)
-        part.prepare()
-        features.append(part)
+    features = prepared_features(context, settings.stores)
     torch.manual_seed(settings.loop.seed)
     flow = Flow(config)
     loop = TrainingLoop("flow", folder, flow, settings.loop)

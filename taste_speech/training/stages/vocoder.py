@@ -9,11 +9,10 @@ from torch.nn import functional as F
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.discriminator import Discriminator
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.training.spectral_losses import multi_resolution_stft_loss
-from taste_speech.training.voice_features import VoiceFeatures
+from taste_speech.training.voice_features import VoiceFeatures, prepared_features
 from taste_speech.vocoder.hift import HiFT
 from taste_speech.vocoder.mel import log_mel
 
@@ -120,12 +119,7 @@ class VocoderTrainer:
 def run(settings: Settings, context: StageContext) -> None:
     """Train, and write `hift.safetensors` (published names without the prefix `hift.`)."""
     folder, config = context.folder("vocoder"), context.config.voice_generator
-    features = []
-    for name in settings.stores:
-        store = AudioStore(context.folder("corpus") / name)
-        part = VoiceFeatures(context.folder("features") / name, store, config)
-        part.prepare()
-        features.append(part)
+    features = prepared_features(context, settings.stores)
     torch.manual_seed(settings.loop.seed)
     hift = HiFT(config)
     loop = TrainingLoop("vocoder", folder, hift, settings.loop)
