@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from taste_speech.training.aligned_utterance import AlignedUtterance
 from taste_speech.training.taste_autoencoder import TasteAutoencoder
-from taste_speech.training.unit_windows import AlignedUtterance
 from taste_speech.training.word_errors import edit_distance
 from taste_speech.training.word_times import PHONES
 

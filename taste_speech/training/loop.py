@@ -89,6 +89,8 @@ class TrainingLoop:
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.step = 0
         self.elapsed_s = 0.0
+        self.given: frozenset[str] = frozenset()
+        """Names of the tensors that the stage's initial weights filled."""
         self._stop = False
 
     @property
@@ -114,7 +116,7 @@ class TrainingLoop:
     def resume(self) -> bool:
         """Continue from `state.pt` if there is one; else begin with the stage's initial weights, if any."""
         if not self.state_path.exists():
-            load_initial(self.workdir, self.accelerator.unwrap_model(self.module))
+            self.given = load_initial(self.workdir, self.accelerator.unwrap_model(self.module))
             return False
         state = torch.load(self.state_path, weights_only=True, map_location="cpu")
         self.accelerator.unwrap_model(self.module).load_state_dict(state["module"])

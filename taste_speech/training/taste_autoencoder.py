@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import cast
 
@@ -11,17 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from vector_quantize_pytorch import ResidualVQ
 
-from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.speech_decoder.attention import descending_offsets, sinusoids
 from taste_speech.speech_decoder.unit_decoder import IGNORED_TARGET, UnitDecoder, UnitPrediction
+from taste_speech.training.aligned_utterance import PROSODY_SIZE
+from taste_speech.training.unit_windows import Windows
 from taste_speech.training.word_times import PHONES
 
-PROSODY_SIZE = 5
-"""Log duration, mean pitch, rise of the pitch, voiced part, loudness."""
-_RESIDUAL_SCALE = 0.25
-_AUDIO_SIDE = ("audio_embed_affine_layer", "audio_token_encoder", "audio_token_encoder_affine_layer")
 _REACH = 1.6  # tokens around the place of a unit that an aligned head may look at
 _PHONES_PER_TOKEN = 2  # "x" says two
 _FIRST_CONDITION = 2  # rows before the condition: sos, speaker
@@ -33,44 +29,6 @@ class Condition(Enum):
     TEXT = "text"
     CONTINUOUS = "continuous"
     QUANTIZED = "quantized"
-
-
-@dataclass(frozen=True)
-class Windows:
-    """A batch of windows of utterances, right-padded.
-
-    Attributes:
-        encoded: of the whole utterances.
-        token_ids, word_ids: (batch, tokens) ASR tokens of the whole utterances, word id -1 on padding.
-        first_token, n_tokens: (batch,) the window's part of the tokens.
-        unit_ids: (batch, units) of the window.
-        unit_words: (batch, units) word id that each unit belongs to.
-        n_units: (batch,).
-        prosody: (batch, tokens, PROSODY_SIZE) what each token's word sounds like, standardised.
-        unit_phones: (batch, units) phone that each unit belongs to.
-        unit_places: (batch, units) where among the tokens of the utterance each unit is said.
-        taste_ids: (batch, tokens, levels) of the utterances, -1 on padding; None: not final yet.
-    """
-
-    encoded: EncodedAudio
-    token_ids: Tensor
-    word_ids: Tensor
-    first_token: Tensor
-    n_tokens: Tensor
-    unit_ids: Tensor
-    unit_words: Tensor
-    n_units: Tensor
-    prosody: Tensor
-    unit_phones: Tensor
-    unit_places: Tensor
-    taste_ids: Tensor | None = None
-
-    def cut(self, per_token: Tensor) -> Tensor:
-        """(batch, tokens, ...) of the utterances -> (batch, longest window, ...) of the windows."""
-        places = torch.arange(int(self.n_tokens.max()), device=per_token.device)
-        index = (self.first_token[:, None] + places).clamp(max=per_token.shape[1] - 1)
-        index = index.reshape(*index.shape, *[1] * (per_token.ndim - 2))
-        return per_token.gather(1, index.expand(-1, -1, *per_token.shape[2:]))
 
 
 class TasteAutoencoder(nn.Module):
@@ -127,71 +85,6 @@ class TasteAutoencoder(nn.Module):
         """Squared error of the words' prosody as read from their vectors (batch, tokens, dim)."""
         spoken = windows.word_ids >= 0
         return functional.mse_loss(self.prosody(vectors[spoken]).float(), windows.prosody[spoken])
-
-    @torch.no_grad()
-    def begin_audio(self, sample: Sequence[Windows]) -> None:
-        """Make the aggregator's vectors easy to hear for the unit decoder.
-
-        What tells words apart is a small part of a recogniser's hidden states: their mean is large. The final
-        norm is made to centre and scale them over `sample`. The decoder's audio side, which has seen nothing
-        but zeros so far, begins anew with the same answer to zeros, and listens to the prosody first.
-        """
-        vectors = torch.cat([self.words(windows)[windows.word_ids >= 0] for windows in sample])
-        mean, deviation = vectors.mean(0), vectors.std(0).clamp(min=1e-3)
-        norm = self.tower.aggregator.layer_norm
-        norm.bias.copy_((norm.bias - mean) / deviation)
-        norm.weight.div_(deviation)
-        self.prosody.bias.add_(self.prosody.weight @ mean)
-        self.prosody.weight.mul_(deviation)
-        silence = self._silent_audio()
-        fresh = UnitDecoder(self.decoder.config, self.decoder.decoding)
-        for name in _AUDIO_SIDE:
-            getattr(self.decoder, name).load_state_dict(getattr(fresh, name).state_dict())
-        embed, affine = self.decoder.audio_token_encoder.embed, self.decoder.audio_embed_affine_layer
-        nn.init.constant_(cast(Tensor, embed.out[1].weight), embed.scale**-1)
-        spread = torch.randn(affine.weight.shape[0], PROSODY_SIZE, device=affine.weight.device)
-        affine.weight.mul_(0.5).add_(spread @ self.prosody.weight)
-        affine.bias.copy_(spread @ self.prosody.bias)
-        self.decoder.audio_token_encoder_affine_layer.bias.add_(silence - self._silent_audio())
-
-    @torch.no_grad()
-    def begin_quantizer(self, sample: Sequence[Windows]) -> None:
-        """Choose the quantizer's space so that prosody comes first, and fill its codebooks by k-means.
-
-        The first coordinates are the prosody, the others the main components of what it leaves open, smaller.
-        """
-        vectors = torch.cat([self.words(windows)[windows.word_ids >= 0] for windows in sample]).float()
-        weight, bias = self.prosody.weight.float(), self.prosody.bias.float()
-        heard = vectors @ weight.T + bias
-        ones = torch.ones(len(vectors), 1, device=vectors.device)
-        explained = torch.linalg.lstsq(torch.cat([heard, ones], 1), vectors).solution  # (prosody + 1, dim)
-        rest = vectors - torch.cat([heard, ones], 1) @ explained
-        count = self.quantizer.project_in.weight.shape[0] - PROSODY_SIZE
-        _, sizes, directions = torch.linalg.svd(rest, full_matrices=False)
-        scale = _RESIDUAL_SCALE * len(vectors) ** 0.5 / sizes[0]
-        directions = directions[:count] * scale
-        identity = torch.eye(weight.shape[1], device=weight.device)
-        self.quantizer.project_in.weight.copy_(
-            torch.cat([weight, directions @ (identity - explained[:-1].T @ weight)])
-        )
-        self.quantizer.project_in.bias.copy_(
-            torch.cat([bias, -directions @ (explained[:-1].T @ bias + explained[-1])])
-        )
-        projected = self.quantizer.project_in(vectors)
-        back = torch.linalg.lstsq(torch.cat([projected, ones], 1), vectors).solution
-        self.quantizer.project_out.weight.copy_(back[:-1].T)
-        self.quantizer.project_out.bias.copy_(back[-1])
-        for layer in self.quantizer.layers:
-            layer._codebook.initted.fill_(False)
-        self.quantizer(vectors[None])
-        self.has_quantizer.fill_(True)
-
-    def _silent_audio(self) -> Tensor:
-        """What the decoder's audio side gives for zeros, (size,)."""
-        decoder = self.decoder
-        zeros = decoder.audio_embed_affine_layer.weight.new_zeros(1, 1, self.tower.config.d_model)
-        audio = decoder.audio_token_encoder(decoder.audio_embed_affine_layer(zeros))
-        return decoder.audio_token_encoder_affine_layer(audio)[0, 0]
 
     def words(self, windows: Windows) -> Tensor:
         """Aggregated vectors (batch, tokens, dim) of the whole utterances, before quantization."""

@@ -1,176 +1,53 @@
-"""Utterances of the reply voice as stage 1 takes them: encoder states, tokens, units and word boundaries."""
+"""Windows of whole words over utterances of the reply voice, as stage 1 takes them."""
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from taste_speech.audio_tower.encoder import EncodedAudio, encode_features
-from taste_speech.features import LogMelFeatures
+from taste_speech.audio_tower.encoder import EncodedAudio
+from taste_speech.training.aligned_utterance import AlignedUtterance
 from taste_speech.training.batching import LengthBatches, pad_ids
-from taste_speech.training.corpus.audio_store import AudioStore, Clip
-from taste_speech.training.recogniser import Recogniser
-from taste_speech.training.taste_autoencoder import Windows
-from taste_speech.training.word_times import PAUSE, PHONES, Timing
-
-_SILENT_SIGNS = '.,?!-:;"()'
-"""At the end of a word these are written, not said."""
-
-
-class EncodedStore:
-    """Keys and values of the frozen encoder for many clips, in half precision on disk."""
-
-    def __init__(self, folder: Path, width: int) -> None:
-        self.folder, self.width = Path(folder), width
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._index = self.folder / "index.json"
-        self.offsets: dict[str, tuple[int, int]] = {}
-        if self._index.exists():
-            self.offsets = {key: (a, b) for key, (a, b) in json.loads(self._index.read_text()).items()}
-
-    @torch.no_grad()
-    def prepare(self, clips: Sequence[tuple[AudioStore, Clip]], model: Recogniser, value_layer: int) -> None:
-        """Encode what is missing."""
-        features = LogMelFeatures(model.config)
-        position = sum(frames for _, frames in self.offsets.values())
-        with (self.folder / "states.f16").open("r+b" if self.offsets else "wb") as file:
-            file.seek(position * 2 * self.width * 2)
-            for store, clip in clips:
-                if clip.id in self.offsets:
-                    continue
-                mel = features(store.samples(clip).astype(np.float32) / 32768)
-                encoded = encode_features(model.encoder, mel, value_layer)
-                states = torch.stack([encoded.keys[0], encoded.values[0]], dim=1).half().numpy()
-                file.write(states.tobytes())
-                self.offsets[clip.id] = (position, len(states))
-                position += len(states)
-        self._index.write_text(json.dumps(self.offsets))
-
-    def states(self, key: str) -> tuple[Tensor, Tensor]:
-        """Keys and values of one clip, each (frames, width) float32; one zero frame if it is not encoded."""
-        if key not in self.offsets:
-            return torch.zeros(1, self.width), torch.zeros(1, self.width)
-        offset, frames = self.offsets[key]
-        every = np.memmap(self.folder / "states.f16", np.float16, "r").reshape(-1, 2, self.width)
-        both = torch.from_numpy(every[offset : offset + frames].astype(np.float32))
-        return both[:, 0], both[:, 1]
+from taste_speech.training.encoded_store import EncodedStore
 
 
 @dataclass(frozen=True)
-class AlignedUtterance:
-    """One utterance of the reply voice."""
+class Windows:
+    """A batch of windows of utterances, right-padded.
 
-    key: str
-    split: str
-    text: str
-    token_ids: list[int]
-    word_ids: list[int]
-    units: Tensor  # (units,) int64
-    word_end_units: list[int]
-    """Unit after the last one of each word."""
-    prosody: Tensor  # (words, PROSODY_SIZE), standardised
-    unit_phones: Tensor  # (units,) int64, number in `word_times.PHONES`
-    unit_places: Tensor  # (units,) token that is being said, as a number between tokens
-    taste_ids: Tensor | None = None  # (words, levels) int64 once the taste tokens are final
-
-
-class UnitProsody:
-    """Prosody of words as their units tell it.
-
-    Args:
-        centroids: (units, bins + 2) of the k-means: spectrum, weighted pitch, weighted voicing.
+    Attributes:
+        encoded: of the whole utterances.
+        token_ids, word_ids: (batch, tokens) ASR tokens of the whole utterances, word id -1 on padding.
+        first_token, n_tokens: (batch,) the window's part of the tokens.
+        unit_ids: (batch, units) of the window.
+        unit_words: (batch, units) word id that each unit belongs to.
+        n_units: (batch,).
+        prosody: (batch, tokens, PROSODY_SIZE) what each token's word sounds like, standardised.
+        unit_phones: (batch, units) phone that each unit belongs to.
+        unit_places: (batch, units) where among the tokens of the utterance each unit is said.
+        taste_ids: (batch, tokens, levels) of the utterances, -1 on padding; None: not final yet.
     """
 
-    def __init__(self, centroids: Tensor) -> None:
-        self.loudness = centroids[:, :-2].mean(1)
-        self.pitch = centroids[:, -2]
-        self.is_voiced = (centroids[:, -1] > 0.5 * centroids[:, -1].max()).float()
+    encoded: EncodedAudio
+    token_ids: Tensor
+    word_ids: Tensor
+    first_token: Tensor
+    n_tokens: Tensor
+    unit_ids: Tensor
+    unit_words: Tensor
+    n_units: Tensor
+    prosody: Tensor
+    unit_phones: Tensor
+    unit_places: Tensor
+    taste_ids: Tensor | None = None
 
-    def __call__(self, units: Tensor, word_end_units: Sequence[int]) -> Tensor:
-        """(words, PROSODY_SIZE), not standardised."""
-        rows = []
-        for first, last in zip([0, *word_end_units[:-1]], word_end_units, strict=True):
-            ids = units[first:last]
-            voiced, pitch = self.is_voiced[ids], self.pitch[ids]
-            count = voiced.sum().clamp(min=1)
-            mean = (voiced * pitch).sum() / count
-            ramp = torch.linspace(-1, 1, len(ids))
-            rise = (voiced * (pitch - mean) * ramp).sum() / count
-            duration = torch.tensor(float(last - first)).clamp(min=0.5).log()
-            loudness = self.loudness[ids].mean() if len(ids) else torch.tensor(0.0)
-            rows.append(torch.stack([duration, mean, rise, voiced.sum() / max(1, len(ids)), loudness]))
-        return torch.stack(rows)
-
-
-def standardise(utterances: Sequence[AlignedUtterance]) -> list[AlignedUtterance]:
-    """The utterances with prosody of mean 0 and deviation 1 over the training words."""
-    train = torch.cat([item.prosody for item in utterances if item.split == "train"])
-    mean, deviation = train.mean(0), train.std(0)
-    return [replace(item, prosody=(item.prosody - mean) / deviation) for item in utterances]
-
-
-def align_utterance(
-    clip: Clip,
-    units: Tensor,
-    timing: Timing,
-    tokenizer: Any,
-    units_per_second: int,
-    prosody: UnitProsody,
-) -> AlignedUtterance:
-    """Tokenize the words of a clip and find out which word, phone and token each unit belongs to."""
-    pieces = [tokenizer(f" {word}", add_special_tokens=False)["input_ids"] for word in clip.text.split()]
-    letters = [max(1, len(word.rstrip(_SILENT_SIGNS))) for word in clip.text.split()]
-    ends = [min(len(units), round(end * units_per_second)) for end in timing.word_ends]
-    ends[-1] = len(units)
-    middles_s = (np.arange(len(units)) + 0.5) / units_per_second
-    ends_s = np.array([end for _, end in timing.phones])
-    spoken = np.searchsorted(ends_s, middles_s).clip(max=len(ends_s) - 1)
-    names = [phone for phone, _ in timing.phones]
-    unit_phones = np.array([PHONES.index(name) if name in PHONES else 0 for name in names])[spoken]
-    return AlignedUtterance(
-        clip.id,
-        clip.split,
-        clip.text,
-        [token for piece in pieces for token in piece],
-        [word for word, piece in enumerate(pieces) for _ in piece],
-        units.long(),
-        ends,
-        prosody(units.long(), ends),
-        torch.from_numpy(unit_phones),
-        _places(timing, middles_s, spoken, [len(piece) for piece in pieces], letters),
-    )
-
-
-def _places(
-    timing: Timing, middles_s: np.ndarray, spoken: np.ndarray, n_tokens: Sequence[int], letters: Sequence[int]
-) -> Tensor:
-    """(units,) place among the tokens: a word's phones share its letters evenly, pauses get what is silent.
-
-    Args:
-        spoken: (units,) number of the phone of each unit.
-        n_tokens, letters: of each word, tokens and how many of them are said.
-    """
-    ends_s = np.array([end for _, end in timing.phones])
-    starts_s = np.concatenate([[0.0], ends_s[:-1]])
-    is_pause = np.array([phone == PAUSE for phone, _ in timing.phones])
-    word = np.searchsorted(timing.word_ends, ends_s - 1e-6).clip(max=len(n_tokens) - 1)
-    first = np.cumsum([0, *n_tokens])
-    done = np.zeros(len(ends_s))  # share of the word's phones before this one
-    share = np.zeros(len(ends_s))
-    for index in range(len(n_tokens)):
-        own = np.flatnonzero((word == index) & ~is_pause)
-        done[own], share[own] = np.arange(len(own)) / max(1, len(own)), 1 / max(1, len(own))
-    last_spoken = np.flatnonzero(~is_pause).max(initial=0)
-    within = (middles_s - starts_s[spoken]) / np.maximum(ends_s - starts_s, 1e-3)[spoken]
-    part = done[spoken] + share[spoken] * within.clip(0, 1)
-    said = first[word[spoken]] + part * np.array(letters)[word[spoken]] - 0.5
-    silent = np.where(spoken > last_spoken, first[-1] - 1, first[word[spoken]])
-    return torch.from_numpy(np.where(is_pause[spoken], silent, said)).float()
+    def cut(self, per_token: Tensor) -> Tensor:
+        """(batch, tokens, ...) of the utterances -> (batch, longest window, ...) of the windows."""
+        places = torch.arange(int(self.n_tokens.max()), device=per_token.device)
+        index = (self.first_token[:, None] + places).clamp(max=per_token.shape[1] - 1)
+        index = index.reshape(*index.shape, *[1] * (per_token.ndim - 2))
+        return per_token.gather(1, index.expand(-1, -1, *per_token.shape[2:]))
 
 
 class WindowBatches:

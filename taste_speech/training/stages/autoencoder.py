@@ -9,33 +9,24 @@ until it is started again.
 """
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer
+from torch import Tensor
 
 from taste_speech.configuration_base import StrictSection
-from taste_speech.features import LogMelFeatures
-from taste_speech.training import word_times
+from taste_speech.training.audio_start import begin_audio, begin_quantizer
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.free_speech import FreeSpeech
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
+from taste_speech.training.reply_utterances import load_utterances, with_taste_ids
+from taste_speech.training.side_tasks import knows_text, learn_heads, learn_prosody, learn_spelling
 from taste_speech.training.spelling import Spelling
 from taste_speech.training.stages.tower import trained_recogniser
-from taste_speech.training.taste_autoencoder import Condition, TasteAutoencoder, Windows
+from taste_speech.training.taste_autoencoder import Condition, TasteAutoencoder
 from taste_speech.training.unit_noise import UnitNoise
-from taste_speech.training.unit_windows import (
-    AlignedUtterance,
-    EncodedStore,
-    UnitProsody,
-    WindowBatches,
-    align_utterance,
-    standardise,
-)
+from taste_speech.training.unit_windows import WindowBatches, Windows
 from taste_speech.training.voices import fixed_embedding
 
 logger = logging.getLogger(__name__)
@@ -81,6 +72,8 @@ class Settings(StrictSection):
     """Steps from one batch of spelling to the next, so that it is not forgotten."""
     spelling_steps: int = 800
     """Steps in which the text encoder learns to spell before there are units."""
+    head_steps: int = 200
+    """Instead of those, after `restore`: steps in which only the heads that checkpoints lack are learned."""
     prosody_weight: float = 0.3
     prosody_steps: int = 250
     """Steps in which the aggregator learns to tell the words' prosody before the decoder listens to it."""
@@ -90,71 +83,6 @@ class Settings(StrictSection):
     evaluated_batches: int = 4
     spoken_utterances: int = 16
     """Unseen ones that are spoken freely for `FreeSpeech`."""
-
-
-def load_utterances(settings: Settings, context: StageContext) -> tuple[list[AlignedUtterance], EncodedStore]:
-    """Tokenized and aligned utterances that have units, and their encoder states."""
-    folder, config = context.folder("autoencoder"), context.config
-    units = load_file(context.folder("units") / "units.safetensors")
-    tokenizer = AutoTokenizer.from_pretrained(context.folder("tokenizers") / "asr")
-    stores = [AudioStore(context.folder("corpus") / name) for name in settings.stores]
-    clips = [(store, clip) for store in stores for clip in store if clip.id in units]
-    times = word_times.prepare([clip for _, clip in clips], folder / "times.json", settings.loop.threads)
-    encoded = EncodedStore(folder / "encoded", config.tower.d_model)
-    recogniser = trained_recogniser(context)
-    if recogniser is not None:
-        value_layer = config.audio_tower_config.kwargs_for_joint_encoder_segmenter.target_hidden_layer
-        encoded.prepare(clips, recogniser, value_layer)
-    rate = config.unit_decoding.units_per_second
-    prosody = UnitProsody(load_file(context.folder("units") / "quantizer.safetensors")["centroids"])
-    utterances = [
-        align_utterance(clip, units[clip.id], times[clip.id], tokenizer, rate, prosody) for _, clip in clips
-    ]
-    return standardise(utterances), encoded
-
-
-@torch.no_grad()
-def with_taste_ids(
-    utterances: list[AlignedUtterance], model: TasteAutoencoder, context: StageContext
-) -> list[AlignedUtterance]:
-    """The utterances with their taste tokens, of a tower that stays as it is; kept in a file."""
-    path = context.folder("autoencoder") / "taste_ids.safetensors"
-    known = load_file(path) if path.exists() else {}
-    features = LogMelFeatures(model.tower.config)
-    clips = {clip.id: (store, clip) for store in _stores(context) for clip in store}
-    for item in utterances:
-        if item.key not in known:
-            store, clip = clips[item.key]
-            mel = features(store.samples(clip).astype(np.float32) / 32768)
-            ids, words = torch.tensor([item.token_ids]), torch.tensor([item.word_ids])
-            indices = model.tower(mel, ids, torch.tensor([ids.shape[1]]), words).indices[0]
-            firsts = [item.word_ids.index(word) for word in range(len(item.word_end_units))]
-            known[item.key] = indices[firsts].short()
-    save_file(known, path)
-    return [replace(item, taste_ids=known[item.key].long()) for item in utterances]
-
-
-def _stores(context: StageContext) -> list[AudioStore]:
-    folder = context.folder("corpus")
-    return [AudioStore(path) for path in sorted(folder.iterdir()) if path.is_dir()]
-
-
-def learn_spelling(
-    model: TasteAutoencoder, spelling: Spelling, settings: Settings, generator: torch.Generator
-) -> None:
-    """Teach the text encoder how words are said, from the words of the dialogue text and flite's lexicon."""
-    parts = (model.decoder.text_embedding, model.decoder.text_encoder, model.spelling)
-    parameters = [parameter for part in parts for parameter in part.parameters()]
-    optimizer = torch.optim.AdamW(parameters, settings.loop.learning_rate)
-    for step in range(settings.spelling_steps):
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.loop.precision == "bf16"):
-            loss = model.spelling_loss(*spelling.batch(generator))
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, settings.loop.clip_norm)
-        optimizer.step()
-        if step % settings.loop.log_every == 0:
-            logger.info("autoencoder: spelling step %d, loss %.3f", step, float(loss.detach()))
 
 
 def take_tower(
@@ -169,20 +97,10 @@ def take_tower(
     if recogniser is None or bool(model.has_tower):
         return
     model.take_tower(recogniser.encoder, recogniser.decoder)
-    parameters = [*model.tower.aggregator.parameters(), *model.prosody.parameters()]
-    optimizer = torch.optim.AdamW(parameters, settings.prosody_rate)
-    batches = train.endless(generator)
-    for step in range(settings.prosody_steps):
-        windows = next(batches)
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.loop.precision == "bf16"):
-            loss = model.prosody_loss(model.words(windows), windows)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, settings.loop.clip_norm)
-        optimizer.step()
-        if step % settings.loop.log_every == 0:
-            logger.info("autoencoder: prosody step %d, loss %.3f", step, float(loss.detach()))
-    model.begin_audio(_sample(train))
+    learn_prosody(
+        model, train.endless(generator), settings.prosody_steps, settings.prosody_rate, settings.loop
+    )
+    begin_audio(model, _sample(train))
 
 
 def _sample(batches: WindowBatches) -> list[Windows]:
@@ -202,14 +120,14 @@ class Trainer:
         valid: WindowBatches,
         noise: UnitNoise,
         spelling: Spelling,
+        speaker: Tensor,
     ) -> None:
         self.spelling = spelling
         self.settings, self.loop, self.noise = settings, loop, noise
         self.batches, self.valid = batches.endless(loop.generator), valid
         self.sample = _sample(batches)
         self.model: TasteAutoencoder = loop.accelerator.unwrap_model(loop.module)
-        size = self.model.decoder.config.spk_embed_dim
-        self.speaker = fixed_embedding(settings.voice, size)
+        self.speaker = speaker
         self.speech = FreeSpeech(batches.utterances, valid.utterances, settings.spoken_utterances)
 
     def kind(self) -> Condition:
@@ -227,7 +145,7 @@ class Trainer:
         kind = self.kind()
         dropped = torch.rand(len(windows.token_ids), generator=generator) < settings.withheld_part
         if kind is Condition.QUANTIZED and not (self.model.has_quantizer or self.model.is_final):
-            self.model.begin_quantizer(self.sample)
+            begin_quantizer(self.model, self.sample)
         if self.loop.progress() >= self.settings.final_from and not bool(self.model.is_final):
             self.model.finish_tower()
             save_tower(self.model, self.loop.workdir)
@@ -274,7 +192,7 @@ class Trainer:
 def run(settings: Settings, context: StageContext) -> None:
     """Train; writes `audio_tower.safetensors` and `speech_decoder.safetensors`."""
     folder = context.folder("autoencoder")
-    utterances, encoded = load_utterances(settings, context)
+    utterances, encoded = load_utterances(context, settings.stores, settings.loop.threads)
     torch.manual_seed(settings.loop.seed)
     model = TasteAutoencoder(context.config, settings.aligned_heads)
     model.scale_inputs()
@@ -283,20 +201,23 @@ def run(settings: Settings, context: StageContext) -> None:
     if bool(model.is_final):
         model.finish_tower()
         save_tower(model, folder)
-        utterances = with_taste_ids(utterances, model, context)
-    spelling = Spelling.of_dialogues(context, settings.voice)
-    if not resumed:
-        learn_spelling(model, spelling, settings, loop.generator)
+        utterances = with_taste_ids(utterances, model.tower, context)
 
     def batches(split: str, whole_part: float) -> WindowBatches:
         chosen = [utterance for utterance in utterances if utterance.split == split]
         return WindowBatches(chosen, encoded, settings.batch_units, whole_part)
 
-    quantizer = load_file(context.folder("units") / "quantizer.safetensors")
-    noise, valid = UnitNoise(quantizer, settings), batches("valid", 1.0)
-    train = batches("train", settings.whole_part)
+    noise = UnitNoise(load_file(context.folder("units") / "quantizer.safetensors"), settings)
+    train, valid = batches("train", settings.whole_part), batches("valid", 1.0)
+    spelling = Spelling.of_dialogues(context, settings.voice)
+    speaker = fixed_embedding(settings.voice, model.decoder.config.spk_embed_dim)
+    if not resumed and knows_text(model, loop.given):
+        windows = train.endless(loop.generator)
+        learn_heads(model, spelling, windows, speaker, settings.head_steps, settings.loop, loop.generator)
+    elif not resumed:
+        learn_spelling(model, spelling, settings.spelling_steps, settings.loop, loop.generator)
     take_tower(model, settings, context, train, loop.generator)
-    trainer = Trainer(settings, loop, train, valid, noise, spelling)
+    trainer = Trainer(settings, loop, train, valid, noise, spelling, speaker)
     logger.info("autoencoder: %d utterances", len(utterances))
     loop.run(trainer.losses, trainer.evaluate)
     model.export_quantizer()

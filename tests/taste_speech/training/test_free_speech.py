@@ -1,8 +1,7 @@
 import torch
 
+from taste_speech.training.aligned_utterance import PROSODY_SIZE, AlignedUtterance
 from taste_speech.training.free_speech import FreeSpeech
-from taste_speech.training.taste_autoencoder import PROSODY_SIZE
-from taste_speech.training.unit_windows import AlignedUtterance
 
 SPOKEN = AlignedUtterance(
     key="a",

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from taste_speech.configuration_taste import TasteConfig
-from taste_speech.training.taste_autoencoder import PROSODY_SIZE, Condition, TasteAutoencoder
-from taste_speech.training.unit_windows import AlignedUtterance, EncodedStore, WindowBatches
+from taste_speech.training.aligned_utterance import PROSODY_SIZE, AlignedUtterance
+from taste_speech.training.encoded_store import EncodedStore
+from taste_speech.training.taste_autoencoder import Condition, TasteAutoencoder
+from taste_speech.training.unit_windows import WindowBatches
 
 WIDTH = 16
 CONFIG = TasteConfig(

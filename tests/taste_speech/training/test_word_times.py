@@ -1,7 +1,7 @@
 import torch
 
+from taste_speech.training.aligned_utterance import UnitProsody, align_utterance
 from taste_speech.training.corpus.audio_store import Clip
-from taste_speech.training.unit_windows import UnitProsody, align_utterance
 from taste_speech.training.word_times import PHONES as NUMBERED
 from taste_speech.training.word_times import Timing, word_ends
 

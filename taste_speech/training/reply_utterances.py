@@ -1,0 +1,74 @@
+"""The corpus of the reply voice, tokenized, aligned and encoded."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
+
+from taste_speech.audio_tower.tower import AudioTower
+from taste_speech.training import word_times
+from taste_speech.training.aligned_utterance import (
+    AlignedUtterance,
+    UnitProsody,
+    align_utterance,
+    standardise,
+)
+from taste_speech.training.config import StageContext
+from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.encoded_store import EncodedStore
+from taste_speech.training.stages.tower import trained_recogniser
+from taste_speech.training.taste_bank import word_codes
+
+
+def load_utterances(
+    context: StageContext, names: Sequence[str], threads: int
+) -> tuple[list[AlignedUtterance], EncodedStore]:
+    """Tokenized and aligned utterances that have units, and their encoder states."""
+    folder, config = context.folder("autoencoder"), context.config
+    units = load_file(context.folder("units") / "units.safetensors")
+    tokenizer = AutoTokenizer.from_pretrained(context.folder("tokenizers") / "asr")
+    stores = [AudioStore(context.folder("corpus") / name) for name in names]
+    clips = [(store, clip) for store in stores for clip in store if clip.id in units]
+    times = word_times.prepare([clip for _, clip in clips], folder / "times.json", threads)
+    encoded = EncodedStore(folder / "encoded", config.tower.d_model)
+    recogniser = trained_recogniser(context)
+    if recogniser is not None:
+        value_layer = config.audio_tower_config.kwargs_for_joint_encoder_segmenter.target_hidden_layer
+        encoded.prepare(clips, recogniser, value_layer)
+    rate = config.unit_decoding.units_per_second
+    prosody = UnitProsody(load_file(context.folder("units") / "quantizer.safetensors")["centroids"])
+    utterances = [
+        align_utterance(clip, units[clip.id], times[clip.id], tokenizer, rate, prosody) for _, clip in clips
+    ]
+    return standardise(utterances), encoded
+
+
+def with_taste_ids(
+    utterances: Sequence[AlignedUtterance], tower: AudioTower, context: StageContext
+) -> list[AlignedUtterance]:
+    """The utterances with their taste tokens, of a tower that stays as it is; kept in a file."""
+    path = context.folder("autoencoder") / "taste_ids.safetensors"
+    known = load_file(path) if path.exists() else {}
+    clips = {clip.id: (store, clip) for store in _stores(context) for clip in store}
+    for item in utterances:
+        if item.key not in known:
+            store, clip = clips[item.key]
+            samples = store.samples(clip).astype(np.float32) / 32768
+            known[item.key] = torch.tensor(word_codes(tower, samples, _pieces(item)), dtype=torch.int16)
+    save_file(known, path)
+    return [replace(item, taste_ids=known[item.key].long()) for item in utterances]
+
+
+def _pieces(item: AlignedUtterance) -> list[list[int]]:
+    """ASR tokens of each word."""
+    pairs = zip(item.word_ids, item.token_ids, strict=True)
+    return [[token for _, token in word] for _, word in groupby(pairs, key=lambda pair: pair[0])]
+
+
+def _stores(context: StageContext) -> list[AudioStore]:
+    folder = context.folder("corpus")
+    return [AudioStore(path) for path in sorted(folder.iterdir()) if path.is_dir()]
