@@ -1,6 +1,6 @@
 """What the agent and the processor need from any speech recogniser."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +24,12 @@ class RecognizedWord:
     start_s: float | None = None
     end_s: float | None = None
     confidence: float | None = None
+
+    def later_by(self, seconds: float) -> "RecognizedWord":
+        """The word with its times, if it has any, moved by `seconds`."""
+        if self.start_s is None or self.end_s is None:
+            return self
+        return replace(self, start_s=self.start_s + seconds, end_s=self.end_s + seconds)
 
 
 @dataclass(frozen=True)

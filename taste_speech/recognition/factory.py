@@ -1,12 +1,18 @@
 """The recogniser that a checkpoint's configuration names."""
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from taste_speech.checkpoint_files import CheckpointFiles
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.recognition.base import Recognizer
 
-BACKENDS = ("whisper", "pocketsphinx")
+if TYPE_CHECKING:
+    from taste_speech.recognition.ctc import CtcRecognizer
+    from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
+
+BACKENDS = ("whisper", "pocketsphinx", "ctc", "combined")
 
 
 def make_recognizer(
@@ -18,11 +24,11 @@ def make_recognizer(
     """A recogniser, which loads its models on first use.
 
     Args:
-        backend: `whisper` or `pocketsphinx`; None: the checkpoint's.
+        backend: one of `BACKENDS`; None: the checkpoint's.
         device: for Whisper; None: CUDA where there is one, else the CPU.
 
     Raises:
-        ValueError: unknown backend.
+        ValueError: unknown backend, or one that this checkpoint has no files for.
     """
     backend = backend or config.recognition.backend
     if backend == "whisper":
@@ -32,14 +38,35 @@ def make_recognizer(
         return WhisperRecognizer(files.asr_model_source(config), chosen, config.recognition.language)
     if backend == "pocketsphinx":
         return _pocketsphinx(config, files)
+    if backend == "ctc":
+        return _ctc(config, files)
+    if backend == "combined":
+        from taste_speech.recognition.combined import CombinedRecognizer
+
+        return CombinedRecognizer(_pocketsphinx(config, files), _ctc(config, files))
     raise ValueError(f"unknown recogniser {backend!r}; choose one of {', '.join(BACKENDS)}")
 
 
-def _pocketsphinx(config: TasteConfig, files: CheckpointFiles) -> Recognizer:
+def _pocketsphinx(config: TasteConfig, files: CheckpointFiles) -> "PocketSphinxRecognizer":
     from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
 
     settings = config.recognition
     return PocketSphinxRecognizer(
         language_model=files.fetch(settings.language_model) if settings.language_model else None,
         dictionary=files.fetch(settings.dictionary) if settings.dictionary else None,
+    )
+
+
+def _ctc(config: TasteConfig, files: CheckpointFiles) -> "CtcRecognizer":
+    from taste_speech.recognition.ctc import CtcRecognizer
+
+    settings = config.recognition
+    weights, ngrams, words = settings.acoustic_model, settings.language_model, settings.dictionary
+    if config.tower is None or not (weights and ngrams and words):
+        raise ValueError(
+            "this checkpoint has no acoustic model of its own, which 'ctc' and 'combined' need; "
+            "choose 'whisper' or 'pocketsphinx'"
+        )
+    return CtcRecognizer(
+        files.fetch(weights), files.fetch(ngrams), files.fetch(words), settings.acoustic, config.tower
     )

@@ -1,5 +1,6 @@
 """Recognition by PocketSphinx: small, on any CPU, with partial results while the person speaks."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from taste_speech.errors import AudioError
 from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognition, RecognizedWord
+from taste_speech.recognition.ngrams import unpacked
 from taste_speech.recognition.voicing import voiced_seconds
 
 BLOCK_SAMPLES = 1600
@@ -53,7 +55,7 @@ class PocketSphinxRecognizer:
         """Prepare the recogniser; models are loaded at the first utterance.
 
         Args:
-            language_model: n-gram model, ARPA or binary; None: PocketSphinx's own of US English.
+            language_model: n-grams, ARPA or binary, perhaps compressed (`.xz`); None: US English in general.
             dictionary: pronunciations of its words; None: CMU's dictionary.
             options: of PocketSphinx, for example `beam=1e-60`.
         """
@@ -67,11 +69,13 @@ class PocketSphinxRecognizer:
     @property
     def _decoder(self) -> pocketsphinx.Decoder:
         if self._loaded is None:
-            paths = {"lm": self._lm, "dict": self._dictionary}
-            given = {name: str(path) for name, path in paths.items() if path is not None}
-            self._loaded = pocketsphinx.Decoder(
-                samprate=RECOGNITION_RATE_HZ, loglevel="FATAL", **given, **self._options
-            )
+            given = {} if self._dictionary is None else {"dict": str(self._dictionary)}
+            with nullcontext() if self._lm is None else unpacked(Path(self._lm)) as language_model:
+                if language_model is not None:
+                    given["lm"] = str(language_model)
+                self._loaded = pocketsphinx.Decoder(
+                    samprate=RECOGNITION_RATE_HZ, loglevel="FATAL", **given, **self._options
+                )
         return self._loaded
 
     def recognize(self, samples: NDArray[np.float32]) -> Recognition:
@@ -114,7 +118,7 @@ class PocketSphinxRecognizer:
     def partial(self) -> str:
         """The text so far, which later audio may change; empty while only noise was heard."""
         hypothesis = self._decoder.hyp() if self._started else None
-        return hypothesis.hypstr if hypothesis is not None and self._is_voice() else ""
+        return hypothesis.hypstr if hypothesis is not None and self.heard_voice else ""
 
     def finish(self) -> Recognition:
         """The transcript of everything accepted since `start`; empty where no words were heard."""
@@ -124,7 +128,7 @@ class PocketSphinxRecognizer:
         self._waiting = np.zeros(0, dtype=np.float32)
         self._decoder.end_utt()
         self._started = False
-        if not self._is_voice():
+        if not self.heard_voice:
             return Recognition()
         return self._whole(np.concatenate(self._heard))
 
@@ -153,7 +157,9 @@ class PocketSphinxRecognizer:
             self._decoder.process_raw(to_pcm(samples).tobytes())
             self._heard.append(samples)
 
-    def _is_voice(self) -> bool:
+    @property
+    def heard_voice(self) -> bool:
+        """Whether anything in the last utterance was periodic as voices are."""
         return self._voiced_s >= LEAST_VOICED_S
 
     @staticmethod

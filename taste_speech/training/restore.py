@@ -15,6 +15,7 @@ from torch import Tensor
 
 from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, UNITS
 from taste_speech.modeling_taste import TasteForCausalLM
+from taste_speech.recognition.acoustic import load_acoustic_model
 from taste_speech.training.config import StageContext
 from taste_speech.training.initial import INITIAL_NAME
 from taste_speech.training.stages.units import Settings as UnitSettings
@@ -53,6 +54,11 @@ def write_initial(checkpoint: Path, context: StageContext) -> list[Path]:
             **{name: torch.tensor(True) for name in ("has_tower", "is_final")},
         },
     }
+    recognition, tower = model.config.recognition, model.config.tower
+    if recognition.acoustic_model and tower is not None:
+        weights = checkpoint / recognition.acoustic_model
+        acoustic = load_acoustic_model(weights, recognition.acoustic, tower.num_mel_bins)
+        parts["phones"] = acoustic.state_dict()
     paths = []
     for name in (ASR_FOLDER, LLM_FOLDER):
         paths.append(context.folder("tokenizers") / name)

@@ -1,5 +1,6 @@
 """Language model and dictionary of the PocketSphinx recogniser, made from the dialogue text."""
 
+import lzma
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from taste_speech.errors import TasteError
 from taste_speech.recognition.language_model import estimate
 from taste_speech.training.corpus.dialogues import all_kinds, as_heard, make_talks
 
-LANGUAGE_MODEL_NAME = "dialogue.lm.bin"
+LANGUAGE_MODEL_NAME = "dialogue.lm.bin.xz"
 DICTIONARY_NAME = "dialogue.dict"
 # Phones of flite's US English that CMU's dictionary writes differently.
 FLITE_TO_CMU = {
@@ -71,15 +72,19 @@ def _spoken_by_flite(word: str) -> str:
 def write_recognition_model(
     folder: str | Path, sentences: Sequence[str], min_trigram_count: int = 2
 ) -> tuple[Path, Path]:
-    """Write the language model (binary) and the dictionary under `folder` and return their paths."""
+    """Write the language model (compressed) and the dictionary under `folder` and return their paths."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    arpa, binary = folder / "dialogue.arpa", folder / LANGUAGE_MODEL_NAME
+    arpa, binary, compressed = (
+        folder / name for name in ("dialogue.arpa", "dialogue.lm.bin", LANGUAGE_MODEL_NAME)
+    )
     estimate(sentences, min_trigram_count).write(arpa)
     config = pocketsphinx.Config(loglevel="FATAL")
     pocketsphinx.NGramModel(config, pocketsphinx.LogMath(), str(arpa)).write(str(binary))
+    compressed.write_bytes(lzma.compress(binary.read_bytes()))
     arpa.unlink()
+    binary.unlink()
     dictionary = folder / DICTIONARY_NAME
     entries = pronunciations({word for sentence in sentences for word in sentence.split()})
     dictionary.write_text("".join(f"{entry} {phones}\n" for entry, phones in entries), encoding="utf-8")
-    return binary, dictionary
+    return compressed, dictionary

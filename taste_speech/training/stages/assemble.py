@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, UNITS, VOICES
 from taste_speech.configuration_base import StrictSection
 from taste_speech.modeling_taste import TasteForCausalLM
+from taste_speech.recognition.acoustic import save_acoustic_model
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.recognition_model import (
     DICTIONARY_NAME,
@@ -22,7 +23,7 @@ from taste_speech.training.corpus.recognition_model import (
     write_recognition_model,
 )
 from taste_speech.training.model_card import write_model_card
-from taste_speech.training.stages import autoencoder
+from taste_speech.training.stages import autoencoder, phones
 from taste_speech.training.voices import fixed_embedding
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
@@ -75,7 +76,7 @@ def run(settings: Settings, context: StageContext) -> None:
     model = TasteForCausalLM(context.config)
     _fill_autoencoder(model, parts, context)
     parts.fill(model.spoken_lm, "spoken_lm", "spoken_lm", "lm.")
-    _configure_recognition(target, model, settings)
+    _configure_recognition(target, model, settings, context)
     model.save_pretrained(target, dtype=torch.float16, max_shard_bytes=settings.max_shard_bytes)
     generator = VoiceGenerator(context.config.voice_generator)
     parts.fill(generator.flow, "flow", "flow")
@@ -118,12 +119,19 @@ def _fill_autoencoder(model: TasteForCausalLM, parts: Parts, context: StageConte
         parts.fill(module, "autoencoder", name)
 
 
-def _configure_recognition(target: Path, model: TasteForCausalLM, settings: Settings) -> None:
-    """Language model and dictionary of PocketSphinx, and their names in the configuration."""
+def _configure_recognition(
+    target: Path, model: TasteForCausalLM, settings: Settings, context: StageContext
+) -> None:
+    """Language model, dictionary and acoustic model, and their names in the configuration."""
     folder = target / "recognition"
-    if not (folder / DICTIONARY_NAME).exists():
+    if not (folder / DICTIONARY_NAME).exists() or not (folder / LANGUAGE_MODEL_NAME).exists():
         write_recognition_model(folder, recognition_sentences(settings.recognition_talks))
     recognition = model.config.recognition
     recognition.backend = "pocketsphinx"
     recognition.language_model = f"{folder.name}/{LANGUAGE_MODEL_NAME}"
     recognition.dictionary = f"{folder.name}/{DICTIONARY_NAME}"
+    acoustic = phones.trained_weights(context)
+    if acoustic is not None:
+        save_acoustic_model(acoustic, folder / phones.OUTPUT_NAME)
+        recognition.backend = "combined"
+        recognition.acoustic_model = f"{folder.name}/{phones.OUTPUT_NAME}"

@@ -4,7 +4,8 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForCondi
 
 from taste_speech.errors import CheckpointError
 from taste_speech.recognition.base import Recognition
-from taste_speech.recognition.whisper import WhisperRecognizer, split_at_quiet
+from taste_speech.recognition.splitting import split_at_quiet
+from taste_speech.recognition.whisper import WhisperRecognizer
 from tests.tiny import tiny_tokenizers
 
 RATE = 16000

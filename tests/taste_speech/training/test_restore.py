@@ -1,5 +1,9 @@
+import json
+import shutil
+
 import torch
 
+from taste_speech.recognition.acoustic import AcousticConfig, AcousticModel, save_acoustic_model
 from taste_speech.training.config import StageContext
 from taste_speech.training.initial import INITIAL_NAME, load_initial
 from taste_speech.training.restore import write_initial
@@ -40,3 +44,20 @@ def test_units_that_nobody_knows_are_learned_anew(tmp_path, tiny_checkpoint, tin
     before = autoencoder.decoder.speech_embedding.weight.clone()
     load_initial(context.folder("autoencoder"), autoencoder)
     assert torch.equal(autoencoder.decoder.speech_embedding.weight, before)
+
+
+def test_the_acoustic_model_is_taken_over_where_there_is_one(tmp_path, tiny_checkpoint, tiny_model):
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(tiny_checkpoint, folder)
+    config = json.loads((folder / "config.json").read_text())
+    sizes = {"d_model": 16, "layers": 1, "heads": 2, "ffn_dim": 16}
+    config["recognition"] |= {"acoustic_model": "acoustic.safetensors", "acoustic": sizes}
+    (folder / "config.json").write_text(json.dumps(config))
+    bins = tiny_model.config.tower.num_mel_bins
+    model = AcousticModel(AcousticConfig(**sizes), bins)
+    save_acoustic_model(model.state_dict(), folder / "acoustic.safetensors")
+    context = StageContext(tmp_path / "run", tiny_model.config)
+    assert any(path.parent.name == "phones" for path in write_initial(folder, context))
+    taken = AcousticModel(AcousticConfig(**sizes), bins)
+    assert load_initial(context.folder("phones"), taken)
+    torch.testing.assert_close(taken.conv1.weight, model.conv1.weight, atol=5e-3, rtol=0.02)

@@ -1,0 +1,66 @@
+"""Two recognisers at once: each is at home with other voices, and what both make of the sound decides."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taste_speech.recognition.base import Recognition
+from taste_speech.recognition.ctc import CtcRecognizer
+from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
+
+BASE_MARGIN, MARGIN_OF_CONFIDENCE = 0.09, 0.5
+"""Nats a frame; chosen by logistic regression on utterances of `training.corpus.voices.TEST_VOICES`."""
+
+
+class CombinedRecognizer:
+    """A `Recognizer` of PocketSphinx, trained on people, and of the checkpoint's own acoustic model.
+
+    Where they differ, the acoustic model is asked how much better its words fit the sound than those of
+    PocketSphinx. PocketSphinx is believed if that is little, and the more so the surer it is itself.
+    """
+
+    def __init__(self, sphinx: PocketSphinxRecognizer, ctc: CtcRecognizer) -> None:
+        self.sphinx, self.ctc = sphinx, ctc
+        self._heard: list[NDArray[np.float32]] = []
+
+    def start(self) -> None:
+        """Begin an utterance; whatever was accepted before is forgotten."""
+        self.sphinx.start()
+        self._heard = []
+
+    def accept(self, samples: NDArray[np.float32]) -> None:
+        """Take more audio: 1-D float32, 16 kHz mono, in [-1, 1].
+
+        Errors: `AudioError` for another shape or NaN.
+        """
+        self.sphinx.accept(samples)
+        self._heard.append(samples)
+
+    def partial(self) -> str:
+        """PocketSphinx's text so far, which later audio may change."""
+        return self.sphinx.partial()
+
+    def finish(self) -> Recognition:
+        """The transcript of everything accepted since `start`; empty where no words were heard."""
+        theirs = self.sphinx.finish()
+        if not self._heard or not self.sphinx.heard_voice:
+            return Recognition()
+        hearing = self.ctc.hear(np.concatenate(self._heard))
+        own = hearing.recognition
+        if own.text == theirs.text:
+            return theirs
+        margin = self.ctc.log_likelihood(hearing.log_probs, own.text)
+        margin -= self.ctc.log_likelihood(hearing.log_probs, theirs.text)
+        return theirs if believes_sphinx(margin / len(hearing.log_probs), theirs) else own
+
+
+def believes_sphinx(margin: float, theirs: Recognition) -> bool:
+    """Whether PocketSphinx's words count.
+
+    Args:
+        margin: nats a frame by which the other recogniser's words fit the sound better, as that one hears it.
+        theirs: of PocketSphinx.
+    """
+    if not theirs.words:
+        return False
+    confidence = float(np.mean([word.confidence or 0.0 for word in theirs.words]))
+    return margin < BASE_MARGIN + MARGIN_OF_CONFIDENCE * confidence

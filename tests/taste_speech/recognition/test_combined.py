@@ -1,0 +1,100 @@
+"""Which of two recognisers is believed."""
+
+from typing import cast
+
+import numpy as np
+import pytest
+
+from taste_speech.recognition.base import Recognition, RecognizedWord
+from taste_speech.recognition.combined import CombinedRecognizer, believes_sphinx
+from taste_speech.recognition.ctc import CtcRecognizer, Hearing
+from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
+
+FRAMES = 50
+
+
+def recognition(text: str, confidence: float = 1.0) -> Recognition:
+    return Recognition(text, tuple(RecognizedWord(word, confidence=confidence) for word in text.split()))
+
+
+class Sphinx:
+    """Says what it is told to, and keeps what it was given."""
+
+    def __init__(self, found: Recognition, heard_voice: bool = True) -> None:
+        self.found, self.heard_voice = found, heard_voice
+        self.samples = 0
+
+    def start(self) -> None:
+        self.samples = 0
+
+    def accept(self, samples: np.ndarray) -> None:
+        self.samples += len(samples)
+
+    def partial(self) -> str:
+        return f"{self.samples} samples"
+
+    def finish(self) -> Recognition:
+        return self.found
+
+
+class Ctc:
+    """Finds one text likely and every other one less so by some nats a frame."""
+
+    def __init__(self, found: Recognition, margin: float) -> None:
+        self.found, self.margin, self.samples = found, margin, 0
+
+    def hear(self, audio: np.ndarray) -> Hearing:
+        self.samples = len(audio)
+        return Hearing(self.found, np.zeros((FRAMES, 3), np.float32))
+
+    def log_likelihood(self, log_probs: np.ndarray, text: str) -> float:
+        return -10.0 if text == self.found.text else -10.0 - self.margin * len(log_probs)
+
+
+def combined(sphinx: Sphinx, ctc: Ctc) -> CombinedRecognizer:
+    return CombinedRecognizer(cast(PocketSphinxRecognizer, sphinx), cast(CtcRecognizer, ctc))
+
+
+@pytest.mark.parametrize(
+    ("confidence", "margin", "expected"),
+    [
+        (0.9, 0.3, "what is this"),
+        (0.9, 1.0, "water hiss"),
+        (0.1, 0.3, "water hiss"),
+        (0.1, 0.05, "what is this"),
+    ],
+)
+def test_sphinx_is_believed_where_it_is_sure_and_its_words_fit_almost_as_well(
+    confidence: float, margin: float, expected: str
+) -> None:
+    sphinx, ctc = Sphinx(recognition("what is this", confidence)), Ctc(recognition("water hiss"), margin)
+    recognizer = combined(sphinx, ctc)
+    recognizer.start()
+    recognizer.accept(np.zeros(1600, np.float32))
+    recognizer.accept(np.zeros(800, np.float32))
+    assert recognizer.partial() == "2400 samples"
+    assert recognizer.finish().text == expected
+    assert ctc.samples == 2400
+
+
+def test_noise_has_no_words_whatever_the_acoustic_model_thinks() -> None:
+    recognizer = combined(Sphinx(Recognition(), heard_voice=False), Ctc(recognition("yes"), 1.0))
+    recognizer.start()
+    recognizer.accept(np.zeros(1600, np.float32))
+    assert recognizer.finish() == Recognition()
+
+
+def test_an_utterance_begins_with_nothing_of_the_last_one() -> None:
+    ctc = Ctc(recognition("yes"), 1.0)
+    recognizer = combined(Sphinx(recognition("no")), ctc)
+    for _ in range(2):
+        recognizer.start()
+        recognizer.accept(np.zeros(1600, np.float32))
+        recognizer.finish()
+        assert ctc.samples == 1600
+    recognizer.start()
+    assert recognizer.finish() == Recognition()
+
+
+def test_where_sphinx_hears_nothing_the_other_counts() -> None:
+    assert not believes_sphinx(0.0, Recognition())
