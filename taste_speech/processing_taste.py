@@ -200,7 +200,7 @@ class TasteProcessor:
         return dict(self._speaker_encoder.voices)
 
     def recognizer(self, backend: str | None = None, device: str | torch.device | None = None) -> Recognizer:
-        """A new recogniser (`whisper` or `pocketsphinx`; default: the checkpoint's), loaded on first use."""
+        """A new recogniser of `BACKENDS` (default: the checkpoint's), loaded on first use."""
         return make_recognizer(self.config, self.files, backend, device or self._asr_device)
 
     def get_generator(self, device: str | torch.device = "cpu") -> "VoiceGenerator":

@@ -62,7 +62,7 @@ def evaluate(
     threads: Annotated[int, typer.Option(min=1)] = 1,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Only size, voice, streaming or dialogue (may be repeated); the rest is kept."),
+        typer.Option(help="Only one part, for example voice (may be repeated); the rest is kept."),
     ] = None,
 ) -> None:
     """Measure a checkpoint; writes evaluation.json and the table in its model card."""

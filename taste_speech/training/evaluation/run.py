@@ -13,7 +13,8 @@ from safetensors.numpy import load_file
 
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
-from taste_speech.training.evaluation import dialogue, prosody, streaming, table, voice
+from taste_speech.training.corpus.dialogues.talks import Turn
+from taste_speech.training.evaluation import dialogue, prosody, recognition, streaming, table, voice
 from taste_speech.training.evaluation.judge import Judge
 from taste_speech.training.evaluation.material import (
     Spoken,
@@ -28,7 +29,7 @@ from taste_speech.training.stages.units import Settings as UnitSettings
 from taste_speech.training.stages.units import UnitQuantizer
 
 logger = logging.getLogger(__name__)
-PARTS = ("size", "voice", "streaming", "dialogue")
+PARTS = ("size", "voice", "streaming", "recognition", "dialogue")
 STREAMED_SENTENCES = 50
 _READY = (
     "import time; t = time.perf_counter()\n"
@@ -76,6 +77,7 @@ def evaluate(
         "size": lambda: _size_rows(checkpoint),
         "voice": lambda: _voice_rows(*loaded(), workdir, sentences),
         "streaming": lambda: _streaming_rows(*loaded(), sentences),
+        "recognition": lambda: _recognition_rows(loaded()[2], questions),
         "dialogue": lambda: _dialogue_rows(*loaded(), questions),
     }
     command = command_line(sentences, questions, threads, workdir is not None, only)
@@ -140,10 +142,26 @@ def _streaming_rows(
     return streaming.rows(judge, model, processor, speaker, spoken)
 
 
-def _dialogue_rows(judge: Judge, model: TasteForCausalLM, processor: TasteProcessor, count: int) -> list[Row]:
+def _questions(count: int) -> tuple[list[Turn], list[Turn]]:
+    """Finished and unfinished user turns in paraphrases that training left out."""
     turns = [talk.turns[0] for talk in shuffled(held_out_talks(count), 3)]
-    finished = [turn for turn in turns if turn.role == "user"]
-    unfinished = cut_off_turns(count // 3)
+    return [turn for turn in turns if turn.role == "user"], cut_off_turns(count // 3)
+
+
+def _recognition_rows(processor: TasteProcessor, count: int) -> list[Row]:
+    config = processor.config.recognition
+    names = ["pocketsphinx", *(["ctc", "combined"] if config.acoustic_model else [])]
+    recognizers = {name: processor.recognizer(name) for name in names}
+    finished, unfinished = _questions(count)
+    rows: list[Row] = []
+    for noisy, suffix in ((False, ""), (True, ", noisy")):
+        clips = in_fresh_voices([turn.text for turn in finished + unfinished], noisy)
+        rows += recognition.rows(recognizers, clips, suffix)
+    return rows
+
+
+def _dialogue_rows(judge: Judge, model: TasteForCausalLM, processor: TasteProcessor, count: int) -> list[Row]:
+    finished, unfinished = _questions(count)
     rows: list[Row] = []
     speaker = dialogue.Speaker(model, processor, processor.recognizer())
     for noisy, suffix in ((False, ""), (True, ", noisy")):
