@@ -242,7 +242,7 @@ class PlaybackSettings(Section):
 class RecognitionSettings(Section):
     """How speech becomes text."""
 
-    backend: Literal["checkpoint", "whisper", "pocketsphinx"] = Field(
+    backend: Literal["checkpoint", "whisper", "pocketsphinx", "ctc", "combined"] = Field(
         default="checkpoint", description="checkpoint: the one that the checkpoint came with"
     )
     min_confidence: float = Field(
