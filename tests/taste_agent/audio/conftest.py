@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 
 from taste_agent.audio.portaudio import CALL_THREAD
 
@@ -41,6 +42,56 @@ ctl.!default { type pulse }
 pcm.microphone { type pulse device "room.monitor" hint { show on description "virtual microphone" } }
 pcm.speaker { type pulse device "speaker" hint { show on description "virtual loudspeaker" } }
 """
+
+
+class Taped:
+    """What a tape holds: samples, and the machine's time at the first of them."""
+
+    def __init__(self, samples: NDArray[np.float32], start_s: float) -> None:
+        self.samples, self.start_s = samples, start_s
+
+    def _loud_s(self, begin_s: float, end_s: float, level: float) -> NDArray[np.float64]:
+        first = max(0, round((begin_s - self.start_s) * RATE_HZ))
+        part = self.samples[first : round((end_s - self.start_s) * RATE_HZ)]
+        loud = np.flatnonzero(np.abs(part) > level)
+        assert loud.size, f"nothing is heard between {begin_s - self.start_s:.2f} s and {end_s} s"
+        return (first + loud) / RATE_HZ + self.start_s
+
+    def first_loud_s(self, begin_s: float, end_s: float, level: float) -> float:
+        """When it first is louder than `level`, on the machine's clock."""
+        return float(self._loud_s(begin_s, end_s, level)[0])
+
+    def last_loud_s(self, begin_s: float, end_s: float, level: float) -> float:
+        """When it last is louder than `level`."""
+        return float(self._loud_s(begin_s, end_s, level)[-1])
+
+
+class Tape:
+    """Records a source so that two of them can be compared in time, to within some milliseconds.
+
+    Blocks can come late but never early, so the earliest of them tells when the recording began.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._blocks: list[bytes] = []
+        self._start_s = float("inf")
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        samples = 0
+        while block := self._process.stdout.read1(4096):  # type: ignore[attr-defined]
+            self._blocks.append(block)
+            samples += len(block) / 2
+            self._start_s = min(self._start_s, time.monotonic() - samples / RATE_HZ)
+
+    def stop(self) -> Taped:
+        """End it and give what was recorded."""
+        self._process.terminate()
+        self._thread.join()
+        return Taped(np.frombuffer(b"".join(self._blocks), np.int16) / np.float32(32768), self._start_s)
 
 
 class VirtualSoundCard:
@@ -145,12 +196,23 @@ class VirtualSoundCard:
             f"latency_msec={delay_ms}",
             "adjust_time=0",
         )
-        line = self.control("list", "short", "sink-inputs").splitlines()[-1]
-        self.control("set-sink-input-volume", line.split()[0], f"{gain_db}dB")
+        streams = self.control("list", "short", "sink-inputs").splitlines()
+        (loopback,) = [line.split()[0] for line in streams if "module-loopback" in line]
+        self.control("set-sink-input-volume", loopback, f"{gain_db}dB")
 
     def say(self, wav: Path) -> subprocess.Popen[bytes]:
         """Play `wav` as the person in front of the microphone; `wait()` for its end."""
         return self._run_beside("paplay", "--device=room", "--latency-msec=50", str(wav))
+
+    def tape(self, source: str) -> Tape:
+        """Record a monitor together with the time."""
+        command = ["parec", f"--device={source}", "--raw", "--format=s16le", f"--rate={RATE_HZ}"]
+        command += ["--channels=1", "--latency-msec=10"]
+        child = subprocess.Popen(
+            command, env={**os.environ, **self.environment}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        self._children.append(child)
+        return Tape(child)
 
     def record(self, wav: Path) -> subprocess.Popen[bytes]:
         """Record the loudspeaker until the process is terminated."""

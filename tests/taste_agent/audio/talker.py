@@ -1,7 +1,8 @@
 """`chat` with a brain that understands what the test says it does and speaks with flite's voice.
 
 Run as a program: `python -m tests.taste_agent.audio.talker SCRIPT [--json] [--text] [key=value ...]`, where
-SCRIPT is a JSON file with the lists `heard` and `replies`, and optionally `slow_s`.
+SCRIPT is a JSON file with the lists `heard` (null: loudness is heard) and `replies`, and optionally
+`slow_s` and `load_s`.
 """
 
 import functools
@@ -19,7 +20,27 @@ import soundfile
 from taste_agent import cli
 from taste_agent.dialog.brain import ReplyItem, Sound
 from taste_agent.dialog.messages import SpokenWord
+from taste_speech.recognition.base import Recognition, RecognizedWord
 from tests.taste_agent.fakes import FakeBrain
+
+
+class LoudnessRecognizer:
+    """Understands how loud each fifth of a second is: words that cost nothing but depend on what it got."""
+
+    def start(self) -> None:
+        self._samples = np.zeros(0, np.float32)
+
+    def accept(self, samples: np.ndarray) -> None:
+        self._samples = np.concatenate([self._samples, samples])
+
+    def partial(self) -> str:
+        blocks = self._samples[: self._samples.size // 3200 * 3200].reshape(-1, 3200)
+        levels = 20 * np.log10(np.sqrt(np.mean(np.square(blocks), axis=1)) + 1e-5)
+        return " ".join(f"level{round(-level / 6)}" for level in levels)
+
+    def finish(self) -> Recognition:
+        words = self.partial().split()
+        return Recognition(" ".join(words), tuple(RecognizedWord(word) for word in words))
 
 
 @functools.cache
@@ -36,6 +57,10 @@ class Talker(FakeBrain):
     """A `FakeBrain` with a voice; each item takes `slow_s` to make."""
 
     slow_s = 0.0
+    listens_to_script = True
+
+    def recognizer(self) -> Any:
+        return self.scripted if self.listens_to_script else LoudnessRecognizer()
 
     def speak(self, item: ReplyItem) -> Sound:
         time.sleep(self.slow_s)
@@ -49,12 +74,14 @@ class Talker(FakeBrain):
 def load(path: Path) -> Talker:
     """The brain of a script."""
     script = json.loads(path.read_text())
-    brain = Talker(heard=script["heard"], replies=script["replies"], words_per_item=8)
+    brain = Talker(heard=script["heard"] or [], replies=script["replies"], words_per_item=8)
+    brain.listens_to_script = script["heard"] is not None
     brain.slow_s = script.get("slow_s", 0.0)
     for text in script["replies"]:  # spoken once in advance, so that making it takes no time
         words = text.split()
         for i in range(0, len(words), brain.words_per_item):
             flite(" ".join(words[i : i + brain.words_per_item]))
+    time.sleep(script.get("load_s", 0.0))
     return brain
 
 
@@ -62,11 +89,11 @@ def main() -> None:
     """The real command line, with this brain in the place of a checkpoint."""
     import taste_agent.chat as chat
 
-    brain = load(Path(sys.argv.pop(1)))
+    script = Path(sys.argv.pop(1))
     real = chat.run_chat
 
     def run_chat(settings: Any, options: Any, load_brain: Any) -> None:
-        real(settings, options, lambda settings: brain)
+        real(settings, options, lambda settings: load(script))
 
     chat.run_chat = run_chat
     # The command imports the real brain, and with it torch, only for its name.
