@@ -57,7 +57,8 @@ def naive_forms(subject: Subject) -> Iterator[None]:
     """Within it, the model runs without its fast paths."""
     model, voice = subject.model, subject.voice
     flow, estimator = voice.flow.decoder, voice.flow.decoder.estimator
-    fast = (model.spoken_lm.acceleration, model.speech_decoder.runner, flow.runner)
+    lm, decoder = model.spoken_lm, model.speech_decoder
+    fast = (lm.acceleration, lm.row_runner, decoder.runner, flow.runner)
     decelerate(model, voice)
     flow.estimator = OneByOne(estimator)  # type: ignore[assignment]
     for part in voice.hift.modules():
@@ -68,7 +69,7 @@ def naive_forms(subject: Subject) -> Iterator[None]:
     finally:
         flow.estimator = estimator
         voice.fold_weight_norm()
-        model.spoken_lm.acceleration, model.speech_decoder.runner, flow.runner = fast
+        lm.acceleration, lm.row_runner, decoder.runner, flow.runner = fast
 
 
 class NaiveTurn(Turn):

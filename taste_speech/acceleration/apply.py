@@ -2,14 +2,21 @@
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from taste_speech.acceleration.flow_runner import FlowRunner
+from taste_speech.acceleration.lm_rows import LlamaRowRunner
 from taste_speech.acceleration.settings import Acceleration
 from taste_speech.acceleration.smaller_linear import shrink_linear_layers
+from taste_speech.acceleration.unit_rows import UnitRowRunner
 from taste_speech.acceleration.unit_runner import UnitRunner
 
 if TYPE_CHECKING:
     from taste_speech.modeling_taste import TasteForCausalLM
     from taste_speech.vocoder.voice_generator import VoiceGenerator
+
+_ROW_ROPES = ("default", "linear", "llama3", "yarn")
+"""Rotary embeddings whose angles do not depend on how long the history is."""
 
 
 def accelerate(
@@ -31,12 +38,17 @@ def accelerate(
     """
     settings = settings or Acceleration()
     static = settings.static_shapes
+    by_rows = static is None and _computes_rows(model, settings)
     if static is None:
         static = model.device.type == "cuda"
     if settings.linear != "as_is":
         shrink_linear_layers(model, generator, settings.linear)
     model.spoken_lm.acceleration = settings if static else None
-    model.speech_decoder.runner = UnitRunner(settings) if static else None
+    model.spoken_lm.row_runner = LlamaRowRunner() if by_rows else None
+    if by_rows:
+        model.speech_decoder.runner = UnitRowRunner()
+    else:
+        model.speech_decoder.runner = UnitRunner(settings) if static else None
     if generator is not None:
         generator.fold_weight_norm()
         generator.flow.decoder.runner = FlowRunner(settings) if static else None
@@ -44,7 +56,18 @@ def accelerate(
 
 def decelerate(model: "TasteForCausalLM", generator: "VoiceGenerator | None" = None) -> None:
     """Back to the plain steps, for comparisons; smaller linear layers and folded weights stay."""
-    model.spoken_lm.acceleration = None
+    model.spoken_lm.acceleration = model.spoken_lm.row_runner = None
     model.speech_decoder.runner = None
     if generator is not None:
         generator.flow.decoder.runner = None
+
+
+def _computes_rows(model: "TasteForCausalLM", settings: Acceleration) -> bool:
+    """Whether single rows have a fast path: in float32 on the CPU, and with positions that turn evenly."""
+    rope = model.spoken_lm.language_model.config.rope_parameters["rope_type"]
+    return (
+        model.device.type == "cpu"
+        and model.spoken_lm.dtype == torch.float32
+        and settings.linear == "as_is"
+        and rope in _ROW_ROPES
+    )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from taste_speech.acceleration.unit_rows import UnitRowRunner
 from taste_speech.acceleration.unit_runner import UnitRunner
 from taste_speech.speech_decoder.blocks import EncoderState, RelativeEncoder
 from taste_speech.speech_decoder.configuration import SpeechDecoderConfig, UnitDecodingConfig
@@ -133,8 +134,8 @@ class UnitDecoder(nn.Module):
         every = range(config.llm__num_blocks)
         self.aligned_blocks = frozenset(every if heads is None else (block for block, _ in heads))
         """Blocks whose attention says which word a unit belongs to."""
-        self.runner: UnitRunner | None = None
-        """Static steps; `taste_speech.acceleration.accelerate` sets it."""
+        self.runner: UnitRunner | UnitRowRunner | None = None
+        """Static steps or rows; `taste_speech.acceleration.accelerate` sets it."""
 
     @property
     def stop_id(self) -> int:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from transformers import Cache, LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
+from taste_speech.acceleration.lm_rows import LlamaRowRunner
 from taste_speech.acceleration.settings import Acceleration
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.spoken_lm.bridge import Extraction, Fusion
@@ -22,6 +23,8 @@ class SpokenLM(nn.Module):
         self.sos_id: int = config.spoken_lm_config.sos_id
         self.acceleration: Acceleration | None = None
         """Static steps of new conversations; `taste_speech.acceleration.accelerate` sets it."""
+        self.row_runner: LlamaRowRunner | None = None
+        """Single rows on the CPU; `accelerate` sets it."""
         self.language_model = LlamaForCausalLM(text)
         self.fusion = Fusion(quantizer.dim, text.hidden_size)
         self.extraction = Extraction(text.hidden_size, quantizer.codebook_dim)
@@ -81,6 +84,9 @@ class SpokenLM(nn.Module):
         Returns:
             hidden states after the final norm (B, S or 1, hidden) and text logits (B, S or 1, vocabulary).
         """
+        runner = self.row_runner
+        if runner is not None and inputs_embeds.shape[:2] == (1, 1) and isinstance(cache, GrowingCache):
+            return runner.step(self.language_model, inputs_embeds.to(self.dtype), cache)
         output = self.language_model.model(
             inputs_embeds=inputs_embeds.to(self.dtype),
             past_key_values=cache,

@@ -251,10 +251,11 @@ def test_a_copied_model_is_fast_by_itself(tiny_model):
     assert other.spoken_lm.acceleration == SMALL_STEPS
 
 
-def test_on_the_cpu_the_default_is_the_plain_path(tiny_model):
+def test_without_static_shapes_the_path_is_the_plain_one(tiny_model):
     model = copy.deepcopy(tiny_model)
-    accelerate(model)
+    accelerate(model, None, Acceleration(static_shapes=False))
     assert model.spoken_lm.acceleration is None
+    assert model.spoken_lm.row_runner is None
     assert model.speech_decoder.runner is None
 
 

@@ -1,0 +1,138 @@
+"""Units of one item on the CPU: each step is one row, with as few calls and bytes as it takes."""
+
+import threading
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import torch
+from torch import Tensor
+
+from taste_speech.acceleration.row_linear import RowLinear, fingerprint
+from taste_speech.speech_decoder.attention import LayerCache
+from taste_speech.speech_decoder.sampling import greedy_unit, sample_unit
+
+if TYPE_CHECKING:
+    from taste_speech.speech_decoder.blocks import RelativeBlock
+    from taste_speech.speech_decoder.unit_decoder import UnitDecoder, UnitDecoderState
+
+
+class UnitRowRunner:
+    """Replaces the loop of `UnitDecoder.generate_with_alignment`: same units for the same generator.
+
+    It keeps the decoder's weights in the form that rows need, and nothing of an item.
+    """
+
+    def __init__(self) -> None:
+        self._rows: UnitRows | None = None
+        self._weights: tuple[int, ...] = ()
+        self._lock = threading.Lock()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copied model prepares its own weights."""
+        return type(self)()
+
+    @torch.no_grad()
+    def generate(
+        self,
+        decoder: "UnitDecoder",
+        prefix: Tensor,
+        forced_units: Tensor | None,
+        limits: tuple[int, int],
+        generator: torch.Generator | None,
+        greedy: bool,
+        align: bool,
+    ) -> tuple[list[int], Tensor]:
+        """As `UnitRunner.generate`."""
+        least, most = limits
+        forced = 0 if forced_units is None else forced_units.shape[1]
+        rows = self._rows_of(decoder)
+        logits, state = decoder.start(prefix, prefix.shape[1] + forced + most, forced_units, align)
+        task = prefix.shape[1] - 1  # the condition's rows are those before it
+        condition = slice(task - state.condition_tokens, task)
+        ids: list[int] = []
+        while len(ids) < most:
+            may_stop = len(ids) >= least
+            if greedy:
+                unit = greedy_unit(logits[0], decoder.stop_id, may_stop)
+            else:
+                unit = sample_unit(logits[0], decoder.stop_id, may_stop, decoder.decoding.top_k, generator)
+            if unit == decoder.stop_id:
+                break
+            ids.append(unit)
+            if len(ids) < most:
+                logits = rows.step(unit, state, condition if align else None)
+        attention = torch.stack(state.attention)[: forced + len(ids)] if align else prefix.new_zeros(0, 0)
+        return ids, attention
+
+    def _rows_of(self, decoder: "UnitDecoder") -> "UnitRows":
+        weights = fingerprint(
+            (*decoder.llm.parameters(), *decoder.llm_decoder.parameters(), decoder.speech_embedding.weight)
+        )
+        with self._lock:
+            if self._rows is None or weights != self._weights:
+                self._rows, self._weights = UnitRows(decoder), weights
+            return self._rows
+
+
+class UnitRows:
+    """`UnitDecoder.step` for one unit; the decoder is in eval mode."""
+
+    def __init__(self, decoder: "UnitDecoder") -> None:
+        self._decoder, llm = decoder, decoder.llm
+        # What the input layer makes of a unit depends on nothing else.
+        self._inputs = llm.embed(decoder.speech_embedding.weight).split(1)
+        self._blocks = [_BlockRow(cast("RelativeBlock", block)) for block in llm.encoders]
+        self._head = RowLinear(decoder.llm_decoder)
+
+    def step(self, unit: int, state: "UnitDecoderState", looked_at: slice | None) -> Tensor:
+        """Feeds a unit; returns logits (1, vocabulary + 1) of what follows.
+
+        Args:
+            unit: id.
+            state: advanced by one row.
+            looked_at: rows on which the attention is collected in `state`.
+        """
+        decoder, encoder = self._decoder, state.encoder
+        x: Tensor = self._inputs[unit]
+        weights: dict[int, Tensor] = {}
+        for index, block in enumerate(self._blocks):
+            x, looks = block(x, encoder.layers[index], encoder.positions[index], encoder.length)
+            if looked_at is not None and index in decoder.aligned_blocks:
+                weights[index] = looks[None, ..., looked_at]
+        encoder.length += 1
+        if weights:
+            state.attention.append(decoder.alignment(weights)[0])
+        return self._head(decoder.llm.after_norm(x))
+
+
+class _BlockRow:
+    """`RelativeBlock.forward` for one row."""
+
+    def __init__(self, block: "RelativeBlock") -> None:
+        attention, feed_forward = block.self_attn, block.feed_forward
+        self._shape = (3, attention.heads, 1, attention.head_dim)
+        self._scale = attention.head_dim**-0.5
+        self._biases = torch.stack([attention.pos_bias_u, attention.pos_bias_v])[:, :, None]
+        self._inputs = RowLinear(attention.linear_q, attention.linear_k, attention.linear_v)
+        self._output = RowLinear(attention.linear_out)
+        self._before_attention, self._before_feed_forward = block.norms
+        self._widen, self._narrow = RowLinear(feed_forward.w_1), RowLinear(feed_forward.w_2)
+        self._activation = feed_forward.activation
+
+    def __call__(self, x: Tensor, cache: LayerCache, table: Tensor, position: int) -> tuple[Tensor, Tensor]:
+        """(1, size) at `position`; returns the next (1, size), and (heads, 1, keys) attention.
+
+        Args:
+            cache: keys and values before the row, which is added to them.
+            table: (heads, offsets, head_dim), offsets descending to 0.
+        """
+        query, key, value = self._inputs(self._before_attention(x)).view(self._shape).unbind()
+        keys, values = cache.write(position, key[None], value[None])
+        by_content, by_place = (query + self._biases).unbind()
+        places = table[:, table.shape[1] - position - 1 :]
+        scores = torch.bmm(by_place, places.transpose(1, 2))
+        scores = torch.baddbmm(
+            scores, by_content, keys[0].transpose(1, 2), beta=self._scale, alpha=self._scale
+        )
+        weights = torch.softmax(scores, dim=-1)
+        x = x + self._output(torch.bmm(weights, values[0]).view(x.shape))
+        return x + self._narrow(self._activation(self._widen(self._before_feed_forward(x)))), weights

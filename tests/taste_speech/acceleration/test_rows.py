@@ -1,0 +1,179 @@
+"""Single rows on the CPU give what the plain steps give, from weights that are packed and that are not."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+
+from taste_speech.acceleration import Acceleration, accelerate, decelerate
+from taste_speech.acceleration.row_linear import RowLinear, fingerprint
+from taste_speech.acceleration.unit_rows import UnitRowRunner
+from taste_speech.streaming.layout import Row
+from taste_speech.streaming.row_cache import RowCache
+from tests.talk import FOLLOW_UP, QUESTION, stream, talk, words_of
+
+
+@pytest.fixture(params=["as they are", "exact in half precision"])
+def both(tiny_model: Any, request: pytest.FixtureRequest) -> tuple[Any, Any]:
+    """A plain model, and the same with fast rows."""
+    plain = copy.deepcopy(tiny_model)
+    if request.param != "as they are":
+        with torch.no_grad():
+            for parameter in plain.parameters():
+                parameter.copy_(parameter.half())
+    fast = copy.deepcopy(plain)
+    accelerate(fast)
+    return plain, fast
+
+
+def _linear(inputs: int, outputs: int, bias: bool = True) -> torch.nn.Linear:
+    layer = torch.nn.Linear(inputs, outputs, bias=bias)
+    with torch.no_grad():
+        layer.weight.copy_(layer.weight.half())
+    return layer
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_layers_side_by_side(bias: bool) -> None:
+    torch.manual_seed(0)
+    layers = [_linear(24, outputs, bias) for outputs in (7, 40, 1)]
+    with torch.no_grad():
+        layers[0].weight[0] = torch.linspace(-6e-8, 6e-5, 24).half()  # down to the smallest that it holds
+        x = torch.randn(1, 24)
+        expected = torch.cat([layer(x) for layer in layers], dim=-1)
+        torch.testing.assert_close(RowLinear(*layers)(x), expected, rtol=1e-6, atol=1e-6)
+        layers[1].weight[3, 5] += 1e-7  # no longer exact in half precision
+        expected = torch.cat([layer(x) for layer in layers], dim=-1)
+        assert torch.equal(RowLinear(*layers)(x), expected)
+
+
+def test_packing_does_not_warn(recwarn: pytest.WarningsRecorder) -> None:
+    with torch.no_grad():
+        RowLinear(_linear(8, 8))(torch.ones(1, 8))
+    assert not recwarn.list
+
+
+def test_fingerprint_notices_writing() -> None:
+    x = torch.zeros(3)
+    before = fingerprint([x])
+    assert fingerprint([x]) == before
+    x[0] = 1
+    assert fingerprint([x]) != before
+
+
+def _inputs(model: Any) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    config = model.config.speech_decoder_config
+    speaker = torch.randn(1, config.spk_embed_dim, generator=generator)
+    ids = torch.randint(20, (1, 9), generator=generator)
+    return speaker, ids, torch.randn(1, 9, config.audio_encoder_input_size, generator=generator)
+
+
+@pytest.mark.parametrize("forced", [0, 7])
+@pytest.mark.parametrize("greedy", [False, True])
+@pytest.mark.parametrize("heads", [None, [(0, 1)]])
+def test_units_and_alignment_are_the_same(both, forced, greedy, heads):
+    forced_units = torch.arange(forced)[None] if forced else None
+    results = []
+    for model in both:
+        decoder = model.speech_decoder
+        decoder.decoding.alignment_heads = heads
+        generator = torch.Generator().manual_seed(5)
+        result = decoder.generate_with_alignment(
+            *_inputs(model), forced_units, generator, greedy, min_units=4, max_units=31
+        )
+        results.append((result.ids, result.attention, torch.rand(1, generator=generator)))
+    assert torch.equal(results[0][0], results[1][0])
+    torch.testing.assert_close(results[1][1], results[0][1], atol=1e-5, rtol=1e-4)
+    assert torch.equal(results[0][2], results[1][2]), "the generator is where the plain loop leaves it"
+
+
+def test_units_without_alignment(both):
+    units = [
+        model.speech_decoder.generate(
+            *_inputs(model), generator=torch.Generator().manual_seed(3), min_units=0, max_units=20
+        )
+        for model in both
+    ]
+    assert torch.equal(*units)
+
+
+def test_new_weights_of_the_unit_decoder_are_noticed(tiny_model):
+    plain, fast = copy.deepcopy(tiny_model.speech_decoder), copy.deepcopy(tiny_model.speech_decoder)
+    fast.runner = UnitRowRunner()
+    arguments = _inputs(tiny_model)
+    fast.generate(*arguments, greedy=True, max_units=10)
+    with torch.no_grad():
+        for decoder in (plain, fast):
+            decoder.speech_embedding.weight.add_(0.3)
+            decoder.llm.encoders[0].feed_forward.w_2.weight.mul_(-1)
+    assert torch.equal(
+        *(decoder.generate(*arguments, greedy=True, max_units=10) for decoder in (plain, fast))
+    )
+
+
+def _rows(count: int, levels: int) -> list[Row]:
+    generator = torch.Generator().manual_seed(count)
+    ids = torch.randint(300, (count,), generator=generator).tolist()
+    codes = torch.randint(16, (count, levels), generator=generator).tolist()
+    return [Row(i, tuple(c) if n % 3 else None) for n, (i, c) in enumerate(zip(ids, codes, strict=True))]
+
+
+def test_lm_rows_have_the_outputs_of_the_plain_steps(both):
+    rows = _rows(300, both[0].num_quantizers)
+    caches = [RowCache(model.spoken_lm, model.audio_tower.quantizer) for model in both]
+    for cache in caches:
+        cache.advance_to(rows[:5])
+    for row in rows[5:]:
+        for cache in caches:
+            cache.append(row)
+        torch.testing.assert_close(caches[1].logits, caches[0].logits, atol=2e-4, rtol=1e-3)
+        assert caches[1].read_taste() == caches[0].read_taste()
+    caches[1].advance_to(rows[:20])
+    caches[1].append(rows[20])
+    caches[0].advance_to(rows[:21])
+    torch.testing.assert_close(caches[1].logits, caches[0].logits, atol=2e-4, rtol=1e-3)
+
+
+def test_new_weights_of_the_lm_are_noticed(both):
+    rows = _rows(4, both[0].num_quantizers)
+    logits = []
+    for model in both:
+        cache = RowCache(model.spoken_lm, model.audio_tower.quantizer)
+        cache.advance_to(rows[:3])
+        cache.append(rows[3])
+        with torch.no_grad():
+            model.spoken_lm.language_model.model.layers[1].mlp.up_proj.weight.mul_(1.5)
+        cache.reset()
+        cache.advance_to(rows[:3])
+        cache.append(rows[3])
+        logits.append(cache.logits)
+    torch.testing.assert_close(*logits, atol=2e-4, rtol=1e-3)
+
+
+def test_replies_are_the_same(both, tiny_processor):
+    replies = []
+    for model in both:
+        conversation = talk(model, tiny_processor, QUESTION, FOLLOW_UP)
+        replies.append(words_of(stream(conversation, model, tiny_processor)))
+    assert replies[0] == replies[1]
+    assert len(replies[0]) > 5
+
+
+def test_a_copied_model_is_fast_by_itself(both):
+    fast = both[1]
+    other = copy.deepcopy(fast)
+    assert other.speech_decoder.runner is not fast.speech_decoder.runner
+    assert other.spoken_lm.row_runner is not fast.spoken_lm.row_runner
+    decelerate(fast)
+    assert fast.speech_decoder.runner is None
+    assert fast.spoken_lm.row_runner is None
+    assert other.spoken_lm.row_runner is not None
+
+
+def test_smaller_types_take_the_plain_steps(tiny_model):
+    model = copy.deepcopy(tiny_model)
+    accelerate(model, None, Acceleration(linear="bfloat16"))
+    assert model.spoken_lm.row_runner is None
+    assert model.speech_decoder.runner is None
