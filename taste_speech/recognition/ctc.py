@@ -63,7 +63,6 @@ class CtcRecognizer:
     def start(self) -> None:
         """Begin an utterance; whatever was accepted before is forgotten."""
         self._heard: list[NDArray[np.float32]] = []
-        self._voiced_s = 0.0
         self._partial, self._partial_samples = "", 0
 
     def accept(self, samples: NDArray[np.float32]) -> None:
@@ -77,7 +76,6 @@ class CtcRecognizer:
                 "mix to mono and remove NaN first"
             )
         self._heard.append(samples.astype(np.float32))
-        self._voiced_s += voiced_seconds(samples, RECOGNITION_RATE_HZ)
 
     def partial(self) -> str:
         """The text so far, at most a third of a second old; empty while only noise was heard."""
@@ -94,9 +92,10 @@ class CtcRecognizer:
         return found
 
     def _recognise(self) -> Recognition:
-        if self._voiced_s < LEAST_VOICED_S:
+        audio = np.concatenate([np.zeros(0, np.float32), *self._heard])
+        if voiced_seconds(audio, RECOGNITION_RATE_HZ) < LEAST_VOICED_S:
             return Recognition()
-        return self.hear(np.concatenate(self._heard)).recognition
+        return self.hear(audio).recognition
 
     def hear(self, audio: NDArray[np.float32]) -> "Hearing":
         """Recognise (T,) float32 samples of a whole utterance."""
