@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from taste_speech.acceleration.row_linear import RowLinear, fingerprint
+from taste_speech.acceleration.threads import threads_of_a_row
 from taste_speech.spoken_lm.kv_cache import GrowingCache
 
 if TYPE_CHECKING:
@@ -38,13 +39,15 @@ class LlamaRowRunner:
             if self._rows is None or weights != self._weights:
                 self._rows, self._weights = _LlamaRows(llama), weights
             rows = self._rows
-        hidden, logits = rows.step(x[0], cache)
+        with threads_of_a_row(rows.weights):
+            hidden, logits = rows.step(x[0], cache)
         return hidden[None], logits[None]
 
 
 class _LlamaRows:
     def __init__(self, llama: "LlamaForCausalLM") -> None:
         self._model = llama.model
+        self.weights = llama.num_parameters()
         self._layers = [_LayerRow(layer, index) for index, layer in enumerate(llama.model.layers)]
         self._head = RowLinear(llama.lm_head)
         self._angles: list[tuple[Tensor, Tensor]] = []

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from taste_speech.acceleration.row_linear import RowLinear, fingerprint
+from taste_speech.acceleration.threads import threads_of_a_row
 from taste_speech.speech_decoder.attention import LayerCache
 from taste_speech.speech_decoder.sampling import greedy_unit, sample_unit
 
@@ -49,17 +50,20 @@ class UnitRowRunner:
         task = prefix.shape[1] - 1  # the condition's rows are those before it
         condition = slice(task - state.condition_tokens, task)
         ids: list[int] = []
-        while len(ids) < most:
-            may_stop = len(ids) >= least
-            if greedy:
-                unit = greedy_unit(logits[0], decoder.stop_id, may_stop)
-            else:
-                unit = sample_unit(logits[0], decoder.stop_id, may_stop, decoder.decoding.top_k, generator)
-            if unit == decoder.stop_id:
-                break
-            ids.append(unit)
-            if len(ids) < most:
-                logits = rows.step(unit, state, condition if align else None)
+        with threads_of_a_row(rows.weights):
+            while len(ids) < most:
+                may_stop = len(ids) >= least
+                if greedy:
+                    unit = greedy_unit(logits[0], decoder.stop_id, may_stop)
+                else:
+                    unit = sample_unit(
+                        logits[0], decoder.stop_id, may_stop, decoder.decoding.top_k, generator
+                    )
+                if unit == decoder.stop_id:
+                    break
+                ids.append(unit)
+                if len(ids) < most:
+                    logits = rows.step(unit, state, condition if align else None)
         attention = torch.stack(state.attention)[: forced + len(ids)] if align else prefix.new_zeros(0, 0)
         return ids, attention
 
@@ -78,6 +82,7 @@ class UnitRows:
 
     def __init__(self, decoder: "UnitDecoder") -> None:
         self._decoder, llm = decoder, decoder.llm
+        self.weights = sum(weight.numel() for weight in llm.parameters())
         # What the input layer makes of a unit depends on nothing else.
         self._inputs = llm.embed(decoder.speech_embedding.weight).split(1)
         self._blocks = [_BlockRow(cast("RelativeBlock", block)) for block in llm.encoders]

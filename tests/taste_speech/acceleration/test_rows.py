@@ -8,6 +8,7 @@ import torch
 
 from taste_speech.acceleration import Acceleration, accelerate, decelerate
 from taste_speech.acceleration.row_linear import RowLinear, fingerprint
+from taste_speech.acceleration.threads import threads_of_a_row
 from taste_speech.acceleration.unit_rows import UnitRowRunner
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
@@ -177,3 +178,19 @@ def test_smaller_types_take_the_plain_steps(tiny_model):
     accelerate(model, None, Acceleration(linear="bfloat16"))
     assert model.spoken_lm.row_runner is None
     assert model.speech_decoder.runner is None
+
+
+def test_small_rows_take_one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with threads_of_a_row(10**6):
+            assert torch.get_num_threads() == 1
+            with threads_of_a_row(10**6):
+                pass
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+        with threads_of_a_row(10**9):
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
