@@ -8,7 +8,7 @@ from taste_speech.recognition.ctc import CtcRecognizer
 from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
 
 BASE_MARGIN, MARGIN_OF_CONFIDENCE = 0.2, 0.7
-"""Nats a frame; chosen on utterances of `training.corpus.voices.TEST_VOICES` so that those of flite, which are made
+"""Nats a frame; chosen on utterances of `corpus.voices.TEST_VOICES` so that those of flite, which come
 from recordings of people, lose nothing, and those of espeak-ng as little as is then possible."""
 
 
