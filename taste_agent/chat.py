@@ -72,6 +72,7 @@ def run_chat(
             engine.notice(level, text)
         if recording is not None:
             engine.notice("info", f"recording to {recording.folder}")
+        parts.watch()
         engine.start()
         try:
             reason = view.run(engine, parts.figures)
@@ -114,9 +115,13 @@ class _Parts:
             self._echo_mode, self._canceller = choose_canceller(settings.echo, notify)
             card = self._card = SoundCard(settings.devices, lambda level, text: self.notify(level, text))
             stack.callback(card.close)
-            card.open()
+            card.open(watch=False)
             self.source = DeviceSource(card, self._canceller, settings.devices, settings.echo.lead_ms)
             self.sink = DeviceSink(card, settings.devices)
+
+    def watch(self) -> None:
+        if self._card is not None:
+            self._card.watch()
 
     def engine(self, brain: Brain, recording: SessionRecording | None) -> ChatEngine:
         if self._card is not None and self._settings.echo.text_gate:

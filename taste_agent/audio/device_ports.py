@@ -51,7 +51,7 @@ class DeviceSource:
         self._sleep = sleep
         self._side: CaptureSide | None = None
         self._played = PlayedReference(ENGINE_RATE_HZ)
-        self._last_s = now()
+        self._last_s: float | None = None  # the session begins with the first read
         self._closed = False
         self.stalled = False
         self.stalls = 0
@@ -73,6 +73,8 @@ class DeviceSource:
 
     def read(self) -> Samples | None:
         """The next samples (T,), within a quarter of a second; None after `close`."""
+        if self._last_s is None:
+            self._last_s = self._now()
         while not self._closed:
             samples = self._take()
             now_s = self._now()
@@ -189,7 +191,8 @@ class DeviceSink:
         if queued_ms > self._target_ms + margin_ms:
             return silence[:0]
         if queued_ms < self._target_ms - margin_ms:
-            return np.zeros(silence.size + samples_of_ms(self._target_ms - queued_ms), dtype=np.float32)
+            passing = min(silence.size, samples_of_ms(margin_ms))  # what is played until the next write
+            return np.zeros(passing + samples_of_ms(self._target_ms - queued_ms), dtype=np.float32)
         return silence
 
     def cut(self, next_ms: int) -> None:

@@ -53,14 +53,25 @@ class SoundCard:
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
 
-    def open(self) -> None:
-        """Open both sides and start to watch them; `AudioDeviceError` where one cannot be opened."""
+    def open(self, watch: bool = True) -> None:
+        """Open both sides and start to watch them; `AudioDeviceError` where one cannot be opened.
+
+        Loading a model holds the callbacks up for seconds; so with `watch` False, `watch()` begins it later.
+        """
         try:
             self._open("output")
             self._open("input")
         except AudioDeviceError:
             self._close_all()
             raise
+        if watch:
+            self.watch()
+
+    def watch(self) -> None:
+        """Begin to notice when a side is lost."""
+        for side in (self.capture, self.playback):
+            if side is not None:
+                side.last_callback_s = time.monotonic()
         self._watcher = threading.Thread(target=self._watch, name="sound-card", daemon=True)
         self._watcher.start()
 

@@ -19,6 +19,7 @@ NOTICE_STYLES = {"info": "yellow", "warning": "bold yellow", "error": "bold red"
 QUIET_DBFS = -45.0
 MIN_WIDTH = 40
 MIN_HEIGHT = 12
+SHORT_KEYS = {"i interrupt": "i stop", "p push-to-talk": "p push", "r stop rec": "r stop"}
 ECHO_LABELS = {
     "webrtc": "cancelled",
     "half_duplex": "half duplex",
@@ -72,6 +73,8 @@ def _levels(state: ViewState, width: int) -> list[Text]:
 
 def _input_hint(state: ViewState) -> tuple[str, str]:
     figures = state.figures
+    if state.phase == "loading":
+        return "", ""
     if not figures.input_name:
         return "no microphone: type instead", "bold red"
     if state.muted:
@@ -127,7 +130,7 @@ def _notice(state: ViewState) -> Text:
 def _measures(state: ViewState, width: int) -> list[Text]:
     latency = state.latency
     if latency is None:
-        first = Text("no reply yet", style="dim")
+        first = Text("" if state.phase == "loading" else "no reply yet", style="dim")
     else:
         first = Text.assemble(
             (f"reply after {latency.since_end_of_speech_ms:.0f} ms", "bold"),
@@ -142,12 +145,14 @@ def _measures(state: ViewState, width: int) -> list[Text]:
 
 
 def _audio_measures(figures: Figures, reply_underruns: int) -> Text:
-    parts = [f"echo {ECHO_LABELS.get(figures.echo_mode, 'off')}"]
+    if not figures.echo_mode:
+        return Text()
+    parts = [f"echo {ECHO_LABELS[figures.echo_mode]}"]
     if figures.echo_enhancement_db is not None:
         parts[0] += f" {figures.echo_enhancement_db:.0f} dB"
     if figures.gated_words:
         parts.append(f"own words dropped {figures.gated_words}")
-    parts.append(f"underruns {figures.device_underruns}+{reply_underruns}")
+    parts.append(f"underruns {figures.device_underruns} card, {reply_underruns} model")
     parts.append(f"out {figures.latency_ms:.0f} ms")
     if abs(figures.drift_ppm) >= 1:
         parts.append(f"drift {figures.drift_ppm:+.0f} ppm")
@@ -157,6 +162,8 @@ def _audio_measures(figures: Figures, reply_underruns: int) -> Text:
 def _keys(state: ViewState, width: int) -> Text:
     if state.typing is not None:
         return Text("Enter send · Esc stop typing", style="reverse")
+    if state.phase == "loading":
+        return Text("q quit", style="reverse")
     keys = ["q quit", "t type", "i interrupt"]
     if not state.text_only:
         keys += ["m unmute" if state.muted else "m mute", "p push-to-talk"]
@@ -164,4 +171,7 @@ def _keys(state: ViewState, width: int) -> Text:
             keys.append("space done" if state.talk_key else "space talk")
         keys.append("r stop rec" if state.recording else "r record")
     keys.append("s save")
-    return Text(" · ".join(keys), style="reverse")
+    line = " · ".join(keys)
+    if len(line) > width:
+        line = " · ".join(SHORT_KEYS.get(key, key) for key in keys)
+    return Text(line, style="reverse")

@@ -99,7 +99,7 @@ def test_ten_turns(sound, speech, new_terminal, tmp_path):
     finished = [event for event in events if event["kind"] == "reply_finished"]
     assert len(finished) >= 8  # the checkpoint may take a misheard question for one that goes on
     assert sum(event["underruns"] for event in finished) == 0
-    assert "underruns 0+0" in screen
+    assert "underruns 0 card, 0 model" in screen
     recorded, _ = soundfile.read(tmp_path / "speaker.wav", dtype="float32")
     (session,) = folder.glob("*/session.wav")
     both, _ = soundfile.read(session, dtype="float32")

@@ -313,6 +313,28 @@ def test_stalled_microphone_becomes_silence_at_the_pace_of_the_clock():
     assert not source.stalled
 
 
+def test_time_before_the_first_read_is_no_silence():
+    backend, clock = FakeBackend(), Time()
+    card, _ = new_card(backend)
+    source = DeviceSource(card, None, DeviceSettings(stall_ms=200), now=clock.now, sleep=clock.sleep)
+    clock.now_s += 60.0  # the model is being loaded
+    assert source.read().size / RATE_HZ < 0.3
+
+
+def test_a_side_is_not_lost_while_nobody_watches(monkeypatch):
+    notices = []
+    card = SoundCard(DeviceSettings(), lambda level, text: notices.append(text), FakeBackend())
+    card.open(watch=False)
+    try:
+        for side in (card.capture, card.playback):
+            side.last_callback_s -= 60.0
+        card.watch()
+        card.check(time.monotonic())
+        assert notices == []
+    finally:
+        card.close()
+
+
 def test_source_ends_when_it_is_closed():
     card, _ = new_card(FakeBackend())
     source = DeviceSource(card, None, DeviceSettings())
@@ -365,6 +387,12 @@ def test_sink_tops_up_and_trims_only_silence():
     for _ in range(5):
         sink.write(np.zeros(BLOCK, dtype=np.float32))
     assert card.playback.queue.available == 11 * BLOCK + 960
+
+
+def test_sink_does_not_queue_a_long_silence():
+    card, sink = sink_on(FakeBackend(), output_queue_ms=60, block_ms=20)
+    sink.write(np.zeros(5 * RATE_HZ, dtype=np.float32))
+    assert card.playback.queue.available <= 1600
 
 
 def test_sink_holds_more_after_an_underrun():

@@ -59,7 +59,7 @@ def test_screen_is_filled_exactly_and_shows_everything(width, height):
         "You: what is the time",
         "Agent: it is five o clock",
         "reply after 900 ms: pause 700 asr 50 taste 20 read 10 think 60 voice 60",
-        "echo cancelled 42 dB · underruns 2+1 · out 120 ms",
+        "echo cancelled 42 dB · underruns 2 card, 1 model · out 120 ms",
         "q quit · t type · i interrupt · m mute",
     ):
         assert part in text
@@ -116,6 +116,26 @@ def test_hints(figures, hint):
 )
 def test_states(changes, shown):
     assert shown in screen(replace(TALK, **changes))
+
+
+def test_nothing_is_said_of_the_microphone_while_the_model_is_loaded():
+    text = screen(ViewState(model="small"))
+    assert "loading the model" in text
+    assert "no microphone" not in text
+    assert "no reply" not in text
+    assert "q quit" in text
+    assert "mute" not in text
+
+
+@pytest.mark.parametrize("talk_key", [None, False, True])
+@pytest.mark.parametrize("muted", [False, True])
+@pytest.mark.parametrize("recording", ["", "/tmp/x"])
+def test_every_key_fits_into_eighty_columns(talk_key, muted, recording):
+    state = replace(TALK, talk_key=talk_key, muted=muted, recording=recording)
+    keys = screen(state).rstrip("\n").split("\n")[-1]
+    assert keys.rstrip().endswith("s save")
+    if talk_key is None and not recording:
+        assert "i interrupt" in keys
 
 
 def test_long_talk_shows_its_end():
