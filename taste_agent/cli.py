@@ -22,6 +22,7 @@ from taste_agent.cli_options import (
     VoiceOption,
     settings_of,
 )
+from taste_agent.commands.config import config_app
 from taste_agent.errors import AgentError, ExitCode, Terminated
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-config_app = typer.Typer(help="Show, write or check the settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 
 # Typer ships its own click in some versions and uses the package in others; this is the class in both.
@@ -280,58 +280,6 @@ def bench(
     from taste_agent.commands.bench import show_benchmark
 
     show_benchmark(options, as_json)
-
-
-@config_app.command("show")
-def config_show(config: ConfigOption = None, overrides: SetOption = None, debug: DebugOption = False) -> None:
-    """Print the settings in effect and where each comes from.
-
-    Example: TASTE_AGENT_SAMPLING__TEXT_TOP_P=0.5 taste-agent config show --config my.yaml
-    """
-    from taste_agent.config_file import settings_lines
-    from taste_agent.config_sources import load_settings
-
-    lines = list(settings_lines(load_settings(config, overrides or ())))
-    width = max(len(f"{name}: {value}") for name, value, _ in lines if len(value) < 40)
-    for name, value, origin in lines:
-        typer.echo(f"{f'{name}: {value}':<{width}}  # {origin}")
-
-
-@config_app.command("init")
-def config_init(
-    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("taste-agent.yaml"),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
-    debug: DebugOption = False,
-) -> None:
-    """Write a settings file with every setting, its default and what it does.
-
-    Example: taste-agent config init my.yaml
-    """
-    from taste_agent.config_file import default_file_text
-    from taste_agent.errors import SettingsError
-
-    try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(default_file_text())
-    except FileExistsError:
-        raise SettingsError(f"{path} exists already; name another file or give --force") from None
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be written: {error.strerror}") from None
-    typer.echo(f"wrote {path}")
-
-
-@config_app.command("check")
-def config_check(
-    path: Annotated[Path, typer.Argument(help="Settings file.")], debug: DebugOption = False
-) -> None:
-    """Check a settings file.
-
-    Example: taste-agent config check my.yaml
-    """
-    from taste_agent.config_sources import load_settings
-
-    changed = load_settings(path, environment={}).origins
-    typer.echo(f"{path} is valid; it sets {len(changed)} settings")
 
 
 def main() -> NoReturn:
