@@ -1,10 +1,17 @@
+from pathlib import Path
+
 import pytest
 
+import taste_speech
 from taste_speech import CheckpointError, TasteConfig
 from taste_speech.checkpoint_files import CheckpointFiles
+from taste_speech.recognition.combined import CombinedRecognizer
+from taste_speech.recognition.ctc import CtcRecognizer
 from taste_speech.recognition.factory import make_recognizer
 from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
 from taste_speech.recognition.whisper import WhisperRecognizer
+
+SHIPPED = Path(taste_speech.__file__).parent / "checkpoints" / "small"
 
 
 def config(**recognition):
@@ -42,3 +49,17 @@ def test_missing_language_model(files):
 def test_unknown_recogniser(files):
     with pytest.raises(ValueError, match="unknown recogniser 'sphinx4'; choose one of whisper, pocketsphinx"):
         make_recognizer(config(), files, backend="sphinx4")
+
+
+def test_an_acoustic_model_that_the_checkpoint_lacks(files):
+    for backend in ("ctc", "combined"):
+        with pytest.raises(ValueError, match="no acoustic model of its own"):
+            make_recognizer(config(backend=backend), files)
+
+
+def test_the_shipped_checkpoint_hears_with_both():
+    config = TasteConfig.from_pretrained(SHIPPED)
+    recognizer = make_recognizer(config, CheckpointFiles(SHIPPED))
+    assert isinstance(recognizer, CombinedRecognizer)
+    assert isinstance(recognizer.sphinx, PocketSphinxRecognizer)
+    assert isinstance(recognizer.ctc, CtcRecognizer)
