@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taste_speech.recognition.base import Recognition
-from taste_speech.recognition.ctc import CtcRecognizer
+from taste_speech.recognition.ctc import CtcRecognizer, Hearing
 from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
 
 BASE_MARGIN, MARGIN_OF_CONFIDENCE = 0.2, 0.7
@@ -12,11 +12,16 @@ BASE_MARGIN, MARGIN_OF_CONFIDENCE = 0.2, 0.7
 from recordings of people, lose nothing, and those of espeak-ng as little as is then possible."""
 
 
+SURE_FIT, SURE_CONFIDENCE, SURE_WORDS = -0.03, 0.7, 3
+"""From what the acoustic model is not contradicted; chosen on the same utterances."""
+
+
 class CombinedRecognizer:
     """A `Recognizer` of PocketSphinx, trained on people, and of the checkpoint's own acoustic model.
 
-    Where they differ, the acoustic model is asked how much better its words fit the sound than those of
-    PocketSphinx. PocketSphinx is believed if that is little, and the more so the surer it is itself.
+    The acoustic model answers in a fraction of the time: where it leaves no doubt, PocketSphinx's second
+    pass is spared. Else, and where they differ, the acoustic model is asked how much better its words fit the
+    sound than those of PocketSphinx, which is believed if that is little, and the more so the surer it is.
     """
 
     def __init__(self, sphinx: PocketSphinxRecognizer, ctc: CtcRecognizer) -> None:
@@ -42,16 +47,30 @@ class CombinedRecognizer:
 
     def finish(self) -> Recognition:
         """The transcript of everything accepted since `start`; empty where no words were heard."""
-        theirs = self.sphinx.finish()
-        if not self._heard or not self.sphinx.heard_voice:
+        if not self._heard:
             return Recognition()
         hearing = self.ctc.hear(np.concatenate(self._heard))
         own = hearing.recognition
+        if is_sure(hearing):
+            return own
+        theirs = self.sphinx.finish()
+        if not self.sphinx.heard_voice:
+            return Recognition()
         if own.text == theirs.text:
             return theirs
         margin = self.ctc.log_likelihood(hearing.log_probs, own.text)
         margin -= self.ctc.log_likelihood(hearing.log_probs, theirs.text)
         return theirs if believes_sphinx(margin / len(hearing.log_probs), theirs) else own
+
+
+def is_sure(hearing: Hearing) -> bool:
+    """Whether the acoustic model's words explain the sound, and are more than a sound or two."""
+    words = hearing.recognition.words
+    return (
+        len(words) >= SURE_WORDS
+        and hearing.fit > SURE_FIT
+        and all((word.confidence or 0.0) > SURE_CONFIDENCE for word in words)
+    )
 
 
 def believes_sphinx(margin: float, theirs: Recognition) -> bool:

@@ -29,10 +29,14 @@ LOG_BASE = 1.0001
 
 @dataclass(frozen=True)
 class Hearing:
-    """What was recognised, and the (frames, phones + 1) log-probabilities that it was read from."""
+    """What was recognised, the (frames, phones + 1) log-probabilities that it was read from, and their fit.
+
+    `fit` is that of the worst part; see `Transcript`.
+    """
 
     recognition: Recognition
     log_probs: NDArray[np.float32]
+    fit: float = 0.0
 
 
 class CtcRecognizer:
@@ -102,13 +106,15 @@ class CtcRecognizer:
         seconds_per_frame = 2 * self._tower.hop_samples / self._tower.sampling_rate_hz
         words: list[RecognizedWord] = []
         rows: list[NDArray[np.float32]] = []
+        fit = 0.0
         for part in split_at_quiet(audio, int(LONGEST_PART_S * RECOGNITION_RATE_HZ), RECOGNITION_RATE_HZ):
             start_s = sum(map(len, rows)) * seconds_per_frame
             rows.append(self._log_probs(part))
             found = self._search(rows[-1], seconds_per_frame)
             words += [word.later_by(start_s) for word in found.words]
+            fit = min(fit, found.fit)
         text = " ".join(word.text for word in words)
-        return Hearing(Recognition(text, tuple(words)), np.concatenate(rows))
+        return Hearing(Recognition(text, tuple(words)), np.concatenate(rows), fit)
 
     def log_likelihood(self, log_probs: NDArray[np.float32], text: str) -> float:
         """Natural logarithm of the probability that (frames, phones + 1) `log_probs` are of `text`.

@@ -22,7 +22,7 @@ class Sphinx:
 
     def __init__(self, found: Recognition, heard_voice: bool = True) -> None:
         self.found, self.heard_voice = found, heard_voice
-        self.samples = 0
+        self.samples, self.finished = 0, False
 
     def start(self) -> None:
         self.samples = 0
@@ -34,18 +34,19 @@ class Sphinx:
         return f"{self.samples} samples"
 
     def finish(self) -> Recognition:
+        self.finished = True
         return self.found
 
 
 class Ctc:
     """Finds one text likely and every other one less so by some nats a frame."""
 
-    def __init__(self, found: Recognition, margin: float) -> None:
-        self.found, self.margin, self.samples = found, margin, 0
+    def __init__(self, found: Recognition, margin: float, fit: float = -0.5) -> None:
+        self.found, self.margin, self.fit, self.samples = found, margin, fit, 0
 
     def hear(self, audio: np.ndarray) -> Hearing:
         self.samples = len(audio)
-        return Hearing(self.found, np.zeros((FRAMES, 3), np.float32))
+        return Hearing(self.found, np.zeros((FRAMES, 3), np.float32), self.fit)
 
     def log_likelihood(self, log_probs: np.ndarray, text: str) -> float:
         return -10.0 if text == self.found.text else -10.0 - self.margin * len(log_probs)
@@ -98,3 +99,23 @@ def test_an_utterance_begins_with_nothing_of_the_last_one() -> None:
 
 def test_where_sphinx_hears_nothing_the_other_counts() -> None:
     assert not believes_sphinx(0.0, Recognition())
+
+
+@pytest.mark.parametrize(
+    ("text", "confidence", "fit", "is_sure"),
+    [
+        ("what is this", 0.9, -0.01, True),
+        ("what is this", 0.9, -0.1, False),
+        ("what is this", 0.5, -0.01, False),
+        ("yes", 1.0, 0.0, False),
+    ],
+)
+def test_words_that_leave_no_doubt_need_no_second_opinion(
+    text: str, confidence: float, fit: float, is_sure: bool
+) -> None:
+    sphinx = Sphinx(recognition("something else"))
+    recognizer = combined(sphinx, Ctc(recognition(text, confidence), 0.0, fit))
+    recognizer.start()
+    recognizer.accept(np.zeros(1600, np.float32))
+    assert (recognizer.finish().text == text) == is_sure
+    assert sphinx.finished != is_sure
