@@ -17,6 +17,8 @@ PHASES = {
 }
 NOTICE_STYLES = {"info": "yellow", "warning": "bold yellow", "error": "bold red"}
 QUIET_DBFS = -45.0
+# Clocks differ by less; what looks like more is sound that a busy machine has lost.
+MAX_DRIFT_PPM = 1000
 MIN_WIDTH = 40
 MIN_HEIGHT = 12
 SHORT_KEYS = {"i interrupt": "i stop", "p push-to-talk": "p push", "r stop rec": "r stop"}
@@ -154,7 +156,7 @@ def _audio_measures(figures: Figures, reply_underruns: int) -> Text:
         parts.append(f"own words dropped {figures.gated_words}")
     parts.append(f"underruns {figures.device_underruns} card, {reply_underruns} model")
     parts.append(f"out {figures.latency_ms:.0f} ms")
-    if abs(figures.drift_ppm) >= 1:
+    if 1 <= abs(figures.drift_ppm) < MAX_DRIFT_PPM:
         parts.append(f"drift {figures.drift_ppm:+.0f} ppm")
     return Text(" · ".join(parts), style="dim")
 

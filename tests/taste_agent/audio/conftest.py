@@ -54,7 +54,7 @@ class Taped:
         first = max(0, round((begin_s - self.start_s) * RATE_HZ))
         part = self.samples[first : round((end_s - self.start_s) * RATE_HZ)]
         loud = np.flatnonzero(np.abs(part) > level)
-        assert loud.size, f"nothing is heard between {begin_s - self.start_s:.2f} s and {end_s} s"
+        assert loud.size, f"nothing from {begin_s - self.start_s:.2f} to {end_s - self.start_s:.2f} s"
         return (first + loud) / RATE_HZ + self.start_s
 
     def first_loud_s(self, begin_s: float, end_s: float, level: float) -> float:

@@ -98,12 +98,11 @@ def test_ten_turns(sound, speech, new_terminal, tmp_path):
     events = events_of(folder)
     finished = [event for event in events if event["kind"] == "reply_finished"]
     assert len(finished) >= 8  # the checkpoint may take a misheard question for one that goes on
-    assert sum(event["underruns"] for event in finished) == 0
-    assert "underruns 0 card, 0 model" in screen
     recorded, _ = soundfile.read(tmp_path / "speaker.wav", dtype="float32")
     (session,) = folder.glob("*/session.wav")
     both, _ = soundfile.read(session, dtype="float32")
     found = meant = 0
+    compared = []
     for played, text in sounding_parts(events, both[:, 1]):
         at, alike = find(recorded, played)
         part = recorded[at : at + played.size]
@@ -111,10 +110,13 @@ def test_ten_turns(sound, speech, new_terminal, tmp_path):
         words, of, heard = understood_share(part, text)
         found, meant = found + words, meant + of
         logger.info("%r was heard as %r; alike %.3f, gaps %s ms", text, heard, alike, gaps_ms)
-        assert alike > 0.95
-        assert gaps_ms[0] <= gaps_ms[1] + 20
+        compared.append((alike, gaps_ms[0] - gaps_ms[1]))
     logger.info("%d of %d words recognised from the loudspeaker", found, meant)
     assert found / meant > 0.5
+    assert sum(event["underruns"] for event in finished) == 0
+    assert "underruns 0 card, 0 model" in screen
+    assert min(alike for alike, _ in compared) > 0.95
+    assert max(longer_ms for _, longer_ms in compared) <= 20
 
     command = [sys.executable, "-m", "taste_agent.cli", "replay", str(session.with_name("person.wav"))]
     again = subprocess.run(

@@ -118,6 +118,10 @@ def test_states(changes, shown):
     assert shown in screen(replace(TALK, **changes))
 
 
+def test_lost_sound_does_not_pass_for_drift():
+    assert "drift" not in screen(replace(TALK, figures=replace(FIGURES, drift_ppm=57823.0)))
+
+
 def test_nothing_is_said_of_the_microphone_while_the_model_is_loaded():
     text = screen(ViewState(model="small"))
     assert "loading the model" in text
