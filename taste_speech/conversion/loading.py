@@ -1,12 +1,14 @@
 """Filling a model from a published state dict: strict, tensor by tensor."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from taste_speech.acceleration.threads import threads_of_a_row
 from taste_speech.conversion.names import EMBED_TOKENS, LM_HEAD, NOT_NEEDED, Source, source_of
 from taste_speech.conversion.tensor_store import SafetensorsStore, TensorStore
 from taste_speech.errors import CheckpointError
@@ -53,11 +55,12 @@ def fill(
     if tied:
         del sources[LM_HEAD]
     _check(sources.values(), store, origin)
-    for name, source in sources.items():
-        target = dtype if name.startswith(_COMPUTE_DTYPE_PARTS) else torch.float32
-        merged = source.merge([store.read(part) for part in source.names])
-        _assign(model, name, merged.to(target))
-    _tie(model, tied)
+    with threads_of_a_row(sum(math.prod(shape) for shape in store.shapes.values())):
+        for name, source in sources.items():
+            target = dtype if name.startswith(_COMPUTE_DTYPE_PARTS) else torch.float32
+            merged = source.merge([store.read(part) for part in source.names])
+            _assign(model, name, merged.to(target))
+        _tie(model, tied)
 
 
 def plan(model: nn.Module, config: SpokenLMConfig) -> dict[str, Source]:

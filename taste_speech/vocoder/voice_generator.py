@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from taste_speech.acceleration.threads import threads_of_a_row
 from taste_speech.conversion.loading import shards
 from taste_speech.errors import CheckpointError
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
@@ -55,10 +56,11 @@ class VoiceGenerator(nn.Module):
             CheckpointError: the file is missing, damaged, or its tensors do not fit `config`.
         """
         state = _read_shards(Path(path))
-        generator = cls(config)
-        _check_state(state, generator.state_dict(), Path(path))
-        generator.load_state_dict(state)
-        return generator.eval().fold_weight_norm()
+        with threads_of_a_row(sum(tensor.numel() for tensor in state.values())):
+            generator = cls(config)
+            _check_state(state, generator.state_dict(), Path(path))
+            generator.load_state_dict(state)
+            return generator.eval().fold_weight_norm()
 
     @classmethod
     def from_pretrained(
