@@ -43,11 +43,21 @@ class ChatOptions:
 
 
 def run_chat(
-    settings: AgentSettings, options: ChatOptions, load_brain: Callable[[AgentSettings], Brain]
+    settings: AgentSettings,
+    options: ChatOptions,
+    load_brain: Callable[[AgentSettings], Brain],
+    prepare: Callable[[], None] = lambda: None,
 ) -> None:
     """Talk until the quit key, the end of piped input, Ctrl-C or SIGTERM.
 
-    The sound card is opened before the model is loaded, so that a missing device is told at once.
+    The sound card is opened before the model is loaded, so that a missing device is told at once, and what
+    is said while it is loaded is answered when it is there.
+
+    Args:
+        settings: of the agent.
+        options: of this call.
+        load_brain: makes the model; other threads must get their turn while it does.
+        prepare: the part of loading that keeps them waiting; what is said during it is not heard.
 
     Raises:
         AudioDeviceError: a device cannot be opened.
@@ -66,19 +76,25 @@ def run_chat(
         view: LiveChat | PlainChat = LiveChat(options) if live else PlainChat(options)
         stack.enter_context(view)
         view.loading(settings.model.checkpoint)
-        engine = parts.engine(load_brain(settings) if brain is None else brain, recording)
+        engine = parts.engine(recording)
         parts.notify = engine.notice
         for level, text in notices:
             engine.notice(level, text)
         if recording is not None:
             engine.notice("info", f"recording to {recording.folder}")
+        prepare()
         parts.watch()
         engine.start()
         try:
+            if brain is None:
+                view.listening()
+                brain = load_brain(settings)
+            parts.begin(brain)
             reason = view.run(engine, parts.figures)
         except BaseException as stop:
             engine.stop(_reason_of(stop))
-            view.drain(engine)
+            if brain is not None:  # else there was no talk to show
+                view.drain(engine)
             raise
         engine.stop(reason)
         view.drain(engine)
@@ -104,6 +120,7 @@ class _Parts:
     ) -> None:
         self.notify = notify
         self._settings = settings
+        self._runner = ThreadRunner()
         self._engine: ChatEngine | None = None
         self._canceller: Canceller | None = None
         self._gate: EchoGate | None = None
@@ -123,16 +140,20 @@ class _Parts:
         if self._card is not None:
             self._card.watch()
 
-    def engine(self, brain: Brain, recording: SessionRecording | None) -> ChatEngine:
+    def engine(self, recording: SessionRecording | None) -> ChatEngine:
         if self._card is not None and self._settings.echo.text_gate:
-            gate = self._gate = EchoGate(self._settings.echo.text_gate_slack_s, lambda: engine.now)
-            brain = GatedBrain(brain, gate)
-        meter = CostMeter("measured", self._settings.replay.fixed)
-        runner = ThreadRunner(DialogWorker(brain, self._settings, meter))
+            self._gate = EchoGate(self._settings.echo.text_gate_slack_s, lambda: engine.now)
         name = self._card.names["input"] if self._card else "typing"
-        engine = ChatEngine(self._settings, runner, self.source, self.sink, self._gate, name, recording)
+        engine = ChatEngine(self._settings, self._runner, self.source, self.sink, self._gate, name, recording)
         self._engine = engine
         return engine
+
+    def begin(self, brain: Brain) -> None:
+        """Have what was said and what will be said answered by `brain`."""
+        if self._gate is not None:
+            brain = GatedBrain(brain, self._gate)
+        meter = CostMeter("measured", self._settings.replay.fixed)
+        self._runner.begin(DialogWorker(brain, self._settings, meter))
 
     def figures(self) -> Figures:
         levels = self._engine.levels if self._engine else None

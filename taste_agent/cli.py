@@ -4,7 +4,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -24,10 +24,6 @@ from taste_agent.cli_options import (
 )
 from taste_agent.commands.config import config_app
 from taste_agent.errors import AgentError, ExitCode, Terminated
-
-if TYPE_CHECKING:
-    from taste_agent.config import AgentSettings
-    from taste_agent.dialog.brain import Brain
 
 app = typer.Typer(
     name="taste-agent",
@@ -133,6 +129,7 @@ def chat(
     Example: taste-agent chat --input headset --output headset --record
     """
     from taste_agent.chat import ChatOptions, run_chat
+    from taste_agent.dialog.brain_loader import import_torch, load_brain
 
     settings = settings_of(
         config,
@@ -145,13 +142,8 @@ def chat(
         input_device=input_device,
         output_device=output_device,
     )
-    run_chat(settings, ChatOptions(text, push_to_talk, record, out, json_events), _load_brain)
-
-
-def _load_brain(settings: "AgentSettings") -> "Brain":
-    from taste_agent.dialog.taste_brain import load_brain  # takes seconds: not before the screen is there
-
-    return load_brain(settings)
+    options = ChatOptions(text, push_to_talk, record, out, json_events)
+    run_chat(settings, options, load_brain, import_torch)
 
 
 @app.command()

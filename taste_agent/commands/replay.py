@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.brain import Brain
+from taste_agent.dialog.brain_loader import load_brain
 from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.events import Event, Notice
 from taste_agent.replay import ReplayResult, default_out, run_replay
@@ -73,8 +74,6 @@ def _replay_one(
 
 def _load_brain(settings: AgentSettings) -> Brain:
     announce_first_use(settings.model)
-    from taste_agent.dialog.taste_brain import load_brain  # takes seconds: not before the input was checked
-
     return load_brain(settings)
 
 

@@ -73,14 +73,20 @@ class VirtualRunner:
 
 
 class ThreadRunner:
-    """The worker in a thread of its own. An unexpected error is raised by the next `collect`."""
+    """The worker in a thread of its own. An unexpected error is raised by the next `collect`.
 
-    def __init__(self, worker: DialogWorker) -> None:
-        self._worker = worker
+    Commands may come before the worker: they wait for it.
+    """
+
+    def __init__(self) -> None:
         self._inbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._ready: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="dialog", daemon=True)
+        self._thread: threading.Thread | None = None
+
+    def begin(self, worker: DialogWorker) -> None:
+        """Have `worker` execute the commands from now on."""
+        self._thread = threading.Thread(target=self._run, args=(worker,), name="dialog", daemon=True)
         self._thread.start()
 
     def submit(self, command: Command, now: int) -> None:
@@ -101,20 +107,20 @@ class ThreadRunner:
 
     def close(self) -> None:
         """Ends the thread after its current step."""
-        if self._thread.is_alive():
-            self._inbox.put(None)
+        self._inbox.put(None)
+        if self._thread is not None:
             self._thread.join()
 
-    def _run(self) -> None:
+    def _run(self, worker: DialogWorker) -> None:
         try:
-            while (results := self._step()) is not None:
+            while (results := self._step(worker)) is not None:
                 for result in results:
                     self._ready.put(result)
         except BaseException as error:  # handed to the session's thread
             self._error = error
 
-    def _step(self) -> list[Result] | None:
-        if self._worker.replying and self._inbox.empty():
-            return self._worker.continue_reply()
+    def _step(self, worker: DialogWorker) -> list[Result] | None:
+        if worker.replying and self._inbox.empty():
+            return worker.continue_reply()
         command = self._inbox.get()
-        return None if command is None else self._worker.execute(command)
+        return None if command is None else worker.execute(command)

@@ -27,6 +27,7 @@ from taste_agent.ui.state import Figures, ViewState, reduce
 
 REDRAW_S = 0.1
 IDLE_REDRAW_S = 0.25
+SPEAK_ALREADY = "you may speak already: the answer comes when the model is loaded"
 
 
 class Options(Protocol):
@@ -128,6 +129,12 @@ class LiveChat:
         """Say that the model is being loaded."""
         self._state = replace(self._state, model=checkpoint)
         self._draw()
+
+    def listening(self) -> None:
+        """Say that the person may speak while the model is still being loaded."""
+        if not self._state.text_only:
+            self._state = replace(self._state, notice=SPEAK_ALREADY, notice_level="info")
+            self._draw()
 
     def run(self, engine: ChatEngine, figures: Callable[[], Figures]) -> str:
         """Show and steer until the quit key (`quit`) or the engine's own end; returns the reason."""
@@ -232,6 +239,11 @@ class PlainChat:
     def loading(self, checkpoint: str) -> None:
         """Say that the model is being loaded, on stderr."""
         sys.stderr.write(f"loading {checkpoint}\n")
+
+    def listening(self) -> None:
+        """Say that the person may speak while the model is still being loaded, on stderr."""
+        if not self._text_only:
+            sys.stderr.write(f"{SPEAK_ALREADY}\n")
 
     def run(self, engine: ChatEngine, figures: Callable[[], Any]) -> str:
         """Write what happens until the input or the engine ends; returns the reason."""

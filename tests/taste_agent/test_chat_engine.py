@@ -59,7 +59,8 @@ def new_engine():
     def make(source=None, replies=("it is five o clock",), **options):
         config = settings()
         meter = CostMeter("measured", config.replay.fixed)
-        runner = ThreadRunner(DialogWorker(FakeBrain(replies=list(replies)), config, meter))
+        runner = ThreadRunner()
+        runner.begin(DialogWorker(FakeBrain(replies=list(replies)), config, meter))
         engine = ChatEngine(config, runner, source or PacedSource(), ListSink(), **options)
         engines.append(engine)
         return engine

@@ -92,13 +92,10 @@ def main() -> None:
     script = Path(sys.argv.pop(1))
     real = chat.run_chat
 
-    def run_chat(settings: Any, options: Any, load_brain: Any) -> None:
+    def run_chat(settings: Any, options: Any, *loading: Any) -> None:
         real(settings, options, lambda settings: load(script))
 
     chat.run_chat = run_chat
-    # The command imports the real brain, and with it torch, only for its name.
-    sys.modules["taste_agent.dialog.taste_brain"] = type(sys)("taste_agent.dialog.taste_brain")
-    sys.modules["taste_agent.dialog.taste_brain"].load_brain = None  # type: ignore[attr-defined]
     cli.main()
 
 

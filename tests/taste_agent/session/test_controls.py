@@ -128,7 +128,8 @@ def test_the_same_session_in_a_thread():
     audio, brain = story()
     config = settings()
     events: list[ev.Event] = []
-    runner = ThreadRunner(DialogWorker(brain, config, CostMeter()))
+    runner = ThreadRunner()
+    runner.begin(DialogWorker(brain, config, CostMeter()))
     session = Session(config, runner, events.append)
     for start in range(0, len(audio), 320):
         session.process(audio[start : start + 320])
@@ -144,13 +145,46 @@ def test_the_same_session_in_a_thread():
     assert brain.history[1][1] != LONG
 
 
+def test_what_is_said_before_the_model_is_there_is_answered():
+    config = settings()
+    events: list[ev.Event] = []
+    runner = ThreadRunner()
+    session = Session(config, runner, events.append)
+
+    def hear(audio: np.ndarray) -> None:
+        for start in range(0, len(audio), 320):
+            session.process(audio[start : start + 320])
+            time.sleep(0.0005)
+
+    hear(question_track())
+    assert "speech_ended" in [e.kind for e in events]
+    assert "user_turn" not in [e.kind for e in events]
+    runner.begin(DialogWorker(FakeBrain(["what is the time"], ["it is five"]), config, CostMeter()))
+    hear(silence(4))
+    session.close()
+    assert [e.text for e in events if isinstance(e, ev.UserTurn)] == ["what is the time"]
+    assert [e.text for e in events if isinstance(e, ev.ReplyFinished)] == ["it is five"]
+
+
+def test_a_session_can_end_before_the_model_is_there():
+    runner = ThreadRunner()
+    session = Session(settings(), runner, lambda event: None)
+    session.process(question_track())
+    session.close()
+    brain = FakeBrain(["q"], ["a"])
+    runner.begin(DialogWorker(brain, settings(), CostMeter()))  # it comes too late, and ends at once
+    runner.close()
+    assert brain.history == []
+
+
 def test_an_error_in_the_thread_reaches_the_session():
     class Broken(FakeBrain):
         def tokenize(self, text, samples):
             raise RuntimeError("out of memory")
 
     config = settings()
-    runner = ThreadRunner(DialogWorker(Broken(["q"], ["a"]), config, CostMeter()))
+    runner = ThreadRunner()
+    runner.begin(DialogWorker(Broken(["q"], ["a"]), config, CostMeter()))
     session = Session(config, runner, lambda event: None)
     audio = question_track()
 

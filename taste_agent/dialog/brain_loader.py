@@ -1,0 +1,47 @@
+"""Loading a brain in such a way that sound can go on meanwhile. Importing this is cheap."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from taste_agent.config import AgentSettings
+from taste_agent.dialog.brain import Brain
+
+
+def import_torch() -> None:
+    """The one step of loading that keeps all other threads waiting, for a third of a second."""
+    with _collector_paused():
+        importlib.import_module("torch")
+
+
+def load_brain(settings: AgentSettings) -> Brain:
+    """Loads the checkpoint that the settings name, with its recogniser and its voice.
+
+    Raises:
+        TasteError: the checkpoint cannot be loaded.
+        AgentError: the device or the voice does not exist.
+    """
+    with _collector_paused():
+        from taste_agent.dialog.taste_brain import load_brain as load  # takes seconds
+
+        return load(settings)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Makes no garbage collections, and leaves what was loaded out of all later ones.
+
+    Loading makes some 350,000 objects that stay. To look through them takes a quarter of a second in which no
+    other thread runs; it would happen several times while they are made, and now and then during the talk.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
