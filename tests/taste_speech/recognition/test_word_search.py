@@ -52,7 +52,7 @@ def test_longer_word_wins_where_its_phones_are_heard() -> None:
 def test_the_language_model_decides_between_likely_sounds() -> None:
     unsure = np.log(
         np.array(
-            [[0.02, 0.5, 0.02, 0.02, 0.44], [0.02, 0.02, 0.92, 0.02, 0.02], [0.02, 0.02, 0.02, 0.92, 0.02]]
+            [[0.02, 0.5, 0.02, 0.02, 0.44], [0.02, 0.02, 0.92, 0.02, 0.02], [0.02, 0.44, 0.02, 0.5, 0.02]]
         )
     )
     assert said(unsure.astype(np.float32)) == ["cat"]
