@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from taste_speech.acceleration.flow_frames import FlowFrameRunner
 from taste_speech.acceleration.flow_runner import FlowRunner
 from taste_speech.acceleration.lm_rows import LlamaRowRunner
 from taste_speech.acceleration.settings import Acceleration
@@ -51,7 +52,10 @@ def accelerate(
         model.speech_decoder.runner = UnitRunner(settings) if static else None
     if generator is not None:
         generator.fold_weight_norm()
-        generator.flow.decoder.runner = FlowRunner(settings) if static else None
+        if by_rows:
+            generator.flow.decoder.runner = FlowFrameRunner()
+        else:
+            generator.flow.decoder.runner = FlowRunner(settings) if static else None
 
 
 def decelerate(model: "TasteForCausalLM", generator: "VoiceGenerator | None" = None) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from taste_speech.acceleration.flow_frames import FlowFrameRunner
 from taste_speech.acceleration.flow_runner import FlowRunner
 from taste_speech.speech_decoder.blocks import EncoderSettings, RelativeEncoder
 from taste_speech.vocoder.configuration import FlowConfig, VoiceGeneratorConfig
@@ -26,8 +27,8 @@ class FlowMatching(nn.Module):
         super().__init__()
         self.config = config
         self.estimator = Estimator(mel_bins, config.estimator)
-        self.runner: FlowRunner | None = None
-        """Fixed lengths; `taste_speech.acceleration.accelerate` sets it."""
+        self.runner: FlowRunner | FlowFrameRunner | None = None
+        """Fixed lengths, or frames on the CPU; `taste_speech.acceleration.accelerate` sets it."""
 
     def times(self, num_steps: int, device: torch.device) -> Tensor:
         """(num_steps + 1,) from 0 to 1, dense near 0: 1 - cos(pi/2 k/n)."""
