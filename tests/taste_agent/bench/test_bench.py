@@ -268,13 +268,15 @@ def test_naive_forms_change_the_cost_and_not_the_sound(subject):
         return torch.from_numpy(chunk.samples)
 
     fast = speak()
+    # On the CPU a runner of its own, and not the estimator, does both halves of the guidance at once.
+    assert calls == []
     with naive_forms(subject):
         naive = speak()
         norms = [m for m in subject.voice.hift.modules() if isinstance(m, WeightNormConv)]
         assert all(part.folded is None for part in norms)
     hook.remove()
     steps = subject.voice.config.flow.num_steps
-    assert calls == [2] * steps + [1] * (2 * steps)
+    assert calls == [1] * (2 * steps)
     torch.testing.assert_close(naive, fast, atol=1e-4, rtol=1e-3)
     assert subject.voice.flow.decoder.estimator is estimator
     assert all(part.folded is not None for part in norms)
