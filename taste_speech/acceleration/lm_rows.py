@@ -50,7 +50,7 @@ class _LlamaRows:
         self.weights = llama.num_parameters()
         self._layers = [_LayerRow(layer, index) for index, layer in enumerate(llama.model.layers)]
         self._head = RowLinear(llama.lm_head)
-        self._angles: list[tuple[Tensor, Tensor]] = []
+        self._cosines, self._sines = self._angles(_ANGLE_ROWS)
 
     def step(self, x: Tensor, cache: GrowingCache) -> tuple[Tensor, Tensor]:
         """(1, hidden) -> (1, hidden) and (1, vocabulary)."""
@@ -62,11 +62,13 @@ class _LlamaRows:
 
     def _rotation(self, position: int) -> tuple[Tensor, Tensor]:
         """Cosines and sines of a position, (head_dim,) each."""
-        while position >= len(self._angles):
-            places = torch.arange(len(self._angles), len(self._angles) + _ANGLE_ROWS)[None]
-            cosines, sines = self._model.rotary_emb(self._model.norm.weight, position_ids=places)
-            self._angles += zip(cosines[0], sines[0], strict=True)
-        return self._angles[position]
+        if position >= len(self._cosines):
+            self._cosines, self._sines = self._angles(2 * position)
+        return self._cosines[position], self._sines[position]
+
+    def _angles(self, rows: int) -> tuple[Tensor, Tensor]:
+        cosines, sines = self._model.rotary_emb(self._model.norm.weight, torch.arange(rows)[None])
+        return cosines[0], sines[0]
 
 
 class _LayerRow:
