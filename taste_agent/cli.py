@@ -254,7 +254,7 @@ def bench(
     ] = False,
     repeats: Annotated[int, typer.Option("--repeats", help="Timed runs of each stage.", min=1)] = 10,
     threads: Annotated[
-        int, typer.Option("--threads", help="CPU threads; 0: one for a small model, else all.", min=0)
+        int, typer.Option("--threads", help="CPU threads; 0: two at most for a small model, else all.", min=0)
     ] = 0,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for bench.json, .md and .png.", metavar="DIR")

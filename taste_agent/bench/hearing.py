@@ -1,16 +1,19 @@
 """Stages from the end of the person's turn to its taste tokens."""
 
+from pathlib import Path
+
 import torch
 
 from taste_agent.bench.material import AUDIO_RATE_HZ, QUESTION_S, TALK, question_audio
 from taste_agent.bench.report import Figure
 from taste_agent.bench.subject import Subject
 from taste_agent.bench.timing import measure
-from taste_speech.audio_io import prepare_audio
+from taste_speech.audio_io import load_audio, prepare_audio
 from taste_speech.errors import TasteError
 from taste_speech.streaming import StreamingTokenizer
 
 RECOGNITION = "recognition, after the end of turn"
+_QUESTION = Path(__file__).parents[1] / "demo" / "question.wav"
 _PIECE = AUDIO_RATE_HZ // 50
 _FRAMES = 3
 
@@ -62,8 +65,8 @@ def recognition_figure(subject: Subject, repeats: int) -> Figure | None:
     """The recogniser after the last sample; None where there is none (presets)."""
     if subject.is_preset:
         return None
-    audio = question_audio()
     try:
+        audio = load_audio(_QUESTION, AUDIO_RATE_HZ)
         recognizer = subject.processor.recognizer()
 
         def hear() -> None:
@@ -74,4 +77,5 @@ def recognition_figure(subject: Subject, repeats: int) -> Figure | None:
         times = measure(recognizer.finish, subject.device, min(repeats, _FRAMES), before=hear, warm_ups=1)
     except (TasteError, OSError, RuntimeError):
         return None
-    return Figure.of(RECOGNITION, times, note="apart; on a buzz, not on words")
+    note = f"apart; of the demo's question, {len(audio) / AUDIO_RATE_HZ:.1f} s"
+    return Figure.of(RECOGNITION, times, note=note)

@@ -8,6 +8,7 @@ from taste_speech import TasteForCausalLM, TasteProcessor
 from taste_speech.acceleration import Acceleration, accelerate
 
 SMALL_MODEL_PARAMETERS = 50_000_000
+THREADS_OF_SMALL_MODEL = 2
 
 
 def load_model(settings: ModelSettings, speaks: bool = True) -> tuple[TasteForCausalLM, TasteProcessor]:
@@ -29,15 +30,15 @@ def load_model(settings: ModelSettings, speaks: bool = True) -> tuple[TasteForCa
 
 
 def use_threads(model: TasteForCausalLM, threads: int) -> None:
-    """Give PyTorch so many threads on the CPU; 0: one for a small model, else what PyTorch takes by itself.
+    """Give PyTorch so many threads on the CPU; 0: at most two for a small model, else what PyTorch takes.
 
-    Threads that share a small matrix wait for each other. With the shipped checkpoint on two idle cores one
-    made a unit in 2.9 ms, two in 3.2 ms; flow and vocoder were faster with two, whole replies were not (RTF
-    0.34 and 0.47, one run each). The free core serves the sound and the recogniser.
+    Single rows of small matrices take one thread in any case (`acceleration.threads`): threads that share
+    them wait for each other. Flow and vocoder gain from the second one: on two idle cores `taste-agent bench`
+    gave RTF 0.27 with `--threads 1` and 0.17 with two, first audio 278 and 165 ms. More were not measured.
     """
     small = model.device.type == "cpu" and model.num_parameters() < SMALL_MODEL_PARAMETERS
     if threads or small:
-        torch.set_num_threads(threads or 1)
+        torch.set_num_threads(threads or min(THREADS_OF_SMALL_MODEL, torch.get_num_threads()))
 
 
 def load_checkpoint(

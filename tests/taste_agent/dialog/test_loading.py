@@ -75,18 +75,28 @@ class Sized:
 @pytest.mark.parametrize(
     ("model", "threads", "expected"),
     [
-        (Sized(11_000_000), 0, 1),
-        (Sized(11_000_000), 2, 2),
+        (Sized(11_000_000), 0, 2),
+        (Sized(11_000_000), 1, 1),
         (Sized(1_900_000_000), 0, 3),
         (Sized(1_900_000_000), 2, 2),
         (Sized(11_000_000, "cuda"), 0, 3),
     ],
 )
-def test_a_small_model_on_the_cpu_gets_one_thread_unless_told_otherwise(model, threads, expected):
+def test_a_small_model_on_the_cpu_gets_two_threads_at_most_unless_told_otherwise(model, threads, expected):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
         use_threads(model, threads)
         assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_small_model_gets_no_more_threads_than_there_are():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        use_threads(Sized(11_000_000), 0)
+        assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
