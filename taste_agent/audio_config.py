@@ -73,5 +73,5 @@ class EchoSettings(_Section):
         default=0.6,
         ge=0,
         le=10,
-        description="a word played so long before the speech began can still be its echo",
+        description="so long after a word was played its echo may come; less is taken once cancelling works",
     )

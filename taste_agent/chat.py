@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taste_agent.audio.device_ports import DeviceSink, DeviceSource
-from taste_agent.audio.echo import Canceller, EchoUnavailableError, HalfDuplexGate, WebRtcCanceller
+from taste_agent.audio.echo import (
+    Canceller,
+    EchoFigures,
+    EchoUnavailableError,
+    HalfDuplexGate,
+    WebRtcCanceller,
+    echo_reach_s,
+)
 from taste_agent.audio.ports import AudioSink, AudioSource
 from taste_agent.audio.silent import SilentSink, SilentSource
 from taste_agent.audio.sound_card import SoundCard
@@ -142,11 +149,18 @@ class _Parts:
 
     def engine(self, recording: SessionRecording | None) -> ChatEngine:
         if self._card is not None and self._settings.echo.text_gate:
-            self._gate = EchoGate(self._settings.echo.text_gate_slack_s, lambda: engine.now)
+            self._gate = EchoGate(self._echo_reach_s)
         name = self._card.names["input"] if self._card else "typing"
         engine = ChatEngine(self._settings, self._runner, self.source, self.sink, self._gate, name, recording)
         self._engine = engine
         return engine
+
+    def _echo_reach_s(self) -> float:
+        """A closed microphone and headphones leave no more to the gate than a working canceller."""
+        figures = EchoFigures(return_loss_db=float("inf"))
+        if self._canceller is not None and self._echo_mode == "webrtc":
+            figures = self._canceller.figures()
+        return echo_reach_s(figures, self._settings.echo.text_gate_slack_s)
 
     def begin(self, brain: Brain) -> None:
         """Have what was said and what will be said answered by `brain`."""

@@ -20,6 +20,10 @@ NO_ECHO_DB = 45.0
 # Figures cover the last blocks of half a second in which the loudspeaker sounded.
 FIGURE_BLOCK_FRAMES = 50
 FIGURE_BLOCKS = 10
+# What is left of an echo that comes back by so much weaker is below the level of speech.
+WORKING_DB = 30.0
+# A canceller that works knows the echo's way: what it leaves comes within this after what was played.
+WORKING_REACH_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,17 @@ class EchoFigures:
     return_loss_db: float | None = None
     enhancement_db: float | None = None
     delay_ms: int = 0
+
+
+def echo_reach_s(figures: EchoFigures, widest_s: float) -> float:
+    """How long after a sound was played its echo is to be expected in the cleaned signal, `widest_s` at most.
+
+    Until the canceller has proved that it works, nothing is known about the echo's way.
+    """
+    if figures.return_loss_db is None:
+        return widest_s
+    works = figures.return_loss_db + (figures.enhancement_db or 0.0) >= WORKING_DB
+    return min(widest_s, WORKING_REACH_S) if works else widest_s
 
 
 class EchoUnavailableError(RuntimeError):
@@ -77,11 +92,12 @@ class EchoMeter:
 
     def figures(self, delay_ms: int = 0) -> EchoFigures:
         """The medians over the last blocks: a person talking over the agent spoils few of them."""
-        if not self._blocks:
+        blocks = tuple(self._blocks)  # another thread may add to them meanwhile
+        if not blocks:
             return EchoFigures(delay_ms=delay_ms)
-        echoes = [enhancement for loss, enhancement in self._blocks if loss < NO_ECHO_DB]
+        echoes = [enhancement for loss, enhancement in blocks if loss < NO_ECHO_DB]
         return EchoFigures(
-            return_loss_db=float(median(block[0] for block in self._blocks)),
+            return_loss_db=float(median(block[0] for block in blocks)),
             enhancement_db=float(median(echoes)) if echoes else None,
             delay_ms=delay_ms,
         )

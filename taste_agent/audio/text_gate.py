@@ -23,6 +23,8 @@ MOSTLY_ECHO = 0.7
 # Below it only runs of so many echoed words are dropped: two people share their "the" and "is".
 MIN_RUN = 3
 REMEMBERED_WORDS = 400
+# How far the end of a word that was recognised, or counted as heard, may lie beside the truth.
+TIMING_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +35,38 @@ class PlayedWord:
     at: int
 
 
-def own_words(recognised: Sequence[str], played: Sequence[str]) -> list[bool]:
-    """For each recognised word whether it is the person's own, given what was played meanwhile.
+@dataclass(frozen=True, slots=True)
+class HeardWord:
+    """A recognised word and the input samples between which it must have ended."""
 
-    Words are matched in order, by likeness of their letters. Where most of them match, nothing is the
-    person's own; else what matches in a run of words is not.
+    text: str
+    earliest: int
+    latest: int
+
+
+def heard_words(words: Sequence[RecognizedWord], start: int, samples: int) -> list[HeardWord]:
+    """The words recognised in `samples` from input sample `start` on.
+
+    One without a time may have ended anywhere in them.
     """
-    spoken = [_letters(word) for word in played]
-    matched = _match_in_order([_letters(word) for word in recognised], spoken)
+    heard = []
+    for word in words:
+        if word.end_s is None:
+            heard.append(HeardWord(word.text, start, start + samples))
+        else:
+            end = start + round(word.end_s * ENGINE_RATE_HZ)
+            heard.append(HeardWord(word.text, end, end))
+    return heard
+
+
+def own_words(heard: Sequence[HeardWord], played: Sequence[PlayedWord], reach: int) -> list[bool]:
+    """For each recognised word whether it is the person's own, given what was played.
+
+    Words are matched in order, by the likeness of their letters, and only where the one can be the other's
+    echo: it ends after it, by `reach` samples at most. Where most of them match, nothing is the person's own;
+    else what matches in a run of words is not.
+    """
+    matched = _match_in_order([[_is_echo(one, other, reach) for other in played] for one in heard])
     share = sum(matched) / len(matched) if matched else 0.0
     if share >= MOSTLY_ECHO:
         return [False] * len(matched)
@@ -55,6 +81,12 @@ def _letters(word: str) -> str:
     return re.sub(r"[^\w]", "", word).lower()
 
 
+def _is_echo(heard: HeardWord, played: PlayedWord, reach: int) -> bool:
+    if not heard.earliest - reach <= played.at <= heard.latest + round(TIMING_S * ENGINE_RATE_HZ):
+        return False
+    return _alike(_letters(heard.text), _letters(played.text))
+
+
 def _alike(one: str, other: str) -> bool:
     if one == other:
         return bool(one)
@@ -63,11 +95,10 @@ def _alike(one: str, other: str) -> bool:
     return SequenceMatcher(None, one, other).ratio() >= SAME_WORD
 
 
-def _match_in_order(heard: list[str], played: list[str]) -> list[bool]:
-    """The longest common subsequence of alike words, as a mark for each heard word."""
-    rows, columns = len(heard), len(played)
+def _match_in_order(alike: list[list[bool]]) -> list[bool]:
+    """The longest common subsequence, where `alike[i][j]` says which elements are: a mark for each row."""
+    rows, columns = len(alike), len(alike[0]) if alike else 0
     best = [[0] * (columns + 1) for _ in range(rows + 1)]
-    alike = [[_alike(one, other) for other in played] for one in heard]
     for i in range(rows - 1, -1, -1):
         for j in range(columns - 1, -1, -1):
             paired = best[i + 1][j + 1] + 1 if alike[i][j] else 0
@@ -95,10 +126,9 @@ class GatedRecognition(Recognition):
 class EchoGate:
     """Remembers what was played; a recogniser asks it which words to believe. Safe between two threads."""
 
-    def __init__(self, slack_s: float, now: Callable[[], int]) -> None:
-        """`now` gives the input sample that is now; `slack_s` widens the time of each speech."""
-        self._slack_samples = round(slack_s * ENGINE_RATE_HZ)
-        self._now = now
+    def __init__(self, reach_s: Callable[[], float]) -> None:
+        """`reach_s` gives how long after a word was heard its echo may now be heard."""
+        self._reach_s = reach_s
         self._played: deque[PlayedWord] = deque(maxlen=REMEMBERED_WORDS)
         self.dropped_words = 0
 
@@ -106,13 +136,13 @@ class EchoGate:
         """A word of the agent was heard to its end."""
         self._played.append(word)
 
-    def filter(self, recognition: Recognition, speech_samples: int) -> Recognition:
-        """Take the agent's own words out of what was recognised in the last `speech_samples`."""
-        since = self._now() - speech_samples - self._slack_samples
-        played = [word.text for word in tuple(self._played) if word.at >= since]
+    def filter(self, recognition: Recognition, start: int, samples: int) -> Recognition:
+        """Take the agent's own words out of what was recognised in `samples` from input sample `start` on."""
+        reach = round((self._reach_s() + TIMING_S) * ENGINE_RATE_HZ)
+        played = [word for word in tuple(self._played) if word.at >= start - reach]
         if not played or not recognition.words:
             return recognition
-        own = own_words([word.text for word in recognition.words], played)
+        own = own_words(heard_words(recognition.words, start, samples), played, reach)
         if all(own):
             return recognition
         kept = tuple(word for word, mine in zip(recognition.words, own, strict=True) if mine)
@@ -128,9 +158,13 @@ class GatedRecognizer:
         """Wrap `recognizer`."""
         self._recognizer = recognizer
         self._gate = gate
-        self._samples = 0
+        self._start = self._samples = 0
         self.echo_text = ""
         """The agent's own words in the last partial result."""
+
+    def begin_at(self, sample: int) -> None:
+        """Tell which input sample the first one accepted after the next `start` is."""
+        self._start = sample
 
     def start(self) -> None:
         """Begin a new piece of speech."""
@@ -148,7 +182,7 @@ class GatedRecognizer:
         words = tuple(RecognizedWord(word) for word in self._recognizer.partial().split())
         dropped = self._gate.dropped_words
         recognition = self._gate.filter(
-            Recognition(" ".join(word.text for word in words), words), self._samples
+            Recognition(" ".join(word.text for word in words), words), self._start, self._samples
         )
         self._gate.dropped_words = dropped  # counted once, when the piece is finished
         self.echo_text = recognition.echo_text if isinstance(recognition, GatedRecognition) else ""
@@ -156,7 +190,7 @@ class GatedRecognizer:
 
     def finish(self) -> Recognition:
         """End the piece."""
-        return self._gate.filter(self._recognizer.finish(), self._samples)
+        return self._gate.filter(self._recognizer.finish(), self._start, self._samples)
 
 
 class GatedBrain:

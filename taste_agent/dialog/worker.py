@@ -105,6 +105,8 @@ class DialogWorker:
             if piece is None:
                 piece = self._pieces[command.piece] = _PieceAudio(command.start)
                 self._open = command.piece
+                if isinstance(self._recognizer, GatedRecognizer):
+                    self._recognizer.begin_at(command.start)
                 self._recognizer.start()
             piece.blocks.append(command.samples)
             piece.samples += len(command.samples)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from taste_agent.audio.echo import EchoMeter, HalfDuplexGate, WebRtcCanceller
+from taste_agent.audio.echo import EchoFigures, EchoMeter, HalfDuplexGate, WebRtcCanceller, echo_reach_s
 
 FRAME = 160
 
@@ -35,6 +35,14 @@ def test_meter_says_nothing_where_no_echo_comes_back():
     figures = meter.figures()
     assert figures.return_loss_db > 60
     assert figures.enhancement_db is None
+
+
+@pytest.mark.parametrize(
+    ("loss_db", "enhancement_db", "reach_s"),
+    [(None, None, 0.6), (0.0, 40.0, 0.3), (12.0, 5.0, 0.6), (0.0, 25.0, 0.6), (60.0, None, 0.3)],
+)
+def test_a_short_reach_is_believed_where_the_echo_is_gone(loss_db, enhancement_db, reach_s):
+    assert echo_reach_s(EchoFigures(loss_db, enhancement_db), 0.6) == reach_s
 
 
 def test_half_duplex_is_deaf_while_the_agent_sounds_and_a_moment_after():

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from taste_agent.audio.text_gate import EchoGate, GatedRecognition, GatedRecognizer, PlayedWord, own_words
+from taste_agent.audio.text_gate import (
+    EchoGate,
+    GatedRecognition,
+    GatedRecognizer,
+    HeardWord,
+    PlayedWord,
+    own_words,
+)
 from taste_speech.recognition.base import Recognition, RecognizedWord
 
 RATE_HZ = 16000
@@ -27,15 +34,20 @@ RATE_HZ = 16000
     ],
 )
 def test_own_words(heard, played, own):
-    marks = own_words(heard.split(), played.split())
+    marks = own_words(
+        [HeardWord(word, 0, RATE_HZ) for word in heard.split()],
+        [PlayedWord(word, RATE_HZ // 2) for word in played.split()],
+        reach=0,
+    )
     assert "".join("1" if mark else "0" for mark in marks) == own
 
 
 class Fixed:
-    """A recogniser that always understands the same."""
+    """A recogniser that always understands the same; with `ends_s` it knows when each word ended."""
 
-    def __init__(self, text):
+    def __init__(self, text, ends_s=()):
         self.text = text
+        self.ends_s = ends_s
 
     def start(self):
         pass
@@ -47,14 +59,18 @@ class Fixed:
         return self.text
 
     def finish(self):
-        return Recognition(self.text, tuple(RecognizedWord(word) for word in self.text.split()))
+        texts = self.text.split()
+        times = [(end_s - 0.3, end_s) for end_s in self.ends_s] or [(None, None)] * len(texts)
+        words = (RecognizedWord(text, *time) for text, time in zip(texts, times, strict=True))
+        return Recognition(self.text, tuple(words))
 
 
-def recognise(text, played_at_s, now_s=20.0, speech_s=2.0, slack_s=0.5):
-    gate = EchoGate(slack_s, lambda: int(now_s * RATE_HZ))
-    for word in ("the", "sun", "is", "up"):
+def recognise(text, played_at_s, start_s=18.0, speech_s=2.0, reach_s=0.5, ends_s=(), played="the sun is up"):
+    gate = EchoGate(lambda: reach_s)
+    for word in played.split():
         gate.played(PlayedWord(word, int(played_at_s * RATE_HZ)))
-    recognizer = GatedRecognizer(Fixed(text), gate)
+    recognizer = GatedRecognizer(Fixed(text, ends_s), gate)
+    recognizer.begin_at(int(start_s * RATE_HZ))
     recognizer.start()
     recognizer.accept(np.zeros(int(speech_s * RATE_HZ), dtype=np.float32))
     return recognizer, gate
@@ -81,6 +97,22 @@ def test_what_the_person_says_over_the_agent_stays():
     assert result.text == "stop that now please listen"
     assert [word.text for word in result.words] == result.text.split()
     assert result.echo_text == "the sun is"
+
+
+@pytest.mark.parametrize(
+    ("ends_s", "reach_s", "text"),
+    [
+        (1.25, 0.3, ""),  # 50 ms after it was played: its echo
+        (1.55, 0.3, ""),
+        (1.75, 0.3, "rome"),  # half a second after it: no echo takes so long where one is cancelled
+        (2.15, 0.3, "rome"),
+        (1.75, 0.6, ""),  # as long as nothing is known about the echo, this could be one
+        (0.9, 0.3, "rome"),  # an echo is not heard before its sound
+    ],
+)
+def test_a_word_of_the_agent_that_the_person_repeats_is_no_echo(ends_s, reach_s, text):
+    recognizer, _ = recognise("rome", 19.2, reach_s=reach_s, ends_s=(ends_s,), played="it is rome")
+    assert recognizer.finish().text == text
 
 
 def test_untouched_results_are_passed_on_as_they_are():

@@ -24,11 +24,10 @@ LONG = "this is quite a long answer and it goes on for a good while so that you 
 
 def gated_session(audio, brain, *played, played_at_s):
     """A session whose gate believes that `played` sounded then."""
-    sessions = []
-    gate = EchoGate(0.6, lambda: sessions[0].now)
+    gate = EchoGate(lambda: 0.6)
     for word in played:
         gate.played(PlayedWord(word, round(played_at_s * RATE)))
-    return run_session(audio, GatedBrain(brain, gate), actions={1: sessions.append})
+    return run_session(audio, GatedBrain(brain, gate))
 
 
 def dropped(done):
@@ -83,7 +82,7 @@ class Room:
         meter = CostMeter("fixed", config.replay.fixed)
         self.brain = Talker(replies=[LONG, "all right"])
         self.brain.scripted = self
-        gate = EchoGate(config.echo.text_gate_slack_s, lambda: self.session.now)
+        gate = EchoGate(lambda: config.echo.text_gate_slack_s)
         worker = DialogWorker(GatedBrain(self.brain, gate), config, meter)
         self.gate = gate
         self.session = Session(config, VirtualRunner(worker, meter), self.take)
