@@ -120,6 +120,7 @@ class DeviceSource:
                 if self._now() - captured_s < MAX_REFERENCE_WAIT_S:
                     break
                 far = np.zeros(FRAME_SAMPLES, dtype=np.float32)
+                self._played.skip(FRAME_SAMPLES)
             cleaned.append(canceller.process(self._pending[:FRAME_SAMPLES], far))
             self._pending = self._pending[FRAME_SAMPLES:]
             self._pending_from += FRAME_SAMPLES

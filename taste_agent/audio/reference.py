@@ -10,16 +10,20 @@ from taste_agent.audio.stream_clock import StreamClock
 from taste_agent.audio.streams import PlaybackSide
 
 KEEP_S = 2
-# Further apart than this the reading position jumps; nearer it slips by single samples, so that drift
-# between the two converters never makes an audible or adaptive jump.
+# Further apart than this the reading position jumps.
 JUMP_S = 0.02
+# Nearer than this it stays: the times jitter by a millisecond or two on a busy machine while the echo's way
+# does not move at all, and the canceller has to learn that way anew whenever the position follows them.
+STEADY_S = 0.004
+SILENT_S = 0.5
 
 
 class PlayedReference:
     """Frames of the played signal for the echo canceller, each asked for by its time.
 
-    Consecutive frames are consecutive samples; only where the asked time and the position drift apart does
-    the position follow, one sample per frame.
+    Consecutive frames are consecutive samples. Where the asked time and the position drift apart by more
+    than jitter explains, the position follows as far as it must: in silence at once, in sound by one sample
+    a frame.
     """
 
     def __init__(self, rate_hz: int) -> None:
@@ -64,7 +68,7 @@ class PlayedReference:
         """
         if self._side is None or not self.clock.ready:
             return np.zeros(count, dtype=np.float32)
-        position = self._next_position(round(self.clock.position_at(heard_s)))
+        position = self._next_position(round(self.clock.position_at(heard_s)), count)
         if position + count > self._kept_from + self._kept.size:
             return None
         self._position = position + count
@@ -74,7 +78,21 @@ class PlayedReference:
         missing = min(count, -start)
         return np.concatenate((np.zeros(missing, dtype=np.float32), self._kept[: count - missing]))
 
-    def _next_position(self, wanted: int) -> int:
+    def skip(self, count: int) -> None:
+        """The next `count` samples are not waited for: the frames after them stay where they belong."""
+        if self._position is not None:
+            self._position += count
+
+    def _next_position(self, wanted: int, count: int) -> int:
         if self._position is None or abs(wanted - self._position) > JUMP_S * self.rate_hz:
             return wanted
-        return self._position + (wanted > self._position) - (wanted < self._position)
+        steady = round(STEADY_S * self.rate_hz)
+        excess = max(wanted - self._position - steady, 0) + min(wanted - self._position + steady, 0)
+        if excess and not self._is_silent_at(self._position, count):
+            excess = 1 if excess > 0 else -1
+        return self._position + excess
+
+    def _is_silent_at(self, position: int, count: int) -> bool:
+        """Whether nothing sounds there whose echo the canceller may still be learning from."""
+        end = position + count - self._kept_from
+        return not self._kept[max(0, end - round(SILENT_S * self.rate_hz)) : max(0, end)].any()

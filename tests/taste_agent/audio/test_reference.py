@@ -74,6 +74,47 @@ def test_drift_slips_by_single_samples(ppm):
     assert (np.sign(ppm) * (FRAME - steps)).sum() > 20
 
 
+def starts_of(reference, asked_s):
+    """The first sample of each frame that is asked for by those times."""
+    return np.array([reference.frame(time_s, FRAME)[0] for time_s in asked_s])
+
+
+def test_jitter_of_the_times_moves_nothing():
+    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference.attach(side)
+    played(side, ramp(2 * RATE_HZ) + 1, heard_from_s=0.0)
+    reference.pull()
+    jitter_s = np.random.default_rng(0).uniform(-0.002, 0.002, 150)
+    assert set(np.diff(starts_of(reference, 0.1 + 0.01 * np.arange(150) + jitter_s))) == {FRAME}
+
+
+def test_in_silence_the_position_follows_at_once_and_in_sound_by_single_samples():
+    late_s = 0.015
+    for samples, steps in (
+        (np.zeros(2 * RATE_HZ, dtype=np.float32), {FRAME, FRAME + 240 - 64}),
+        (ramp(2 * RATE_HZ) + 1, {FRAME, FRAME + 1}),
+    ):
+        reference, side = PlayedReference(RATE_HZ), new_side()
+        reference.attach(side)
+        played(side, samples, heard_from_s=0.0)
+        reference.pull()
+        positions = []
+        for i in range(100):
+            reference.frame(0.1 + 0.01 * i + late_s * (i >= 10), FRAME)
+            positions.append(reference._position)
+        assert set(np.diff(positions)) == steps
+
+
+def test_a_frame_that_is_not_waited_for_moves_no_other():
+    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference.attach(side)
+    played(side, ramp(RATE_HZ) + 1, heard_from_s=0.0)
+    reference.pull()
+    first = reference.frame(0.5, FRAME)[0]
+    reference.skip(FRAME)
+    assert starts_of(reference, (0.52, 0.53)).tolist() == [first + 2 * FRAME, first + 3 * FRAME]
+
+
 def test_a_far_jump_is_taken_at_once():
     reference, side = PlayedReference(RATE_HZ), new_side()
     reference.attach(side)
