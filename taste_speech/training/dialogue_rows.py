@@ -11,19 +11,11 @@ from torch import Tensor
 from taste_speech.streaming.layout import NONE, PromptFormat, rows
 from taste_speech.streaming.segment import SegmentWord, TASTESegment
 from taste_speech.training.corpus.dialogues.talks import Talk, Turn, as_heard
-from taste_speech.training.corpus.lexicon import listed
+from taste_speech.training.mishearing import Mishearing
 
 Codes = tuple[int, ...]
 ROLE_WEIGHT = 3.0
 """Of the one token that decides whether the assistant speaks; an answer has a dozen others."""
-FILLERS = ("uh", "um", "the", "a", "so")
-# Words that a recogniser may get wrong without changing what is asked.
-UNIMPORTANT = frozenset(
-    listed(
-        """a an the is are do does can could would will you i me my to of in for please tell know what's it's
-        and that this hey hello so well now okay"""
-    )
-)
 
 
 class TasteSource(Protocol):
@@ -67,7 +59,7 @@ class TalkEncoder:
         tokenizer: its LLM tokenizer.
         tastes: taste tokens of spoken turns.
         other_weight: weight of text targets that are not the assistant's.
-        mishearing: probability that an unimportant word of a spoken user turn is changed.
+        mishearing: what becomes of the words of a spoken user turn; default nothing.
     """
 
     def __init__(
@@ -76,10 +68,10 @@ class TalkEncoder:
         tokenizer: Any,
         tastes: TasteSource,
         other_weight: float = 0.1,
-        mishearing: float = 0.0,
+        mishearing: Mishearing | None = None,
     ) -> None:
         self.fmt, self.tokenizer, self.tastes = fmt, tokenizer, tastes
-        self.other_weight, self.mishearing = other_weight, mishearing
+        self.other_weight, self.misheard = other_weight, mishearing or Mishearing()
         self._pieces: dict[str, tuple[int, ...]] = {}
 
     def word_ids(self, word: str) -> tuple[int, ...]:
@@ -92,18 +84,8 @@ class TalkEncoder:
     def words(self, turn: Turn, rng: random.Random) -> list[str]:
         """Words of a turn as the model gets them: spoken user turns as recognised, cut turns as heard."""
         if turn.role == "user" and turn.modality == "speech":
-            return self._misheard(as_heard(turn.text).split(), rng)
+            return self.misheard(as_heard(turn.text).split(), rng)
         return turn.text.split()[: turn.cut_at_word]
-
-    def _misheard(self, words: list[str], rng: random.Random) -> list[str]:
-        heard: list[str] = []
-        for word in words:
-            draw = rng.random()
-            if word not in UNIMPORTANT or draw >= self.mishearing:
-                heard.append(word)
-            elif draw < self.mishearing / 2:
-                heard.append(rng.choice(FILLERS))
-        return heard or words
 
     def segment(self, turn: Turn, rng: random.Random) -> TASTESegment:
         """The segment of a turn."""

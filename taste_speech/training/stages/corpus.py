@@ -14,6 +14,7 @@ from taste_speech.training.corpus.selection import (
     user_sentences,
 )
 from taste_speech.training.corpus.sentences import general_sentences
+from taste_speech.training.corpus.speech import Utterance
 from taste_speech.training.corpus.voices import CROWD_VOICES, REPLY_VOICE, TEST_VOICES, TRAIN_VOICES
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ class Settings(StrictSection):
     answers_train: int = Field(default=4000, ge=1)
     answers_valid: int = Field(default=80, ge=1)
     answers_test: int = Field(default=150, ge=1)
+    plain_answers: int = Field(default=4000, ge=1)
+    """Answers once more in the voice's plain manner, for the spoken LM to learn how it should speak."""
     questions_train: int = Field(default=6000, ge=1)
     questions_valid: int = Field(default=200, ge=1)
     questions_test: int = Field(default=400, ge=1)
@@ -40,7 +43,7 @@ class Settings(StrictSection):
 
 
 def run(settings: Settings, context: StageContext) -> None:
-    """Fill the stores: sentences (`reply`) and answers (`reply2`), user turns (`listeners`, `crowd`)."""
+    """Fill the stores: sentences (`reply`), answers (`reply2`, `plain`), users (`listeners`, `crowd`)."""
     folder, seed, processes = context.folder("corpus"), settings.seed, settings.processes
     wanted = utterances(general_sentences(settings.general, seed), [REPLY_VOICE], seed, "general-")
     stores = {"reply": record(wanted, folder / "reply", processes)}
@@ -52,6 +55,10 @@ def run(settings: Settings, context: StageContext) -> None:
         for utterance in utterances(texts, [REPLY_VOICE], seed + 22, f"answer-{split}-", split)
     ]
     stores["reply2"] = record(wanted, folder / "reply2", processes)
+
+    texts = answers(settings.plain_answers, 1, 1, seed + 20)["train"]
+    wanted = [Utterance(f"plain-{i:06d}", "train", text, REPLY_VOICE) for i, text in enumerate(texts)]
+    stores["plain"] = record(wanted, folder / "plain", processes)
 
     train = user_sentences(settings.questions_train, seed + 10, "train")
     heard = heard_in_training(train, seed + 10)

@@ -25,9 +25,11 @@ from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.augmentation import augment
 from taste_speech.training.corpus.dialogues.talks import Talk, make_questions, make_talks
+from taste_speech.training.corpus.recognition_model import pronunciations, recognition_sentences
 from taste_speech.training.dialogue_loss import talk_losses
 from taste_speech.training.dialogue_rows import NoTaste, TalkEncoder, TalkRows, TasteSource
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
+from taste_speech.training.mishearing import Mishearing, sound_alikes
 from taste_speech.training.taste_bank import TasteBank, write_bank
 
 logger = logging.getLogger(__name__)
@@ -37,9 +39,10 @@ class Settings(StrictSection):
     """Of stage 2."""
 
     loop: LoopSettings = LoopSettings()
-    stores: dict[str, list[str]] = {"assistant": ["reply2", "reply"], "user": ["listeners"]}
-    """Recordings whose taste tokens stand for each role's speech."""
-    clips_per_role: int = 2500
+    stores: dict[str, list[str]] = {"assistant": ["plain"], "user": ["listeners"]}
+    """Recordings whose taste tokens stand for each role's speech. Those of the assistant are its answers in
+    the voice's plain manner: of clips in all manners the LM learns a mean that is slower than any."""
+    clips_per_role: int = 4000
     batch_rows: int = 2000
     talks_at_once: int = 2000
     """Talks that are written, sorted by length and trained on before the next ones are written."""
@@ -48,6 +51,9 @@ class Settings(StrictSection):
     other_weight: float = 0.1
     """Weight of text that is not the assistant's."""
     mishearing: float = 0.06
+    """Probability that an unimportant word of a spoken user turn is changed."""
+    sound_alike: float = 0.15
+    """Probability that a word of a spoken user turn becomes another that sounds nearly alike."""
     label_smoothing: float = 0.02
     taste_weight: float = 0.5
     """Of the taste loss; the text has the rest."""
@@ -109,6 +115,19 @@ def taste_source(settings: Settings, context: StageContext, quantizer: ResidualQ
     return TasteBank(path)
 
 
+def mishearing(settings: Settings) -> Mishearing:
+    """What recognition does to the turns of training."""
+    if not settings.sound_alike:
+        return Mishearing(settings.mishearing)
+    sentences = [text.split() for text in recognition_sentences()]
+    phones = {
+        word: tuple(sounds.split())
+        for word, sounds in pronunciations(word for words in sentences for word in words)
+        if "(" not in word
+    }
+    return Mishearing(settings.mishearing, settings.sound_alike, sound_alikes(phones, sentences))
+
+
 def run(settings: Settings, context: StageContext) -> None:
     """Train; writes `spoken_lm.safetensors`."""
     folder, config = context.folder("spoken_lm"), context.config
@@ -120,7 +139,7 @@ def run(settings: Settings, context: StageContext) -> None:
     loop = TrainingLoop("spoken_lm", folder, module, settings.loop)
     loop.resume()
     tastes = taste_source(settings, context, quantizer)
-    encoder = TalkEncoder(fmt, tokenizer, tastes, settings.other_weight, settings.mishearing)
+    encoder = TalkEncoder(fmt, tokenizer, tastes, settings.other_weight, mishearing(settings))
     batches = talk_batches(settings, encoder, 1000 * settings.seed + loop.step)
     plain = TalkEncoder(fmt, tokenizer, tastes)
     unseen = evaluation_prompts(settings)
