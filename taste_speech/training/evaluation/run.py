@@ -14,7 +14,15 @@ from safetensors.numpy import load_file
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
 from taste_speech.training.corpus.dialogues.talks import Turn
-from taste_speech.training.evaluation import dialogue, prosody, recognition, streaming, table, voice
+from taste_speech.training.evaluation import (
+    dialogue,
+    number_types,
+    prosody,
+    recognition,
+    streaming,
+    table,
+    voice,
+)
 from taste_speech.training.evaluation.judge import Judge
 from taste_speech.training.evaluation.material import (
     Spoken,
@@ -29,8 +37,9 @@ from taste_speech.training.stages.units import Settings as UnitSettings
 from taste_speech.training.stages.units import UnitQuantizer
 
 logger = logging.getLogger(__name__)
-PARTS = ("size", "voice", "streaming", "recognition", "dialogue")
+PARTS = ("size", "voice", "streaming", "number_types", "recognition", "dialogue")
 STREAMED_SENTENCES = 50
+NUMBER_TYPE_SENTENCES = 40
 _READY = (
     "import time; t = time.perf_counter()\n"
     "from taste_speech import TasteForCausalLM, TasteProcessor\n"
@@ -70,13 +79,13 @@ def evaluate(
     @cache
     def loaded() -> tuple[Judge, TasteForCausalLM, TasteProcessor]:
         """On first use: how large a checkpoint is can be measured without."""
-        model = TasteForCausalLM.from_pretrained(checkpoint)
-        return Judge(), model, TasteProcessor.from_pretrained(checkpoint)
+        return Judge(), *number_types.load(checkpoint)
 
     parts: dict[str, Callable[[], list[Row]]] = {
         "size": lambda: _size_rows(checkpoint),
         "voice": lambda: _voice_rows(*loaded(), workdir, sentences),
         "streaming": lambda: _streaming_rows(*loaded(), sentences),
+        "number_types": lambda: _number_type_rows(loaded()[0], checkpoint, sentences, questions),
         "recognition": lambda: _recognition_rows(loaded()[2], questions),
         "dialogue": lambda: _dialogue_rows(*loaded(), questions),
     }
@@ -140,6 +149,11 @@ def _streaming_rows(
     spoken = reply_voice_sentences(min(count, STREAMED_SENTENCES))
     speaker = next(iter(processor.voices().values()))
     return streaming.rows(judge, model, processor, speaker, spoken)
+
+
+def _number_type_rows(judge: Judge, checkpoint: Path, sentences: int, questions: int) -> list[Row]:
+    spoken = reply_voice_sentences(min(sentences, NUMBER_TYPE_SENTENCES))
+    return number_types.rows(judge, checkpoint, spoken, _questions(questions)[0])
 
 
 def _questions(count: int) -> tuple[list[Turn], list[Turn]]:

@@ -1,7 +1,7 @@
 """Whether speech in chunks is as good as speech in one piece, and when it says that its words end."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from taste_speech.training.evaluation.table import Row
 from taste_speech.training.word_errors import spoken_words
 from taste_speech.vocoder.mel import log_mel
 
+SMALL_CHUNK_WORDS = 2
 NEAR_FRAMES = 2
 """Mel frames on either side of a seam that count as near it."""
 CLOSE_S = 0.1
@@ -77,15 +78,26 @@ def chunk_sizes(words: int) -> Iterator[int]:
         yield pending
 
 
+def small_chunk_sizes(words: int) -> Iterator[int]:
+    """Two words in each chunk: many more seams of the same kind, where the agent's chunks have but few."""
+    for begin in range(0, words, SMALL_CHUNK_WORDS):
+        yield min(SMALL_CHUNK_WORDS, words - begin)
+
+
 def speak_in_chunks(
-    model: TasteForCausalLM, processor: TasteProcessor, speaker: torch.Tensor, sentence: Spoken, seed: int = 0
+    model: TasteForCausalLM,
+    processor: TasteProcessor,
+    speaker: torch.Tensor,
+    sentence: Spoken,
+    seed: int = 0,
+    sizes: Callable[[int], Iterator[int]] = chunk_sizes,
 ) -> Streamed:
-    """Sound and text -> taste tokens -> sound, in the chunks that the agent makes."""
+    """Sound and text -> taste tokens -> sound, in the chunks that the agent makes or those of `sizes`."""
     words = as_segment(model, processor, "assistant", sentence).words
     generator = torch.Generator().manual_seed(seed)
     speech = StreamingDetokenizer(model, processor, speaker, RATE_HZ, generator)
     pieces, ends, chunks, said = [], [], [], 0
-    for size in chunk_sizes(len(words)):
+    for size in sizes(len(words)):
         part = TASTESegment.from_words("assistant", words[said : said + size], model.num_quantizers)
         said += size
         chunk = speech.feed(part.text_ids, part.taste_ids, final=said == len(words))
@@ -233,13 +245,23 @@ def rows(
     sentences: Sequence[Spoken],
 ) -> list[Row]:
     """All rows on speech in chunks."""
-    voice = processor.get_generator("cpu").config
     found, lengths, errors = [], [], []
     for sentence in sentences:
         streamed = speak_in_chunks(model, processor, speaker, sentence)
         errors.append(word_end_errors(judge, sentence, streamed))
-        pieces = synthesise_both_ways(model, processor, speaker, streamed.chunks)
-        whole, joined = (log_mel(torch.from_numpy(x)[None], voice)[0].numpy() for x in pieces[:2])
-        found.append(compare(pieces, (whole, joined), voice.hop_samples))
-        lengths.append((len(pieces.whole), len(pieces.joined)))
+        small = speak_in_chunks(model, processor, speaker, sentence, sizes=small_chunk_sizes)
+        for spoken in (streamed, small):
+            seams, samples = _seams(model, processor, speaker, spoken.chunks)
+            found.append(seams)
+            lengths.append(samples)
     return [*seam_rows(found, lengths), *word_end_rows(errors)]
+
+
+def _seams(
+    model: TasteForCausalLM, processor: TasteProcessor, speaker: torch.Tensor, chunks: Sequence[list[int]]
+) -> tuple[Seams, tuple[int, int]]:
+    """The seams between chunks of units; samples in one piece and in chunks."""
+    voice = processor.get_generator("cpu").config
+    pieces = synthesise_both_ways(model, processor, speaker, chunks)
+    whole, joined = (log_mel(torch.from_numpy(x)[None], voice)[0].numpy() for x in pieces[:2])
+    return compare(pieces, (whole, joined), voice.hop_samples), (len(pieces.whole), len(pieces.joined))

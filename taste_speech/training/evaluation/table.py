@@ -11,6 +11,7 @@ from pathlib import Path
 from taste_speech.training.model_card import MEASURED_END, MEASURED_START
 
 FILE_NAME = "evaluation.json"
+HEARING_PARTS = ("size", "recognition", "dialogue")
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,16 @@ def as_markdown(parts: Sequence[Part]) -> str:
     return "\n".join(lines)
 
 
-def fingerprint(folder: Path) -> str:
-    """Of the configuration and the weights in a checkpoint folder: what its figures belong to."""
+def fingerprint(folder: Path, part: str) -> str:
+    """Of what the figures of a part belong to: configuration and weights in a checkpoint folder.
+
+    The recogniser's files count only where recognition takes part.
+    """
+    files = [folder / "config.json", *folder.glob("*.safetensors")]
+    if part in HEARING_PARTS:
+        files += (folder / "recognition").glob("*")
     digest = hashlib.sha256()
-    for path in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
+    for path in sorted(files):
         if path.exists():
             digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -70,11 +77,11 @@ def fingerprint(folder: Path) -> str:
 def measured(folder: Path) -> list[Part]:
     """What `evaluation.json` says of these very weights; figures of others are left out."""
     path = folder / FILE_NAME
-    record = json.loads(path.read_text()) if path.exists() else {}
-    if record.get("weights") != fingerprint(folder):
-        return []
+    record = json.loads(path.read_text()) if path.exists() else {"parts": []}
     parts = []
     for part in record["parts"]:
+        if part.get("weights") != fingerprint(folder, part["name"]):
+            continue
         rows = [Row(**{k: v for k, v in row.items() if k != "reached"}) for row in part["rows"]]
         parts.append(Part(part["name"], rows, datetime.date.fromisoformat(part["date"]), part["command"]))
     return parts
@@ -91,10 +98,10 @@ def write(new: Sequence[Part], folder: Path, order: Sequence[str]) -> list[Part]
     by_name = {part.name: part for part in (*measured(folder), *new)}
     parts = [by_name[name] for name in order if name in by_name]
     record = {
-        "weights": fingerprint(folder),
         "parts": [
             {
                 "name": part.name,
+                "weights": fingerprint(folder, part.name),
                 "date": part.date.isoformat(),
                 "command": part.command,
                 "rows": [{**asdict(row), "reached": row.reached} for row in part.rows],

@@ -11,6 +11,7 @@ from taste_speech.training.evaluation.streaming import (
     compare,
     is_displaced,
     seam_rows,
+    small_chunk_sizes,
     speak_in_chunks,
     synthesise_both_ways,
     word_end_errors,
@@ -35,6 +36,10 @@ def test_chunks_are_those_of_the_agent():
     assert list(chunk_sizes(40)) == [2, 4, 8, 12, 12, 2]
     assert list(chunk_sizes(1)) == [1]
     assert list(chunk_sizes(6)) == [2, 4]
+
+
+def test_small_chunks_have_two_words_each():
+    assert list(small_chunk_sizes(5)) == [2, 2, 1]
 
 
 def test_a_streamed_sentence_has_its_units_sound_and_word_ends(streamed):

@@ -54,6 +54,16 @@ def test_figures_of_other_weights_are_dropped(tmp_path):
     assert [part.name for part in parts] == ["size"]
 
 
+def test_figures_that_no_recogniser_took_part_in_outlive_another_one(tmp_path):
+    acoustic = tmp_path / "recognition" / "acoustic.safetensors"
+    acoustic.parent.mkdir()
+    acoustic.write_bytes(b"one")
+    write([VOICE, Part("dialogue", ROWS, DATE, COMMAND)], tmp_path, (*ORDER, "dialogue"))
+    assert [part.name for part in measured(tmp_path)] == ["voice", "dialogue"]
+    acoustic.write_bytes(b"two")
+    assert [part.name for part in measured(tmp_path)] == ["voice"]
+
+
 def test_a_card_without_a_place_gets_one(tmp_path):
     (tmp_path / "README.md").write_text("# Name\n")
     write([VOICE], tmp_path, ORDER)
