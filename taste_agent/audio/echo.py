@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from taste_agent.audio.echo_bound import EchoBound
 from taste_agent.audio.echo_path import EchoPath
 from taste_agent.audio.ring import Samples
 
@@ -137,8 +138,9 @@ class WebRtcCanceller:
         self._frame_type = AudioFrame
         self.rate_hz = rate_hz
         self.frame_samples = rate_hz * FRAME_MS // 1000
-        self._delay_ms = 0
+        self.set_delay_ms(0)
         self._meter = EchoMeter()
+        self._bound = EchoBound(rate_hz)
         self._path = EchoPath()
         self._bypassed = False
         self._fade = np.linspace(0.0, 1.0, self.frame_samples, dtype=np.float32)
@@ -146,6 +148,7 @@ class WebRtcCanceller:
     def set_delay_ms(self, delay_ms: int) -> None:
         """Tell how much later than its `far` frame an echo can reach `near` at the earliest."""
         self._delay_ms = max(0, delay_ms)
+        self._module.set_stream_delay_ms(self._delay_ms)
 
     def process(self, near: Samples, far: Samples) -> Samples:
         """Clean one 10 ms frame `near` (T,) with the loudspeaker's frame `far` (T,)."""
@@ -155,8 +158,7 @@ class WebRtcCanceller:
                     f"{name} has shape {frame.shape}; the canceller takes {self.frame_samples} samples"
                 )
         self._module.process_reverse_stream(self._packed(far))
-        self._module.set_stream_delay_ms(self._delay_ms)
-        cleaned = self._processed(self._module, near)
+        cleaned = self._bound.apply(self._processed(self._module, near), near, far)
         self._meter.add(near, cleaned, far)
         self._path.add(near, far)
         return self._chosen(cleaned, near)
