@@ -17,7 +17,10 @@ from taste_agent.audio.streams import CaptureSide, PlaybackSide
 from taste_agent.audio_config import DeviceSettings
 from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
 
-POLL_S = 0.01
+# The next block is looked for a moment after it is due, and while it is late, so often.
+POLL_S = 0.005
+DUE_S = 0.002
+LONGEST_WAIT_S = 0.025
 FRAME_SAMPLES = samples_of_ms(FRAME_MS)
 MAX_READ_SAMPLES = samples_of_ms(100)
 # A frame waits so long for the loudspeaker's frame that belongs to it, then goes on with silence.
@@ -47,6 +50,7 @@ class DeviceSource:
         self._canceller = canceller
         self._stall_s = settings.stall_ms / 1000
         self._lead_s = lead_ms / 1000
+        self._block_s = settings.block_ms / 1000
         self._now = now
         self._sleep = sleep
         self._side: CaptureSide | None = None
@@ -65,6 +69,7 @@ class DeviceSource:
         # What piled up while nobody read is older than what the person says now.
         skipped = side.ring.skip(side.ring.available) if side else 0
         self._pending_from = round(skipped * ENGINE_RATE_HZ / side.rate_hz) if side else 0
+        self._overflows = side.overflows if side else 0
 
     @property
     def drift_ppm(self) -> float:
@@ -88,8 +93,15 @@ class DeviceSource:
                 self.stalled = True
                 self._last_s = now_s
                 return np.zeros(round(age_s * ENGINE_RATE_HZ), dtype=np.float32)
-            self._sleep(POLL_S)
+            self._sleep(self._until_next_block(now_s))
         return None
+
+    def _until_next_block(self, now_s: float) -> float:
+        """Looking oftener finds nothing and costs as much as the rest of listening."""
+        if self._side is None:
+            return LONGEST_WAIT_S
+        due_s = self._side.last_callback_s + self._block_s + DUE_S - now_s
+        return min(max(due_s, POLL_S), LONGEST_WAIT_S)
 
     def _take(self) -> Samples:
         if self._card.playback is not self._played.side:
@@ -100,6 +112,9 @@ class DeviceSource:
         side = self._side
         if side is None or self._resampler is None:
             return np.zeros(0, dtype=np.float32)
+        if side.overflows != self._overflows:
+            self._overflows = side.overflows
+            self.clock.restart(side.stamps)
         while side.stamps:
             position, captured_s = side.stamps.popleft()
             self.clock.observe(round(position * ENGINE_RATE_HZ / side.rate_hz), captured_s)

@@ -12,9 +12,9 @@ from taste_agent.audio.streams import PlaybackSide
 KEEP_S = 2
 # Further apart than this the reading position jumps.
 JUMP_S = 0.02
-# Nearer than this it stays: the times jitter by a millisecond or two on a busy machine while the echo's way
+# Nearer than this it stays: the times wander by some milliseconds on a busy machine while the echo's way
 # does not move at all, and the canceller has to learn that way anew whenever the position follows them.
-STEADY_S = 0.004
+STEADY_S = 0.01
 SILENT_S = 0.5
 
 
@@ -37,9 +37,11 @@ class PlayedReference:
         self._side = side
         self.clock = StreamClock(self.rate_hz)
         self._resampler = StreamResampler(side.rate_hz, self.rate_hz) if side else None
-        self._kept = np.zeros(0, dtype=np.float32)
+        self._room = np.zeros(2 * KEEP_S * self.rate_hz, dtype=np.float32)
+        self._kept = self._room[:0]
         self._kept_from = 0
         self._position: int | None = None
+        self._breaks = side.breaks if side else 0
 
     @property
     def side(self) -> PlaybackSide | None:
@@ -50,16 +52,29 @@ class PlayedReference:
         """Take over what was played since the last call; call it often."""
         if self._side is None or self._resampler is None:
             return
+        if self._side.breaks != self._breaks:
+            self._breaks = self._side.breaks
+            self.clock.restart(self._side.stamps)
         while self._side.stamps:
             position, heard_s = self._side.stamps.popleft()
             self.clock.observe(round(position * self.rate_hz / self._side.rate_hz), heard_s)
         played = self._side.reference
         if played.available:
-            self._kept = np.concatenate((self._kept, self._resampler.feed(played.read(played.available))))
-        surplus = self._kept.size - KEEP_S * self.rate_hz
-        if surplus > 0:
-            self._kept = self._kept[surplus:]
+            self._keep(self._resampler.feed(played.read(played.available)))
+
+    def _keep(self, samples: Samples) -> None:
+        keep = KEEP_S * self.rate_hz
+        if samples.size > keep:
+            self._kept_from += self._kept.size + samples.size - keep
+            self._kept, samples = self._room[:0], samples[-keep:]
+        if self._kept.size + samples.size > self._room.size:  # seldom, because it copies seconds
+            surplus = self._kept.size - keep
+            self._room[:keep] = self._kept[surplus:]
+            self._kept = self._room[:keep]
             self._kept_from += surplus
+        end = self._kept.size + samples.size
+        self._room[self._kept.size : end] = samples
+        self._kept = self._room[:end]
 
     def frame(self, heard_s: float, count: int) -> Samples | None:
         """`count` samples of what was heard from `heard_s` on; None where the device was not yet given them.
@@ -74,7 +89,7 @@ class PlayedReference:
         self._position = position + count
         start = position - self._kept_from
         if start >= 0:
-            return self._kept[start : start + count]
+            return self._kept[start : start + count].copy()
         missing = min(count, -start)
         return np.concatenate((np.zeros(missing, dtype=np.float32), self._kept[: count - missing]))
 

@@ -40,6 +40,13 @@ class StreamClock:
         if self._first is None and len(self._offsets) == self._offsets.maxlen:
             self._first = self._last
 
+    def restart(self, stamps: deque[tuple[int, float]]) -> None:
+        """Forget the times, in `stamps` all but the last too: the device has lost samples in between."""
+        while len(stamps) > 1:
+            stamps.popleft()
+        self._offsets.clear()
+        self._first = self._last = None
+
     def time_of(self, position: float) -> float:
         """Seconds at which sample `position` passes the converter."""
         return self._offset_s + position / self.rate_hz

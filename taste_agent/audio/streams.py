@@ -50,8 +50,6 @@ class CaptureSide:
     def callback(self, indata: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
         """Called by PortAudio with (frames, channels); two channels are averaged."""
         now_s = time.monotonic()
-        if status.input_overflow:
-            self.overflows += 1
         mixed = self._mixed[:frames]
         np.copyto(mixed, indata[:, 0])
         if indata.shape[1] == 2:
@@ -59,6 +57,8 @@ class CaptureSide:
             mixed *= 0.5
         delay_s = converter_delay_s(times.inputBufferAdcTime, times.currentTime, -self.latency_s)
         self.stamps.append((self.ring.written, now_s + delay_s))
+        if status.input_overflow:
+            self.overflows += 1
         self.ring.write(mixed)
         if mixed.any():
             self.last_sound_s = now_s
@@ -85,6 +85,8 @@ class PlaybackSide:
         self.delay_s = latency_s
         self.underruns = 0
         self.underrun_samples = 0
+        self.breaks = 0
+        """How often the device itself ran dry: from then on everything sounds later."""
         self._latency_s = latency_s
         self._cut_until = 0
         self._cut_faded = True
@@ -113,8 +115,9 @@ class PlaybackSide:
         self.delay_s = converter_delay_s(times.outputBufferDacTime, times.currentTime, self._latency_s)
         self.stamps.append((self.reference.written, now_s + self.delay_s))
         self.reference.write(block)
-        if status.output_underflow and self._sounding:
-            self.underruns += 1
+        if status.output_underflow:  # counted after its stamp, which is the first that holds again
+            self.breaks += 1
+            self.underruns += self._sounding
         self.last_callback_s = now_s
         self.callbacks += 1
 
