@@ -21,6 +21,8 @@ from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
 POLL_S = 0.005
 DUE_S = 0.002
 LONGEST_WAIT_S = 0.025
+# Silence that has lasted so long is no part of a word: stops close for less.
+NO_WORD_SAMPLES = samples_of_ms(200)
 FRAME_SAMPLES = samples_of_ms(FRAME_MS)
 MAX_READ_SAMPLES = samples_of_ms(100)
 # A frame waits so long for the loudspeaker's frame that belongs to it, then goes on with silence.
@@ -149,8 +151,9 @@ class DeviceSource:
 class DeviceSink:
     """The loudspeaker. What is written while it is lost is not heard.
 
-    The queue before the device is refilled and trimmed only in silence. It therefore grows by what a hiccup
-    took, which the next hiccup of that length finds queued, and clock drift never cuts into a word.
+    The queue before the device is refilled and trimmed only in silence between words. It therefore grows by
+    what a hiccup took, which the next hiccup of that length finds queued, and clock drift never cuts into or
+    stretches a word.
     """
 
     def __init__(self, card: SoundCard, settings: DeviceSettings) -> None:
@@ -160,6 +163,7 @@ class DeviceSink:
         self._side: PlaybackSide | None = None
         self._resampler: StreamResampler | None = None
         self._target_ms = float(settings.output_queue_ms)
+        self._silent_samples = NO_WORD_SAMPLES
         self._seen_underruns = 0
         self._past_underruns = 0
 
@@ -190,7 +194,8 @@ class DeviceSink:
         if side is None or self._resampler is None:
             return
         self._grow(side)
-        if not samples.any():
+        self._silent_samples = 0 if samples.any() else self._silent_samples + samples.size
+        if self._silent_samples > NO_WORD_SAMPLES:
             samples = self._balanced(side, samples)
         side.queue.write(self._resampler.feed(samples))
 

@@ -35,8 +35,7 @@ set-default-source room.monitor
 
 DAEMON_COMMAND = ["pulseaudio", "-n", "--system=false", "--daemonize=no", "--exit-idle-time=-1"]
 DAEMON_COMMAND += ["--disallow-exit=yes", "--use-pid-file=no", "--disable-shm=yes"]
-# As on any desktop, where it may: a server that waits for the processor stretches the way of the echo.
-DAEMON_COMMAND += ["--realtime=yes", "--high-priority=yes", "--log-target=stderr"]
+DAEMON_COMMAND += ["--realtime=no", "--high-priority=no", "--log-target=stderr"]
 
 # Besides the default, two named devices, so that a test can ask for one by its name.
 ALSA_CONFIG = """
