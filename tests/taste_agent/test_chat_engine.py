@@ -128,7 +128,7 @@ def test_error_of_a_port_ends_the_session_and_is_kept(new_engine):
 
 
 def test_gate_learns_the_words_that_were_heard(new_engine):
-    gate = EchoGate(0.5, lambda: 0)
+    gate = EchoGate(lambda: 0.5)
     engine = new_engine(gate=gate)
     engine.start()
     engine.do(lambda session: session.type_text("what is the time"))
