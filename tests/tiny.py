@@ -84,6 +84,7 @@ def tiny_config(asr_tokenizer: Any, llm_tokenizer: Any, **overrides: Any) -> Tas
         "asr_config": {"_name_or_path": "asr"},
         "vocabulary": {"first_special_id": bos, "banned_ids": [bos, eos], "round_rotary_to_bf16": False},
         "unit_decoding": {
+            "temperature": 0.9,
             "audio_encoder_blocks": 1,
             "audio_encoder_heads": 2,
             "audio_encoder_linear_units": 64,

@@ -50,6 +50,7 @@ class UnitRowRunner:
         task = prefix.shape[1] - 1  # the condition's rows are those before it
         condition = slice(task - state.condition_tokens, task)
         ids: list[int] = []
+        how = decoder.decoding
         with threads_of_a_row(rows.weights):
             while len(ids) < most:
                 may_stop = len(ids) >= least
@@ -57,7 +58,7 @@ class UnitRowRunner:
                     unit = greedy_unit(logits[0], decoder.stop_id, may_stop)
                 else:
                     unit = sample_unit(
-                        logits[0], decoder.stop_id, may_stop, decoder.decoding.top_k, generator
+                        logits[0], decoder.stop_id, may_stop, how.top_k, generator, how.temperature
                     )
                 if unit == decoder.stop_id:
                     break

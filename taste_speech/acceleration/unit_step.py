@@ -27,6 +27,7 @@ class UnitStep:
         device, dtype = weight.device, weight.dtype
         self.decoder, self.capacity = decoder, capacity
         self.top_k = min(decoder.decoding.top_k, decoder.stop_id + 1)
+        self.temperature = decoder.decoding.temperature
         with torch.inference_mode(False), torch.no_grad():
             self.state = decoder.llm.new_state(capacity)
             """Keys and values; the prefix is fed into it by the plain code."""
@@ -71,7 +72,7 @@ class UnitStep:
     def _draw(self, count: Tensor, must_go_on: Tensor) -> Tensor:
         """(1,) a draw as `sampling.sample_unit` makes it: argmax(p / e), e exponential, is multinomial."""
         values, ids = torch.topk(self.logits.float(), self.top_k)
-        probabilities = torch.softmax(values, dim=-1)
+        probabilities = torch.softmax(values / self.temperature, dim=-1)
         kept = probabilities * ~((ids == self.decoder.stop_id) & must_go_on)
         noise = self.exponentials.index_select(0, count)[0]
         choice = ids.index_select(0, (kept / noise).argmax()[None])

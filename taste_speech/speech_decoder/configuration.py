@@ -60,7 +60,10 @@ class UnitDecodingConfig(StrictSection):
     audio_encoder_blocks: int = 2
     audio_encoder_heads: int = 8
     audio_encoder_linear_units: int = 2048
-    top_k: int = 25
+    top_k: int = Field(default=25, ge=1)
+    """Units are drawn from so many of the most probable ones."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Of the draw; below 1 the probable units become more so."""
     min_units_per_row: float = 2.0
     """At least this many units for each row of the prefix (rows = ASR tokens + 3)."""
     max_units_per_row: float = 20.0

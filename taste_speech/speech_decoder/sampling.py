@@ -13,15 +13,20 @@ def greedy_unit(logits: Tensor, stop_id: int, may_stop: bool) -> int:
 
 
 def sample_unit(
-    logits: Tensor, stop_id: int, may_stop: bool, top_k: int, generator: torch.Generator | None = None
+    logits: Tensor,
+    stop_id: int,
+    may_stop: bool,
+    top_k: int,
+    generator: torch.Generator | None = None,
+    temperature: float = 1.0,
 ) -> int:
-    """Draws one of the `top_k` most probable ids, with probability proportional to its own.
+    """Draws one of the `top_k` most probable ids, by their probabilities ^ (1 / temperature).
 
     The stop id, when it may not be drawn, is removed after the cut: no id outside the `top_k` can take
     its place, which is the distribution of drawing again until another id comes.
     """
     values, ids = torch.topk(logits.float(), min(top_k, len(logits)))
-    probabilities = torch.softmax(values, dim=-1)
+    probabilities = torch.softmax(values / temperature, dim=-1)
     if not may_stop:
         kept = probabilities * (ids != stop_id)
         if not bool(kept.any()):

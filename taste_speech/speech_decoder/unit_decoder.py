@@ -332,7 +332,8 @@ class UnitDecoder(nn.Module):
             if greedy:
                 unit = greedy_unit(logits[0], self.stop_id, may_stop)
             else:
-                unit = sample_unit(logits[0], self.stop_id, may_stop, self.decoding.top_k, generator)
+                how = self.decoding
+                unit = sample_unit(logits[0], self.stop_id, may_stop, how.top_k, generator, how.temperature)
             if unit == self.stop_id:
                 break
             ids.append(unit)

@@ -11,7 +11,12 @@ from pathlib import Path
 from taste_speech.training.model_card import MEASURED_END, MEASURED_START
 
 FILE_NAME = "evaluation.json"
-HEARING_PARTS = ("size", "recognition", "dialogue")
+OWN_FILES = {
+    "size": ("*.safetensors", "recognition/*"),
+    "recognition": ("recognition/*",),
+    "dialogue": ("*.safetensors", "recognition/*"),
+}
+"""Files that the figures of a part belong to, beside the configuration; of other parts the weights."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +65,9 @@ def as_markdown(parts: Sequence[Part]) -> str:
 
 
 def fingerprint(folder: Path, part: str) -> str:
-    """Of what the figures of a part belong to: configuration and weights in a checkpoint folder.
-
-    The recogniser's files count only where recognition takes part.
-    """
-    files = [folder / "config.json", *folder.glob("*.safetensors")]
-    if part in HEARING_PARTS:
-        files += (folder / "recognition").glob("*")
+    """Of what the figures of a part belong to: configuration and files of a checkpoint folder."""
+    patterns = OWN_FILES.get(part, ("*.safetensors",))
+    files = [folder / "config.json", *(path for pattern in patterns for path in folder.glob(pattern))]
     digest = hashlib.sha256()
     for path in sorted(files):
         if path.exists():

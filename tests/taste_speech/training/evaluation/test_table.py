@@ -54,14 +54,17 @@ def test_figures_of_other_weights_are_dropped(tmp_path):
     assert [part.name for part in parts] == ["size"]
 
 
-def test_figures_that_no_recogniser_took_part_in_outlive_another_one(tmp_path):
+def test_a_part_belongs_to_the_files_that_it_hangs_on(tmp_path):
     acoustic = tmp_path / "recognition" / "acoustic.safetensors"
     acoustic.parent.mkdir()
     acoustic.write_bytes(b"one")
-    write([VOICE, Part("dialogue", ROWS, DATE, COMMAND)], tmp_path, (*ORDER, "dialogue"))
-    assert [part.name for part in measured(tmp_path)] == ["voice", "dialogue"]
+    order = (*ORDER, "recognition", "dialogue")
+    write([VOICE, *(Part(name, ROWS, DATE, COMMAND) for name in order[2:])], tmp_path, order)
     acoustic.write_bytes(b"two")
     assert [part.name for part in measured(tmp_path)] == ["voice"]
+    acoustic.write_bytes(b"one")
+    (tmp_path / "model.safetensors").write_bytes(b"two")
+    assert [part.name for part in measured(tmp_path)] == ["recognition"]
 
 
 def test_a_card_without_a_place_gets_one(tmp_path):
