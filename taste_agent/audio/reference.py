@@ -11,10 +11,11 @@ from taste_agent.audio.streams import PlaybackSide
 
 KEEP_S = 2
 # Further apart than this the reading position jumps.
-JUMP_S = 0.02
-# Nearer than this it stays: the times wander by some milliseconds on a busy machine while the echo's way
-# does not move at all, and the canceller has to learn that way anew whenever the position follows them.
-STEADY_S = 0.01
+JUMP_S = 0.04
+# Nearer than this it stays. Between losses, which the device tells, the way from the loudspeaker to the
+# microphone is always the same number of samples; the times wander by ten milliseconds and more on a busy
+# machine, and the canceller has to learn the way anew whenever the position follows them.
+STEADY_S = 0.02
 SILENT_S = 0.5
 
 

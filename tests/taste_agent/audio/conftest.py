@@ -186,20 +186,19 @@ class VirtualSoundCard:
         self.control("set-default-source", "room.monitor", check=False)
 
     def echo(self, delay_ms: int, gain_db: float) -> None:
-        """The loudspeaker is heard by the microphone from now on, besides the person; see `room`.
+        """From now on the default microphone hears the loudspeaker besides the person; see `room`.
 
-        `delay_ms` is added to what the server itself takes from the one to the other.
+        Call it before the agent opens its microphone. `delay_ms` is added to what the server itself takes
+        from the one to the other.
         """
         pipe = self.folder / "microphone"
-        form = ["format=s16le", f"rate={RATE_HZ}", "channels=1"]
-        self.control(
-            "load-module", "module-pipe-source", "source_name=open_microphone", f"file={pipe}", *form
-        )
+        form = [f"file={pipe}", "format=s16le", f"rate={RATE_HZ}", "channels=1"]
+        self.control("load-module", "module-pipe-source", "source_name=open_microphone", *form)
         self.control("set-default-source", "open_microphone")
-        for stream in self.control("list", "short", "source-outputs").splitlines():
-            self.control("move-source-output", stream.split()[0], "open_microphone")
         room = [sys.executable, room_program.__file__, str(pipe)]
         self._run_beside(*room, str(delay_ms * RATE_HZ // 1000), str(gain_db))
+        while self.control("list", "short", "source-outputs").count("\n") < 1:  # it listens to two sources
+            time.sleep(0.1)
 
     def say(self, wav: Path) -> subprocess.Popen[bytes]:
         """Play `wav` as the person in front of the microphone; `wait()` for its end."""

@@ -48,8 +48,8 @@ def talk_with_interruption(talk, sound, speech):
 
 
 def test_a_recorded_chat_is_replayed_alike(chat, sound, speech, tmp_path):
-    talk = chat(None, REPLIES, "--record", "--out", str(tmp_path / "recorded"))
     sound.echo(delay_ms=100, gain_db=-6)
+    talk = chat(None, REPLIES, "--record", "--out", str(tmp_path / "recorded"))
     talk_with_interruption(talk, sound, speech)
     assert talk.stop() == 143
     (recording,) = (tmp_path / "recorded").iterdir()

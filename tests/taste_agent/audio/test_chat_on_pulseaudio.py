@@ -199,9 +199,8 @@ def test_loudspeaker_is_silent_soon_after_the_person_speaks(chat, sound, speech)
 
 
 def test_own_echo_is_not_answered_but_a_person_is(chat, sound, speech):
-    talk = chat(["what is the time", "stop please"], [LONG, "yes"])
     sound.echo(delay_ms=100, gain_db=-6)
-    time.sleep(1)
+    talk = chat(["what is the time", "stop please"], [LONG, "yes"])
     sound.say(speech("What is the time please?", "rms")).wait()
     talk.wait_for("reply_finished", 60)
     time.sleep(2)

@@ -61,7 +61,7 @@ def test_drift_slips_by_single_samples(ppm):
     reference.attach(side)
     starts = []
     time_s = 0.0
-    for second in range(60):
+    for second in range(120):
         played(side, ramp(RATE_HZ, second * RATE_HZ), heard_from_s=0.0, rate_error_ppm=ppm)
         reference.pull()
         while (frame := reference.frame(time_s, FRAME)) is not None:
@@ -84,14 +84,14 @@ def test_jitter_of_the_times_moves_nothing():
     reference.attach(side)
     played(side, ramp(2 * RATE_HZ) + 1, heard_from_s=0.0)
     reference.pull()
-    jitter_s = np.random.default_rng(0).uniform(-0.002, 0.002, 150)
+    jitter_s = np.random.default_rng(0).uniform(-0.01, 0.01, 150)
     assert set(np.diff(starts_of(reference, 0.1 + 0.01 * np.arange(150) + jitter_s))) == {FRAME}
 
 
 def test_in_silence_the_position_follows_at_once_and_in_sound_by_single_samples():
-    late_s = 0.015
+    late_s = 0.03
     for samples, steps in (
-        (np.zeros(2 * RATE_HZ, dtype=np.float32), {FRAME, FRAME + 240 - round(STEADY_S * RATE_HZ)}),
+        (np.zeros(2 * RATE_HZ, dtype=np.float32), {FRAME, FRAME + 480 - round(STEADY_S * RATE_HZ)}),
         (ramp(2 * RATE_HZ) + 1, {FRAME, FRAME + 1}),
     ):
         reference, side = PlayedReference(RATE_HZ), new_side()
