@@ -10,7 +10,7 @@ from taste_agent.audio.stream_clock import StreamClock
 from taste_agent.audio.streams import PlaybackSide
 
 KEEP_S = 2
-# Further apart than this the reading position jumps.
+# Further apart than this the reading position jumps at once.
 JUMP_S = 0.04
 # Nearer than this it stays. Between losses, which the device tells, the way from the loudspeaker to the
 # microphone is always the same number of samples; the times wander by ten milliseconds and more on a busy
@@ -23,8 +23,7 @@ class PlayedReference:
     """Frames of the played signal for the echo canceller, each asked for by its time.
 
     Consecutive frames are consecutive samples. Where the asked time and the position drift apart by more
-    than jitter explains, the position follows as far as it must: in silence at once, in sound by one sample
-    a frame.
+    than jitter explains, the position jumps to it in the next silence, or at once if it is far off.
     """
 
     def __init__(self, rate_hz: int) -> None:
@@ -100,13 +99,14 @@ class PlayedReference:
             self._position += count
 
     def _next_position(self, wanted: int, count: int) -> int:
-        if self._position is None or abs(wanted - self._position) > JUMP_S * self.rate_hz:
+        if self._position is None:
             return wanted
-        steady = round(STEADY_S * self.rate_hz)
-        excess = max(wanted - self._position - steady, 0) + min(wanted - self._position + steady, 0)
-        if excess and not self._is_silent_at(self._position, count):
-            excess = 1 if excess > 0 else -1
-        return self._position + excess
+        apart = abs(wanted - self._position)
+        if apart > JUMP_S * self.rate_hz:
+            return wanted
+        if apart > STEADY_S * self.rate_hz and self._is_silent_at(self._position, count):
+            return wanted
+        return self._position
 
     def _is_silent_at(self, position: int, count: int) -> bool:
         """Whether nothing sounds there whose echo the canceller may still be learning from."""

@@ -56,22 +56,23 @@ def test_what_was_heard_before_the_beginning_is_silence():
 
 
 @pytest.mark.parametrize("ppm", [-300, 300])
-def test_drift_slips_by_single_samples(ppm):
+def test_drift_is_followed_in_silence(ppm):
     reference, side = PlayedReference(RATE_HZ), new_side()
     reference.attach(side)
-    starts = []
+    positions = []
     time_s = 0.0
     for second in range(120):
-        played(side, ramp(RATE_HZ, second * RATE_HZ), heard_from_s=0.0, rate_error_ppm=ppm)
+        sound = ramp(RATE_HZ) if second % 10 < 7 else np.zeros(RATE_HZ, dtype=np.float32)
+        played(side, sound, heard_from_s=0.0, rate_error_ppm=ppm)
         reference.pull()
-        while (frame := reference.frame(time_s, FRAME)) is not None:
-            starts.append(frame[0])
+        while reference.frame(time_s, FRAME) is not None:
+            positions.append(reference._position)
             time_s += FRAME / RATE_HZ
-    steps = np.diff(starts[1:])
-    assert set(steps) <= {FRAME - 1, FRAME, FRAME + 1}
+    moved = np.flatnonzero(np.diff(positions[1:]) != FRAME)
+    assert 1 <= moved.size <= 2
+    assert all((at + 2) / 100 % 10 >= 7 for at in moved)
     expected = time_s / (1 + ppm / 1e6) * RATE_HZ
-    assert starts[-1] == pytest.approx(expected, abs=2 * FRAME + STEADY_S * RATE_HZ)
-    assert (np.sign(ppm) * (FRAME - steps)).sum() > 20
+    assert positions[-1] == pytest.approx(expected, abs=2 * FRAME + STEADY_S * RATE_HZ)
 
 
 def starts_of(reference, asked_s):
@@ -88,11 +89,11 @@ def test_jitter_of_the_times_moves_nothing():
     assert set(np.diff(starts_of(reference, 0.1 + 0.01 * np.arange(150) + jitter_s))) == {FRAME}
 
 
-def test_in_silence_the_position_follows_at_once_and_in_sound_by_single_samples():
+def test_in_silence_the_position_follows_at_once_and_in_sound_not_at_all():
     late_s = 0.03
     for samples, steps in (
-        (np.zeros(2 * RATE_HZ, dtype=np.float32), {FRAME, FRAME + 480 - round(STEADY_S * RATE_HZ)}),
-        (ramp(2 * RATE_HZ) + 1, {FRAME, FRAME + 1}),
+        (np.zeros(2 * RATE_HZ, dtype=np.float32), {FRAME, FRAME + 480}),
+        (ramp(2 * RATE_HZ) + 1, {FRAME}),
     ):
         reference, side = PlayedReference(RATE_HZ), new_side()
         reference.attach(side)
