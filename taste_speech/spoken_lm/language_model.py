@@ -20,6 +20,7 @@ class SpokenLM(nn.Module):
         text: LlamaConfig = config.text_config
         quantizer = config.audio_tower_config.kwargs_for_quantizer
         self._round_rotary = config.vocabulary.round_rotary_to_bf16
+        self.taste_deviations = config.spoken_lm_config.taste_deviations
         self.sos_id: int = config.spoken_lm_config.sos_id
         self.acceleration: Acceleration | None = None
         """Static steps of new conversations; `taste_speech.acceleration.accelerate` sets it."""
@@ -96,9 +97,10 @@ class SpokenLM(nn.Module):
         return hidden, self.language_model.lm_head(hidden)
 
     def read_taste(self, hidden: Tensor) -> Tensor:
-        """The taste vector z = mu + sigma (..., codebook_dim) that the quantizer turns into codes.
+        """The taste vector z = mu + k sigma (..., codebook_dim) that the quantizer turns into codes.
 
-        The published model adds the deviation at inference instead of sampling with it.
+        The published model adds the deviation at inference instead of sampling with it: k = 1, see
+        `SpokenLMConfig.taste_deviations`.
         """
         mu, logvar = self.extraction(hidden)
-        return mu + torch.exp(0.5 * logvar)
+        return mu + self.taste_deviations * torch.exp(0.5 * logvar)
