@@ -30,9 +30,9 @@ class SpokenLMConfig(TolerantSection):
     in_llm_module: str = "weighted_sum"
     out_llm_module: str = "continue_latent_linear_last"
     taste_deviations: float = 1.0
-    """Ours. Standard deviations that are added to the mean of a taste vector at inference; the published model
-    adds one. The taste loss pulls the deviation to 1 / sqrt(3) however sure the mean is: where codes are
-    small against that (as in our own checkpoint), it would drown them, and this is 0."""
+    """Ours. Standard deviations that are added to the mean of a taste vector at inference. The published
+    model adds one. The taste loss pulls the deviation to 1 / sqrt(3) however sure the mean is: where codes
+    are small against that (as in our own checkpoint), it would drown them, and this is 0."""
     use_lora: bool = True
     kwargs_for_lora: LoraConfig = Field(default_factory=LoraConfig)
 
