@@ -151,9 +151,9 @@ class DeviceSource:
 class DeviceSink:
     """The loudspeaker. What is written while it is lost is not heard.
 
-    The queue before the device is refilled and trimmed only in silence between words. It therefore grows by
-    what a hiccup took, which the next hiccup of that length finds queued, and clock drift never cuts into or
-    stretches a word.
+    The queue before the device is trimmed only in silence, and refilled only in silence between words. It
+    therefore grows by what a hiccup took, which the next hiccup of that length finds queued, and clock drift
+    never cuts into or stretches a word.
     """
 
     def __init__(self, card: SoundCard, settings: DeviceSettings) -> None:
@@ -195,7 +195,7 @@ class DeviceSink:
             return
         self._grow(side)
         self._silent_samples = 0 if samples.any() else self._silent_samples + samples.size
-        if self._silent_samples > NO_WORD_SAMPLES:
+        if self._silent_samples:
             samples = self._balanced(side, samples)
         side.queue.write(self._resampler.feed(samples))
 
@@ -206,12 +206,15 @@ class DeviceSink:
             side.prime_samples = round(self._target_ms * side.rate_hz / 1000)
 
     def _balanced(self, side: PlaybackSide, silence: Samples) -> Samples:
-        """Shorten or lengthen silence so that the queue comes back to its target."""
+        """Shorten or lengthen silence so that the queue comes back to its target.
+
+        Latency falls at the first silence; only silence that is no part of a word is lengthened.
+        """
         queued_ms = side.queue.available * 1000 / side.rate_hz
         margin_ms = 2.0 * self._settings.block_ms
         if queued_ms > self._target_ms + margin_ms:
             return silence[:0]
-        if queued_ms < self._target_ms - margin_ms:
+        if self._silent_samples > NO_WORD_SAMPLES and queued_ms < self._target_ms - margin_ms:
             passing = min(silence.size, samples_of_ms(margin_ms))  # what is played until the next write
             return np.zeros(passing + samples_of_ms(self._target_ms - queued_ms), dtype=np.float32)
         return silence

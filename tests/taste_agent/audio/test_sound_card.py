@@ -384,12 +384,19 @@ def test_sink_tops_up_and_trims_only_silence():
     for _ in range(10):
         sink.write(np.full(BLOCK, 0.1, dtype=np.float32))
     assert card.playback.queue.available == 11 * BLOCK + 960
-    for _ in range(10):  # as long as a stop in a word may close
+    sink.write(np.zeros(BLOCK, dtype=np.float32))
+    assert card.playback.queue.available == 11 * BLOCK + 960
+
+
+def test_a_stop_inside_a_word_is_not_lengthened():
+    card, sink = sink_on(FakeBackend(), output_queue_ms=100, block_ms=20)
+    sink.write(np.full(BLOCK, 0.1, dtype=np.float32))
+    for blocks in range(2, 4):
         sink.write(np.zeros(BLOCK, dtype=np.float32))
-    assert card.playback.queue.available == 21 * BLOCK + 960
-    for _ in range(5):
-        sink.write(np.zeros(BLOCK, dtype=np.float32))
-    assert card.playback.queue.available == 21 * BLOCK + 960
+        assert card.playback.queue.available == blocks * BLOCK
+    card.playback.queue.skip(card.playback.queue.available)
+    sink.write(np.zeros(10 * BLOCK, dtype=np.float32))  # more than any stop
+    assert card.playback.queue.available > 1600
 
 
 def test_sink_does_not_queue_a_long_silence():
