@@ -5,17 +5,15 @@ attention. Here everything is (batch, frames, channels), which convolutions take
 is computed once: the time vectors, and what condition, speaker and prompt add to the first layers.
 """
 
-import itertools
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 from taste_speech.acceleration.frame_layers import FrameConv, FrameConvBlock, FrameResnet, FrameTransformer
-from taste_speech.acceleration.row_linear import fingerprint
+from taste_speech.acceleration.prepared import Prepared
 from taste_speech.vocoder.unet import Downsample, Estimator, ResnetBlock, TransformerBlock, Upsample
 
 if TYPE_CHECKING:
@@ -26,13 +24,7 @@ class FlowFrameRunner:
     """Runs `FlowMatching.integrate`. It keeps the weights as frames need them, and nothing of a call."""
 
     def __init__(self) -> None:
-        self._estimator: _FrameEstimator | None = None
-        self._weights: tuple[int, ...] = ()
-        self._lock = threading.Lock()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """A copied model prepares its own weights."""
-        return type(self)()
+        self._estimator = Prepared[_FrameEstimator]()
 
     @torch.no_grad()
     def solve(
@@ -47,31 +39,20 @@ class FlowFrameRunner:
         num_steps: int,
     ) -> Tensor:
         """As `FlowMatching.integrate` without a mask."""
-        estimator, rate = self._estimator_of(flow), flow.config.cfg_rate
+        estimator = self._estimator.of(flow.estimator.parameters(), lambda: _FrameEstimator(flow.estimator))
         given = torch.cat([condition, speaker[:, :, None].expand_as(condition), prompt], dim=1)
-        if rate > 0:
+        if flow.config.cfg_rate > 0:
             given = torch.cat([given, torch.zeros_like(given)])  # the second half is unconditioned
         times = flow.times(num_steps, noise.device).to(noise.dtype)
         course = estimator.prepare(given.transpose(1, 2).contiguous(), times[:-1])
-        noise = noise.transpose(1, 2).contiguous()
-        target = None if known is None else known.transpose(1, 2)
-        x = noise
-        for step, (start, end) in enumerate(itertools.pairwise(times)):
-            velocity = estimator.velocity(x, course, step)
-            if rate > 0:
-                conditioned, unconditioned = velocity.chunk(2)
-                velocity = (1 + rate) * conditioned - rate * unconditioned
-            x = x + (end - start) * velocity
-            if target is not None and is_known is not None:
-                x = torch.where(is_known[:, None], (1 - end) * noise + end * target, x)
+        x = flow.euler(
+            lambda x, step: estimator.velocity(x, course, step),
+            noise.transpose(1, 2).contiguous(),
+            times,
+            None if known is None else known.transpose(1, 2),
+            None if is_known is None else is_known[:, None],
+        )
         return x.transpose(1, 2)
-
-    def _estimator_of(self, flow: "FlowMatching") -> "_FrameEstimator":
-        weights = fingerprint(flow.estimator.parameters())
-        with self._lock:
-            if self._estimator is None or weights != self._weights:
-                self._estimator, self._weights = _FrameEstimator(flow.estimator), weights
-            return self._estimator
 
 
 @dataclass(frozen=True)

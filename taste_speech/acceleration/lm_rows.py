@@ -1,14 +1,14 @@
 """One row through the Llama of the spoken LM on the CPU, with as few calls and bytes as it takes."""
 
 import math
-import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from taste_speech.acceleration.row_linear import RowLinear, fingerprint
+from taste_speech.acceleration.prepared import Prepared
+from taste_speech.acceleration.row_linear import RowLinear
 from taste_speech.acceleration.threads import threads_of_a_row
 from taste_speech.spoken_lm.kv_cache import GrowingCache
 
@@ -23,22 +23,13 @@ class LlamaRowRunner:
     """`SpokenLM.forward` for one row, with the Llama's weights in the form that rows need; keeps no state."""
 
     def __init__(self) -> None:
-        self._rows: _LlamaRows | None = None
-        self._weights: tuple[int, ...] = ()
-        self._lock = threading.Lock()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """A copied model prepares its own weights."""
-        return type(self)()
+        self._rows = Prepared[_LlamaRows]()
 
     @torch.no_grad()
     def step(self, llama: "LlamaForCausalLM", x: Tensor, cache: GrowingCache) -> tuple[Tensor, Tensor]:
         """(1, 1, hidden) new row -> (1, 1, hidden) state and (1, 1, vocabulary) logits; extends the cache."""
-        weights = fingerprint((*llama.parameters(), llama.model.rotary_emb.inv_freq))
-        with self._lock:
-            if self._rows is None or weights != self._weights:
-                self._rows, self._weights = _LlamaRows(llama), weights
-            rows = self._rows
+        weights = (*llama.parameters(), llama.model.rotary_emb.inv_freq)
+        rows = self._rows.of(weights, lambda: _LlamaRows(llama))
         with threads_of_a_row(rows.weights):
             hidden, logits = rows.step(x[0], cache)
         return hidden[None], logits[None]

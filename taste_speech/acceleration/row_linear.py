@@ -1,7 +1,6 @@
 """Linear layers for one row at a time, where what counts is how many bytes of weights are read."""
 
 import warnings
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -32,11 +31,6 @@ class RowLinear:
         if len(self._layers) == 1:
             return self._layers[0](x)
         return torch.cat([layer(x) for layer in self._layers], dim=-1)
-
-
-def fingerprint(tensors: Iterable[Tensor]) -> tuple[int, ...]:
-    """Differs when a tensor was replaced or written to: what was packed is then out of date."""
-    return tuple(part for x in tensors for part in (x.data_ptr(), 0 if x.is_inference() else x._version))
 
 
 def _can_pack() -> bool:

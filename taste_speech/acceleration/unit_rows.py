@@ -1,12 +1,12 @@
 """Units of one item on the CPU: each step is one row, with as few calls and bytes as it takes."""
 
-import threading
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
-from taste_speech.acceleration.row_linear import RowLinear, fingerprint
+from taste_speech.acceleration.prepared import Prepared
+from taste_speech.acceleration.row_linear import RowLinear
 from taste_speech.acceleration.threads import threads_of_a_row
 from taste_speech.speech_decoder.attention import LayerCache
 from taste_speech.speech_decoder.sampling import greedy_unit, sample_unit
@@ -23,13 +23,7 @@ class UnitRowRunner:
     """
 
     def __init__(self) -> None:
-        self._rows: UnitRows | None = None
-        self._weights: tuple[int, ...] = ()
-        self._lock = threading.Lock()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """A copied model prepares its own weights."""
-        return type(self)()
+        self._rows = Prepared[UnitRows]()
 
     @torch.no_grad()
     def generate(
@@ -69,13 +63,9 @@ class UnitRowRunner:
         return ids, attention
 
     def _rows_of(self, decoder: "UnitDecoder") -> "UnitRows":
-        weights = fingerprint(
-            (*decoder.llm.parameters(), *decoder.llm_decoder.parameters(), decoder.speech_embedding.weight)
-        )
-        with self._lock:
-            if self._rows is None or weights != self._weights:
-                self._rows, self._weights = UnitRows(decoder), weights
-            return self._rows
+        parts = (decoder.llm, decoder.llm_decoder)
+        weights = [weight for part in parts for weight in part.parameters()]
+        return self._rows.of((*weights, decoder.speech_embedding.weight), lambda: UnitRows(decoder))
 
 
 class UnitRows:

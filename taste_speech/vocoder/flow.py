@@ -6,6 +6,7 @@ halves of the guidance are one batch of two.
 
 import itertools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -98,14 +99,37 @@ class FlowMatching(nn.Module):
                 torch.cat([given, torch.zeros_like(given)]) for given in (condition, speaker, prompt)
             )
             mask = None if mask is None else torch.cat([mask, mask])
-        x, times = noise, self.times(num_steps, noise.device).to(noise.dtype)
-        for start, end in itertools.pairwise(times):
+        times = self.times(num_steps, noise.device).to(noise.dtype)
+
+        def velocity(x: Tensor, step: int) -> Tensor:
             state = torch.cat([x, x]) if rate > 0 else x
-            velocity = self.estimator(state, condition, start.expand(len(state)), speaker, prompt, mask)
+            return self.estimator(state, condition, times[step].expand(len(state)), speaker, prompt, mask)
+
+        return self.euler(velocity, noise, times, known, is_known)
+
+    def euler(
+        self,
+        velocity: Callable[[Tensor, int], Tensor],
+        noise: Tensor,
+        times: Tensor,
+        known: Tensor | None,
+        is_known: Tensor | None,
+    ) -> Tensor:
+        """Euler steps with guidance, in any layout of frames and bins.
+
+        Args:
+            velocity: of a state at the start of a step; with guidance conditioned and unconditioned ones.
+            noise, known: (batch, ...); known as far as `is_known` says.
+            times: (steps + 1,).
+            is_known: booleans that broadcast to `noise`.
+        """
+        rate, x = self.config.cfg_rate, noise
+        for step, (start, end) in enumerate(itertools.pairwise(times)):
+            change = velocity(x, step)
             if rate > 0:
-                conditioned, unconditioned = velocity.chunk(2)
-                velocity = (1 + rate) * conditioned - rate * unconditioned
-            x = x + (end - start) * velocity
+                conditioned, unconditioned = change.chunk(2)
+                change = (1 + rate) * conditioned - rate * unconditioned
+            x = x + (end - start) * change
             if known is not None and is_known is not None:
                 x = torch.where(is_known, (1 - end) * noise + end * known, x)
         return x

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from taste_speech.acceleration import Acceleration, accelerate, decelerate
-from taste_speech.acceleration.row_linear import RowLinear, fingerprint
+from taste_speech.acceleration.prepared import fingerprint
+from taste_speech.acceleration.row_linear import RowLinear
 from taste_speech.acceleration.threads import threads_of_a_row
 from taste_speech.acceleration.unit_rows import UnitRowRunner
 from taste_speech.streaming.layout import Row
