@@ -1,7 +1,6 @@
 """How well a spoken LM answers: greedy replies to prompts of unseen talks, against the accepted patterns."""
 
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,7 +9,7 @@ import torch
 from taste_speech.audio_tower.quantizer import ResidualQuantizer
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.streaming.layout import NONE, rows
-from taste_speech.training.corpus.dialogues.talks import Talk, Turn, as_heard
+from taste_speech.training.corpus.dialogues.talks import Talk, Turn
 from taste_speech.training.dialogue_loss import embed_rows
 from taste_speech.training.dialogue_rows import TalkEncoder
 
@@ -30,7 +29,7 @@ class Answer:
         """Whether it answered as it should, or kept silent after an unfinished turn."""
         if not self.turn.finished:
             return not self.speaks
-        return self.speaks and re.search(self.turn.accepted_pattern, as_heard(self.text)) is not None
+        return self.speaks and self.turn.accepts(self.text)
 
 
 def prompts(talks: Sequence[Talk]) -> list[Talk]:

@@ -72,15 +72,11 @@ def sound_alikes(phones: Mapping[str, Phones], sentences: Iterable[Sequence[str]
     result = {}
     for word, sounds in phones.items():
         near = set().union(*(by_pattern[pattern] for pattern in _patterns(sounds)))
-        kept = {
-            other for other in near - {word} if not rivals.get(word, frozenset()) & rivals.get(other, _NEVER)
-        }
+        own = rivals.get(word, set())
+        kept = {other for other in near - {word} if own.isdisjoint(rivals.get(other, ()))}
         if kept:
             result[word] = sorted(kept)
     return result
-
-
-_NEVER: frozenset[int] = frozenset()
 
 
 def _patterns(sounds: Phones) -> Iterator[Phones]:
@@ -93,15 +89,15 @@ def _patterns(sounds: Phones) -> Iterator[Phones]:
         yield (*sounds[:i], *sounds[i + 1 :])
 
 
-def _rivals(sentences: Iterable[Sequence[str]]) -> dict[str, frozenset[int]]:
+def _rivals(sentences: Iterable[Sequence[str]]) -> dict[str, set[tuple[str, ...]]]:
     """For each word the places (sentences with a gap) that it was seen in together with another word."""
-    seen: dict[int, set[str]] = defaultdict(set)
+    seen: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for words in sentences:
         for i, word in enumerate(words):
-            seen[hash((*words[:i], "", *words[i + 1 :]))].add(word)
-    places: dict[str, set[int]] = defaultdict(set)
+            seen[(*words[:i], "", *words[i + 1 :])].add(word)
+    places: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for place, words_there in seen.items():
         if len(words_there) > 1:
             for word in words_there:
                 places[word].add(place)
-    return {word: frozenset(found) for word, found in places.items()}
+    return places

@@ -40,6 +40,11 @@ def recognition_sentences(n_talks: int = 20_000, seed: int = 31) -> list[str]:
     return [*said, *asked]
 
 
+def first_pronunciations(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the phones of each word, by its first pronunciation."""
+    return {entry: tuple(phones.split()) for entry, phones in pronunciations(words) if "(" not in entry}
+
+
 def pronunciations(words: Iterable[str]) -> list[tuple[str, str]]:
     """Return (entry, phones) pairs: all variants of CMU's dictionary, flite's opinion for words it lacks."""
     wanted = set(words)

@@ -1,6 +1,5 @@
 """Whether questions in unseen words and voices are heard, answered right, and said clearly."""
 
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
 from taste_speech.recognition.base import Recognizer
 from taste_speech.streaming import Conversation, StreamingDetokenizer, streaming_generate
-from taste_speech.training.corpus.dialogues.talks import Turn, as_heard
+from taste_speech.training.corpus.dialogues.talks import Turn
 from taste_speech.training.evaluation.judge import Judge
 from taste_speech.training.evaluation.material import RATE_HZ, Spoken
 from taste_speech.training.evaluation.segments import as_segment
@@ -41,7 +40,7 @@ class Reply:
     @property
     def is_right(self) -> bool:
         """Whether the text matches the accepted answers of its kind of question."""
-        return self.speaks and re.search(self.turn.accepted_pattern, as_heard(self.text)) is not None
+        return self.speaks and self.turn.accepts(self.text)
 
 
 class Speaker:

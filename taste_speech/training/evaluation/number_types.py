@@ -1,6 +1,5 @@
 """What smaller number types cost in quality, and gain in time, on the CPU."""
 
-import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,10 +54,7 @@ def rows(judge: Judge, checkpoint: Path, spoken: Sequence[Spoken], asked: Sequen
         spent_s = time.perf_counter() - begun
         first_s = first_s or spent_s
         answers = [typed_answer(model, processor, turn) for turn in asked]
-        right = [
-            re.search(turn.accepted_pattern, as_heard(answer)) is not None
-            for turn, answer in zip(asked, answers, strict=True)
-        ]
+        right = [turn.accepts(answer) for turn, answer in zip(asked, answers, strict=True)]
         errors = error_rate(judge, spoken, sounds)
         result += [
             Row(f"{kind}: tokenize -> detokenize, word error", errors, "%", count=len(spoken)),

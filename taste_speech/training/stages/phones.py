@@ -22,7 +22,7 @@ from taste_speech.recognition.acoustic import PHONES, AcousticModel
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.augmentation import augment
-from taste_speech.training.corpus.recognition_model import pronunciations
+from taste_speech.training.corpus.recognition_model import first_pronunciations
 from taste_speech.training.initial import INITIAL_NAME
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.training.stages import tower as tower_stage
@@ -69,9 +69,7 @@ class PhoneTargets:
         column = {phone: i + 1 for i, phone in enumerate(PHONES)}
         words = {word for text in texts for word in text.split()}
         self.columns = {
-            entry: [column[phone] for phone in phones.split()]
-            for entry, phones in pronunciations(words)
-            if "(" not in entry
+            word: [column[phone] for phone in phones] for word, phones in first_pronunciations(words).items()
         }
 
     def __call__(self, text: str) -> list[int]:

@@ -25,7 +25,7 @@ from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.augmentation import augment
 from taste_speech.training.corpus.dialogues.talks import Talk, make_questions, make_talks
-from taste_speech.training.corpus.recognition_model import pronunciations, recognition_sentences
+from taste_speech.training.corpus.recognition_model import first_pronunciations, recognition_sentences
 from taste_speech.training.dialogue_loss import talk_losses
 from taste_speech.training.dialogue_rows import NoTaste, TalkEncoder, TalkRows, TasteSource
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
@@ -120,11 +120,7 @@ def mishearing(settings: Settings) -> Mishearing:
     if not settings.sound_alike:
         return Mishearing(settings.mishearing)
     sentences = [text.split() for text in recognition_sentences()]
-    phones = {
-        word: tuple(sounds.split())
-        for word, sounds in pronunciations(word for words in sentences for word in words)
-        if "(" not in word
-    }
+    phones = first_pronunciations(word for words in sentences for word in words)
     return Mishearing(settings.mishearing, settings.sound_alike, sound_alikes(phones, sentences))
 
 

@@ -1,6 +1,9 @@
 """One turn of a talk."""
 
+import re
 from dataclasses import dataclass
+
+from taste_speech.training.corpus.dialogues.grammar import as_heard
 
 
 @dataclass(frozen=True)
@@ -25,3 +28,7 @@ class Turn:
     """Whether this user turn broke into the assistant turn before it."""
     goes_on: bool = False
     """Whether this is the rest of the unfinished user turn before it."""
+
+    def accepts(self, answer: str) -> bool:
+        """Whether an answer matches the accepted pattern."""
+        return re.search(self.accepted_pattern, as_heard(answer)) is not None
