@@ -65,8 +65,8 @@ def recognition_figure(subject: Subject, repeats: int) -> Figure | None:
     """The recogniser after the last sample; None where there is none (presets)."""
     if subject.is_preset:
         return None
+    audio = load_audio(_QUESTION, AUDIO_RATE_HZ)
     try:
-        audio = load_audio(_QUESTION, AUDIO_RATE_HZ)
         recognizer = subject.processor.recognizer()
 
         def hear() -> None:
