@@ -384,7 +384,8 @@ def test_sink_tops_up_and_trims_only_silence():
     for _ in range(10):
         sink.write(np.full(BLOCK, 0.1, dtype=np.float32))
     assert card.playback.queue.available == 11 * BLOCK + 960
-    sink.write(np.zeros(BLOCK, dtype=np.float32))
+    for _ in range(5):
+        sink.write(np.zeros(BLOCK, dtype=np.float32))
     assert card.playback.queue.available == 11 * BLOCK + 960
 
 
