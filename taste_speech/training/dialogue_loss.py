@@ -42,7 +42,9 @@ def talk_losses(
     """Text cross-entropy and the loss of the taste vectors, each before its weight.
 
     The taste loss is the published model's: half the squared error of a sample z = mu + sigma * noise, half
-    the divergence of N(mu, sigma) from a unit Gaussian around the target (the sum of the word's codes).
+    the divergence of N(mu, sigma) from a unit Gaussian around the target (the sum of the word's codes). Of a
+    model that reads mu alone (`taste_deviations` 0) the noise is left out: it is many times the error, and
+    all but hides it.
     """
     counts = torch.tensor([0, *(len(talk.tastes) for talk in talks)]).cumsum(0)[:-1].tolist()
     tastes = torch.cat([talk.tastes for talk in talks])
@@ -70,7 +72,7 @@ def talk_losses(
         with torch.no_grad():
             wanted = quantizer.code_from_indices(tastes[taste_targets[spoken]]).float()
         mu, logvar = lm.extraction(hidden[spoken])
-        noise = torch.randn(mu.shape, generator=generator)
+        noise = lm.taste_deviations * torch.randn(mu.shape, generator=generator)
         sampled = mu + torch.exp(0.5 * logvar) * noise
         divergence = 0.5 * (logvar.exp() + (mu - wanted) ** 2 - 1 - logvar).mean()
         result["taste"] = 0.5 * functional.mse_loss(sampled, wanted) + 0.5 * divergence

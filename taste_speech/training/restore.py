@@ -17,6 +17,7 @@ from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, UNITS
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.recognition.acoustic import load_acoustic_model
 from taste_speech.training.config import StageContext
+from taste_speech.training.grouped_heads import pool_key_heads
 from taste_speech.training.initial import INITIAL_NAME
 from taste_speech.training.stages.units import Settings as UnitSettings
 from taste_speech.training.stages.units import UnitQuantizer
@@ -47,7 +48,7 @@ def write_initial(checkpoint: Path, context: StageContext) -> list[Path]:
             for name, tensor in _below(generator, "flow.").items()
             if keeps_units or name != "input_embedding.weight"
         },
-        "spoken_lm": _prefixed(model.spoken_lm.state_dict(), "lm."),
+        "spoken_lm": _prefixed(_spoken_lm(model, context), "lm."),
         "autoencoder": {
             **_prefixed(model.audio_tower.state_dict(), "tower."),
             **(_prefixed(model.speech_decoder.state_dict(), "decoder.") if keeps_units else {}),
@@ -71,6 +72,12 @@ def write_initial(checkpoint: Path, context: StageContext) -> list[Path]:
         save_file({name: value.clone().contiguous() for name, value in tensors.items()}, path)
         paths.append(path)
     return paths
+
+
+def _spoken_lm(model: TasteForCausalLM, context: StageContext) -> dict[str, Tensor]:
+    """Weights of the LM, for as many key heads as the new run's configuration wants."""
+    text = context.config.text_config
+    return pool_key_heads(model.spoken_lm.state_dict(), text.head_dim, text.num_key_value_heads)
 
 
 def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

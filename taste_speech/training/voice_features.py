@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,13 @@ class VoiceFeatures:
                 self._offsets[key] = (position, len(mel))
                 position += len(mel)
         self._index_path.write_text(json.dumps(self._offsets))
+        self.__dict__.pop("_frames", None)
+
+    @cached_property
+    def _frames(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mel (frames, bins) and F0 (frames,) of all utterances, opened once: a store has thousands."""
+        mel = np.memmap(self.folder / "mel.f16", np.float16, "r").reshape(-1, self.config.mel_bins)
+        return mel, np.memmap(self.folder / "f0.f16", np.float16, "r")
 
     def _audio(self, key: str) -> np.ndarray:
         return self.store.samples(self._entries[key]).astype(np.float32) / 32768
@@ -67,8 +75,7 @@ class VoiceFeatures:
 
     def __getitem__(self, key: str) -> Utterance:
         offset, frames = self._offsets[key]
-        mel = np.memmap(self.folder / "mel.f16", np.float16, "r").reshape(-1, self.config.mel_bins)
-        f0 = np.memmap(self.folder / "f0.f16", np.float16, "r")
+        mel, f0 = self._frames
         entry = self._entries[key]
         return Utterance(
             key=key,

@@ -43,7 +43,12 @@ def resynthesise_units(
     generator = processor.get_generator("cpu")
     units = quantizer.encode(*unit_features(sentence.samples, generator.config))
     ids = torch.from_numpy(units.astype(np.int64))[None]
-    wave, _ = generator.inference(ids, torch.tensor([ids.shape[1]]), flow_embedding=speaker)
+    wave, _ = generator.inference(
+        ids,
+        torch.tensor([ids.shape[1]]),
+        flow_embedding=speaker,
+        generator=torch.Generator().manual_seed(0),
+    )
     return wave[0].numpy()
 
 
