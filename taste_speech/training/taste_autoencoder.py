@@ -15,6 +15,7 @@ from taste_speech.configuration_taste import TasteConfig
 from taste_speech.speech_decoder.attention import descending_offsets, sinusoids
 from taste_speech.speech_decoder.unit_decoder import IGNORED_TARGET, UnitDecoder, UnitPrediction
 from taste_speech.training.aligned_utterance import PROSODY_SIZE
+from taste_speech.training.taste_guess import word_starts
 from taste_speech.training.unit_windows import Windows
 from taste_speech.training.word_times import PHONES
 
@@ -92,8 +93,7 @@ class TasteAutoencoder(nn.Module):
 
     def quantize(self, vectors: Tensor, word_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize one vector per word; returns (batch, tokens, dim) and the commitment loss."""
-        starts = word_ids != functional.pad(word_ids, (1, 0), value=-1)[:, :-1]
-        starts = starts & (word_ids >= 0)
+        starts = word_starts(word_ids)
         output, _, commitment = self.quantizer(vectors[starts].float()[None])
         # Number of the word among all words of the batch, for every token.
         index = (starts.flatten().long().cumsum(0) - 1).view_as(word_ids)
