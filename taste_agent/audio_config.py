@@ -20,7 +20,14 @@ class DeviceSettings(_Section):
     output: str = Field(
         default="", description="loudspeaker: a name or part of it, or an index; empty = the system's default"
     )
-    block_ms: int = Field(default=20, ge=5, le=100, description="length of one device block")
+    block_ms: int = Field(default=20, ge=5, le=100, description="length of one block of the microphone")
+    output_block_ms: int = Field(
+        default=30,
+        ge=5,
+        le=100,
+        description="length of one block for the loudspeaker; it recovers worse where the sound server's "
+        "own blocks are as long",
+    )
     output_queue_ms: int = Field(
         default=60,
         ge=20,

@@ -12,6 +12,8 @@ from taste_agent.audio.devices import Device, DeviceList, Direction
 from taste_agent.audio.routing import Routes, ask_routes
 
 CALL_LIMIT_S = 4.0
+# Under PulseAudio, PortAudio's buffer is one block longer than the latency that it is asked for.
+LATENCY_BLOCKS: dict[Direction, int] = {"input": 3, "output": 2}
 CALL_THREAD = "portaudio-call"
 
 
@@ -79,7 +81,7 @@ class PortAudioBackend:
     def open(
         self, direction: Direction, device: Device, rate_hz: int, channels: int, block: int, callback: Any
     ) -> Stream:
-        """Open a float32 stream with a latency of three blocks."""
+        """Open a float32 stream with the latency of `LATENCY_BLOCKS`."""
         sounddevice = devices.portaudio()
         kind = sounddevice.InputStream if direction == "input" else sounddevice.OutputStream
         stream = kind(
@@ -88,7 +90,7 @@ class PortAudioBackend:
             channels=channels,
             dtype="float32",
             blocksize=block,
-            latency=3 * block / rate_hz,
+            latency=LATENCY_BLOCKS[direction] * block / rate_hz,
             callback=callback,
         )
         return _GuardedStream(stream, self._give_up)

@@ -81,7 +81,7 @@ class SoundCard:
         for rate_hz in dict.fromkeys((ENGINE_RATE_HZ, device.default_rate_hz)):
             for channels in dict.fromkeys((1, min(2, device.channels(direction)))):
                 side = self._new_side(direction, rate_hz)
-                block = rate_hz * self._settings.block_ms // 1000
+                block = rate_hz * self._block_ms(direction) // 1000
                 try:
                     stream = self._backend.open(direction, device, rate_hz, channels, block, side.callback)
                     stream.start()
@@ -101,14 +101,18 @@ class SoundCard:
             f"choose another with --{direction} (see `taste-agent devices`)"
         )
 
+    def _block_ms(self, direction: Direction) -> int:
+        return self._settings.block_ms if direction == "input" else self._settings.output_block_ms
+
     def _new_side(self, direction: Direction, rate_hz: int) -> CaptureSide | PlaybackSide:
+        latency_s = 2 * self._block_ms(direction) / 1000
         if direction == "input":
-            return CaptureSide(rate_hz, latency_s=2 * self._settings.block_ms / 1000)
+            return CaptureSide(rate_hz, latency_s)
         return PlaybackSide(
             rate_hz,
             prime_samples=rate_hz * self._settings.output_queue_ms // 1000,
             fade_samples=round(rate_hz * FADE_S),
-            latency_s=2 * self._settings.block_ms / 1000,
+            latency_s=latency_s,
         )
 
     def _set_side(self, direction: Direction, side: CaptureSide | PlaybackSide | None) -> None:

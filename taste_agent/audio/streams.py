@@ -14,6 +14,8 @@ from taste_agent.audio.ring import RingBuffer
 RING_S = 10
 MAX_BLOCK_SAMPLES = 1 << 15
 STAMPS = 256
+# What goes wrong within this after a hiccup belongs to it: the device ran dry, then the queue did.
+SAME_HICCUP_S = 0.2
 # PortAudio's times are believed up to this distance from now; some host APIs leave them at zero.
 BELIEVABLE_S = 2.0
 
@@ -87,6 +89,7 @@ class PlaybackSide:
         self.underrun_samples = 0
         self.breaks = 0
         """How often the device itself ran dry: from then on everything sounds later."""
+        self._hiccup_s = -SAME_HICCUP_S
         self._latency_s = latency_s
         self._cut_until = 0
         self._cut_faded = True
@@ -110,24 +113,31 @@ class PlaybackSide:
         """Called by PortAudio to fill (frames, channels); all channels get the same."""
         now_s = time.monotonic()
         block = self._block[:frames]
-        self._fill(block)
+        if status.output_underflow and self._sounding and self._primed:
+            self._count_hiccup(now_s)
+        if self._fill(block):
+            self._count_hiccup(now_s)
         outdata[:] = block[:, None]
         self.delay_s = converter_delay_s(times.outputBufferDacTime, times.currentTime, self._latency_s)
         self.stamps.append((self.reference.written, now_s + self.delay_s))
         self.reference.write(block)
         if status.output_underflow:  # counted after its stamp, which is the first that holds again
             self.breaks += 1
-            self.underruns += self._sounding
         self.last_callback_s = now_s
         self.callbacks += 1
 
-    def _fill(self, block: NDArray[np.float32]) -> None:
+    def _count_hiccup(self, now_s: float) -> None:
+        self.underruns += now_s - self._hiccup_s >= SAME_HICCUP_S
+        self._hiccup_s = now_s
+
+    def _fill(self, block: NDArray[np.float32]) -> bool:
+        """Fill `block` from the queue; returns whether that ran dry in the middle of sound."""
         starting = not self._primed
         if starting and self.queue.available < max(self.prime_samples, block.size):
             block[:] = 0.0
             if self._sounding:
                 self.underrun_samples += block.size
-            return
+            return False
         self._primed = True
         start = self.queue.taken
         count = self.queue.read_into(block)
@@ -137,9 +147,9 @@ class PlaybackSide:
         if start < self._cut_until:
             self._silence(block[: min(count, self._cut_until - start)])
         if count < block.size:
-            self._run_dry(block, count)
-        else:
-            self._sounding = bool(block.any())
+            return self._run_dry(block, count)
+        self._sounding = bool(block.any())
+        return False
 
     def _silence(self, block: NDArray[np.float32]) -> None:
         ramp = self._fade_out[: 0 if self._cut_faded else block.size]
@@ -147,12 +157,12 @@ class PlaybackSide:
         block[ramp.size :] = 0.0
         self._cut_faded = True
 
-    def _run_dry(self, block: NDArray[np.float32], count: int) -> None:
+    def _run_dry(self, block: NDArray[np.float32], count: int) -> bool:
         tail = block[:count][-self._fade_out.size :]
         tail *= self._fade_out[self._fade_out.size - tail.size :]
         self._sounding = self._sounding or bool(tail.any())
         block[count:] = 0.0
         self._primed = False
         if self._sounding:
-            self.underruns += 1
             self.underrun_samples += block.size - count
+        return self._sounding

@@ -3,11 +3,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from taste_agent.audio import streams
 from taste_agent.audio.streams import CaptureSide, PlaybackSide, converter_delay_s
 
 RATE_HZ = 16000
 BLOCK = 320
 NO_FLAGS = SimpleNamespace(input_overflow=False, output_underflow=False)
+UNDERFLOW = SimpleNamespace(input_overflow=False, output_underflow=True)
 FADE = 64
 
 
@@ -98,6 +100,34 @@ def test_running_dry_in_silence_is_no_underrun():
     side.queue.write(np.zeros(BLOCK, dtype=np.float32))
     pull(side, 3)
     assert side.underruns == 0
+
+
+def test_a_device_that_runs_dry_again_and_again_is_one_underrun():
+    side = playback()
+    side.queue.write(ones(9))
+    pull(side)
+    pull(side, 8, UNDERFLOW)
+    pull(side)
+    assert (side.underruns, side.breaks) == (1, 8)
+
+
+def test_two_hiccups_are_two_underruns(monkeypatch):
+    now_s = [100.0]
+    monkeypatch.setattr(streams, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    side = playback()
+    side.queue.write(ones(3))
+    pull(side)
+    for now_s[0] in (101.0, 102.0):
+        pull(side, 1, UNDERFLOW)
+    assert side.underruns == 2
+
+
+def test_a_device_that_runs_dry_in_silence_is_no_underrun():
+    side = playback()
+    side.queue.write(np.concatenate((np.zeros(BLOCK, dtype=np.float32), ones(2))))
+    pull(side)
+    pull(side, 1, UNDERFLOW)  # what it brings sounds, but what came before did not
+    assert (side.underruns, side.breaks) == (0, 1)
 
 
 def test_reference_is_what_was_really_played():
