@@ -43,7 +43,10 @@ class ModelSettings(Section):
         description="numbers of the large parts; auto: bfloat16 on CUDA, else float32; int8: on the CPU only",
     )
     threads: int = Field(
-        default=0, ge=0, le=256, description="CPU threads of the model; 0: two at most if small, else all"
+        default=0,
+        ge=0,
+        le=256,
+        description="CPU threads of the model; 0: two at most if small, else all; chat leaves one to sound",
     )
 
 

@@ -33,14 +33,16 @@ from taste_speech.streaming.emit_timing import (
 logger = logging.getLogger(__name__)
 
 
-def load_brain(settings: AgentSettings) -> "TasteBrain":
+def load_brain(settings: AgentSettings, spare_cores: int = 0) -> "TasteBrain":
     """Loads the checkpoint that the settings name, with its recogniser and its voice.
+
+    Unless the settings say how many threads it takes, it leaves `spare_cores` to others.
 
     Raises:
         TasteError: the checkpoint cannot be loaded.
         AgentError: the device or the voice does not exist.
     """
-    model, processor = load_model(settings.model)
+    model, processor = load_model(settings.model, spare_cores=spare_cores)
     return TasteBrain(model, processor, settings)
 
 
