@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from taste_agent.audio.chunk_pace import ChunkPace
 from taste_agent.audio.ports import Samples
 from taste_agent.clock import samples_of_ms
 from taste_agent.config import PlaybackSettings
@@ -29,21 +30,29 @@ class Pulled:
 class PlaybackBuffer:
     """Holds one reply; each `begin` forgets the previous one.
 
-    Playback starts when `prebuffer_ms` are there (or the reply is complete), fades at every start and
-    stop, and after a pause goes on from the beginning of the word that the pause fell into. When it runs
-    dry it fades out, waits for a prebuffer twice as long, and counts the gap.
+    Playback starts when `prebuffer_ms` are there (or the reply is complete), and what is there lasts until
+    the next chunk is to be expected, if that can be had within `max_prebuffer_ms`. It fades at every start
+    and stop, and after a pause goes on from the beginning of the word that the pause fell into. When it runs
+    dry it fades out, waits for a prebuffer twice as long, and counts the gap; a reply without one halves it.
     """
 
     def __init__(self, settings: PlaybackSettings) -> None:
         self._fade_samples = max(1, samples_of_ms(settings.fade_ms))
-        self._prebuffer = samples_of_ms(settings.prebuffer_ms)
+        self._least_prebuffer = self._prebuffer = samples_of_ms(settings.prebuffer_ms)
         self._max_prebuffer = samples_of_ms(settings.max_prebuffer_ms)
+        self._pace = ChunkPace()
+        self._ran_dry = False
         self.generation = 0
         self.begin(0)
 
     def begin(self, generation: int) -> None:
         """Makes room for a new reply; what was left of the old one can no longer sound."""
         self.generation = generation
+        if not self._ran_dry:
+            self._prebuffer = max(self._least_prebuffer, self._prebuffer // 2)
+        self._ran_dry = False
+        self._held = 0  # samples for which playback has waited although something was there
+        self._pace.begin()
         self._pending = np.zeros(0, np.float32)
         self._pending_start = 0  # reply sample of _pending[0]; never after the start of the running word
         self._position = 0  # reply sample that is played next
@@ -72,6 +81,7 @@ class PlaybackBuffer:
         """Takes the next chunk; one of another generation is dropped."""
         if generation != self.generation:
             return
+        self._pace.arrived()
         keep_from = max(0, self._word_start() - self._pending_start)
         self._pending = np.concatenate([self._pending[keep_from:], samples.astype(np.float32, copy=False)])
         self._pending_start += keep_from
@@ -84,6 +94,7 @@ class PlaybackBuffer:
 
     def pause(self) -> None:
         """Fades out and waits."""
+        self._pace.disturb()
         self._paused = True
 
     def resume(self) -> int:
@@ -113,12 +124,14 @@ class PlaybackBuffer:
     def pull(self, count: int) -> Pulled:
         """The next `count` samples for the loudspeaker; silence where there is nothing to say."""
         out = np.zeros(count, np.float32)
+        self._pace.passed(count)
         if self._finished or (self._paused and self._gain == 0.0):
             return Pulled(out, finished=self._finished)
         available = self._pending_start + len(self._pending) - self._position
         gap = self._gap
         if not self._flowing:
-            if not self._complete and available < max(self._prebuffer, 1):
+            if not self._complete and not self._is_enough(available):
+                self._held += count if available else 0
                 self._gap += count if self._started else 0
                 return Pulled(out)
             self._flowing, self._gap = True, 0
@@ -131,12 +144,19 @@ class PlaybackBuffer:
         first = not self._started and played > 0
         self._started |= first
         if runs_dry and not self._paused:
-            self._flowing, self._gap = False, count - played
+            self._flowing, self._gap, self._held, self._ran_dry = False, count - played, 0, True
             self._prebuffer = min(max(2 * self._prebuffer, count), self._max_prebuffer)
         at_end = self._complete and self._position >= self._pending_start + len(self._pending)
         self._finished = at_end or (self._cancelled and self._gain == 0.0)
         ended = self._count_words(everything=at_end and not self._cancelled)
         return Pulled(out, first, ended, self._finished, runs_dry and self._started, gap)
+
+    def _is_enough(self, available: int) -> bool:
+        """Whether playback can start: not if a short wait keeps it from running dry before the next chunk."""
+        if available < max(self._prebuffer, 1):
+            return False
+        missing = self._pace.next_due + self._fade_samples - available
+        return missing <= 0 or missing > self._max_prebuffer - self._held
 
     def _play(self, out: Samples, count: int) -> int:
         gains = np.minimum(self._gain + np.arange(1, count + 1, dtype=np.float32) / self._fade_samples, 1.0)

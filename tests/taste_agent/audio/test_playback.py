@@ -139,3 +139,74 @@ def test_pause_before_the_start_holds_the_reply():
     assert not drain(playback, 5)[0].any()
     assert playback.resume() == 0
     assert np.count_nonzero(drain(playback, 12)[0]) == 3200
+
+
+def started_after(playback, limit=100):
+    """How many frames it takes until the reply sounds."""
+    return next(frame for frame in range(limit) if playback.pull(FRAME).started)
+
+
+def test_start_waits_until_what_is_there_lasts_until_the_next_chunk():
+    playback = buffer()
+    drain(playback, 30)  # 600 ms for the first chunk, so 900 at most are expected for the next
+    playback.push(1, ones(8000), ())  # 500 ms
+    assert 20 <= started_after(playback) <= 22
+    drain(playback, 13)  # it comes after 700
+    playback.push(1, ones(8000), ())
+    _, pulled = drain(playback, 20)
+    assert not any(p.ran_dry for p in pulled)
+
+
+def test_chunks_that_come_fast_are_not_waited_for():
+    playback = buffer()
+    drain(playback, 10)
+    playback.push(1, ones(8000), ())
+    assert started_after(playback) == 0
+
+
+def test_a_wait_that_would_not_help_is_not_begun():
+    playback = buffer()
+    drain(playback, 100)  # 2 s for a chunk: longer than `max_prebuffer_ms` would be missing
+    playback.push(1, ones(8000), ())
+    assert started_after(playback) == 0
+
+
+def test_the_pace_of_one_reply_counts_for_the_next():
+    playback = buffer()
+    drain(playback, 30)
+    playback.push(1, ones(16000), ())
+    playback.complete(1)
+    drain(playback, 60)
+    playback.begin(2)
+    drain(playback, 10)  # 600 and 200 ms: 600 are expected
+    playback.push(2, ones(6400), ())
+    assert 10 <= started_after(playback) <= 12
+
+
+def test_a_chunk_that_was_held_back_during_a_pause_tells_nothing():
+    playback = buffer()
+    playback.push(1, ones(8000), ())
+    drain(playback, 5)
+    playback.pause()
+    drain(playback, 40)
+    playback.resume()
+    playback.push(1, ones(16000), ())
+    playback.complete(1)
+    drain(playback, 100)
+    playback.begin(2)
+    playback.push(2, ones(4800), ())
+    assert started_after(playback) == 0
+
+
+def test_a_reply_without_a_gap_takes_the_longer_prebuffer_back():
+    playback = buffer(prebuffer_ms=100)
+    playback.push(1, ones(1600), ())
+    drain(playback, 10)
+    for generation in (2, 3):
+        playback.begin(generation)
+        playback.push(generation, ones(1600), ())
+        playback.complete(generation)
+        drain(playback, 10)
+    playback.begin(4)
+    playback.push(4, ones(1600), ())
+    assert started_after(playback) == 0
