@@ -108,7 +108,8 @@ def test_notices_of_other_threads_become_events(new_engine):
 
 
 def test_interrupt_from_a_key(new_engine):
-    engine = new_engine(replies=["one two three four five six seven eight nine ten " * 20])
+    reply = "one two three four five six seven eight nine ten " * 20
+    engine = new_engine(replies=[reply])
     engine.start()
     engine.do(lambda session: session.type_text("count"))
     wait_for(engine, ev.WordHeard)
@@ -116,7 +117,8 @@ def test_interrupt_from_a_key(new_engine):
     cancelled = wait_for(engine, ev.ReplyCancelled)[-1]
     assert cancelled.reason == "key"
     assert cancelled.heard_text.startswith("one")
-    assert cancelled.cut_text.endswith("ten")
+    assert cancelled.cut_text  # as far as it was made by then
+    assert reply.startswith(f"{cancelled.heard_text} {cancelled.cut_text}")
 
 
 def test_error_of_a_port_ends_the_session_and_is_kept(new_engine):
