@@ -21,7 +21,8 @@ QUIET_DBFS = -45.0
 MAX_DRIFT_PPM = 1000
 MIN_WIDTH = 40
 MIN_HEIGHT = 12
-SHORT_KEYS = {"i interrupt": "i stop", "p push-to-talk": "p push", "r stop rec": "r stop"}
+SHORT_KEYS = {"i interrupt": "i stop", "p push-to-talk": "p push", "r stop rec": "r end rec"}
+SHORT_MEASURES = {"own words dropped": "dropped", "underruns": "gaps"}
 ECHO_LABELS = {
     "webrtc": "cancelled",
     "half_duplex": "half duplex",
@@ -70,6 +71,8 @@ def _levels(state: ViewState, width: int) -> list[Text]:
     you = _level("you  ", figures.input_dbfs, "green" if figures.is_speech else "dim green", width)
     you.append(f" {hint}", style=style)
     agent = _level("agent", figures.output_dbfs, "cyan", width)
+    if not figures.output_name and state.phase != "loading":
+        agent.append(" no loudspeaker: read instead", style="bold red")
     return [you, agent]
 
 
@@ -106,6 +109,8 @@ def _conversation(state: ViewState, width: int, room: int) -> list[Text]:
     if state.typing is not None:
         typed = Text.assemble(("Type: ", "bold yellow"), state.typing, ("▏", "blink"))
         lines += typed.wrap(console, width)
+    if not lines and state.phase == "listening":
+        lines.append(Text("say something, or press t and type", style="dim"))
     lines = lines[-room:]
     return [Text("") for _ in range(room - len(lines))] + list(lines)
 
@@ -143,10 +148,10 @@ def _measures(state: ViewState, width: int) -> list[Text]:
                 "dim",
             ),
         )
-    return [first, _audio_measures(state.figures, state.reply_underruns)]
+    return [first, _audio_measures(state.figures, state.reply_underruns, width)]
 
 
-def _audio_measures(figures: Figures, reply_underruns: int) -> Text:
+def _audio_measures(figures: Figures, reply_underruns: int, width: int) -> Text:
     if not figures.echo_mode:
         return Text()
     parts = [f"echo {ECHO_LABELS[figures.echo_mode]}"]
@@ -158,12 +163,19 @@ def _audio_measures(figures: Figures, reply_underruns: int) -> Text:
     parts.append(f"out {figures.latency_ms:.0f} ms")
     if 1 <= abs(figures.drift_ppm) < MAX_DRIFT_PPM:
         parts.append(f"drift {figures.drift_ppm:+.0f} ppm")
-    return Text(" · ".join(parts), style="dim")
+    line = " · ".join(parts)
+    if len(line) > width:
+        for words, short in SHORT_MEASURES.items():
+            line = line.replace(words, short)
+    while len(line) > width and " · " in line:
+        line = line.rpartition(" · ")[0]
+    return Text(line, style="dim")
 
 
 def _keys(state: ViewState, width: int) -> Text:
     if state.typing is not None:
-        return Text("Enter send · Esc stop typing", style="reverse")
+        after = "Esc, then q: quit" if state.text_only else "Esc stop typing"
+        return Text(f"Enter send · {after}", style="reverse")
     if state.phase == "loading":
         return Text("q quit", style="reverse")
     keys = ["q quit", "t type", "i interrupt"]

@@ -91,8 +91,9 @@ def test_every_phase_has_its_words(phase):
         (replace(FIGURES, input_dbfs=-50.0, is_speech=True), "very quiet"),
         (replace(FIGURES, input_dbfs=-100.0), "is it muted?"),
         (replace(FIGURES, input_name=""), "no microphone: type instead"),
+        (replace(FIGURES, output_name=""), "no loudspeaker: read instead"),
         (replace(FIGURES, echo_mode="half_duplex"), "HALF DUPLEX"),
-        (replace(FIGURES, gated_words=3), "own words dropped 3"),
+        (replace(FIGURES, gated_words=3), "dropped 3"),
         (replace(FIGURES, drift_ppm=-35.0), "drift -35 ppm"),
     ],
 )
@@ -112,10 +113,18 @@ def test_hints(figures, hint):
         ({"typing": ""}, "Enter send · Esc stop typing"),
         ({"partial": "what is"}, "You: what is …"),
         ({"text_only": True}, "text only"),
+        ({"text_only": True, "typing": ""}, "Enter send · Esc, then q: quit"),
+        ({"phase": "listening", "turns": ()}, "say something, or press t and type"),
     ],
 )
 def test_states(changes, shown):
     assert shown in screen(replace(TALK, **changes))
+
+
+def test_measures_that_do_not_fit_are_shortened_and_the_last_left_out():
+    figures = replace(FIGURES, gated_words=13, device_underruns=12, drift_ppm=-35.0)
+    text = screen(replace(TALK, figures=figures, reply_underruns=12))
+    assert "echo cancelled 42 dB · dropped 13 · gaps 12 card, 12 model · out 120 ms\n" in text
 
 
 def test_lost_sound_does_not_pass_for_drift():
