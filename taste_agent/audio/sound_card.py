@@ -20,6 +20,11 @@ WATCH_S = 0.1
 # A sound server may take seconds to wake up before the blocks come regularly.
 START_S = 5.0
 FLOWING_CALLBACKS = 10
+# A loudspeaker that ran dry once between two looks had a hiccup. One that did so oftener does not come out of
+# it: what is refilled is taken at once, again and again, which longer blocks end.
+DRY_FOR_GOOD = 10
+LONGER = 1.5
+MAX_BLOCK_MS = 100
 RENEW_AT_TRIES = frozenset(2**power - 1 for power in range(2, 20))
 _WHAT: dict[Direction, str] = {"input": "microphone", "output": "loudspeaker"}
 Notify = Callable[[str, str], None]
@@ -43,6 +48,8 @@ class SoundCard:
         self._settings = settings
         self._notify = notify
         self._backend = backend or PortAudioBackend()
+        self._block_ms = {"input": settings.block_ms, "output": settings.output_block_ms}
+        self._seen_breaks = 0
         self._wanted: dict[Direction, str] = {"input": settings.input, "output": settings.output}
         self._streams: dict[Direction, Stream] = {}
         self._lost: set[Direction] = set()
@@ -81,7 +88,7 @@ class SoundCard:
         for rate_hz in dict.fromkeys((ENGINE_RATE_HZ, device.default_rate_hz)):
             for channels in dict.fromkeys((1, min(2, device.channels(direction)))):
                 side = self._new_side(direction, rate_hz)
-                block = rate_hz * self._block_ms(direction) // 1000
+                block = rate_hz * self._block_ms[direction] // 1000
                 try:
                     stream = self._backend.open(direction, device, rate_hz, channels, block, side.callback)
                     stream.start()
@@ -101,11 +108,8 @@ class SoundCard:
             f"choose another with --{direction} (see `taste-agent devices`)"
         )
 
-    def _block_ms(self, direction: Direction) -> int:
-        return self._settings.block_ms if direction == "input" else self._settings.output_block_ms
-
     def _new_side(self, direction: Direction, rate_hz: int) -> CaptureSide | PlaybackSide:
-        latency_s = 2 * self._block_ms(direction) / 1000
+        latency_s = 2 * self._block_ms[direction] / 1000
         if direction == "input":
             return CaptureSide(rate_hz, latency_s)
         return PlaybackSide(
@@ -140,6 +144,8 @@ class SoundCard:
                 self._lose(direction, now_s)
         if "input" not in self._lost and self._is_moved_away(now_s):
             self._lose("input", now_s)
+        if "output" not in self._lost and self._is_dry_for_good():
+            self._lengthen_blocks(now_s)
         if self._lost and now_s >= self._next_try_s:
             self._recover(now_s)
 
@@ -159,6 +165,21 @@ class SoundCard:
             return False
         self._asked_s = now_s
         return hears_only_the_loudspeaker(self._backend.routes())
+
+    def _is_dry_for_good(self) -> bool:
+        breaks = self.playback.breaks if self.playback else 0
+        new, self._seen_breaks = breaks - self._seen_breaks, breaks
+        return new >= DRY_FOR_GOOD and self._block_ms["output"] < MAX_BLOCK_MS
+
+    def _lengthen_blocks(self, now_s: float) -> None:
+        longer_ms = min(round(LONGER * self._block_ms["output"]), MAX_BLOCK_MS)
+        self._block_ms["output"] = longer_ms
+        self._close("output")
+        self._notify("info", f"the loudspeaker kept running dry; its blocks are {longer_ms} ms long now")
+        try:
+            self._open("output", again=True)
+        except AudioDeviceError:
+            self._lose("output", now_s)
 
     def _lose(self, direction: Direction, now_s: float) -> None:
         self._lost.add(direction)

@@ -31,7 +31,8 @@ def show_devices(settings: DeviceSettings, tone_s: float = 0.0, meter_s: float =
     """
     console = Console(highlight=False)
     with native_stderr_silenced():
-        console.print(device_table(list_devices()))
+        listed = list_devices()
+        console.print(device_table(listed) if listed.devices else "no audio devices")
         if tone_s > 0 or meter_s > 0:
             _run(settings, tone_s, max(tone_s, meter_s), console)
 

@@ -14,12 +14,14 @@ from taste_agent.errors import AudioDeviceError
 RATE_HZ = 16000
 BLOCK = 320
 NO_FLAGS = SimpleNamespace(input_overflow=False, output_underflow=False)
+UNDERFLOW = SimpleNamespace(input_overflow=False, output_underflow=True)
 NO_TIMES = SimpleNamespace(inputBufferAdcTime=0.0, outputBufferDacTime=0.0, currentTime=0.0)
 
 
 class FakeStream:
-    def __init__(self, direction, rate_hz, channels, callback):
+    def __init__(self, direction, rate_hz, channels, block, callback):
         self.direction, self.rate_hz, self.channels, self.callback = direction, rate_hz, channels, callback
+        self.block = block
         self.active = False
 
     def start(self):
@@ -31,9 +33,9 @@ class FakeStream:
     def give(self, samples):
         self.callback(samples.reshape(-1, 1).astype(np.float32), samples.size, NO_TIMES, NO_FLAGS)
 
-    def take(self, count=BLOCK):
+    def take(self, count=BLOCK, flags=NO_FLAGS):
         out = np.zeros((count, 1), dtype=np.float32)
-        self.callback(out, count, NO_TIMES, NO_FLAGS)
+        self.callback(out, count, NO_TIMES, flags)
         return out[:, 0]
 
 
@@ -64,7 +66,7 @@ class FakeBackend:
     def open(self, direction, device, rate_hz, channels, block, callback):
         if rate_hz not in self.rates or channels not in self.channels:
             raise OSError("Invalid sample rate")
-        self.opened.append(FakeStream(direction, rate_hz, channels, callback))
+        self.opened.append(FakeStream(direction, rate_hz, channels, block, callback))
         return self.opened[-1]
 
     def last(self, direction):
@@ -164,6 +166,38 @@ def test_new_device_may_take_seconds_until_it_flows():
     card, notices = new_card(backend, lost_ms=1000)
     card.check(card.capture.last_callback_s + 3)
     assert notices == []
+
+
+@pytest.mark.parametrize(("dry", "block"), [(3, 480), (50, 720)])
+def test_loudspeaker_that_does_not_stop_running_dry_gets_longer_blocks(dry, block):
+    backend = FakeBackend()
+    card, notices = new_card(backend, output_block_ms=30)
+    flow(backend)
+    first = backend.last("output")
+    for _ in range(dry):
+        first.take(flags=UNDERFLOW)
+    card.check(card.playback.last_callback_s)
+    assert backend.last("output").block == block
+    assert first.active is (block == 480)
+    assert len(notices) == (block == 720)
+    flow(backend)
+    card.check(card.playback.last_callback_s)
+    assert backend.last("output").block == block
+
+
+def test_blocks_are_lengthened_to_a_limit():
+    backend = FakeBackend()
+    card, _ = new_card(backend, output_block_ms=30)
+    for _ in range(8):
+        for _ in range(50):
+            backend.last("output").take(flags=UNDERFLOW)
+        card.check(card.playback.last_callback_s)
+    assert [stream.block for stream in backend.opened if stream.direction == "output"] == [
+        480,
+        720,
+        1088,
+        1600,
+    ]
 
 
 ALONE = Routes("speaker.monitor", "speaker")
