@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from taste_agent import events as ev
-from taste_agent.audio.device_ports import DeviceSink
+from taste_agent.audio.device_ports import DeviceSink, DeviceSource
 from taste_agent.audio.ports import AudioSink, AudioSource, Samples
 from taste_agent.audio.text_gate import EchoGate, PlayedWord
 from taste_agent.clock import ms_of_samples
@@ -135,6 +135,8 @@ class ChatEngine:
             self._cut_now = False
             self._cut(len(spoken))
         self._sink.write(spoken)
+        if isinstance(self._source, DeviceSource):
+            self._source.idle = session.idle
         if self._recording is not None:
             try:
                 self._recording.write(samples, spoken)

@@ -20,7 +20,10 @@ from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
 # The next block is looked for a moment after it is due, and while it is late, so often.
 POLL_S = 0.005
 DUE_S = 0.002
-LONGEST_WAIT_S = 0.025
+LONGEST_WAIT_S = 0.045
+# A processor that has slept takes three times as long for a block as one that is at it; so while nobody waits
+# for an answer, two are taken at a time.
+BLOCKS_WHILE_IDLE = 2
 # Silence that has lasted so long is no part of a word: stops close for less.
 NO_WORD_SAMPLES = samples_of_ms(200)
 FRAME_SAMPLES = samples_of_ms(FRAME_MS)
@@ -59,6 +62,8 @@ class DeviceSource:
         self._played = PlayedReference(ENGINE_RATE_HZ)
         self._last_s: float | None = None  # the session begins with the first read
         self._closed = False
+        self.idle = False
+        """Whether nobody speaks, so that the next samples may come a block later."""
         self.stalled = False
         self.stalls = 0
         self._attach(None)
@@ -102,7 +107,8 @@ class DeviceSource:
         """Looking oftener finds nothing and costs as much as the rest of listening."""
         if self._side is None:
             return LONGEST_WAIT_S
-        due_s = self._side.last_callback_s + self._block_s + DUE_S - now_s
+        blocks = BLOCKS_WHILE_IDLE if self.idle else 1
+        due_s = self._side.last_callback_s + blocks * self._block_s + DUE_S - now_s
         return min(max(due_s, POLL_S), LONGEST_WAIT_S)
 
     def _take(self) -> Samples:

@@ -96,9 +96,11 @@ class EchoMeter:
         blocks = tuple(self._blocks)  # another thread may add to them meanwhile
         if not blocks:
             return EchoFigures(delay_ms=delay_ms)
-        echoes = [enhancement for loss, enhancement in blocks if loss < NO_ECHO_DB]
+        loss_db = float(median(block[0] for block in blocks))
+        # Where most blocks are without an echo, a person speaks in the others.
+        echoes = [enhancement for loss, enhancement in blocks if loss < NO_ECHO_DB > loss_db]
         return EchoFigures(
-            return_loss_db=float(median(block[0] for block in blocks)),
+            return_loss_db=loss_db,
             enhancement_db=float(median(echoes)) if echoes else None,
             delay_ms=delay_ms,
         )

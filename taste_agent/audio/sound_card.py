@@ -17,7 +17,7 @@ from taste_agent.errors import AudioDeviceError
 
 FADE_S = 0.008
 WATCH_S = 0.1
-# A sound server may take seconds to wake up before the blocks come regularly.
+# A sound server may take seconds to wake up before the blocks come regularly, also after it ran dry.
 START_S = 5.0
 FLOWING_CALLBACKS = 10
 # A loudspeaker that ran dry once between two looks had a hiccup. One that did so oftener does not come out of

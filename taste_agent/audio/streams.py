@@ -84,6 +84,7 @@ class PlaybackSide:
         self.stamps: deque[tuple[int, float]] = deque(maxlen=STAMPS)
         self.last_callback_s = time.monotonic()
         self.callbacks = 0
+        """Since the stream began, or since it last ran dry, which makes it begin anew."""
         self.delay_s = latency_s
         self.underruns = 0
         self.underrun_samples = 0
@@ -123,6 +124,7 @@ class PlaybackSide:
         self.reference.write(block)
         if status.output_underflow:  # counted after its stamp, which is the first that holds again
             self.breaks += 1
+            self.callbacks = 0
         self.last_callback_s = now_s
         self.callbacks += 1
 

@@ -157,6 +157,8 @@ def _audio_measures(figures: Figures, reply_underruns: int, width: int) -> Text:
     parts = [f"echo {ECHO_LABELS[figures.echo_mode]}"]
     if figures.echo_enhancement_db is not None:
         parts[0] += f" {figures.echo_enhancement_db:.0f} dB"
+    elif figures.echo_return_loss_db is not None and figures.echo_mode == "webrtc":
+        parts[0] = "no echo comes back"
     if figures.gated_words:
         parts.append(f"own words dropped {figures.gated_words}")
     parts.append(f"underruns {figures.device_underruns} card, {reply_underruns} model")

@@ -37,6 +37,13 @@ def test_meter_says_nothing_where_no_echo_comes_back():
     assert figures.enhancement_db is None
 
 
+def test_meter_does_not_take_a_person_for_an_echo_where_none_comes_back():
+    meter = EchoMeter()
+    for index, far in enumerate(noise(500, 0.1)):
+        meter.add(far * (0.5 if index >= 400 else 1e-5), far * 0.5, far)
+    assert meter.figures().enhancement_db is None
+
+
 @pytest.mark.parametrize(
     ("loss_db", "enhancement_db", "reach_s"),
     [(None, None, 0.6), (0.0, 40.0, 0.3), (12.0, 5.0, 0.6), (0.0, 25.0, 0.6), (60.0, None, 0.3)],

@@ -200,6 +200,17 @@ def test_blocks_are_lengthened_to_a_limit():
     ]
 
 
+def test_loudspeaker_that_ran_dry_may_take_seconds_until_it_flows_again():
+    backend = FakeBackend()
+    card, notices = new_card(backend, lost_ms=1000)
+    flow(backend)
+    backend.last("output").take(flags=UNDERFLOW)
+    for seconds, lost in ((3, 0), (6, 1)):
+        card.capture.last_callback_s = card.playback.last_callback_s + seconds
+        card.check(card.playback.last_callback_s + seconds)
+        assert len([text for text in notices if "gone" in text]) == lost
+
+
 ALONE = Routes("speaker.monitor", "speaker")
 HEARD = Routes("headset", "speaker")
 
@@ -345,6 +356,24 @@ def test_stalled_microphone_becomes_silence_at_the_pace_of_the_clock():
     backend.last("input").give(np.full(BLOCK, 0.5))
     assert (source.read() == 0.5).all()
     assert not source.stalled
+
+
+@pytest.mark.parametrize(("idle", "expected_ms"), [(False, 22), (True, 42)])
+def test_while_nobody_speaks_two_blocks_are_waited_for(idle, expected_ms):
+    waits = []
+    backend, clock = FakeBackend(), Time()
+
+    def sleep(seconds):
+        waits.append(seconds)
+        backend.last("input").give(np.full(BLOCK, 0.5))
+
+    card, _ = new_card(backend)
+    source = DeviceSource(card, None, DeviceSettings(), now=clock.now, sleep=sleep)
+    source.idle = idle
+    card.capture.last_callback_s = clock.now_s
+    source._take()
+    source.read()
+    assert waits == [pytest.approx(expected_ms / 1000)]
 
 
 def test_time_before_the_first_read_is_no_silence():

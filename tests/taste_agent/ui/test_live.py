@@ -93,6 +93,7 @@ def test_every_phase_has_its_words(phase):
         (replace(FIGURES, input_name=""), "no microphone: type instead"),
         (replace(FIGURES, output_name=""), "no loudspeaker: read instead"),
         (replace(FIGURES, echo_mode="half_duplex"), "HALF DUPLEX"),
+        (replace(FIGURES, echo_return_loss_db=60.0, echo_enhancement_db=None), "no echo comes back"),
         (replace(FIGURES, gated_words=3), "dropped 3"),
         (replace(FIGURES, drift_ppm=-35.0), "drift -35 ppm"),
     ],
