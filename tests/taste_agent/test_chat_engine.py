@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from taste_agent import events as ev
+from taste_agent.audio.device_ports import DeviceSource
 from taste_agent.audio.text_gate import EchoGate
 from taste_agent.chat_engine import ChatEngine
 from taste_agent.dialog.worker import DialogWorker
@@ -36,6 +37,19 @@ class PacedSource:
 
     def close(self):
         self.closed = True
+
+
+class PacedDevice(PacedSource, DeviceSource):
+    """A microphone that notes what it was told before each read."""
+
+    def __init__(self):
+        super().__init__()
+        self.idle = False
+        self.told = []
+
+    def read(self):
+        self.told.append(self.idle)
+        return super().read()
 
 
 class ListSink:
@@ -98,6 +112,21 @@ def test_typed_question_is_answered_and_everything_ends(new_engine):
     assert not engine.running
     assert engine._sink.closed
     assert threading.active_count() <= before + 1  # the fixture's runner has ended, too
+
+
+def test_the_microphone_may_take_its_time_only_while_nothing_is_going_on(new_engine):
+    source = PacedDevice()
+    engine = new_engine(source=source)
+    engine.start()
+    engine.notice("info", "listening")
+    wait_for(engine, ev.Notice)
+    engine.do(lambda session: session.type_text("what is the time"))
+    wait_for(engine, ev.FirstAudio)
+    assert source.told[1]
+    assert not source.told[-1]
+    wait_for(engine, ev.ReplyFinished)
+    time.sleep(0.05)
+    assert source.told[-1]
 
 
 def test_notices_of_other_threads_become_events(new_engine):

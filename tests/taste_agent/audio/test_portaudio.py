@@ -20,8 +20,15 @@ class FakeSoundDevice(SimpleNamespace):
     def __init__(self, start):
         self.calls = []
         stream = SimpleNamespace(start=start, close=lambda: None, active=True)
+        self.options = {}
+
+        def open_stream(**options):
+            self.options = options
+            return stream
+
         super().__init__(
-            InputStream=lambda **options: stream,
+            InputStream=open_stream,
+            OutputStream=open_stream,
             PortAudioError=RuntimeError,
             _initialize=lambda: self.calls.append("initialize"),
             _terminate=lambda: self.calls.append("terminate"),
@@ -51,6 +58,14 @@ def test_a_call_that_returns_is_passed_through(library):
     opened(backend).start()
     backend.refresh()
     assert fake.calls == ["terminate", "initialize"]
+
+
+@pytest.mark.parametrize(("direction", "latency_s"), [("input", 0.06), ("output", 0.04)])
+def test_the_loudspeaker_gets_less_latency_than_the_microphone(library, direction, latency_s):
+    fake = library(lambda: None)
+    PortAudioBackend().open(direction, DEVICE, 16000, 1, 320, None)
+    assert fake.options["latency"] == pytest.approx(latency_s)
+    assert fake.options["blocksize"] == 320
 
 
 def test_an_error_of_the_call_is_passed_on(library):
