@@ -2,16 +2,17 @@
 
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
+import numpy as np
 import torch
 
 from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.config import AgentSettings, EmitSettings
 from taste_agent.dialog.brain import ReplyItem, Sound
-from taste_agent.dialog.loading import load_model
+from taste_agent.dialog.loading import SMALL_MODEL_PARAMETERS, load_model
 from taste_agent.dialog.messages import SpokenWord
 from taste_agent.errors import AgentError
 from taste_speech import TasteForCausalLM, TasteProcessor
@@ -32,6 +33,8 @@ from taste_speech.streaming.emit_timing import (
 
 logger = logging.getLogger(__name__)
 
+WARM_UP_TEXT = "what is your name"
+
 
 def load_brain(settings: AgentSettings, spare_cores: int = 0) -> "TasteBrain":
     """Loads the checkpoint that the settings name, with its recogniser and its voice.
@@ -43,7 +46,10 @@ def load_brain(settings: AgentSettings, spare_cores: int = 0) -> "TasteBrain":
         AgentError: the device or the voice does not exist.
     """
     model, processor = load_model(settings.model, spare_cores=spare_cores)
-    return TasteBrain(model, processor, settings)
+    brain = TasteBrain(model, processor, settings)
+    if model.device.type != "cpu" or model.num_parameters() < SMALL_MODEL_PARAMETERS:
+        brain.warm_up()  # else it would be waited for longer than it saves
+    return brain
 
 
 class TasteBrain:
@@ -68,6 +74,21 @@ class TasteBrain:
             self._conversation.prefill()
         self._settled = self._last_segment()
         self._detokenizer: StreamingDetokenizer | None = None
+
+    def warm_up(self) -> None:
+        """Answer something and forget it: what is made at first use is made before the first turn."""
+        generators = (self._text_generator, self._voice_generator)
+        states = [generator.get_state() for generator in generators]
+        self.prefill([self.tokenize(WARM_UP_TEXT, np.zeros(ENGINE_RATE_HZ // 2, np.float32))])
+        items = self.reply()
+        item = next(items)
+        if item.reason != "no_speech":
+            self.speak(item)
+        items.close()
+        self.discard()
+        self._detokenizer = None
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
 
     @property
     def conversation(self) -> Conversation:
@@ -99,7 +120,7 @@ class TasteBrain:
         probability = self._conversation.prefill()
         return None if self._conversation.format.role_ids is None else probability
 
-    def reply(self) -> Iterator[ReplyItem]:
+    def reply(self) -> Generator[ReplyItem, None, None]:
         """Answers what was read."""
         sampling = self._settings.sampling
         conversation = self._conversation

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from taste_agent.config_sources import load_settings
+from taste_agent.dialog import taste_brain
 from taste_agent.dialog.taste_brain import TasteBrain, emit_timing, speaker_embedding
 from taste_speech.streaming import EmitContext, generator
 from tests.taste_agent.fakes import ScriptedRecognizer, run_session
@@ -51,6 +52,30 @@ def test_a_reply_has_words_and_their_sound(make):
     assert abs(ends[-1] - sum(len(sound.samples) for sound in sounds)) < 800
     assert items[-1].complete
     assert not any(item.complete for item in items[:-1])
+
+
+def test_warming_up_leaves_no_trace(make):
+    cold, warm = make("dialog.system_prompt=be kind"), make("dialog.system_prompt=be kind")
+    before = history(warm)
+    warm.warm_up()
+    assert history(warm) == before
+    sounds = []
+    for brain in (cold, warm):
+        items = ask(brain)
+        sounds.append(np.concatenate([brain.speak(item).samples for item in items]))
+        assert items[-1].complete
+    assert history(warm) == history(cold)
+    np.testing.assert_allclose(*sounds, atol=1e-4)
+
+
+@pytest.mark.parametrize(("small", "warmed"), [(1 << 40, 1), (0, 0)])
+def test_a_small_checkpoint_is_warmed_up_when_it_is_loaded(tiny_checkpoint, monkeypatch, small, warmed):
+    calls = []
+    monkeypatch.setattr(TasteBrain, "warm_up", lambda self: calls.append(self))
+    monkeypatch.setattr(taste_brain, "SMALL_MODEL_PARAMETERS", small)
+    overrides = (f"model.checkpoint={tiny_checkpoint}", "model.device=cpu")
+    taste_brain.load_brain(load_settings(None, overrides, environment={}).settings)
+    assert len(calls) == warmed
 
 
 def test_the_history_keeps_the_heard_words_only(make):
