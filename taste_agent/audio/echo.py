@@ -21,6 +21,8 @@ NO_ECHO_DB = 45.0
 # Figures cover the last blocks of half a second in which the loudspeaker sounded.
 FIGURE_BLOCK_FRAMES = 50
 FIGURE_BLOCKS = 10
+# After so much silence of the loudspeaker no echo is on its way any more.
+RESTING_FRAMES = 100
 # What is left of an echo that comes back by so much weaker is below the level of speech.
 WORKING_DB = 30.0
 # A canceller that works knows the echo's way: what it leaves comes within this after what was played.
@@ -111,7 +113,7 @@ class WebRtcCanceller:
 
     Where no echo comes back (headphones, a far loudspeaker) WebRTC's canceller still expects one for many
     seconds and takes the person's voice for it. As soon as the levels prove that there is none, its result is
-    left aside for one without cancelling; it goes on adapting meanwhile.
+    left aside for one without cancelling; it goes on adapting meanwhile, and rests while nothing is played.
     """
 
     def __init__(
@@ -145,6 +147,7 @@ class WebRtcCanceller:
         self._bound = EchoBound(rate_hz)
         self._path = EchoPath()
         self._bypassed = False
+        self._silent_frames = 0
         self._fade = np.linspace(0.0, 1.0, self.frame_samples, dtype=np.float32)
 
     def set_delay_ms(self, delay_ms: int) -> None:
@@ -159,6 +162,9 @@ class WebRtcCanceller:
                 raise ValueError(
                     f"{name} has shape {frame.shape}; the canceller takes {self.frame_samples} samples"
                 )
+        self._silent_frames = 0 if far.any() else self._silent_frames + 1
+        if self._bypassed and self._silent_frames > RESTING_FRAMES:
+            return self._processed(self._without, near)
         self._module.process_reverse_stream(self._packed(far))
         cleaned = self._bound.apply(self._processed(self._module, near), near, far)
         self._meter.add(near, cleaned, far)

@@ -79,3 +79,24 @@ def test_canceller_takes_frames_of_ten_milliseconds(size):
     canceller = WebRtcCanceller()
     with pytest.raises(ValueError, match="160 samples"):
         canceller.process(np.zeros(size, dtype=np.float32), np.zeros(FRAME, dtype=np.float32))
+
+
+def test_canceller_rests_where_no_echo_comes_back_and_nothing_is_played():
+    canceller, used = WebRtcCanceller(), []
+    silence = np.zeros(FRAME, dtype=np.float32)
+    for far in noise(300, 0.05):
+        canceller.process(silence, far)
+    original = canceller._processed
+
+    def spy(module, samples):
+        used.append(module)
+        return original(module, samples)
+
+    canceller._processed = spy
+    for _ in range(150):
+        canceller.process(silence, silence)
+    assert canceller._module in used[:20]
+    assert set(used[-40:]) == {canceller._without}
+    used.clear()
+    canceller.process(silence, noise(1, 0.05)[0])
+    assert canceller._module in used
