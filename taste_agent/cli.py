@@ -2,7 +2,6 @@
 
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -144,8 +143,7 @@ def chat(
         output_device=output_device,
     )
     options = ChatOptions(text, push_to_talk, record, out, json_events)
-    spare_cores = 0 if text else 1  # for the sound, which must never wait
-    run_chat(settings, options, partial(load_brain, spare_cores=spare_cores), import_torch)
+    run_chat(settings, options, load_brain, import_torch)
 
 
 @app.command()

@@ -46,7 +46,7 @@ class ModelSettings(Section):
         default=0,
         ge=0,
         le=256,
-        description="CPU threads of the model; 0: two at most if small, else all; chat leaves one to sound",
+        description="CPU threads of the model; 0: two at most if small, else all but one",
     )
 
 

@@ -17,10 +17,8 @@ def import_torch() -> None:
         importlib.import_module("torch")
 
 
-def load_brain(settings: AgentSettings, spare_cores: int = 0) -> Brain:
+def load_brain(settings: AgentSettings) -> Brain:
     """Loads the checkpoint that the settings name, with its recogniser and its voice.
-
-    Unless the settings say how many threads it takes, it leaves `spare_cores` to others.
 
     Raises:
         TasteError: the checkpoint cannot be loaded.
@@ -29,7 +27,7 @@ def load_brain(settings: AgentSettings, spare_cores: int = 0) -> Brain:
     with _collector_paused():
         from taste_agent.dialog.taste_brain import load_brain as load  # takes seconds
 
-        return load(settings, spare_cores)
+        return load(settings)
 
 
 @contextmanager

@@ -11,9 +11,7 @@ SMALL_MODEL_PARAMETERS = 50_000_000
 THREADS_OF_SMALL_MODEL = 2
 
 
-def load_model(
-    settings: ModelSettings, speaks: bool = True, spare_cores: int = 0
-) -> tuple[TasteForCausalLM, TasteProcessor]:
+def load_model(settings: ModelSettings, speaks: bool = True) -> tuple[TasteForCausalLM, TasteProcessor]:
     """Model and processor as all of `settings` say; `speaks` as for `load_checkpoint`.
 
     So many CPU cores are left to others, unless the settings say how many threads there are.
@@ -29,23 +27,22 @@ def load_model(
             "give --device cpu, or leave model.dtype at auto"
         )
     model, processor = load_checkpoint(settings.checkpoint, device, settings.dtype, speaks=speaks)
-    use_threads(model, settings.threads, spare_cores)
+    use_threads(model, settings.threads)
     return model, processor
 
 
-def use_threads(model: TasteForCausalLM, threads: int, spare_cores: int = 0) -> None:
-    """Give PyTorch so many threads on the CPU; 0: at most two for a small model, else what PyTorch takes.
+def use_threads(model: TasteForCausalLM, threads: int) -> None:
+    """Give PyTorch so many threads on the CPU; 0: at most two for a small model, and one core for the sound.
 
-    Of that default `spare_cores` are left out. Threads that share a tensor wait for each other, so one that
-    has lost its core to a sound server holds up all: in a talk on two cores a chunk of speech took 200 to
-    340 ms with one thread, and 300 to 570 ms with two.
+    Threads that share a tensor wait for each other, so one that has lost its core holds up all. In a talk on
+    two cores a chunk of speech took 200 to 340 ms with one thread and 300 to 570 ms with two; beside two busy
+    processes the first audio of a replay took 0.4 s and 8 s. Replay and bench run as chat does.
 
-    Single rows of small matrices take one thread in any case (`acceleration.threads`): threads that share
-    them wait for each other. Flow and vocoder gain from the second one: on two idle cores `taste-agent bench`
-    gave RTF 0.27 with `--threads 1` and 0.17 with two, first audio 278 and 165 ms. More were not measured.
+    Single rows of small matrices take one thread in any case (`acceleration.threads`). More than two were not
+    measured.
     """
     small = model.device.type == "cpu" and model.num_parameters() < SMALL_MODEL_PARAMETERS
-    free = max(1, torch.get_num_threads() - spare_cores)
+    free = max(1, torch.get_num_threads() - 1)
     torch.set_num_threads(threads or (min(THREADS_OF_SMALL_MODEL, free) if small else free))
 
 

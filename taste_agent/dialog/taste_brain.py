@@ -36,16 +36,14 @@ logger = logging.getLogger(__name__)
 WARM_UP_TEXT = "what is your name"
 
 
-def load_brain(settings: AgentSettings, spare_cores: int = 0) -> "TasteBrain":
+def load_brain(settings: AgentSettings) -> "TasteBrain":
     """Loads the checkpoint that the settings name, with its recogniser and its voice.
-
-    Unless the settings say how many threads it takes, it leaves `spare_cores` to others.
 
     Raises:
         TasteError: the checkpoint cannot be loaded.
         AgentError: the device or the voice does not exist.
     """
-    model, processor = load_model(settings.model, spare_cores=spare_cores)
+    model, processor = load_model(settings.model)
     brain = TasteBrain(model, processor, settings)
     if model.device.type != "cpu" or model.num_parameters() < SMALL_MODEL_PARAMETERS:
         brain.warm_up()  # else it would be waited for longer than it saves

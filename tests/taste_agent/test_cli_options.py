@@ -77,15 +77,3 @@ def test_single_settings_reach_the_command(command, arguments, monkeypatch):
         assert (settings.model.device, settings.model.threads) == ("cpu", 3)
     else:
         assert settings.block_ms == 10
-
-
-@pytest.mark.parametrize(("arguments", "spare"), [([], 1), (["--text"], 0)])
-def test_chat_leaves_a_core_to_the_sound(arguments, spare, monkeypatch):
-    seen = []
-    monkeypatch.setattr("taste_agent.chat.run_chat", lambda settings, options, load, prepare: load(settings))
-    monkeypatch.setattr(
-        "taste_agent.dialog.brain_loader.load_brain",
-        lambda settings, spare_cores: seen.append(spare_cores),
-    )
-    cli.app(["chat", *arguments], standalone_mode=False)
-    assert seen == [spare]

@@ -120,7 +120,7 @@ def test_ten_turns(sound, speech, new_terminal, tmp_path):
 
     command = [sys.executable, "-m", "taste_agent.cli", "replay", str(session.with_name("person.wav"))]
     again = subprocess.run(
-        [*command, "--json", "--seed", "1", "--out", str(tmp_path / "again")],
+        [*command, "--json", "--seed", "1", "--compute-time", "zero", "--out", str(tmp_path / "again")],
         cwd=ROOT,
         check=True,
         capture_output=True,

@@ -15,7 +15,7 @@ def loaded(monkeypatch):
     seen: list[bool] = []
     monkeypatch.setattr(
         "taste_agent.dialog.taste_brain.load_brain",
-        lambda settings, spare_cores: seen.append(gc.isenabled()) or "a brain",
+        lambda settings: seen.append(gc.isenabled()) or "a brain",
     )
     yield seen
     gc.unfreeze()
@@ -43,7 +43,7 @@ def test_a_collector_that_was_off_stays_off(loaded):
 
 
 def test_the_collector_is_on_again_after_an_error(monkeypatch):
-    def fail(settings, spare_cores):
+    def fail(settings):
         raise AgentError("no such checkpoint")
 
     monkeypatch.setattr("taste_agent.dialog.taste_brain.load_brain", fail)
