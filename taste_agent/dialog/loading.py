@@ -9,12 +9,12 @@ from taste_speech.acceleration import Acceleration, accelerate
 
 SMALL_MODEL_PARAMETERS = 50_000_000
 THREADS_OF_SMALL_MODEL = 2
+CORES = torch.get_num_threads()
+"""What PyTorch takes by itself, read before anything changes it."""
 
 
 def load_model(settings: ModelSettings, speaks: bool = True) -> tuple[TasteForCausalLM, TasteProcessor]:
     """Model and processor as all of `settings` say; `speaks` as for `load_checkpoint`.
-
-    So many CPU cores are left to others, unless the settings say how many threads there are.
 
     Raises:
         TasteError: the checkpoint cannot be loaded.
@@ -42,7 +42,7 @@ def use_threads(model: TasteForCausalLM, threads: int) -> None:
     measured.
     """
     small = model.device.type == "cpu" and model.num_parameters() < SMALL_MODEL_PARAMETERS
-    free = max(1, torch.get_num_threads() - 1)
+    free = max(1, CORES - 1)
     torch.set_num_threads(threads or (min(THREADS_OF_SMALL_MODEL, free) if small else free))
 
 

@@ -14,8 +14,7 @@ def loaded(monkeypatch):
     """Whether the garbage collector ran while the brain was loaded."""
     seen: list[bool] = []
     monkeypatch.setattr(
-        "taste_agent.dialog.taste_brain.load_brain",
-        lambda settings: seen.append(gc.isenabled()) or "a brain",
+        "taste_agent.dialog.taste_brain.load_brain", lambda settings: seen.append(gc.isenabled()) or "a brain"
     )
     yield seen
     gc.unfreeze()
