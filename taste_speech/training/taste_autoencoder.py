@@ -15,8 +15,7 @@ from taste_speech.configuration_taste import TasteConfig
 from taste_speech.speech_decoder.attention import descending_offsets, sinusoids
 from taste_speech.speech_decoder.unit_decoder import IGNORED_TARGET, UnitDecoder, UnitPrediction
 from taste_speech.training.aligned_utterance import PROSODY_SIZE
-from taste_speech.training.taste_guess import word_starts
-from taste_speech.training.unit_windows import Windows
+from taste_speech.training.unit_windows import Windows, number_words
 from taste_speech.training.word_times import PHONES
 
 _REACH = 1.6  # tokens around the place of a unit that an aligned head may look at
@@ -93,11 +92,9 @@ class TasteAutoencoder(nn.Module):
 
     def quantize(self, vectors: Tensor, word_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize one vector per word; returns (batch, tokens, dim) and the commitment loss."""
-        starts = word_starts(word_ids)
+        starts, words = number_words(word_ids)
         output, _, commitment = self.quantizer(vectors[starts].float()[None])
-        # Number of the word among all words of the batch, for every token.
-        index = (starts.flatten().long().cumsum(0) - 1).view_as(word_ids)
-        return output[0][index], commitment.sum()
+        return output[0][words], commitment.sum()
 
     def condition(
         self, windows: Windows, kind: Condition, dropped: Tensor | None

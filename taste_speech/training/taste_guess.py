@@ -6,12 +6,7 @@ import torch
 from torch import Tensor
 
 from taste_speech.audio_tower.quantizer import ResidualQuantizer
-
-
-def word_starts(word_ids: Tensor) -> Tensor:
-    """(batch, tokens) true at the first token of each word; word ids are -1 where there is none."""
-    before = torch.nn.functional.pad(word_ids, (1, 0), value=-1)[:, :-1]
-    return (word_ids != before) & (word_ids >= 0)
+from taste_speech.training.unit_windows import number_words
 
 
 @torch.no_grad()
@@ -32,11 +27,10 @@ def guess(
         word_ids: (batch, tokens).
         explained: e, from 0 to 1.
     """
-    starts = word_starts(word_ids)
+    starts, words = number_words(word_ids)
     codes = quantizer.code_from_indices(taste_ids[starts])
     mean = codes.mean(0)
     others = codes[torch.randperm(len(codes), generator=generator)]
     share = math.sqrt(explained * (1 - explained))
     guessed = mean + explained * (codes - mean) + share * (others - mean)
-    words = (starts.flatten().long().cumsum(0) - 1).clamp(min=0).view_as(word_ids)
     return torch.where((word_ids >= 0)[..., None], quantizer.indices_from_code(guessed)[words], taste_ids)

@@ -129,3 +129,18 @@ class WindowBatches:
         if len(rows) < len(items):
             return None
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
+
+
+def number_words(word_ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Count the words of a batch.
+
+    Args:
+        word_ids: (batch, tokens), -1 where there is no word.
+
+    Returns:
+        (batch, tokens) true at the first token of each word, and the number of each token's word among all
+        words of the batch (of the word before where there is none).
+    """
+    before = torch.nn.functional.pad(word_ids, (1, 0), value=-1)[:, :-1]
+    starts = (word_ids != before) & (word_ids >= 0)
+    return starts, (starts.flatten().long().cumsum(0) - 1).clamp(min=0).view_as(word_ids)
