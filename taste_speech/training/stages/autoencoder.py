@@ -57,7 +57,7 @@ class Settings(StrictSection):
     """Fraction of the batches, once taste tokens are final, with tokens as a language model would guess them:
     a decoder that only knows true ones speaks less clearly from those."""
     guess_explains: float = 0.87
-    """Of the variance of the codes; measured on the spoken LM of this recipe."""
+    """Of the variance of the codes; measured on a spoken LM before its taste loss lost the noise."""
     replaced_units: tuple[float, float] = (0.8, 0.4)
     """Largest fraction of the units of an item that the decoder sees replaced, at the start and at the end of
     the budget; each item draws its own below it. Without, the decoder goes by the units alone and what it
