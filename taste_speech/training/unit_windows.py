@@ -58,12 +58,19 @@ class WindowBatches:
         encoded: their encoder states.
         budget: most units in a padded batch.
         whole_part: fraction of the batches that are whole utterances.
+        most_words: in a window that is not a whole utterance.
     """
 
     def __init__(
-        self, utterances: Sequence[AlignedUtterance], encoded: EncodedStore, budget: int, whole_part: float
+        self,
+        utterances: Sequence[AlignedUtterance],
+        encoded: EncodedStore,
+        budget: int,
+        whole_part: float,
+        most_words: int = 14,
     ) -> None:
-        self.utterances, self.encoded, self.whole_part = utterances, encoded, whole_part
+        self.utterances, self.encoded = utterances, encoded
+        self.whole_part, self.most_words = whole_part, most_words
         self.batches = LengthBatches([len(u.units) + len(u.token_ids) for u in utterances], budget)
 
     def endless(self, generator: torch.Generator) -> Iterator[Windows]:
@@ -89,7 +96,8 @@ class WindowBatches:
         first = int(torch.randint(0, count, (), generator=generator))
         # Half of the windows begin the utterance: the first chunks of a reply are the ones one waits for.
         first = first if float(torch.rand((), generator=generator)) < 0.5 else 0
-        return first, int(torch.randint(first + 1, count + 1, (), generator=generator))
+        most = min(count, first + self.most_words)
+        return first, int(torch.randint(first + 1, most + 1, (), generator=generator))
 
     def collate(self, items: Sequence[AlignedUtterance], spans: Sequence[tuple[int, int]]) -> Windows:
         """Windows over the words [first, last) of the items."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -46,6 +47,8 @@ class Settings(StrictSection):
     """Units and ASR tokens in one padded batch."""
     whole_part: float = 0.5
     """Fraction of the batches that are whole utterances, not windows."""
+    window_words: int = Field(default=14, ge=1)
+    """Most words in a window: a chunk of a reply and the words before it that stay in view."""
     text_until: float = 0.15
     continuous_until: float = 0.5
     """Fractions of the budget at which the aggregator and the quantizer come in."""
@@ -221,7 +224,7 @@ def run(settings: Settings, context: StageContext) -> None:
 
     def batches(split: str, whole_part: float) -> WindowBatches:
         chosen = [utterance for utterance in utterances if utterance.split == split]
-        return WindowBatches(chosen, encoded, settings.batch_units, whole_part)
+        return WindowBatches(chosen, encoded, settings.batch_units, whole_part, settings.window_words)
 
     noise = UnitNoise(load_file(context.folder("units") / "quantizer.safetensors"), settings)
     train, valid = batches("train", settings.whole_part), batches("valid", 1.0)

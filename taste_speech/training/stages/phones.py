@@ -6,6 +6,7 @@ It begins with the lower layers of the tower, which has learned to hear before.
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -128,18 +129,18 @@ def evaluate(
     speech: Speech,
     targets: PhoneTargets,
     groups: dict[str, list[np.ndarray]],
-    texts: list[str],
+    clips: list[int],
 ) -> dict[str, float]:
-    """Greedy phone error rates of the same texts in several conditions."""
+    """Greedy phone error rates of the same clips in several conditions."""
     result = {}
     for name, audio in groups.items():
         found: list[list[int]] = []
         for start in range(0, len(audio), 12):
-            batch = speech.batch(audio[start : start + 12], texts[start : start + 12])
+            batch = speech.batch(audio[start : start + 12], [[i] for i in clips[start : start + 12]])
             log_probs, frames = model(batch.features, batch.n_frames)
             for row, count in zip(log_probs.argmax(-1), frames.tolist(), strict=True):
                 found.append([i for i in torch.unique_consecutive(row[:count]).tolist() if i])
-        result[f"phone_errors_{name}"] = phone_error_rate([targets(text) for text in texts], found)
+        result[f"phone_errors_{name}"] = phone_error_rate([targets(speech.text(i)) for i in clips], found)
     return result
 
 
@@ -177,7 +178,6 @@ def run(settings: Settings, context: StageContext) -> None:
     rng = np.random.default_rng(settings.loop.seed)
     clean = [speech.samples(i) for i in valid]
     groups = {"clean": clean, "augmented": [augment(samples, rng).astype(np.float32) for samples in clean]}
-    texts = [speech.text(i) for i in valid]
     batches: Iterator[tower_stage.Batch] = iter(VariedBatches(speech, training, settings, loop.generator))
     logger.info("phones: %d clips to train on", len(training))
     on_cpu = loop.accelerator.device.type == "cpu"
@@ -197,7 +197,7 @@ def run(settings: Settings, context: StageContext) -> None:
             }
 
     unwrapped = loop.accelerator.unwrap_model(loop.module)
-    loop.run(compute_losses, lambda: evaluate(unwrapped, speech, targets, groups, texts))
+    loop.run(compute_losses, lambda: evaluate(unwrapped, speech, targets, groups, valid))
     save_file({name: tensor.contiguous() for name, tensor in unwrapped.state_dict().items()}, output)
 
 
@@ -208,9 +208,7 @@ def trained_weights(context: StageContext) -> dict[str, Tensor] | None:
 
 
 def _to(batch: tower_stage.Batch, device: torch.device) -> tower_stage.Batch:
-    return tower_stage.Batch(
-        batch.features.to(device), batch.n_frames.to(device), batch.token_ids, batch.texts
-    )
+    return replace(batch, features=batch.features.to(device), n_frames=batch.n_frames.to(device))
 
 
 def _begin_with_tower(model: AcousticModel, context: StageContext) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from taste_speech.audio_tower.configuration import TowerConfig
+from taste_speech.audio_tower.encoder import encoder_frames
 from taste_speech.configuration_base import StrictSection
 from taste_speech.features import LogMelFeatures
 from taste_speech.training.batching import LengthBatches
@@ -23,6 +24,7 @@ from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
 from taste_speech.training.corpus.augmentation import augment
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
+from taste_speech.training.pitch import pitch_hz
 from taste_speech.training.recogniser import Recogniser
 from taste_speech.training.word_errors import spoken_words, word_error_rate
 
@@ -45,6 +47,8 @@ class Settings(StrictSection):
     mask_frames: int = 20
     mask_bins: int = 12
     ctc_weight: float = 0.4
+    pitch_weight: float = 0.3
+    """Of the pitch told from the aggregator's values: taste tokens cannot carry what these do not hold."""
     label_smoothing: float = 0.05
     dropout: float = 0.0
     evaluated_clips: int = 48
@@ -58,6 +62,8 @@ class Batch:
     n_frames: Tensor  # (batch,)
     token_ids: list[list[int]]
     texts: list[str]
+    clips: list[list[int]]
+    """Indices of those that each item consists of."""
 
 
 class Speech:
@@ -82,11 +88,38 @@ class Speech:
         """What was said, as the recogniser writes it: lower case, no punctuation."""
         return " ".join(spoken_words(self.clips[index][1].text))
 
-    def batch(self, audio: list[np.ndarray], texts: list[str]) -> Batch:
-        """Features and token ids of some utterances."""
+    def batch(self, audio: list[np.ndarray], groups: list[list[int]]) -> Batch:
+        """Features and token ids of some utterances, each of the clips of a group in a row."""
         features, n_frames = self.features.batch(audio)
+        texts = [" ".join(self.text(i) for i in group) for group in groups]
         ids = self.tokenizer([f" {text}" for text in texts], add_special_tokens=False)["input_ids"]
-        return Batch(features, n_frames, ids, texts)
+        return Batch(features, n_frames, ids, texts, groups)
+
+
+class ClipPitch:
+    """Pitch of the clips of batches at the encoder's frames, computed once, from the clean sound."""
+
+    def __init__(self, speech: Speech) -> None:
+        self.speech = speech
+        self._known: dict[int, torch.Tensor] = {}
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """(batch, encoder frames) in Hz, 0 where unvoiced, -1 on padding."""
+        f0_hz = torch.full((len(batch.clips), encoder_frames(batch.features.shape[1])), -1.0)
+        for row, frames, clips in zip(f0_hz, batch.n_frames.tolist(), batch.clips, strict=True):
+            # Clips in a row lose or gain a frame where they meet: too little to matter beside a vowel.
+            known = torch.cat([self._of(clip) for clip in clips])[: encoder_frames(frames)]
+            row[: len(known)] = known
+        return f0_hz
+
+    def _of(self, clip: int) -> Tensor:
+        if clip not in self._known:
+            samples, tower = self.speech.samples(clip), self.speech.tower
+            count = encoder_frames(self.speech.features.frame_count(len(samples)))
+            # The convolutions centre encoder frame i on mel frame 2 i.
+            centres_s = np.arange(count) * 2 * tower.hop_samples / tower.sampling_rate_hz
+            self._known[clip] = torch.from_numpy(pitch_hz(samples, tower.sampling_rate_hz, centres_s))
+        return self._known[clip]
 
 
 class AugmentedBatches:
@@ -106,7 +139,7 @@ class AugmentedBatches:
         for chosen in self.batches:
             groups = self._joined([self.indices[i] for i in chosen])
             audio = [self._taken(np.concatenate([self.speech.samples(i) for i in group])) for group in groups]
-            batch = self.speech.batch(audio, [" ".join(self.speech.text(i) for i in g) for g in groups])
+            batch = self.speech.batch(audio, groups)
             self._mask(batch)
             yield batch
 
@@ -136,20 +169,24 @@ class AugmentedBatches:
                 item[:frames, first : first + bins] = fill
 
 
-def evaluate(model: Recogniser, speech: Speech, groups: dict[str, list[int]]) -> dict[str, float]:
-    """Greedy word error rates of groups of clips, by the decoder and by CTC."""
+def evaluate(
+    model: Recogniser, speech: Speech, clip_pitch: ClipPitch, groups: dict[str, list[int]]
+) -> dict[str, float]:
+    """Greedy word error rates of groups of clips, by the decoder and by CTC, and the error of the pitch."""
     result = {}
     for name, indices in groups.items():
-        hypotheses, by_ctc, texts = [], [], []
+        hypotheses, by_ctc, texts, pitch = [], [], [], []
         for start in range(0, len(indices), 12):
             chosen = indices[start : start + 12]
-            batch = speech.batch([speech.samples(i) for i in chosen], [speech.text(i) for i in chosen])
+            batch = speech.batch([speech.samples(i) for i in chosen], [[i] for i in chosen])
             hypotheses += speech.tokenizer.batch_decode(model.greedy(batch.features, batch.n_frames))
             encoded = model.encode(batch.features, batch.n_frames)
             by_ctc += speech.tokenizer.batch_decode(model.ctc_greedy(encoded))
+            pitch.append(float(model.pitch_loss(encoded, clip_pitch(batch))))
             texts += batch.texts
         result[f"wer_{name}"] = word_error_rate(texts, hypotheses)
         result[f"ctc_wer_{name}"] = word_error_rate(texts, by_ctc)
+        result[f"pitch_{name}"] = float(np.mean(pitch))
     return result
 
 
@@ -160,7 +197,7 @@ def run(settings: Settings, context: StageContext) -> None:
         raise ValueError("the recipe's model has no section 'tower'; add one with the sizes of the encoder")
     stores = [AudioStore(context.folder("corpus") / name) for name in settings.stores]
     speech = Speech([store for store in stores if len(store)], tower, context.folder("tokenizers") / "asr")
-    loop = TrainingLoop("tower", folder, Recogniser(tower, settings.dropout), settings.loop)
+    loop = TrainingLoop("tower", folder, recogniser(context, settings.dropout), settings.loop)
     output = folder / "recogniser.safetensors"
     resumed = loop.resume()
     if resumed and loop.finished and output.exists():
@@ -170,23 +207,33 @@ def run(settings: Settings, context: StageContext) -> None:
         store.folder.name: [i for i in valid if speech.clips[i][0] is store][: settings.evaluated_clips]
         for store in speech.stores
     }
+    clip_pitch = ClipPitch(speech)
     batches = iter(AugmentedBatches(speech, speech.of_split("train"), settings, loop.generator))
     logger.info("tower: %d clips to train on", len(speech.of_split("train")))
 
     def compute_losses(_step: int, _generator: torch.Generator) -> Losses:
         batch = next(batches)
         device = loop.accelerator.device
-        return loop.accelerator.unwrap_model(loop.module).losses(
+        losses = loop.accelerator.unwrap_model(loop.module).losses(
             batch.features.to(device),
             batch.n_frames.to(device),
             batch.token_ids,
             settings.ctc_weight,
             settings.label_smoothing,
+            clip_pitch(batch).to(device),
         )
+        return losses | {"pitch": settings.pitch_weight * losses["pitch"]}
 
     model = loop.accelerator.unwrap_model(loop.module)
-    if loop.run(compute_losses, lambda: evaluate(model, speech, groups)):
+    if loop.run(compute_losses, lambda: evaluate(model, speech, clip_pitch, groups)):
         save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, output)
+
+
+def recogniser(context: StageContext, dropout: float = 0.0) -> Recogniser:
+    """An untrained recogniser that tells the pitch from the layer that the aggregator takes its values of."""
+    joint = context.config.audio_tower_config.kwargs_for_joint_encoder_segmenter
+    assert context.config.tower is not None
+    return Recogniser(context.config.tower, dropout, joint.target_hidden_layer)
 
 
 def trained_recogniser(context: StageContext) -> Recogniser | None:
@@ -194,6 +241,6 @@ def trained_recogniser(context: StageContext) -> Recogniser | None:
     weights = context.folder("tower") / "recogniser.safetensors"
     if context.config.tower is None or not weights.exists():
         return None
-    model = Recogniser(context.config.tower)
+    model = recogniser(context)
     model.load_state_dict(load_file(weights))
     return model.eval()

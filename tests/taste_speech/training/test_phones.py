@@ -61,7 +61,7 @@ def test_phone_error_rate_counts_edits() -> None:
 def test_the_loss_falls_when_the_phones_are_learned() -> None:
     torch.manual_seed(0)
     model = AcousticModel(AcousticConfig(d_model=16, layers=1, heads=2, ffn_dim=16), 8)
-    batch = Batch(torch.randn(2, 40, 8), torch.tensor([40, 32]), [[], []], ["", ""])
+    batch = Batch(torch.randn(2, 40, 8), torch.tensor([40, 32]), [[], []], ["", ""], [[0], [1]])
     targets = [[1, 2, 3], [4, 5]]
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     losses = []

@@ -100,6 +100,12 @@ def test_random_windows_are_never_empty(batches):
     assert all(int(next(stream).n_tokens.min()) > 0 for _ in range(50))
 
 
+def test_windows_have_no_more_words_than_asked_for(tmp_path):
+    batches = WindowBatches([LONG, SHORT], EncodedStore(tmp_path, WIDTH), 100, 0.0, most_words=2)
+    spans = {batches._draw(LONG, torch.Generator().manual_seed(seed)) for seed in range(50)}
+    assert {last - first for first, last in spans} == {1, 2}
+
+
 def test_prediction_equals_the_unit_decoders_own(batches, model):
     windows = batches.collate([LONG, SHORT], [(0, 2), (0, 2)])
     audio = torch.randn(2, 3, WIDTH)
