@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable
 
 from taste_agent import events as ev
-from taste_agent.audio.device_ports import DeviceSink, DeviceSource
 from taste_agent.audio.ports import AudioSink, AudioSource, Samples
 from taste_agent.audio.text_gate import EchoGate, PlayedWord
 from taste_agent.clock import ms_of_samples
@@ -133,21 +132,16 @@ class ChatEngine:
         spoken = session.process(samples)
         if self._cut_now:
             self._cut_now = False
-            self._cut(len(spoken))
+            # What the loudspeaker still holds is silenced, and the fade of playback with it.
+            self._sink.cut(round(ms_of_samples(len(spoken))) + self._settings.playback.fade_ms)
         self._sink.write(spoken)
-        if isinstance(self._source, DeviceSource):
-            self._source.idle = session.idle
+        self._source.idle = session.idle
         if self._recording is not None:
             try:
                 self._recording.write(samples, spoken)
             except AgentError as error:
                 self._switch_recording(None)
                 self._emit(ev.Notice(session.now, "error", str(error)))
-
-    def _cut(self, spoken_samples: int) -> None:
-        """What the loudspeaker still holds is silenced, and the fade of playback with it."""
-        if isinstance(self._sink, DeviceSink):
-            self._sink.cut(round(ms_of_samples(spoken_samples)) + self._settings.playback.fade_ms)
 
     def _emit(self, event: ev.Event) -> None:
         if isinstance(event, ev.PlaybackPaused | ev.ReplyCancelled):

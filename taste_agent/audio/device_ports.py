@@ -63,7 +63,6 @@ class DeviceSource:
         self._last_s: float | None = None  # the session begins with the first read
         self._closed = False
         self.idle = False
-        """Whether nobody speaks, so that the next samples may come a block later."""
         self.stalled = False
         self.stalls = 0
         self._attach(None)
@@ -217,7 +216,7 @@ class DeviceSink:
         Latency falls at the first silence; only silence that is no part of a word is lengthened.
         """
         queued_ms = side.queue.available * 1000 / side.rate_hz
-        margin_ms = 2.0 * self._settings.block_ms
+        margin_ms = float(self._settings.block_ms + self._card.output_block_ms)
         if queued_ms > self._target_ms + margin_ms:
             return silence[:0]
         if self._silent_samples > NO_WORD_SAMPLES and queued_ms < self._target_ms - margin_ms:

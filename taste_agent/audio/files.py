@@ -52,6 +52,7 @@ class FileSource:
         self._block = block_samples or max(1, round(_BLOCK_S * self.rate_hz))
         self._frames_read = 0
         self._ended = False
+        self.idle = False
 
     @property
     def duration_s(self) -> float:

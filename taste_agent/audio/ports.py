@@ -15,6 +15,9 @@ Samples = NDArray[np.float32]
 class AudioSource(Protocol):
     """Where the person's voice comes from."""
 
+    idle: bool
+    """Told by whoever reads: nobody speaks and nothing is owed, so a device may gather more for each read."""
+
     def read(self) -> Samples | None:
         """The next samples, of any length (may be 0 when a device has nothing yet); None at the end.
 
@@ -34,6 +37,9 @@ class AudioSink(Protocol):
 
     def write(self, samples: Samples) -> None:
         """Takes samples that follow on the previous ones. The session writes exactly as many as it read."""
+
+    def cut(self, next_ms: int) -> None:
+        """Silences within milliseconds what is queued and not yet heard, and the next `next_ms` written."""
 
     def close(self) -> None:
         """Plays or writes what is pending and frees the file or device; safe to call twice."""

@@ -23,6 +23,7 @@ class SilentSource:
         self._now = now
         self._sleep = sleep
         self._given_until_s = now()
+        self.idle = False
         self._closed = False
 
     def read(self) -> Samples | None:
@@ -46,6 +47,9 @@ class SilentSink:
 
     def write(self, samples: Samples) -> None:
         """Forget `samples`."""
+
+    def cut(self, next_ms: int) -> None:
+        """Nothing is queued."""
 
     def close(self) -> None:
         """Nothing to free."""

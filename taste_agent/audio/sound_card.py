@@ -60,6 +60,11 @@ class SoundCard:
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
 
+    @property
+    def output_block_ms(self) -> int:
+        """Length of the loudspeaker's blocks; longer once it kept running dry."""
+        return self._block_ms["output"]
+
     def open(self, watch: bool = True) -> None:
         """Open both sides and start to watch them; `AudioDeviceError` where one cannot be opened.
 

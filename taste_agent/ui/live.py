@@ -44,7 +44,9 @@ def render(state: ViewState, width: int, height: int) -> RenderableType:
 
 
 def _header(state: ViewState, width: int) -> Text:
-    words, style = PHASES[state.phase]
+    # What was heard before the microphone was muted is still worked on; but nobody is being heard now.
+    phase = "listening" if state.muted and state.phase == "hearing" else state.phase
+    words, style = PHASES[phase]
     left = Text.assemble(("● ", style), (words, style))
     if state.muted:
         left.append("  MUTED", style="bold red")

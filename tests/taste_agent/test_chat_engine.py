@@ -8,7 +8,6 @@ import pytest
 import soundfile
 
 from taste_agent import events as ev
-from taste_agent.audio.device_ports import DeviceSource
 from taste_agent.audio.text_gate import EchoGate
 from taste_agent.chat_engine import ChatEngine
 from taste_agent.dialog.worker import DialogWorker
@@ -25,6 +24,7 @@ class PacedSource:
 
     def __init__(self, error_after=None):
         self.closed = False
+        self.idle = False
         self.reads = 0
         self.error_after = error_after
 
@@ -39,12 +39,11 @@ class PacedSource:
         self.closed = True
 
 
-class PacedDevice(PacedSource, DeviceSource):
+class AttentiveSource(PacedSource):
     """A microphone that notes what it was told before each read."""
 
     def __init__(self):
         super().__init__()
-        self.idle = False
         self.told = []
 
     def read(self):
@@ -57,10 +56,14 @@ class ListSink:
 
     def __init__(self):
         self.blocks = []
+        self.cuts = []
         self.closed = False
 
     def write(self, samples):
         self.blocks.append(samples)
+
+    def cut(self, next_ms):
+        self.cuts.append(next_ms)
 
     def close(self):
         self.closed = True
@@ -115,7 +118,7 @@ def test_typed_question_is_answered_and_everything_ends(new_engine):
 
 
 def test_the_microphone_may_take_its_time_only_while_nothing_is_going_on(new_engine):
-    source = PacedDevice()
+    source = AttentiveSource()
     engine = new_engine(source=source)
     engine.start()
     engine.notice("info", "listening")
@@ -146,6 +149,8 @@ def test_interrupt_from_a_key(new_engine):
     engine.do(lambda session: session.interrupt())
     cancelled = wait_for(engine, ev.ReplyCancelled)[-1]
     assert cancelled.reason == "key"
+    # A block that was on its way, and the fade of playback.
+    assert engine._sink.cuts == [20 + engine._settings.playback.fade_ms]
     assert cancelled.heard_text.startswith("one")
     assert cancelled.cut_text.endswith("ten")
     assert reply.startswith(f"{cancelled.heard_text} {cancelled.cut_text}")

@@ -122,6 +122,13 @@ def test_states(changes, shown):
     assert shown in screen(replace(TALK, **changes))
 
 
+def test_who_is_muted_is_not_said_to_be_heard():
+    state = replace(TALK, phase="hearing", talk_key=True)
+    assert "hearing you" in screen(state)
+    assert "hearing you" not in screen(replace(state, muted=True))
+    assert "listening" in screen(replace(state, muted=True))
+
+
 def test_measures_that_do_not_fit_are_shortened_and_the_last_left_out():
     figures = replace(FIGURES, gated_words=13, device_underruns=12, drift_ppm=-35.0)
     text = screen(replace(TALK, figures=figures, reply_underruns=12))
