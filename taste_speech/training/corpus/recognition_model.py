@@ -10,6 +10,7 @@ import pocketsphinx
 from taste_speech.errors import TasteError
 from taste_speech.recognition.language_model import estimate
 from taste_speech.training.corpus.dialogues import all_kinds, as_heard, make_talks
+from taste_speech.training.corpus.dialogues.murmurs import murmur_sentences
 
 LANGUAGE_MODEL_NAME = "dialogue.lm.bin.xz"
 DICTIONARY_NAME = "dialogue.dict"
@@ -26,8 +27,12 @@ FLITE_TO_CMU = {
 }
 
 
+MURMUR_TIMES = 150
+"""How often each murmur is said; the sentences beside them are a hundred thousand."""
+
+
 def recognition_sentences(n_talks: int = 20_000, seed: int = 31) -> list[str]:
-    """Return what users say in training talks, cut-off turns included, and every training paraphrase once."""
+    """What users say in training talks, cut-off turns too, every training paraphrase once, and murmurs."""
     talks = make_talks(n_talks, seed, "train")
     said = [as_heard(turn.text) for talk in talks for turn in talk.turns if turn.role == "user"]
     asked = [
@@ -37,7 +42,7 @@ def recognition_sentences(n_talks: int = 20_000, seed: int = 31) -> list[str]:
         for template in kind.paraphrases("train", follow)
         for row in kind.rows
     ]
-    return [*said, *asked]
+    return [*said, *asked, *murmur_sentences(MURMUR_TIMES)]
 
 
 def first_pronunciations(words: Iterable[str]) -> dict[str, tuple[str, ...]]:

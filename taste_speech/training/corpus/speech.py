@@ -62,6 +62,8 @@ class Utterance:
     text: str
     voice: Voice
     manner: Manner = PLAIN
+    spelling: str = ""
+    """What the engine is given where it would spell `text` out instead of saying it; empty: `text`."""
 
 
 def random_manner(text: str, rng: random.Random) -> Manner:
@@ -102,7 +104,8 @@ def speak_all(utterances: Iterable[Utterance], processes: int = 2) -> Iterator[t
         # Blocks keep memory bounded: `map` would otherwise hold every result that is not yet stored.
         for start in range(0, len(pending), 64):
             block = pending[start : start + 64]
-            yield from zip(block, pool.map(lambda u: speak(u.text, u.voice, u.manner), block), strict=True)
+            sounds = pool.map(lambda u: speak(u.spelling or u.text, u.voice, u.manner), block)
+            yield from zip(block, sounds, strict=True)
 
 
 def _flite(text: str, variant: str, manner: Manner) -> np.ndarray:

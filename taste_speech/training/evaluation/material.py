@@ -8,6 +8,7 @@ import numpy as np
 
 from taste_speech.training.corpus.augmentation import augment
 from taste_speech.training.corpus.dialogues.talks import Talk, Turn, make_questions, make_talks
+from taste_speech.training.corpus.murmuring import murmured_utterances
 from taste_speech.training.corpus.produce import split_of, utterances
 from taste_speech.training.corpus.sentences import general_sentences
 from taste_speech.training.corpus.speech import speak_all
@@ -55,6 +56,17 @@ def in_fresh_voices(texts: Sequence[str], noisy: bool, seed: int = 5) -> list[Sp
     spoken = []
     for utterance, samples in speak_all(wanted):
         sound = to_float(samples)
+        spoken.append(Spoken(utterance.text, augment(sound, rng) if noisy else sound, utterance.voice.name))
+    return spoken
+
+
+def murmurs_in_fresh_voices(count: int, noisy: bool, seed: int = 6) -> list[Spoken]:
+    """Murmurs by voices that nothing was tuned on, between moments of silence as VAD cuts them."""
+    rng = np.random.default_rng(seed)
+    quiet = np.zeros(RATE_HZ // 4, np.float32)
+    spoken = []
+    for utterance, samples in speak_all(murmured_utterances(count, FRESH_VOICES, seed, "murmur-", "test")):
+        sound = np.concatenate([quiet, to_float(samples), quiet])
         spoken.append(Spoken(utterance.text, augment(sound, rng) if noisy else sound, utterance.voice.name))
     return spoken
 

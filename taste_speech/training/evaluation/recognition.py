@@ -6,11 +6,23 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from taste_speech.recognition.base import Recognizer
+from taste_speech.training.corpus.dialogues.murmurs import is_murmur
 from taste_speech.training.evaluation.material import Spoken
 from taste_speech.training.evaluation.table import Row
 from taste_speech.training.word_errors import word_error_rate
 
 BLOCK_SAMPLES = 1600
+
+
+def murmur_row(recognizer: Recognizer, murmurs: Sequence[Spoken], suffix: str = "") -> Row:
+    """How many murmurs are taken for words that are meant: each of them would stop the agent."""
+    taken = 0
+    for clip in murmurs:
+        recognizer.start()
+        recognizer.accept(clip.samples)
+        taken += not is_murmur(recognizer.finish().text)
+    name = f"murmurs ('mhm', 'yeah') taken for other words{suffix}"
+    return Row(name, 100 * taken / len(murmurs), "%", None, False, len(murmurs))
 
 
 def rows(recognizers: Mapping[str, Recognizer], spoken: Sequence[Spoken], suffix: str = "") -> list[Row]:

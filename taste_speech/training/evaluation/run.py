@@ -29,6 +29,7 @@ from taste_speech.training.evaluation.material import (
     cut_off_turns,
     held_out_talks,
     in_fresh_voices,
+    murmurs_in_fresh_voices,
     reply_voice_sentences,
     shuffled,
 )
@@ -171,6 +172,8 @@ def _recognition_rows(processor: TasteProcessor, count: int) -> list[Row]:
     for noisy, suffix in ((False, ""), (True, ", noisy")):
         clips = in_fresh_voices([turn.text for turn in finished + unfinished], noisy)
         rows += recognition.rows(recognizers, clips, suffix)
+        murmurs = murmurs_in_fresh_voices(count, noisy)
+        rows.append(recognition.murmur_row(processor.recognizer(), murmurs, suffix))
     return rows
 
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
+from taste_speech.training.corpus.murmuring import murmured_utterances
 from taste_speech.training.corpus.produce import record, split_of, total_seconds, utterances
 from taste_speech.training.corpus.selection import (
     answers,
@@ -37,13 +38,15 @@ class Settings(StrictSection):
     crowd_questions: int = Field(default=6000, ge=1)
     crowd_general: int = Field(default=3000, ge=1)
     """User turns and general sentences of the training split in very many voices."""
+    murmurs: int = Field(default=1500, ge=1)
+    """"Mhm", "yeah" and the like in as many voices."""
     processes: int = Field(default=2, ge=1)
     """Speech engines at once."""
     seed: int = 1
 
 
 def run(settings: Settings, context: StageContext) -> None:
-    """Fill the stores: sentences (`reply`), answers (`reply2`, `plain`), users (`listeners`, `crowd`)."""
+    """Fill the stores: sentences (`reply`), answers (`reply2`, `plain`), users (the other three)."""
     folder, seed, processes = context.folder("corpus"), settings.seed, settings.processes
     wanted = utterances(general_sentences(settings.general, seed), [REPLY_VOICE], seed, "general-")
     stores = {"reply": record(wanted, folder / "reply", processes)}
@@ -77,5 +80,9 @@ def run(settings: Settings, context: StageContext) -> None:
     ]
     wanted = utterances([*asked, *general], CROWD_VOICES, seed + 13, "crowd-", "train")
     stores["crowd"] = record(wanted, folder / "crowd", processes)
+
+    voices = [*CROWD_VOICES, *TRAIN_VOICES]
+    wanted = murmured_utterances(settings.murmurs, voices, seed + 15, "murmur-", "train")
+    stores["murmurs"] = record(wanted, folder / "murmurs", processes)
     for name, store in stores.items():
         logger.info("corpus: %s has %d clips, %.1f hours", name, len(store), total_seconds(store) / 3600)

@@ -38,7 +38,7 @@ class Settings(tower_stage.Settings):
     """Of the acoustic model's training; what is said of audio is shared with the tower."""
 
     loop: LoopSettings = LoopSettings()
-    stores: list[str] = ["crowd", "listeners", "reply"]
+    stores: list[str] = ["crowd", "listeners", "reply", "murmurs"]
     batch_seconds: float = 30.0
     clean_part: float = 0.15
     joined_part: float = 0.1

@@ -24,6 +24,7 @@ from taste_speech.training.batching import LengthBatches
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.augmentation import augment
+from taste_speech.training.corpus.dialogues.murmurs import murmured
 from taste_speech.training.corpus.dialogues.talks import Talk, make_questions, make_talks
 from taste_speech.training.corpus.recognition_model import first_pronunciations, recognition_sentences
 from taste_speech.training.dialogue_loss import talk_losses
@@ -39,7 +40,7 @@ class Settings(StrictSection):
     """Of stage 2."""
 
     loop: LoopSettings = LoopSettings()
-    stores: dict[str, list[str]] = {"assistant": ["plain"], "user": ["listeners"]}
+    stores: dict[str, list[str]] = {"assistant": ["plain"], "user": ["murmurs", "listeners"]}
     """Recordings whose taste tokens stand for each role's speech. Those of the assistant are its answers in
     the voice's plain manner: of clips in all manners the LM learns a mean that is slower than any."""
     clips_per_role: int = 4000
@@ -52,6 +53,8 @@ class Settings(StrictSection):
     """Weight of text that is not the assistant's."""
     mishearing: float = 0.06
     """Probability that an unimportant word of a spoken user turn is changed."""
+    murmured: float = 0.06
+    """Probability of a murmur of the user after an answer, to which nothing is to be said."""
     sound_alike: float = 0.15
     """Probability that a word of a spoken user turn becomes another that sounds nearly alike."""
     label_smoothing: float = 0.02
@@ -79,7 +82,8 @@ def talk_batches(settings: Settings, encoder: TalkEncoder, first_seed: int) -> I
         n_questions = int(settings.talks_at_once * settings.questions_part)
         talks = make_talks(settings.talks_at_once - n_questions, seed, "train")
         talks += make_questions(n_questions, seed, "train")
-        items = [encoder.rows(talk, rng) for talk in talks if talk.turns]
+        talks = [murmured(talk, settings.murmured, rng) for talk in talks if talk.turns]
+        items = [encoder.rows(talk, rng) for talk in talks]
         batches = LengthBatches([len(item.text_ids) for item in items], settings.batch_rows)
         for chosen in batches.one_pass(generator):
             yield [items[i] for i in chosen]

@@ -5,7 +5,7 @@ import pytest
 
 from taste_speech.recognition.base import Recognition
 from taste_speech.training.evaluation.material import Spoken
-from taste_speech.training.evaluation.recognition import rows
+from taste_speech.training.evaluation.recognition import murmur_row, rows
 
 
 class Parrot:
@@ -38,3 +38,11 @@ def test_each_recogniser_has_its_errors_and_time() -> None:
     assert errors.count == 2
     assert (time_s.unit, time_s.value >= 0) == ("s", True)
     assert others[0].value == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize(
+    ("heard", "taken"), [("mhm", 0.0), ("", 0.0), ("uh huh", 0.0), ("i have", 100.0), ("oh stop", 100.0)]
+)
+def test_a_murmur_heard_as_something_meant_is_counted(heard, taken) -> None:
+    row = murmur_row(Parrot(heard), [Spoken("mhm", np.zeros(4000, np.float32), "voice")] * 3)
+    assert (row.value, row.unit, row.count) == (taken, "%", 3)

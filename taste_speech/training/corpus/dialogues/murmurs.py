@@ -1,0 +1,44 @@
+"""What listeners murmur while somebody else speaks ("mhm", "yeah"): it wants no answer.
+
+A recogniser that does not know these words hears others in them, and then the agent stops talking.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from taste_speech.training.corpus.dialogues.talks import Talk
+from taste_speech.training.corpus.dialogues.turns import Turn
+
+MURMURS = ("mhm", "mm", "hm", "uh huh", "aha", "ah", "oh", "wow")
+"""That say no more than "I am listening"."""
+ASSENTS = ("yeah", "yep", "yes", "okay", "right", "sure")
+"""That mean the same while the agent speaks, and are an answer when it has asked something."""
+
+
+def is_murmur(text: str) -> bool:
+    """Whether a text holds nothing but murmurs and assents; nothing at all is one, too."""
+    known = {word for murmur in (*MURMURS, *ASSENTS) for word in murmur.split()}
+    return all(word in known for word in text.split())
+
+
+def murmured(talk: Talk, part: float, rng: random.Random) -> Talk:
+    """`talk` with a murmur after some of the answers.
+
+    It is a user turn that is not finished: a model of such talks stays silent and waits for the next turn.
+
+    Args:
+        part: probability of a murmur after each answer that was heard to its end and asks nothing.
+    """
+    turns: list[Turn] = []
+    for turn, after in zip(talk.turns, [*talk.turns[1:], None], strict=True):
+        turns.append(turn)
+        heard = turn.role == "assistant" and turn.cut_at_word is None and not turn.text.endswith("?")
+        if heard and (after is None or after.role == "user") and rng.random() < part:
+            turns.append(Turn("user", "speech", rng.choice(MURMURS), finished=False, kind="murmur"))
+    return replace(talk, turns=tuple(turns))
+
+
+def murmur_sentences(times: int) -> Sequence[str]:
+    """All murmurs and assents, so many times each, for a recogniser's language model."""
+    return [*MURMURS, *ASSENTS] * times
