@@ -255,6 +255,10 @@ class RecognitionSettings(Section):
         default=300, ge=0, le=10000, description="how often running speech is shown and checked; 0 never"
     )
     block_ms: int = Field(default=100, ge=10, le=2000, description="sound handed to the recogniser at a time")
+    own_process: bool = Field(
+        default=True,
+        description="PocketSphinx beside the agent, whose voice it would interrupt while decoding",
+    )
 
 
 class FixedCosts(Section):

@@ -199,9 +199,17 @@ class TasteProcessor:
         """Fixed voices of the checkpoint by name, each (1, size); empty when it has none."""
         return dict(self._speaker_encoder.voices)
 
-    def recognizer(self, backend: str | None = None, device: str | torch.device | None = None) -> Recognizer:
-        """A new recogniser of `BACKENDS` (default: the checkpoint's), loaded on first use."""
-        return make_recognizer(self.config, self.files, backend, device or self._asr_device)
+    def recognizer(
+        self,
+        backend: str | None = None,
+        device: str | torch.device | None = None,
+        own_process: bool = False,
+    ) -> Recognizer:
+        """A new recogniser of `BACKENDS` (default: the checkpoint's), loaded on first use.
+
+        With `own_process` PocketSphinx loads and decodes beside this process, and sound goes on meanwhile.
+        """
+        return make_recognizer(self.config, self.files, backend, device or self._asr_device, own_process)
 
     def get_generator(self, device: str | torch.device = "cpu") -> "VoiceGenerator":
         """The voice generator (speech units -> waveform) on a device, loaded once for each."""

@@ -58,6 +58,10 @@ class TasteBrain:
         self._processor = processor
         self._settings = settings
         self._speaker = speaker_embedding(processor, settings.dialog.voice)
+        recognition = settings.recognition
+        backend = None if recognition.backend == "checkpoint" else recognition.backend
+        # First, since a recogniser in a process of its own loads meanwhile.
+        self._recognizer = processor.recognizer(backend, own_process=recognition.own_process)
         seed = settings.sampling.seed
         seed = secrets.randbits(31) if seed is None else seed
         self._text_generator = torch.Generator(model.device).manual_seed(seed)
@@ -95,10 +99,8 @@ class TasteBrain:
 
     def recognizer(self) -> Recognizer:
         """The recogniser of the settings, or the checkpoint's own."""
-        backend = self._settings.recognition.backend
-        recognizer = self._processor.recognizer(None if backend == "checkpoint" else backend)
-        recognizer.start()  # loads its models now, not during the first words
-        return recognizer
+        self._recognizer.start()  # its models are loaded now, not during the first words
+        return self._recognizer
 
     def tokenize(self, text: str, samples: Samples) -> TASTESegment:
         """Text and taste tokens of a user's speech."""

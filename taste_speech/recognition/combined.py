@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from taste_speech.recognition.base import Recognition
 from taste_speech.recognition.ctc import CtcRecognizer, Hearing
+from taste_speech.recognition.own_process import PocketSphinxProcess
 from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
 
 BASE_MARGIN, MARGIN_OF_CONFIDENCE = 0.2, 0.7
@@ -24,7 +25,7 @@ class CombinedRecognizer:
     sound than those of PocketSphinx, which is believed if that is little, and the more so the surer it is.
     """
 
-    def __init__(self, sphinx: PocketSphinxRecognizer, ctc: CtcRecognizer) -> None:
+    def __init__(self, sphinx: PocketSphinxRecognizer | PocketSphinxProcess, ctc: CtcRecognizer) -> None:
         self.sphinx, self.ctc = sphinx, ctc
         self._heard: list[NDArray[np.float32]] = []
 

@@ -10,6 +10,7 @@ from taste_speech.recognition.base import Recognizer
 
 if TYPE_CHECKING:
     from taste_speech.recognition.ctc import CtcRecognizer
+    from taste_speech.recognition.own_process import PocketSphinxProcess
     from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
 
 BACKENDS = ("whisper", "pocketsphinx", "ctc", "combined")
@@ -20,12 +21,15 @@ def make_recognizer(
     files: CheckpointFiles,
     backend: str | None = None,
     device: str | torch.device | None = None,
+    own_process: bool = False,
 ) -> Recognizer:
     """A recogniser, which loads its models on first use.
 
     Args:
         backend: one of `BACKENDS`; None: the checkpoint's.
         device: for Whisper; None: CUDA where there is one, else the CPU.
+        own_process: whether PocketSphinx runs beside this process, which it would hold up while it decodes;
+            it then loads at once.
 
     Raises:
         ValueError: unknown backend, or one that this checkpoint has no files for.
@@ -37,21 +41,25 @@ def make_recognizer(
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return WhisperRecognizer(files.asr_model_source(config), chosen, config.recognition.language)
     if backend == "pocketsphinx":
-        return _pocketsphinx(config, files)
+        return _pocketsphinx(config, files, own_process)
     if backend == "ctc":
         return _ctc(config, files)
     if backend == "combined":
         from taste_speech.recognition.combined import CombinedRecognizer
 
-        return CombinedRecognizer(_pocketsphinx(config, files), _ctc(config, files))
+        return CombinedRecognizer(_pocketsphinx(config, files, own_process), _ctc(config, files))
     raise ValueError(f"unknown recogniser {backend!r}; choose one of {', '.join(BACKENDS)}")
 
 
-def _pocketsphinx(config: TasteConfig, files: CheckpointFiles) -> "PocketSphinxRecognizer":
+def _pocketsphinx(
+    config: TasteConfig, files: CheckpointFiles, own_process: bool
+) -> "PocketSphinxRecognizer | PocketSphinxProcess":
+    from taste_speech.recognition.own_process import PocketSphinxProcess
     from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
 
     settings = config.recognition
-    return PocketSphinxRecognizer(
+    kind = PocketSphinxProcess if own_process else PocketSphinxRecognizer
+    return kind(
         language_model=files.fetch(settings.language_model) if settings.language_model else None,
         dictionary=files.fetch(settings.dictionary) if settings.dictionary else None,
     )

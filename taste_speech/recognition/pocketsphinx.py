@@ -38,6 +38,14 @@ def with_floor(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return samples * gain + FLOOR_RMS * hiss
 
 
+def check_samples(samples: NDArray[np.float32]) -> None:
+    """`AudioError` unless samples are finite and of one channel."""
+    if samples.ndim != 1 or not np.isfinite(samples).all():
+        raise AudioError(
+            f"audio of shape {samples.shape} cannot be recognised; give finite samples of one channel"
+        )
+
+
 class PocketSphinxRecognizer:
     """A `Recognizer` with PocketSphinx's US English acoustic model.
 
@@ -83,7 +91,7 @@ class PocketSphinxRecognizer:
 
         Errors: `AudioError` for another shape or NaN.
         """
-        self._check(samples)
+        check_samples(samples)
         if self._started:
             self._decoder.end_utt()
             self._started = False
@@ -106,7 +114,7 @@ class PocketSphinxRecognizer:
 
         Errors: `AudioError` for another shape or NaN.
         """
-        self._check(samples)
+        check_samples(samples)
         if not self._started:
             self.start()
         self._waiting = np.concatenate([self._waiting, samples])
@@ -161,10 +169,3 @@ class PocketSphinxRecognizer:
     def heard_voice(self) -> bool:
         """Whether anything in the last utterance was periodic as voices are."""
         return self._voiced_s >= LEAST_VOICED_S
-
-    @staticmethod
-    def _check(samples: NDArray[np.float32]) -> None:
-        if samples.ndim != 1 or not np.isfinite(samples).all():
-            raise AudioError(
-                f"audio of shape {samples.shape} cannot be recognised; give finite samples of one channel"
-            )
