@@ -43,11 +43,14 @@ def restore(
     recipe_file: Annotated[Path, typer.Argument(help="Recipe of the run that is to begin.")],
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder to begin with.")] = SHIPPED,
     workdir: Annotated[Path | None, typer.Option(help="Overrides the recipe's workdir.")] = None,
+    new_taste: Annotated[
+        bool, typer.Option("--new-taste", help="Learn taste tokens anew: stages tower and autoencoder.")
+    ] = False,
 ) -> None:
     """Begin a run with the weights of a checkpoint instead of random ones (before `run`)."""
     from taste_speech.training.restore import write_initial
 
-    for path in write_initial(checkpoint, _context(Recipe.read(recipe_file), workdir)):
+    for path in write_initial(checkpoint, _context(Recipe.read(recipe_file), workdir), new_taste):
         typer.echo(f"first weights: {path}")
 
 

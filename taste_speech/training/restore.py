@@ -1,8 +1,9 @@
 """Weights of a finished checkpoint as the start of a new run, so that training need not begin at nothing.
 
-Taste tokens stay those of the checkpoint: its tower and quantizer are taken as final. A checkpoint that does
-not say which sounds its speech units stand for gets new ones; what stands for single units is then left out:
-the unit decoder and the flow's embedding.
+Taste tokens stay those of the checkpoint, its tower and quantizer are taken as final, unless new ones are
+asked for: then the tower's encoder is where stage `tower` begins, and stage 1 makes them anew with the
+checkpoint's unit decoder. A checkpoint that does not say which sounds its speech units stand for gets new ones;
+what stands for single units is then left out: the unit decoder and the flow's embedding.
 """
 
 import shutil
@@ -24,12 +25,13 @@ from taste_speech.training.stages.units import UnitQuantizer
 from taste_speech.vocoder.voice_generator import read_state
 
 
-def write_initial(checkpoint: Path, context: StageContext) -> list[Path]:
+def write_initial(checkpoint: Path, context: StageContext, new_taste: bool = False) -> list[Path]:
     """Write the parts of a checkpoint as the first weights of their stages; copy its tokenizers.
 
     Args:
         checkpoint: folder in the published layout.
         context: of the new run.
+        new_taste: whether taste tokens are to be learned anew.
 
     Raises:
         CheckpointError: the checkpoint is incomplete or damaged.
@@ -49,12 +51,15 @@ def write_initial(checkpoint: Path, context: StageContext) -> list[Path]:
             if keeps_units or name != "input_embedding.weight"
         },
         "spoken_lm": _prefixed(_spoken_lm(model, context), "lm."),
-        "autoencoder": {
-            **_prefixed(model.audio_tower.state_dict(), "tower."),
-            **(_prefixed(model.speech_decoder.state_dict(), "decoder.") if keeps_units else {}),
-            **{name: torch.tensor(True) for name in ("has_tower", "is_final")},
-        },
+        "autoencoder": _prefixed(model.speech_decoder.state_dict(), "decoder.") if keeps_units else {},
     }
+    if new_taste:
+        parts["tower"] = _prefixed(model.audio_tower.encoder.state_dict(), "encoder.")
+    else:
+        parts["autoencoder"] |= {
+            **_prefixed(model.audio_tower.state_dict(), "tower."),
+            **{name: torch.tensor(True) for name in ("has_tower", "is_final")},
+        }
     recognition, tower = model.config.recognition, model.config.tower
     if recognition.acoustic_model and tower is not None:
         weights = checkpoint / recognition.acoustic_model

@@ -90,7 +90,8 @@ def learn_heads(
 
     def loss() -> Tensor:
         windows = next(batches)
-        audio, _ = model.condition(windows, Condition.QUANTIZED, None)
+        kind = Condition.QUANTIZED if bool(model.has_tower) else Condition.TEXT
+        audio, _ = model.condition(windows, kind, None)
         _, said = model.predict(windows, audio, windows.unit_ids, speaker)
         spelled = model.spelling_loss(*spelling.batch(generator))
         return torch.stack([spelled, *(value for name, value in said.items() if name != "alignment")]).sum()

@@ -7,6 +7,7 @@ from taste_speech.recognition.acoustic import AcousticConfig, AcousticModel, sav
 from taste_speech.training.config import StageContext
 from taste_speech.training.initial import INITIAL_NAME, load_initial
 from taste_speech.training.restore import write_initial
+from taste_speech.training.stages.tower import recogniser
 from taste_speech.training.taste_autoencoder import TasteAutoencoder
 from taste_speech.vocoder.flow import Flow
 from taste_speech.vocoder.hift import HiFT
@@ -34,6 +35,21 @@ def test_every_stage_begins_with_its_part_of_the_checkpoint(tmp_path, tiny_check
     voice = config.voice_generator
     for stage, module in (("vocoder", HiFT(voice)), ("flow", Flow(voice))):
         assert load_initial(context.folder(stage), module)
+
+
+def test_new_taste_tokens_begin_with_the_encoder_and_no_quantizer(tmp_path, tiny_checkpoint, tiny_model):
+    context = StageContext(tmp_path, tiny_model.config)
+    write_initial(tiny_checkpoint, context, new_taste=True)
+    autoencoder = TasteAutoencoder(tiny_model.config, [(0, 0)])
+    before = {name: value.clone() for name, value in autoencoder.tower.state_dict().items()}
+    load_initial(context.folder("autoencoder"), autoencoder)
+    assert not bool(autoencoder.has_tower)
+    assert not bool(autoencoder.is_final)
+    assert all(torch.equal(before[name], value) for name, value in autoencoder.tower.state_dict().items())
+    learner = recogniser(context)
+    given = load_initial(context.folder("tower"), learner)
+    assert given == {f"encoder.{name}" for name in tiny_model.audio_tower.encoder.state_dict()}
+    torch.testing.assert_close(learner.encoder.conv1.weight, tiny_model.audio_tower.encoder.conv1.weight)
 
 
 def test_units_that_nobody_knows_are_learned_anew(tmp_path, tiny_checkpoint, tiny_model):
