@@ -2,8 +2,8 @@
 
 Taste tokens stay those of the checkpoint, its tower and quantizer are taken as final, unless new ones are
 asked for: then the tower's encoder is where stage `tower` begins, and stage 1 makes them anew with the
-checkpoint's unit decoder. A checkpoint that does not say which sounds its speech units stand for gets new ones;
-what stands for single units is then left out: the unit decoder and the flow's embedding.
+checkpoint's unit decoder. A checkpoint that does not say which sounds its speech units stand for gets new
+ones; what stands for single units is then left out: the unit decoder and the flow's embedding.
 """
 
 import shutil

@@ -107,3 +107,15 @@ def test_weights_of_a_checkpoint_are_not_taught_to_spell_again(context, tiny_mod
     for name in ("spelling.weight", "phones.weight", "heard_prosody.weight"):
         assert torch.equal(short[name], resumed[name])
         assert not torch.equal(short[name], long[name])
+
+
+def test_new_taste_tokens_may_be_learned_with_the_decoder_of_a_checkpoint(context, tiny_model):
+    finish_recogniser(context)
+    decoder = tiny_model.speech_decoder.state_dict()
+    given = {f"decoder.{name}": value.clone() for name, value in decoder.items()}
+    save_file(given, context.folder("autoencoder") / INITIAL_NAME)
+    run(SETTINGS.model_copy(update={"text_until": 0.0}), context)
+    state = trained(context)
+    assert all(bool(state[name]) for name in ("has_tower", "has_quantizer", "is_final"))
+    assert torch.isfinite(state["heard_prosody.weight"]).all()
+    assert (context.folder("autoencoder") / "audio_tower.safetensors").exists()
