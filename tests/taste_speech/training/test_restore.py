@@ -1,9 +1,11 @@
+import copy
 import json
 import shutil
 
 import torch
 
 from taste_speech.recognition.acoustic import AcousticConfig, AcousticModel, save_acoustic_model
+from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.training.config import StageContext
 from taste_speech.training.initial import INITIAL_NAME, load_initial
 from taste_speech.training.restore import write_initial
@@ -77,3 +79,20 @@ def test_the_acoustic_model_is_taken_over_where_there_is_one(tmp_path, tiny_chec
     taken = AcousticModel(AcousticConfig(**sizes), bins)
     assert load_initial(context.folder("phones"), taken)
     torch.testing.assert_close(taken.conv1.weight, model.conv1.weight, atol=5e-3, rtol=0.02)
+
+
+def test_a_run_with_fewer_heads_of_keys_begins_with_their_means(tmp_path, tiny_checkpoint, tiny_model):
+    config = copy.deepcopy(tiny_model.config)
+    before = config.text_config.num_key_value_heads
+    config.text_config.num_key_value_heads = 1
+    context = StageContext(tmp_path, config)
+    write_initial(tiny_checkpoint, context)
+    learner = torch.nn.ModuleDict({"lm": SpokenLM(config)})
+    given = load_initial(context.folder("spoken_lm"), learner)
+    assert {name for name in learner.state_dict() if "k_proj" in name} <= given
+    heads = tiny_model.spoken_lm.language_model.model.layers[0].self_attn.k_proj.weight.unflatten(
+        0, (before, -1)
+    )
+    taken = learner["lm"].language_model.model.layers[0].self_attn.k_proj.weight
+    assert before > 1
+    torch.testing.assert_close(taken, heads.float().mean(0), atol=1e-3, rtol=1e-2)
