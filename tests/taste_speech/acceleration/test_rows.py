@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from taste_speech.acceleration import Acceleration, accelerate, decelerate
+from taste_speech.acceleration import Acceleration, accelerate, decelerate, lm_rows
 from taste_speech.acceleration.prepared import fingerprint
 from taste_speech.acceleration.row_linear import RowLinear
 from taste_speech.acceleration.threads import threads_of_a_row
@@ -122,7 +122,9 @@ def _rows(count: int, levels: int) -> list[Row]:
     return [Row(i, tuple(c) if n % 3 else None) for n, (i, c) in enumerate(zip(ids, codes, strict=True))]
 
 
-def test_lm_rows_have_the_outputs_of_the_plain_steps(both):
+@pytest.mark.parametrize("cached_bytes", [0, 2**18])
+def test_lm_rows_have_the_outputs_of_the_plain_steps(both, monkeypatch, cached_bytes):
+    monkeypatch.setattr(lm_rows, "_CACHED_BYTES", cached_bytes)
     rows = _rows(300, both[0].num_quantizers)
     caches = [RowCache(model.spoken_lm, model.audio_tower.quantizer) for model in both]
     for cache in caches:
