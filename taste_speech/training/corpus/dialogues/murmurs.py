@@ -14,11 +14,12 @@ MURMURS = ("mhm", "mm", "hm", "uh huh", "aha", "ah", "oh", "wow")
 """That say no more than "I am listening"."""
 ASSENTS = ("yeah", "yep", "yes", "okay", "right", "sure")
 """That mean the same while the agent speaks, and are an answer when it has asked something."""
+HESITATIONS = ("uh", "um")
 
 
 def is_murmur(text: str) -> bool:
-    """Whether a text holds nothing but murmurs and assents; nothing at all is one, too."""
-    known = {word for murmur in (*MURMURS, *ASSENTS) for word in murmur.split()}
+    """Whether a text holds nothing but murmurs, assents and hesitations; nothing at all is one, too."""
+    known = {word for murmur in (*MURMURS, *ASSENTS, *HESITATIONS) for word in murmur.split()}
     return all(word in known for word in text.split())
 
 

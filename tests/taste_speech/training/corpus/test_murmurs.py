@@ -6,7 +6,13 @@ import pytest
 
 from taste_agent.config import AgentSettings
 from taste_agent.turns.barge_in import content_words
-from taste_speech.training.corpus.dialogues.murmurs import ASSENTS, MURMURS, is_murmur, murmured
+from taste_speech.training.corpus.dialogues.murmurs import (
+    ASSENTS,
+    HESITATIONS,
+    MURMURS,
+    is_murmur,
+    murmured,
+)
 from taste_speech.training.corpus.dialogues.talks import Talk, Turn, make_talks
 from taste_speech.training.corpus.murmuring import UNSAYABLE, murmured_utterances
 from taste_speech.training.corpus.recognition_model import pronunciations
@@ -46,11 +52,11 @@ def test_without_murmurs_talks_stay_as_they_are():
 
 def test_the_agent_goes_on_after_every_murmur():
     ignored = AgentSettings().barge_in.backchannels
-    assert not [text for text in (*MURMURS, *ASSENTS) if content_words(text, ignored)]
+    assert not [text for text in (*MURMURS, *ASSENTS, *HESITATIONS) if content_words(text, ignored)]
 
 
 @pytest.mark.parametrize(
-    ("text", "found"), [("mhm", True), ("uh huh oh", True), ("", True), ("oh stop", False)]
+    ("text", "found"), [("mhm", True), ("uh huh um", True), ("", True), ("oh stop", False)]
 )
 def test_what_is_a_murmur(text, found):
     assert is_murmur(text) is found
