@@ -15,12 +15,8 @@ from torch.nn import functional
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.errors import CheckpointError
+from taste_speech.recognition.phones import PHONES
 
-_PHONES = (
-    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH"
-)
-PHONES = tuple(_PHONES.split())
-"""Of the CMU pronouncing dictionary, without stress; column i + 1 of the output, column 0 is the blank."""
 _SCALE = ".scale"
 _LONGEST_PERIOD = 10_000.0
 
@@ -55,7 +51,7 @@ class AcousticModel(nn.Module):
             for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(width)
-        self.output = nn.Linear(width, len(PHONES) + 1)
+        self.output = nn.Linear(width, len(PHONES) + 1)  # column 0 is the blank
 
     def forward(
         self, features: Tensor, n_frames: Tensor | None = None, first_position: int = 0

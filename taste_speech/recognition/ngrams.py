@@ -9,7 +9,7 @@ from pathlib import Path
 import pocketsphinx
 
 from taste_speech.errors import CheckpointError
-from taste_speech.recognition.acoustic import PHONES
+from taste_speech.recognition.phones import PHONES
 
 COMPRESSED = ".xz"
 

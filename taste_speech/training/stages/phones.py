@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from taste_speech.recognition.acoustic import PHONES, AcousticModel
+from taste_speech.recognition.acoustic import AcousticModel
+from taste_speech.recognition.phones import PHONES
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.augmentation import augment

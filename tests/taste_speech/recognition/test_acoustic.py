@@ -8,12 +8,12 @@ from safetensors.torch import load_file, save_file
 
 from taste_speech.errors import CheckpointError
 from taste_speech.recognition.acoustic import (
-    PHONES,
     AcousticConfig,
     AcousticModel,
     load_acoustic_model,
     save_acoustic_model,
 )
+from taste_speech.recognition.phones import PHONES
 
 CONFIG = AcousticConfig(d_model=16, layers=2, heads=2, ffn_dim=24)
 BINS = 8

@@ -39,6 +39,11 @@ def test_it_hears_what_it_would_hear_in_this_process(recognizer, model, question
     assert here[1].text == SENTENCES[0]
 
 
+def test_the_process_is_small():
+    program = "import taste_speech.recognition.own_process, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
 def test_noise_is_no_voice(recognizer):
     noise = 0.01 * np.random.default_rng(0).standard_normal(8000).astype(np.float32)
     _, heard, is_voice = by_blocks(recognizer, noise)

@@ -5,7 +5,8 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from taste_speech.audio_tower.configuration import TowerConfig
 from taste_speech.audio_tower.encoder import encode_features, whisper_config
-from taste_speech.recognition.acoustic import PHONES, AcousticConfig, AcousticModel
+from taste_speech.recognition.acoustic import AcousticConfig, AcousticModel
+from taste_speech.recognition.phones import PHONES
 from taste_speech.training.stages.phones import PhoneTargets, ctc_loss, phone_error_rate, tower_weights
 from taste_speech.training.stages.tower import Batch
 
