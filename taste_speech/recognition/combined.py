@@ -8,7 +8,7 @@ from taste_speech.recognition.ctc import CtcRecognizer, Hearing
 from taste_speech.recognition.own_process import PocketSphinxProcess
 from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
 
-BASE_MARGIN, MARGIN_OF_CONFIDENCE = 0.2, 0.7
+BASE_MARGIN, MARGIN_OF_CONFIDENCE = 0.2, 0.5
 """Nats a frame; chosen on utterances of `corpus.voices.TEST_VOICES` so that those of flite, which come
 from recordings of people, lose nothing, and those of espeak-ng as little as is then possible."""
 
