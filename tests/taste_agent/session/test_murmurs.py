@@ -1,4 +1,4 @@
-"""Murmurs over a reply of the shipped checkpoint must not stop it; how many do is in the table of its card."""
+"""Murmurs over a reply of the shipped checkpoint must not stop it; its card says how many strangers' do."""
 
 import numpy as np
 import pytest
