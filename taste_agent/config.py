@@ -231,6 +231,9 @@ class PlaybackSettings(Section):
         default=1000, ge=0, le=10000, description="it grows up to this when playback ran dry"
     )
     fade_ms: int = Field(default=30, ge=1, le=200, description="fade at pause, resume and cancel")
+    leading_silence_ms: int = Field(
+        default=20, ge=0, le=1000, description="silence that stays before a reply's first sound"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from taste_agent.audio.ports import Samples
-from taste_agent.clock import ENGINE_RATE_HZ
+from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
 from taste_agent.config import AgentSettings, EmitSettings
 from taste_agent.dialog.brain import ReplyItem, Sound
+from taste_agent.dialog.leading_silence import LeadingSilence
 from taste_agent.dialog.loading import SMALL_MODEL_PARAMETERS, load_model
 from taste_agent.dialog.messages import SpokenWord
 from taste_agent.errors import AgentError
@@ -76,6 +77,7 @@ class TasteBrain:
             self._conversation.prefill()
         self._settled = self._last_segment()
         self._detokenizer: StreamingDetokenizer | None = None
+        self._begin = LeadingSilence(0)
 
     def warm_up(self) -> None:
         """Answer something and forget it: what is made at first use is made before the first turn."""
@@ -131,6 +133,7 @@ class TasteBrain:
             out_sampling_rate=ENGINE_RATE_HZ,
             generator=self._voice_generator,
         )
+        self._begin = LeadingSilence(samples_of_ms(self._settings.playback.leading_silence_ms))
         items = streaming_generate(
             self._model,
             self._processor,
@@ -157,7 +160,7 @@ class TasteBrain:
         segment: TASTESegment = item.tokens
         chunk = self._detokenizer.feed(segment.text_ids, segment.taste_ids, item.complete)
         words = tuple(SpokenWord(text, end) for text, end in zip(item.words, chunk.word_ends, strict=True))
-        return Sound(chunk.samples, words)
+        return self._begin(Sound(chunk.samples, words))
 
     def settle(self, heard_words: int) -> None:
         """Keeps the heard words of the reply in the history."""

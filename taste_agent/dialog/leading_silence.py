@@ -1,0 +1,31 @@
+"""A reply begins with its first sound: voices learn to pause before it, and people would wait for nothing."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from taste_agent.dialog.brain import Sound
+
+SOUNDING = 1e-3
+"""Amplitude (-60 dBFS) above which something is heard; voices pause at a tenth of it."""
+
+
+class LeadingSilence:
+    """Takes the silence off the start of one reply, chunk after chunk; word ends move with it."""
+
+    def __init__(self, kept_samples: int) -> None:
+        """`kept_samples` of the silence stay, so that the first sound is not cut into."""
+        self._kept = kept_samples
+        self._taken = 0
+        self._begun = False
+
+    def __call__(self, sound: Sound) -> Sound:
+        """The next chunk of the reply; a first one that is silent throughout stays as it is."""
+        samples = sound.samples
+        if not self._begun and samples.size:
+            self._begun = True
+            loud = np.flatnonzero(np.abs(samples) > SOUNDING)
+            self._taken = max(0, int(loud[0]) - self._kept) if loud.size else 0
+            samples = samples[self._taken :]
+        words = tuple(replace(word, end=max(0, word.end - self._taken)) for word in sound.words)
+        return Sound(samples, words)
