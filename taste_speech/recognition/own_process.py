@@ -8,7 +8,6 @@ import os
 import pickle
 import subprocess
 import sys
-import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,7 +39,6 @@ class PocketSphinxProcess:
         self._models = (language_model, dictionary)
         self.heard_voice = False
         """Whether anything in the last utterance was periodic as voices are; known after `finish`."""
-        self._lock = threading.Lock()
         self._process = self._launch()
 
     def start(self) -> None:
@@ -58,8 +56,7 @@ class PocketSphinxProcess:
         Errors: `AudioError` for another shape or NaN.
         """
         check_samples(samples)
-        with self._lock:
-            self._send("accept", samples)
+        self._send("accept", samples)
 
     def partial(self) -> str:
         """The text so far, which later audio may change; empty while only noise was heard."""
@@ -79,17 +76,15 @@ class PocketSphinxProcess:
             start_new_session=True,
         )
         weakref.finalize(self, _end, process)
-        with self._lock:
-            _write(cast(BinaryIO, process.stdin), self._models)
+        _write(cast(BinaryIO, process.stdin), self._models)
         return process
 
     def _ask(self, name: str) -> Any:
-        with self._lock:
-            self._send(name)
-            try:
-                self.heard_voice, value, error = pickle.load(cast(BinaryIO, self._process.stdout))
-            except (EOFError, OSError, pickle.UnpicklingError) as reason:
-                raise self._died() from reason
+        self._send(name)
+        try:
+            self.heard_voice, value, error = pickle.load(cast(BinaryIO, self._process.stdout))
+        except (EOFError, OSError, pickle.UnpicklingError) as reason:
+            raise self._died() from reason
         if error is not None:
             raise error
         return value

@@ -28,7 +28,7 @@ FLITE_TO_CMU = {
 
 
 MURMUR_TIMES = 150
-"""How often each murmur is said; the sentences beside them are a hundred thousand."""
+"""How often each murmur is said; some 74,000 sentences stand beside them."""
 
 
 def recognition_sentences(n_talks: int = 20_000, seed: int = 31) -> list[str]:
