@@ -14,12 +14,12 @@ STAGES = (
     "corpus",
     "tokenizers",
     "units",
-    "vocoder",
     "flow",
+    "vocoder",
     "tower",
     "autoencoder",
-    "spoken_lm",
     "phones",
+    "spoken_lm",
     "assemble",
 )
 """In the order in which `run` goes through them; stage NAME is module `taste_speech.training.stages.NAME`.

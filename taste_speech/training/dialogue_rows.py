@@ -83,6 +83,8 @@ class TalkEncoder:
 
     def words(self, turn: Turn, rng: random.Random) -> list[str]:
         """Words of a turn as the model gets them: spoken user turns as recognised, cut turns as heard."""
+        if turn.recognised is not None:
+            return turn.recognised.split()
         if turn.role == "user" and turn.modality == "speech":
             return self.misheard(as_heard(turn.text).split(), rng)
         return turn.text.split()[: turn.cut_at_word]

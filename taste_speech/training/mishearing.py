@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from taste_speech.training.corpus.lexicon import listed
+from taste_speech.training.heard import Confusions
 
 FILLERS = ("uh", "um", "the", "a", "so")
 FEWEST_WORDS = 3
@@ -20,26 +21,34 @@ Phones = tuple[str, ...]
 
 
 class Mishearing:
-    """Changes some words of a turn, never what is asked.
+    """Changes some words of a turn, but for what a recogniser really confuses never what is asked.
 
-    Unimportant words get lost or become fillers. Of longer turns one word may become another that sounds
-    nearly alike, unless the two are rivals: words that stand in the same place of some sentence ("capital of
-    Iran", "capital of Iraq") ask for different answers.
+    Phrases become what a recogniser made of them elsewhere. Unimportant words get lost or become fillers. Of
+    longer turns one word may become another that sounds nearly alike, unless the two are rivals: words that
+    stand in the same place of some sentence ("capital of Iran", "capital of Iraq") ask for different answers.
 
     Args:
         small: probability of a change of each unimportant word.
         sound_alike: probability that a word of a turn becomes another that sounds alike.
         alike: such words of each word, as `sound_alikes` finds them.
+        confusions: what a recogniser was seen to do; None: nothing.
     """
 
     def __init__(
-        self, small: float = 0.0, sound_alike: float = 0.0, alike: Mapping[str, Sequence[str]] | None = None
+        self,
+        small: float = 0.0,
+        sound_alike: float = 0.0,
+        alike: Mapping[str, Sequence[str]] | None = None,
+        confusions: Confusions | None = None,
     ) -> None:
         self.small, self.sound_alike, self.alike = small, sound_alike, alike or {}
+        self.confusions = confusions
 
     def __call__(self, words: Sequence[str], rng: random.Random) -> list[str]:
         """Words as they might be recognised; never none of them."""
         heard: list[str] = []
+        if self.confusions is not None:
+            words = self.confusions(words, rng) or words
         for word in self._one_replaced(words, rng):
             draw = rng.random()
             if word not in UNIMPORTANT or draw >= self.small:
@@ -87,6 +96,16 @@ def _patterns(sounds: Phones) -> Iterator[Phones]:
     for i in range(len(sounds)):
         yield (*sounds[:i], "*", *sounds[i + 1 :])
         yield (*sounds[:i], *sounds[i + 1 :])
+
+
+def rival_words(sentences: Iterable[Sequence[str]]) -> dict[str, set[str]]:
+    """For each word the others that stand in the same place of some sentence."""
+    words_at: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    places = _rivals(sentences)
+    for word, own in places.items():
+        for place in own:
+            words_at[place].add(word)
+    return {word: set().union(*(words_at[place] for place in own)) - {word} for word, own in places.items()}
 
 
 def _rivals(sentences: Iterable[Sequence[str]]) -> dict[str, set[tuple[str, ...]]]:

@@ -1,12 +1,13 @@
 """Stage `spoken_lm`: TASTE stage 2, the spoken language model on talks in the streaming layout.
 
 Text needs no other stage, so this one may start first: until `autoencoder` has finished, all words carry the
-pad embedding; started again after that, it goes on with taste tokens and their loss.
+pad embedding; started again after that, it goes on with taste tokens and their loss, and after `phones` with
+the errors of the run's own recogniser.
 """
 
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from torch import nn
 from taste_speech.audio_tower.quantizer import ResidualQuantizer
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.configuration_base import StrictSection
+from taste_speech.recognition.acoustic import save_acoustic_model
+from taste_speech.recognition.ctc import CtcRecognizer
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.streaming.layout import PromptFormat
 from taste_speech.training import tokenizers
@@ -26,11 +29,19 @@ from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.augmentation import augment
 from taste_speech.training.corpus.dialogues.murmurs import murmured
 from taste_speech.training.corpus.dialogues.talks import Talk, make_questions, make_talks
-from taste_speech.training.corpus.recognition_model import first_pronunciations, recognition_sentences
+from taste_speech.training.corpus.recognition_model import (
+    DICTIONARY_NAME,
+    LANGUAGE_MODEL_NAME,
+    first_pronunciations,
+    recognition_sentences,
+    write_recognition_model,
+)
 from taste_speech.training.dialogue_loss import talk_losses
 from taste_speech.training.dialogue_rows import NoTaste, TalkEncoder, TalkRows, TasteSource
+from taste_speech.training.heard import Confusions, misheard_talks, read_pairs, write_heard
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
-from taste_speech.training.mishearing import Mishearing, sound_alikes
+from taste_speech.training.mishearing import Mishearing, rival_words, sound_alikes
+from taste_speech.training.stages.phones import OUTPUT_NAME, trained_weights
 from taste_speech.training.taste_bank import TasteBank, write_bank
 
 logger = logging.getLogger(__name__)
@@ -57,6 +68,10 @@ class Settings(StrictSection):
     """Probability of a murmur of the user after an answer, to which nothing is to be said."""
     sound_alike: float = 0.15
     """Probability that a word of a spoken user turn becomes another that sounds nearly alike."""
+    heard_turns: int = 15000
+    """Spoken questions of which the recogniser's errors are taken, once stage `phones` has finished."""
+    misheard_part: float = 0.06
+    """Fraction of the talks that are such a question as it was recognised, with errors."""
     label_smoothing: float = 0.02
     taste_weight: float = 0.5
     """Of the taste loss; the text has the rest."""
@@ -72,8 +87,10 @@ class SpokenLMTraining(nn.Module):
         self.lm, self.quantizer = lm, quantizer.requires_grad_(False)
 
 
-def talk_batches(settings: Settings, encoder: TalkEncoder, first_seed: int) -> Iterator[list[TalkRows]]:
-    """Endless batches of freshly written talks."""
+def talk_batches(
+    settings: Settings, encoder: TalkEncoder, misheard: Sequence[Talk], first_seed: int
+) -> Iterator[list[TalkRows]]:
+    """Endless batches of freshly written talks, and some of `misheard`."""
     seed = first_seed
     while True:
         seed += 1
@@ -82,6 +99,8 @@ def talk_batches(settings: Settings, encoder: TalkEncoder, first_seed: int) -> I
         n_questions = int(settings.talks_at_once * settings.questions_part)
         talks = make_talks(settings.talks_at_once - n_questions, seed, "train")
         talks += make_questions(n_questions, seed, "train")
+        if misheard:
+            talks += rng.choices(misheard, k=int(settings.talks_at_once * settings.misheard_part))
         talks = [murmured(talk, settings.murmured, rng) for talk in talks if talk.turns]
         items = [encoder.rows(talk, rng) for talk in talks]
         batches = LengthBatches([len(item.text_ids) for item in items], settings.batch_rows)
@@ -119,13 +138,33 @@ def taste_source(settings: Settings, context: StageContext, quantizer: ResidualQ
     return TasteBank(path)
 
 
-def mishearing(settings: Settings) -> Mishearing:
+def heard_questions(settings: Settings, context: StageContext) -> list[tuple[list[str], list[str]]]:
+    """What was said and what the run's own recogniser wrote, of many questions; none before `phones`."""
+    path = context.folder("spoken_lm") / "heard.jsonl"
+    if settings.heard_turns and not path.exists() and (recognizer := own_recognizer(context)) is not None:
+        write_heard(path, recognizer, settings.heard_turns)
+    return read_pairs(path) if path.exists() else []
+
+
+def mishearing(settings: Settings, pairs: Sequence[tuple[list[str], list[str]]]) -> Mishearing:
     """What recognition does to the turns of training."""
-    if not settings.sound_alike:
-        return Mishearing(settings.mishearing)
     sentences = [text.split() for text in recognition_sentences()]
     phones = first_pronunciations(word for words in sentences for word in words)
-    return Mishearing(settings.mishearing, settings.sound_alike, sound_alikes(phones, sentences))
+    confusions = Confusions(pairs, rival_words(sentences)) if pairs else None
+    return Mishearing(settings.mishearing, settings.sound_alike, sound_alikes(phones, sentences), confusions)
+
+
+def own_recognizer(context: StageContext) -> CtcRecognizer | None:
+    """The recogniser of this run; None before stage `phones`."""
+    weights, tower = trained_weights(context), context.config.tower
+    if weights is None or tower is None:
+        return None
+    folder = context.folder("spoken_lm") / "recognition"
+    ngrams, words = folder / LANGUAGE_MODEL_NAME, folder / DICTIONARY_NAME
+    if not words.exists():
+        write_recognition_model(folder, recognition_sentences())
+    save_acoustic_model(weights, folder / OUTPUT_NAME)
+    return CtcRecognizer(folder / OUTPUT_NAME, ngrams, words, context.config.recognition.acoustic, tower)
 
 
 def run(settings: Settings, context: StageContext) -> None:
@@ -139,8 +178,9 @@ def run(settings: Settings, context: StageContext) -> None:
     loop = TrainingLoop("spoken_lm", folder, module, settings.loop)
     loop.resume()
     tastes = taste_source(settings, context, quantizer)
-    encoder = TalkEncoder(fmt, tokenizer, tastes, settings.other_weight, mishearing(settings))
-    batches = talk_batches(settings, encoder, 1000 * settings.seed + loop.step)
+    pairs = heard_questions(settings, context)
+    encoder = TalkEncoder(fmt, tokenizer, tastes, settings.other_weight, mishearing(settings, pairs))
+    batches = talk_batches(settings, encoder, misheard_talks(pairs), 1000 * settings.seed + loop.step)
     plain = TalkEncoder(fmt, tokenizer, tastes)
     unseen = evaluation_prompts(settings)
 

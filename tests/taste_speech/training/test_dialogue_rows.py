@@ -83,3 +83,9 @@ def test_spoken_user_turns_may_be_misheard_typed_ones_never():
     )
     assert spoken == ["will", "you", "get", "butter"]
     assert typed == ["will", "you", "get", "better"]
+
+
+def test_what_a_recogniser_wrote_stands_for_the_turn():
+    turn = Turn("user", "speech", "Will it rain?", recognised="will it lane")
+    misheard = encoder(mishearing=Mishearing(sound_alike=1.0, alike={"lane": ["rain"]}))
+    assert misheard.words(turn, random.Random(0)) == ["will", "it", "lane"]

@@ -7,7 +7,7 @@ from functools import cache
 
 from taste_speech.training.corpus.dialogues.control import CONTROL, MANNERS, UNKNOWN, Manner
 from taste_speech.training.corpus.dialogues.grammar import as_heard, sentence
-from taste_speech.training.corpus.dialogues.kinds import Kind, Row, all_kinds
+from taste_speech.training.corpus.dialogues.kinds import Kind, Row, all_kinds, core
 from taste_speech.training.corpus.dialogues.memory import MEMORIES, Memory
 from taste_speech.training.corpus.dialogues.turns import Turn
 from taste_speech.training.corpus.lexicon import listed
@@ -16,6 +16,15 @@ from taste_speech.training.corpus.sentences import general_sentences
 LONG_ANSWER_WORDS = 12
 BEFORE = ("please", "okay", "so", "well", "um", "hey", "hello", "now", "robin", "hey robin", "tell me", "uh")
 AFTER = ("please", "robin", "then")
+# In training also what nobody is measured with: people open in many ways.
+MORE_BEFORE = (
+    "can you tell me", "could you tell me", "please tell me", "do you know", "I want to know", "I wonder",
+    "I would like to know", "my question is", "one question", "I have a question", "another question",
+    "hi", "hello robin", "oh", "ah", "and", "but", "alright", "all right", "right", "yes", "no", "listen",
+    "excuse me", "good", "great", "thanks", "next question", "then", "also", "like", "you know", "maybe",
+)  # fmt: skip
+MORE_BEFORE_SHARE = 0.1
+QUESTION_WORDS = ("what", "who", "where", "which", "why", "how", "when")
 # Words after which nobody stops for good.
 OPEN_WORDS = frozenset(
     listed("""
@@ -104,15 +113,29 @@ class TalkWriter:
         template = self._paraphrase(kind)
         if template is None:
             return
-        text = kind.question(template, row)
-        self._user(text if kind.plain else self._dressed(text), kind.name, kind.accepted(row))
+        text = kind.question(template, row) if kind.plain else self._dressed(kind, template, row)
+        self._user(text, kind.name, kind.accepted(row))
         self._reply(kind, row)
 
-    def _dressed(self, text: str) -> str:
+    def _dressed(self, kind: Kind, template: str, row: Row) -> str:
+        """The question with words of politeness, or in training any opening, around it."""
+        if self.split != "train":
+            return self._polite(kind.question(template, row))
+        opened = self.rng.random() < MORE_BEFORE_SHARE
+        dressed = self._opened(template) if opened else self._polite(template)
+        # "Do you know" before a question may make one that is held out.
+        return kind.question(template if core(dressed) in kind.held_out else dressed, row)
+
+    def _opened(self, text: str) -> str:
+        before = self.rng.choice(MORE_BEFORE)
+        asks = text.split()[0] in QUESTION_WORDS
+        return f"{before} {text}" if asks or before.split()[-1] not in ("me", "know", "wonder") else text
+
+    def _polite(self, text: str) -> str:
         draw = self.rng.random()
         if draw < 0.12:
             before = self.rng.choice(BEFORE)
-            if before != "tell me" or text.split()[0] in ("what", "who", "where", "which"):
+            if before != "tell me" or text.split()[0] in QUESTION_WORDS[:4]:
                 return f"{before}, {text}" if before not in ("please", "tell me") else f"{before} {text}"
         return f"{text}, {self.rng.choice(AFTER)}" if draw > 0.92 else text
 
@@ -228,7 +251,7 @@ class TalkWriter:
         template = self._paraphrase(kind)
         if template is None or (kind.plain and not tells):
             return
-        words = self._dressed(kind.question(template, self.rng.choice(kind.rows))).split()
+        words = self._dressed(kind, template, self.rng.choice(kind.rows)).split()
         open_ends = self._open_ends(words)
         if not open_ends:
             return

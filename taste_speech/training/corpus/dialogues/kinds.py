@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ VALID_SHARE = 0.05
 POLITE = frozenset(
     {"please", "now", "then", "robin", "hello", "hi", "hey", "okay", "so", "well", "um", "uh", "just"}
 )
+FOR_TRAINING = Path(__file__).parent / "training_only" / "paraphrases.yaml"
 Row = Mapping[str, str]
+OPENERS = frozenset({"oh", "ah", "and", "but", "yes", "no", "again", "really", "very", "thanks"})
 NO_SLOTS: tuple[Row, ...] = ({},)
 
 
@@ -41,6 +43,8 @@ class Kind:
     plain: bool = False
     """Asked without words of politeness around it."""
     splits: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    held_out: frozenset[str] = field(default_factory=frozenset, repr=False, compare=False)
+    """The `core` of each paraphrase that is not for training."""
 
     def paraphrases(self, split: str, follow: bool = False) -> list[str]:
         """Return the templates of `train`, `valid` or `test`; the splits share none."""
@@ -64,12 +68,12 @@ class Kind:
         return re.search(self.accepted(row), as_heard(answer)) is not None
 
 
-def core(template: str) -> str:
-    """Return a paraphrase without the words that politeness may add to any."""
+def core(template: str, empty: frozenset[str] = POLITE) -> str:
+    """Return a paraphrase without the words, at its ends, that politeness may add to any."""
     words = as_heard(re.sub(r"\{\w+\}", "slot", template)).split()
-    while words and words[0] in POLITE:
+    while words and words[0] in empty:
         words = words[1:]
-    while words and words[-1] in POLITE:
+    while words and words[-1] in empty:
         words = words[:-1]
     return " ".join(words)
 
@@ -109,7 +113,26 @@ def make_kind(name: str, topic: str, ask: list[str], say: str, **more: Any) -> K
         problem = f"slots {sorted(unknown)} without values" if unknown else "no accepted answer"
         raise TasteError(f"kind {name!r} of {topic} has {problem}; complete its entry")
     splits = fixed_splits(more.pop("split_name", name), questions) | follow_splits(follow)
-    return Kind(name, topic, questions, say, rows, accept, follow, splits=splits, **more)
+    held_out = frozenset(core(t) for t, split in splits.items() if split != "train")
+    return Kind(name, topic, questions, say, rows, accept, follow, splits=splits, held_out=held_out, **more)
+
+
+def with_training_paraphrases(kind: Kind, templates: list[str]) -> Kind:
+    """Return the kind with more ways of asking, in brackets' notation, all in split `train`.
+
+    The splits of the others stay. What is held out, but for an opening or words of politeness, is left out.
+
+    Errors: `TasteError` for a slot that the rows lack.
+    """
+    more = [t for template in templates for t in expand(template)]
+    held_out = {core(t, POLITE | OPENERS) for t, split in kind.splits.items() if split != "train"}
+    new = [t for t in dict.fromkeys(more) if t not in kind.splits]
+    more = [t for t in new if core(t, POLITE | OPENERS) not in held_out]
+    unknown = {slot for t in more for slot in slots_of(t)} - set(kind.rows[0])
+    if unknown:
+        raise TasteError(f"kind {kind.name!r} has slots {sorted(unknown)} without values; complete its entry")
+    splits = kind.splits | dict.fromkeys(more, "train")
+    return replace(kind, ask=(*kind.ask, *more), splits=splits)
 
 
 def _rows(text: str) -> tuple[Row, ...]:
@@ -137,4 +160,7 @@ def all_kinds() -> tuple[Kind, ...]:
     from taste_speech.training.corpus.dialogues.computed import computed_kinds
 
     written = [kind for path in sorted(Path(__file__).parent.glob("*.yaml")) for kind in load_kinds(path)]
-    return (*written, *computed_kinds())
+    kinds = {kind.name: kind for kind in (*written, *computed_kinds())}
+    for name, templates in yaml.safe_load(FOR_TRAINING.read_text(encoding="utf-8")).items():
+        kinds[name] = with_training_paraphrases(kinds[name], templates)
+    return tuple(kinds.values())

@@ -28,6 +28,8 @@ class Turn:
     """Whether this user turn broke into the assistant turn before it."""
     goes_on: bool = False
     """Whether this is the rest of the unfinished user turn before it."""
+    recognised: str | None = None
+    """What a recogniser wrote of a spoken user turn; None: what was said."""
 
     def accepts(self, answer: str) -> bool:
         """Whether an answer matches the accepted pattern."""

@@ -1,4 +1,5 @@
 import itertools
+import random
 import re
 
 import pytest
@@ -6,8 +7,9 @@ import pytest
 from taste_speech.errors import TasteError
 from taste_speech.training.corpus.dialogues import all_kinds, as_heard, make_questions, make_talks
 from taste_speech.training.corpus.dialogues.control import CONTROL
+from taste_speech.training.corpus.dialogues.conversation import TalkWriter
 from taste_speech.training.corpus.dialogues.grammar import expand, sentence
-from taste_speech.training.corpus.dialogues.kinds import make_kind
+from taste_speech.training.corpus.dialogues.kinds import make_kind, with_training_paraphrases
 from taste_speech.training.corpus.dialogues.memory import MEMORIES
 from taste_speech.training.corpus.dialogues.statistics import statistics
 
@@ -221,3 +223,32 @@ def test_a_kind_without_an_accepted_answer_is_refused():
 def test_a_kind_with_an_empty_slot_is_refused():
     with pytest.raises(TasteError, match="slots \\['city'\\] without values"):
         make_kind("x", "t", ["why {city}"], "Because.", accept="because")
+
+
+def test_paraphrases_written_later_are_for_training_and_nothing_held_out_is_among_them():
+    kind = make_kind("mood", "test", [f"ask {word}" for word in "abcdefghij"], "Yes.", accept="yes")
+    held = [t for t in kind.ask if kind.splits[t] != "train"]
+    more = with_training_paraphrases(kind, ["(say|tell) it", held[0], f"please {held[1]}", f"oh {held[0]}"])
+    assert held
+    assert set(more.paraphrases("train")) - set(kind.paraphrases("train")) == {
+        "say it",
+        "tell it",
+    }
+    for split in ("valid", "test"):
+        assert more.paraphrases(split) == kind.paraphrases(split)
+    with pytest.raises(TasteError, match=r"\['where'\]"):
+        with_training_paraphrases(kind, ["ask {where}"])
+
+
+def test_no_question_of_training_is_held_out_whatever_opens_it():
+    kinds = {kind.name: kind for kind in all_kinds()}
+    kind = kinds["job_who"]
+    assert any(t.startswith("do you know") for t in kind.ask)
+    writer = TalkWriter("train", random.Random(0))
+    row = {"does": "bakes bread", "job": "baker"}
+    dressed = {
+        as_heard(writer._dressed(kind, t, row)) for t in kind.paraphrases("train") for _ in range(2000)
+    }
+    held = {as_heard(kind.question(t, row)) for s in ("valid", "test") for t in kind.paraphrases(s)}
+    assert len(dressed) > 100
+    assert not dressed & held

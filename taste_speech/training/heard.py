@@ -1,0 +1,131 @@
+"""What our recogniser makes of spoken questions, so that the spoken LM is trained on its real errors."""
+
+import json
+import logging
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from difflib import SequenceMatcher
+from pathlib import Path
+
+import numpy as np
+
+from taste_speech.recognition.base import Recognizer
+from taste_speech.training.corpus.augmentation import augment
+from taste_speech.training.corpus.dialogues.talks import Talk, as_heard, make_questions
+from taste_speech.training.corpus.produce import utterances
+from taste_speech.training.corpus.speech import speak_all
+from taste_speech.training.corpus.voices import CROWD_VOICES, TRAIN_VOICES
+from taste_speech.training.word_errors import word_error_rate
+
+logger = logging.getLogger(__name__)
+Phrase = tuple[str, ...]
+LONGEST_PHRASE = 3
+NOISY_SHARE = 0.5
+MOST_ERRORS = 0.5
+"""Of a turn's words; of one that lost more nobody knows what was asked."""
+SEED = 41
+
+
+def spoken_questions(count: int, seed: int = SEED) -> list[Talk]:
+    """The training questions that are spoken and recognised."""
+    return [talk for talk in make_questions(count, seed, "train") if talk.turns]
+
+
+def write_heard(path: Path, recognizer: Recognizer, count: int, seed: int = SEED) -> None:
+    """Speak `count` training questions, some of them in noise, and write what is recognised as JSON lines."""
+    rng = np.random.default_rng(seed)
+    texts = [talk.turns[0].text for talk in spoken_questions(count, seed)]
+    wanted = utterances(texts, (*TRAIN_VOICES, *CROWD_VOICES), seed, "heard-", "train")
+    partial = path.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        for utterance, spoken in speak_all(wanted, processes=1):
+            samples = (spoken / 32768).astype(np.float32)
+            if rng.random() < NOISY_SHARE:
+                samples = augment(samples, rng).astype(np.float32)
+            recognizer.start()
+            recognizer.accept(samples)
+            line = {"said": as_heard(utterance.text), "heard": recognizer.finish().text}
+            file.write(json.dumps(line) + "\n")
+    partial.replace(path)
+    logger.info("%d spoken questions recognised: %s", len(texts), path)
+
+
+def errors(said: Sequence[str], heard: Sequence[str]) -> list[tuple[Phrase, Phrase]]:
+    """Pairs of phrases where the two differ; a word that was only heard goes with the said one before it."""
+    found = []
+    for kind, i, j, k, m in SequenceMatcher(None, said, heard, autojunk=False).get_opcodes():
+        if kind == "equal":
+            continue
+        before = 1 if i == j and i else 0
+        found.append((tuple(said[i - before : j]), tuple(heard[k - before : m])))
+    return [(a, b) for a, b in found if a]
+
+
+class Confusions:
+    """Phrases that get lost or become others, as often as a recogniser was seen to do that.
+
+    Args:
+        pairs: the words said and the words heard, of many utterances.
+        rivals: for each word what must not become of it, as that would ask for something else.
+    """
+
+    def __init__(
+        self,
+        pairs: Iterable[tuple[Sequence[str], Sequence[str]]],
+        rivals: Mapping[str, set[str]] | None = None,
+    ) -> None:
+        self._said: Counter[Phrase] = Counter()
+        self._heard: dict[Phrase, Counter[Phrase]] = defaultdict(Counter)
+        rivals = rivals or {}
+        for said, heard in pairs:
+            for length in range(1, LONGEST_PHRASE + 1):
+                self._said.update(tuple(said[i : i + length]) for i in range(len(said) - length + 1))
+            for phrase, became in errors(said, heard):
+                asks_else = any(rivals.get(a, set()) & set(became) for a in phrase)
+                if len(phrase) <= LONGEST_PHRASE and not asks_else:
+                    self._heard[phrase][became] += 1
+
+    def __len__(self) -> int:
+        return len(self._heard)
+
+    def __call__(self, words: Sequence[str], rng: random.Random) -> list[str]:
+        """Words as they might be recognised."""
+        result: list[str] = []
+        start = 0
+        while start < len(words):
+            taken, became = self._draw(words[start : start + LONGEST_PHRASE], rng)
+            result.extend(became)
+            start += taken
+        return result
+
+    def _draw(self, words: Sequence[str], rng: random.Random) -> tuple[int, Phrase]:
+        for length in range(len(words), 0, -1):
+            phrase = tuple(words[:length])
+            heard = self._heard.get(phrase)
+            if heard and rng.random() < heard.total() / self._said[phrase]:
+                return length, rng.choices(list(heard), list(heard.values()))[0]
+        return 1, (words[0],)
+
+
+def read_pairs(path: Path) -> list[tuple[list[str], list[str]]]:
+    """What `write_heard` wrote, as words."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [(line["said"].split(), line["heard"].split()) for line in lines]
+
+
+def misheard_talks(pairs: Sequence[tuple[list[str], list[str]]]) -> list[Talk]:
+    """The questions among those of `pairs` that were recognised with errors, but not too many."""
+    talks = []
+    for talk, (said, heard) in zip(spoken_questions(len(pairs)), pairs, strict=True):
+        question, *answer = talk.turns
+        if said != as_heard(question.text).split():
+            raise ValueError(
+                f"{question.text!r} stands where {' '.join(said)!r} was spoken; delete heard.jsonl"
+            )
+        errors_share = word_error_rate([" ".join(said)], [" ".join(heard)])
+        if heard and 0 < errors_share <= MOST_ERRORS:
+            spoken = replace(question, modality="speech", recognised=" ".join(heard))
+            talks.append(replace(talk, turns=(spoken, *answer)))
+    return talks

@@ -1,0 +1,93 @@
+import random
+import shutil
+
+import pytest
+
+from taste_speech.recognition.base import Recognition
+from taste_speech.training.corpus.dialogues import as_heard
+from taste_speech.training.heard import (
+    Confusions,
+    errors,
+    misheard_talks,
+    read_pairs,
+    spoken_questions,
+    write_heard,
+)
+
+
+def words(*texts):
+    return [text.split() for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("said", "recognised", "expected"),
+    [
+        ("how is your weekend", "how is your week and", [("weekend", "week and")]),
+        ("will you get better", "will you get", [("better", "")]),
+        ("tell me a joke", "tell me uh a joke", [("me", "me uh")]),
+        ("a joke", "oh a joke", []),  # nothing was said there
+        ("tell me a joke", "tell me a joke", []),
+    ],
+)
+def test_errors_are_the_phrases_that_differ(said, recognised, expected):
+    found = errors(said.split(), recognised.split())
+    assert [(" ".join(a), " ".join(b)) for a, b in found] == expected
+
+
+def test_phrases_become_others_as_often_as_they_did():
+    pairs = [words("my week", "my weak")] + 3 * [words("my week", "my week")]
+    confusions, rng = Confusions(pairs), random.Random(0)
+    drawn = [confusions(["one", "week"], rng)[-1] for _ in range(400)]
+    assert set(drawn) == {"week", "weak"}
+    assert 0.18 < drawn.count("weak") / len(drawn) < 0.32
+
+
+def test_a_longer_phrase_is_tried_before_its_words():
+    confusions = Confusions([words("to hear a joke", "the leather joke")])
+    assert confusions(["to", "hear", "a", "joke"], random.Random(0)) == ["the", "leather", "joke"]
+    assert confusions(["hear"], random.Random(0)) == ["hear"]
+
+
+def test_words_that_ask_for_something_else_are_left_out():
+    pairs = [words("where is iran", "where is iraq")]
+    assert len(Confusions(pairs)) == 1
+    assert len(Confusions(pairs, {"iran": {"iraq"}})) == 0
+
+
+class Parrot:
+    """Recognises one sentence in everything."""
+
+    def start(self):
+        self.samples = 0
+
+    def accept(self, samples):
+        self.samples += len(samples)
+
+    def finish(self):
+        return Recognition(text="my weak") if self.samples else Recognition()
+
+
+@pytest.mark.skipif(not (shutil.which("flite") and shutil.which("espeak-ng")), reason="nothing to speak with")
+def test_spoken_questions_are_written_with_what_was_recognised(tmp_path):
+    path = tmp_path / "heard.jsonl"
+    write_heard(path, Parrot(), count=2)
+    pairs = read_pairs(path)
+    assert len(pairs) == 2
+    assert all(said and recognised == ["my", "weak"] for said, recognised in pairs)
+
+
+def test_questions_with_few_errors_are_learned_as_they_were_recognised():
+    said = [as_heard(talk.turns[0].text).split() for talk in spoken_questions(40)]
+    long = next(i for i, words in enumerate(said) if len(words) >= 4)
+    pairs = [(words, words) for words in said]
+    pairs[long] = (said[long], [*said[long][:-1], "uh"])
+    pairs[long + 1] = (said[long + 1], ["robin"])
+    (talk,) = [t for t in misheard_talks(pairs) if t.turns[0].recognised.endswith("uh")]
+    assert talk.turns[0].text == spoken_questions(40)[long].turns[0].text
+    assert talk.turns[0].modality == "speech"
+    assert all(talk.turns[0].recognised != "robin" for talk in misheard_talks(pairs))
+
+
+def test_pairs_of_other_questions_are_refused():
+    with pytest.raises(ValueError, match=r"delete heard\.jsonl"):
+        misheard_talks([(["other"], ["words"])])
