@@ -1,5 +1,6 @@
-"""What our recogniser makes of spoken questions, so that the spoken LM is trained on its real errors."""
+"""What our recogniser makes of spoken turns, so that the spoken LM is trained on its real errors."""
 
+import itertools
 import json
 import logging
 import random
@@ -13,7 +14,7 @@ import numpy as np
 
 from taste_speech.recognition.base import Recognizer
 from taste_speech.training.corpus.augmentation import augment
-from taste_speech.training.corpus.dialogues.talks import Talk, as_heard, make_questions
+from taste_speech.training.corpus.dialogues.talks import Talk, as_heard, make_questions, make_talks
 from taste_speech.training.corpus.produce import utterances
 from taste_speech.training.corpus.speech import speak_all
 from taste_speech.training.corpus.voices import CROWD_VOICES, TRAIN_VOICES
@@ -25,23 +26,37 @@ LONGEST_PHRASE = 3
 NOISY_SHARE = 0.5
 MOST_ERRORS = 0.5
 """Of a turn's words; of one that lost more nobody knows what was asked."""
+UNFINISHED_SHARE = 0.2
 SEED = 41
 
 
-def spoken_questions(count: int, seed: int = SEED) -> list[Talk]:
-    """The training questions that are spoken and recognised."""
-    return [talk for talk in make_questions(count, seed, "train") if talk.turns]
+def spoken_talks(count: int, seed: int = SEED) -> list[Talk]:
+    """The training talks whose one spoken turn is recognised: questions, then turns that are not finished."""
+    n_unfinished = round(count * UNFINISHED_SHARE)
+    questions = [talk for talk in make_questions(2 * count, seed, "train") if talk.turns]
+    unfinished = (
+        talk
+        for number in itertools.count(seed)
+        for talk in make_talks(1000, number, "train")
+        if len(talk.turns) == 1 and not talk.turns[0].finished
+    )
+    return [*questions[: count - n_unfinished], *itertools.islice(unfinished, n_unfinished)]
 
 
 def write_heard(path: Path, recognizer: Recognizer, count: int, seed: int = SEED) -> None:
-    """Speak `count` training questions, some of them in noise, and write what is recognised as JSON lines."""
-    rng = np.random.default_rng(seed)
-    texts = [talk.turns[0].text for talk in spoken_questions(count, seed)]
+    """Speak the turns of `spoken_talks`, some in noise, and write what is recognised as JSON lines.
+
+    What a stopped run has left beside `path` is gone on with.
+    """
+    texts = [talk.turns[0].text for talk in spoken_talks(count, seed)]
     wanted = utterances(texts, (*TRAIN_VOICES, *CROWD_VOICES), seed, "heard-", "train")
     partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        for utterance, spoken in speak_all(wanted, processes=1):
-            samples = (spoken / 32768).astype(np.float32)
+    done = len(partial.read_text(encoding="utf-8").splitlines()) if partial.exists() else 0
+    with partial.open("a", encoding="utf-8", buffering=1) as file:
+        spoken = speak_all(wanted[done:], processes=1)
+        for number, (utterance, sound) in enumerate(spoken, done):
+            rng = np.random.default_rng((seed, number))
+            samples = (sound / 32768).astype(np.float32)
             if rng.random() < NOISY_SHARE:
                 samples = augment(samples, rng).astype(np.float32)
             recognizer.start()
@@ -49,7 +64,7 @@ def write_heard(path: Path, recognizer: Recognizer, count: int, seed: int = SEED
             line = {"said": as_heard(utterance.text), "heard": recognizer.finish().text}
             file.write(json.dumps(line) + "\n")
     partial.replace(path)
-    logger.info("%d spoken questions recognised: %s", len(texts), path)
+    logger.info("%d spoken turns recognised: %s", len(texts), path)
 
 
 def errors(said: Sequence[str], heard: Sequence[str]) -> list[tuple[Phrase, Phrase]]:
@@ -116,9 +131,9 @@ def read_pairs(path: Path) -> list[tuple[list[str], list[str]]]:
 
 
 def misheard_talks(pairs: Sequence[tuple[list[str], list[str]]]) -> list[Talk]:
-    """The questions among those of `pairs` that were recognised with errors, but not too many."""
+    """The talks among those of `pairs` whose turn was recognised with errors, but not too many."""
     talks = []
-    for talk, (said, heard) in zip(spoken_questions(len(pairs)), pairs, strict=True):
+    for talk, (said, heard) in zip(spoken_talks(len(pairs)), pairs, strict=True):
         question, *answer = talk.turns
         if said != as_heard(question.text).split():
             raise ValueError(

@@ -167,13 +167,14 @@ def _recognition_rows(processor: TasteProcessor, count: int) -> list[Row]:
     config = processor.config.recognition
     names = ["pocketsphinx", *(["ctc", "combined"] if config.acoustic_model else [])]
     recognizers = {name: processor.recognizer(name) for name in names}
+    default = recognizers.get(config.backend) or processor.recognizer()
     finished, unfinished = _questions(count)
     rows: list[Row] = []
     for noisy, suffix in ((False, ""), (True, ", noisy")):
         clips = in_fresh_voices([turn.text for turn in finished + unfinished], noisy)
         rows += recognition.rows(recognizers, clips, suffix)
         murmurs = murmurs_in_fresh_voices(count, noisy)
-        rows.append(recognition.murmur_row(processor.recognizer(), murmurs, suffix))
+        rows.append(recognition.murmur_row(default, murmurs, suffix))
     return rows
 
 

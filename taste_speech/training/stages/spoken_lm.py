@@ -68,10 +68,10 @@ class Settings(StrictSection):
     """Probability of a murmur of the user after an answer, to which nothing is to be said."""
     sound_alike: float = 0.15
     """Probability that a word of a spoken user turn becomes another that sounds nearly alike."""
-    heard_turns: int = 15000
-    """Spoken questions of which the recogniser's errors are taken, once stage `phones` has finished."""
+    heard_turns: int = 7500
+    """Spoken turns of which the recogniser's errors are taken, once stage `phones` has finished."""
     misheard_part: float = 0.06
-    """Fraction of the talks that are such a question as it was recognised, with errors."""
+    """Fraction of the talks that are such a turn as it was recognised, with errors."""
     label_smoothing: float = 0.02
     taste_weight: float = 0.5
     """Of the taste loss; the text has the rest."""
@@ -138,8 +138,8 @@ def taste_source(settings: Settings, context: StageContext, quantizer: ResidualQ
     return TasteBank(path)
 
 
-def heard_questions(settings: Settings, context: StageContext) -> list[tuple[list[str], list[str]]]:
-    """What was said and what the run's own recogniser wrote, of many questions; none before `phones`."""
+def heard_turns(settings: Settings, context: StageContext) -> list[tuple[list[str], list[str]]]:
+    """What was said and what the run's own recogniser wrote, of many turns; none before `phones`."""
     path = context.folder("spoken_lm") / "heard.jsonl"
     if settings.heard_turns and not path.exists() and (recognizer := own_recognizer(context)) is not None:
         write_heard(path, recognizer, settings.heard_turns)
@@ -178,7 +178,7 @@ def run(settings: Settings, context: StageContext) -> None:
     loop = TrainingLoop("spoken_lm", folder, module, settings.loop)
     loop.resume()
     tastes = taste_source(settings, context, quantizer)
-    pairs = heard_questions(settings, context)
+    pairs = heard_turns(settings, context)
     encoder = TalkEncoder(fmt, tokenizer, tastes, settings.other_weight, mishearing(settings, pairs))
     batches = talk_batches(settings, encoder, misheard_talks(pairs), 1000 * settings.seed + loop.step)
     plain = TalkEncoder(fmt, tokenizer, tastes)

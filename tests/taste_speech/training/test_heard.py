@@ -10,7 +10,7 @@ from taste_speech.training.heard import (
     errors,
     misheard_talks,
     read_pairs,
-    spoken_questions,
+    spoken_talks,
     write_heard,
 )
 
@@ -68,7 +68,7 @@ class Parrot:
 
 
 @pytest.mark.skipif(not (shutil.which("flite") and shutil.which("espeak-ng")), reason="nothing to speak with")
-def test_spoken_questions_are_written_with_what_was_recognised(tmp_path):
+def test_spoken_talks_are_written_with_what_was_recognised(tmp_path):
     path = tmp_path / "heard.jsonl"
     write_heard(path, Parrot(), count=2)
     pairs = read_pairs(path)
@@ -76,18 +76,18 @@ def test_spoken_questions_are_written_with_what_was_recognised(tmp_path):
     assert all(said and recognised == ["my", "weak"] for said, recognised in pairs)
 
 
-def test_questions_with_few_errors_are_learned_as_they_were_recognised():
-    said = [as_heard(talk.turns[0].text).split() for talk in spoken_questions(40)]
+def test_turns_with_few_errors_are_learned_as_they_were_recognised():
+    said = [as_heard(talk.turns[0].text).split() for talk in spoken_talks(40)]
     long = next(i for i, words in enumerate(said) if len(words) >= 4)
     pairs = [(words, words) for words in said]
     pairs[long] = (said[long], [*said[long][:-1], "uh"])
     pairs[long + 1] = (said[long + 1], ["robin"])
     (talk,) = [t for t in misheard_talks(pairs) if t.turns[0].recognised.endswith("uh")]
-    assert talk.turns[0].text == spoken_questions(40)[long].turns[0].text
+    assert talk.turns[0].text == spoken_talks(40)[long].turns[0].text
     assert talk.turns[0].modality == "speech"
     assert all(talk.turns[0].recognised != "robin" for talk in misheard_talks(pairs))
 
 
-def test_pairs_of_other_questions_are_refused():
+def test_pairs_of_other_turns_are_refused():
     with pytest.raises(ValueError, match=r"delete heard\.jsonl"):
         misheard_talks([(["other"], ["words"])])
