@@ -1,11 +1,7 @@
-"""Stage `vocoder`: HiFT on the reply voice, first by spectral losses alone, then with a discriminator.
-
-It comes after stage `flow`: part of what it speaks from are frames that the flow made, as in a reply.
-"""
+"""Stage `vocoder`: HiFT on the reply voice, first by spectral losses alone, then with a discriminator."""
 
 import logging
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
@@ -14,7 +10,6 @@ from torch.nn import functional as F
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
 from taste_speech.training.discriminator import Discriminator
-from taste_speech.training.flow_frames import FlowFrames, write_flow_frames
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.training.spectral_losses import multi_resolution_stft_loss
 from taste_speech.training.voice_features import VoiceFeatures, prepared_features
@@ -30,11 +25,6 @@ class Settings(StrictSection):
     stores: list[str] = ["reply"]
     batch_size: int = 8
     segment_frames: int = 32
-    flow_clips: int = 3000
-    """Utterances whose frames the flow makes from their units."""
-    flow_part: float = 0.0
-    """Fraction of the segments that are spoken from the flow's frames instead of their own."""
-    voice: str = "rms"
     mel_weight: float = 2.0
     f0_weight: float = 0.5
     adversarial_from: float = 0.6
@@ -47,43 +37,33 @@ class Settings(StrictSection):
 
 
 class SegmentSampler:
-    """Random segments of the utterances of `splits`.
+    """Random segments of the training utterances."""
 
-    Args:
-        made: frames of the flow, for some of the utterances; None: all are spoken from their own frames.
-    """
-
-    def __init__(
-        self,
-        features: list[VoiceFeatures],
-        settings: Settings,
-        splits: tuple[str, ...],
-        made: FlowFrames | None = None,
-    ) -> None:
+    def __init__(self, features: list[VoiceFeatures], settings: Settings, *splits: str) -> None:
         self.settings = settings
-        items = [part[key] for part in features for key in part.keys(*splits)]
-        self.own = [(item, item.mel) for item in items if self._is_long(item.mel)]
-        known = [(item, made[item.key]) for item in items if made is not None and item.key in made]
-        self.from_flow = [(item, mel) for item, mel in known if self._is_long(mel)]
+        self.items = [
+            item
+            for part in features
+            for key in part.keys(*splits)
+            if len((item := part[key]).mel) > settings.segment_frames + 1
+        ]
         self.hop = features[0].config.hop_samples
 
     def batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Mel (batch, bins, frames), F0 (batch, frames) and audio (batch, samples)."""
         frames, hop = self.settings.segment_frames, self.hop
         mels, pitches, audios = [], [], []
-        for draw in torch.rand(self.settings.batch_size, generator=generator).tolist():
-            items = self.from_flow if draw < self.settings.flow_part else self.own
-            item, mel = items[int(torch.randint(len(items), (1,), generator=generator))]
-            last = min(len(mel), len(item.audio) // hop) - frames
+        for index in torch.randint(
+            len(self.items), (self.settings.batch_size,), generator=generator
+        ).tolist():
+            item = self.items[index]
+            last = min(len(item.mel), len(item.audio) // hop) - frames
             start = int(torch.randint(max(1, last), (1,), generator=generator))
-            mels.append(torch.from_numpy(mel[start : start + frames].astype("float32")).T)
+            mels.append(torch.from_numpy(item.mel[start : start + frames].astype("float32")).T)
             pitches.append(torch.from_numpy(item.f0[start : start + frames].astype("float32")))
             samples = item.audio[start * hop : (start + frames) * hop].astype("float32")
             audios.append(torch.from_numpy(samples) / 32768)
         return torch.stack(mels), torch.stack(pitches), torch.stack(audios)
-
-    def _is_long(self, mel: np.ndarray) -> bool:
-        return len(mel) > self.settings.segment_frames + 1
 
 
 class VocoderTrainer:
@@ -140,28 +120,23 @@ def run(settings: Settings, context: StageContext) -> None:
     """Train, and write `hift.safetensors` (published names without the prefix `hift.`)."""
     folder, config = context.folder("vocoder"), context.config.voice_generator
     features = prepared_features(context, settings.stores)
-    made = None
-    if settings.flow_part:
-        made = write_flow_frames(folder / "from_flow", context, features, settings.voice, settings.flow_clips)
     torch.manual_seed(settings.loop.seed)
     hift = HiFT(config)
     loop = TrainingLoop("vocoder", folder, hift, settings.loop)
-    train, valid = (
-        VocoderTrainer(loop.module, SegmentSampler(features, settings, (split,), made), settings, context)
-        for split in ("train", "valid")
-    )
+    trainer = VocoderTrainer(loop.module, SegmentSampler(features, settings, "train"), settings, context)
+    valid = VocoderTrainer(loop.module, SegmentSampler(features, settings, "valid"), settings, context)
     resumed = loop.resume()
     extra = folder / "discriminator.pt"
     if resumed and extra.exists():
-        train.discriminator.load_state_dict(torch.load(extra, weights_only=True))
-    train.progress = loop.progress
+        trainer.discriminator.load_state_dict(torch.load(extra, weights_only=True))
+    trainer.progress = loop.progress
 
     def evaluate() -> dict[str, float]:
-        torch.save(train.discriminator.state_dict(), extra)
+        torch.save(trainer.discriminator.state_dict(), extra)
         generator = torch.Generator().manual_seed(1)
         rounds = [valid.losses(0, generator) for _ in range(4)]
         return {name: float(torch.stack([r[name] for r in rounds]).mean()) for name in rounds[0]}
 
-    loop.run(train.losses, evaluate)
+    loop.run(trainer.losses, evaluate)
     weights = loop.accelerator.unwrap_model(loop.module).state_dict()
     save_file({name: value.contiguous() for name, value in weights.items()}, folder / "hift.safetensors")
