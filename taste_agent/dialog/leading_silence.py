@@ -8,8 +8,10 @@ from taste_agent.clock import samples_of_ms
 from taste_agent.dialog.brain import Sound
 
 SOUNDING_RMS = 2.5e-3
-"""Level (-52 dBFS) of a block from which something is heard, some 35 dB below speech. Before a vowel the shipped
-voice begins with a breath of -57 dBFS that nobody hears, and then pauses."""
+"""Level (-52 dBFS) of a block from which something is heard, some 35 dB below speech.
+
+Before a vowel the shipped voice begins with a breath of -57 dBFS that nobody hears, and then pauses.
+"""
 BLOCK_SAMPLES = samples_of_ms(10)
 
 
