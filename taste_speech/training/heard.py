@@ -33,14 +33,14 @@ SEED = 41
 def spoken_talks(count: int, seed: int = SEED) -> list[Talk]:
     """The training talks whose one spoken turn is recognised: questions, then turns that are not finished."""
     n_unfinished = round(count * UNFINISHED_SHARE)
-    questions = [talk for talk in make_questions(2 * count, seed, "train") if talk.turns]
+    questions = make_questions(count - n_unfinished, seed, "train")
     unfinished = (
         talk
         for number in itertools.count(seed)
         for talk in make_talks(1000, number, "train")
         if len(talk.turns) == 1 and not talk.turns[0].finished
     )
-    return [*questions[: count - n_unfinished], *itertools.islice(unfinished, n_unfinished)]
+    return [*questions, *itertools.islice(unfinished, n_unfinished)]
 
 
 def write_heard(path: Path, recognizer: Recognizer, count: int, seed: int = SEED) -> None:

@@ -66,24 +66,21 @@ class Mishearing:
         return replaced
 
 
-def sound_alikes(phones: Mapping[str, Phones], sentences: Iterable[Sequence[str]]) -> dict[str, list[str]]:
+def sound_alikes(phones: Mapping[str, Phones], rivals: Mapping[str, set[str]]) -> dict[str, list[str]]:
     """Words one phone apart from each other that are no rivals.
 
     Args:
         phones: of each word.
-        sentences: all that may be said, by which rivals are known.
+        rivals: of each word, see `rival_words`.
     """
     by_pattern: dict[Phones, set[str]] = defaultdict(set)
     for word, sounds in phones.items():
         for pattern in _patterns(sounds):
             by_pattern[pattern].add(word)
-    rivals = _rivals(sentences)
     result = {}
     for word, sounds in phones.items():
         near = set().union(*(by_pattern[pattern] for pattern in _patterns(sounds)))
-        own = rivals.get(word, set())
-        kept = {other for other in near - {word} if own.isdisjoint(rivals.get(other, ()))}
-        if kept:
+        if kept := near - {word} - rivals.get(word, set()):
             result[word] = sorted(kept)
     return result
 
@@ -99,24 +96,13 @@ def _patterns(sounds: Phones) -> Iterator[Phones]:
 
 
 def rival_words(sentences: Iterable[Sequence[str]]) -> dict[str, set[str]]:
-    """For each word the others that stand in the same place of some sentence."""
-    words_at: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    places = _rivals(sentences)
-    for word, own in places.items():
-        for place in own:
-            words_at[place].add(word)
-    return {word: set().union(*(words_at[place] for place in own)) - {word} for word, own in places.items()}
-
-
-def _rivals(sentences: Iterable[Sequence[str]]) -> dict[str, set[tuple[str, ...]]]:
-    """For each word the places (sentences with a gap) that it was seen in together with another word."""
-    seen: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    """For each word the others that stand in the same place of some sentence (a sentence with a gap)."""
+    at_place: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for words in sentences:
         for i, word in enumerate(words):
-            seen[(*words[:i], "", *words[i + 1 :])].add(word)
-    places: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-    for place, words_there in seen.items():
-        if len(words_there) > 1:
-            for word in words_there:
-                places[word].add(place)
-    return places
+            at_place[(*words[:i], "", *words[i + 1 :])].add(word)
+    rivals: dict[str, set[str]] = defaultdict(set)
+    for words_there in at_place.values():
+        for word in words_there:
+            rivals[word] |= words_there - {word}
+    return rivals

@@ -148,10 +148,13 @@ def heard_turns(settings: Settings, context: StageContext) -> list[tuple[list[st
 
 def mishearing(settings: Settings, pairs: Sequence[tuple[list[str], list[str]]]) -> Mishearing:
     """What recognition does to the turns of training."""
+    if not settings.sound_alike and not pairs:
+        return Mishearing(settings.mishearing)
     sentences = [text.split() for text in recognition_sentences()]
     phones = first_pronunciations(word for words in sentences for word in words)
-    confusions = Confusions(pairs, rival_words(sentences)) if pairs else None
-    return Mishearing(settings.mishearing, settings.sound_alike, sound_alikes(phones, sentences), confusions)
+    rivals = rival_words(sentences)
+    alike = sound_alikes(phones, rivals)
+    return Mishearing(settings.mishearing, settings.sound_alike, alike, Confusions(pairs, rivals))
 
 
 def own_recognizer(context: StageContext) -> CtcRecognizer | None:

@@ -76,6 +76,21 @@ def test_spoken_talks_are_written_with_what_was_recognised(tmp_path):
     assert all(said and recognised == ["my", "weak"] for said, recognised in pairs)
 
 
+@pytest.mark.skipif(not (shutil.which("flite") and shutil.which("espeak-ng")), reason="nothing to speak with")
+def test_what_a_stopped_run_has_left_is_gone_on_with(tmp_path):
+    path = tmp_path / "heard.jsonl"
+    path.with_suffix(".partial").write_text('{"said": "a b", "heard": "a"}\n')
+    write_heard(path, Parrot(), count=2)
+    first, (said, recognised) = read_pairs(path)
+    assert first == (["a", "b"], ["a"])
+    assert (said, recognised) == (as_heard(spoken_talks(2)[1].turns[0].text).split(), ["my", "weak"])
+
+
+def test_some_turns_are_not_finished():
+    finished = [talk.turns[0].finished for talk in spoken_talks(20)]
+    assert finished == [True] * 16 + [False] * 4
+
+
 def test_turns_with_few_errors_are_learned_as_they_were_recognised():
     said = [as_heard(talk.turns[0].text).split() for talk in spoken_talks(40)]
     long = next(i for i, words in enumerate(said) if len(words) >= 4)

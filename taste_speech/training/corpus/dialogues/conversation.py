@@ -119,12 +119,11 @@ class TalkWriter:
 
     def _dressed(self, kind: Kind, template: str, row: Row) -> str:
         """The question with words of politeness, or in training any opening, around it."""
-        if self.split != "train":
-            return self._polite(kind.question(template, row))
-        opened = self.rng.random() < MORE_BEFORE_SHARE
+        training = self.split == "train"
+        opened = training and self.rng.random() < MORE_BEFORE_SHARE
         dressed = self._opened(template) if opened else self._polite(template)
         # "Do you know" before a question may make one that is held out.
-        return kind.question(template if core(dressed) in kind.held_out else dressed, row)
+        return kind.question(template if training and core(dressed) in kind.held_out else dressed, row)
 
     def _opened(self, text: str) -> str:
         before = self.rng.choice(MORE_BEFORE)
