@@ -18,7 +18,7 @@ VALID_SHARE = 0.05
 POLITE = frozenset(
     {"please", "now", "then", "robin", "hello", "hi", "hey", "okay", "so", "well", "um", "uh", "just"}
 )
-FOR_TRAINING = Path(__file__).parent / "training_only" / "paraphrases.yaml"
+FOR_TRAINING = Path(__file__).parent / "training_only"
 Row = Mapping[str, str]
 OPENERS = frozenset({"oh", "ah", "and", "but", "yes", "no", "again", "really", "very", "thanks"})
 NO_SLOTS: tuple[Row, ...] = ({},)
@@ -161,6 +161,7 @@ def all_kinds() -> tuple[Kind, ...]:
 
     written = [kind for path in sorted(Path(__file__).parent.glob("*.yaml")) for kind in load_kinds(path)]
     kinds = {kind.name: kind for kind in (*written, *computed_kinds())}
-    for name, templates in yaml.safe_load(FOR_TRAINING.read_text(encoding="utf-8")).items():
-        kinds[name] = with_training_paraphrases(kinds[name], templates)
+    for path in sorted(FOR_TRAINING.glob("*.yaml")):
+        for name, templates in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+            kinds[name] = with_training_paraphrases(kinds[name], templates)
     return tuple(kinds.values())
