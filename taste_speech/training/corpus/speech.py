@@ -1,4 +1,4 @@
-"""Speech from the command lines of flite and espeak-ng: 16 kHz, mono, 16 bit."""
+"""Speech from the command lines of flite, espeak-ng and festival: 16 kHz, mono, 16 bit."""
 
 import random
 import re
@@ -19,6 +19,7 @@ SAMPLE_RATE_HZ = 16_000
 ESPEAK_WORDS_PER_MINUTE = 165
 SYNTHESIS_TIMEOUT_S = 60
 WAV_HEADER_BYTES = 44
+_PACKAGES = {"text2wave": "festival, and with it festvox-kdlpc16k"}
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,15 @@ class Voice:
 
     name: str
     engine: str
-    """`flite` or `espeak`."""
+    """`flite`, `espeak` or `festival`."""
     variant: str
-    """Name of the voice for the engine, such as `rms` or `en-us+f3`."""
+    """Name of the voice for the engine, such as `rms`, `en-us+f3` or `ked_diphone`."""
     rate: float = 1.0
     """Speed, 1 = the engine's own."""
     pitch: float = 1.0
     """F0 as a multiple of the voice's own."""
     formants: float = 1.0
-    """Formants as a multiple of the voice's own (flite only): above 1 a smaller speaker."""
+    """Formants as a multiple of the voice's own (not for espeak): above 1 a smaller speaker."""
 
 
 @dataclass(frozen=True)
@@ -85,16 +86,16 @@ def speak(text: str, voice: Voice, manner: Manner = PLAIN) -> np.ndarray:
     Errors: `TasteError` if the engine is missing, fails or stays silent; `ValueError` for an unknown engine.
     """
     total = replace(manner, rate=manner.rate * voice.rate, pitch=manner.pitch * voice.pitch)
-    if voice.engine == "flite":
+    if voice.engine in _WITHOUT_PITCH:
         # Played faster by the factor, formants and F0 rise with it; rate and pitch make up for that.
         slower = replace(total, rate=total.rate / voice.formants, pitch=total.pitch / voice.formants)
-        samples = _with_pitch(_flite(text, voice.variant, slower), text, slower)
+        samples = _with_pitch(_WITHOUT_PITCH[voice.engine](text, voice.variant, slower), text, slower)
         if voice.formants == 1.0:
             return samples
         return soxr.resample(samples, SAMPLE_RATE_HZ * voice.formants, SAMPLE_RATE_HZ)
     if voice.engine == "espeak":
         return _espeak(text, voice.variant, total)
-    raise ValueError(f"speech engine {voice.engine!r} is unknown; use 'flite' or 'espeak'")
+    raise ValueError(f"speech engine {voice.engine!r} is unknown; use 'flite', 'espeak' or 'festival'")
 
 
 def speak_all(utterances: Iterable[Utterance], processes: int = 2) -> Iterator[tuple[Utterance, np.ndarray]]:
@@ -121,6 +122,21 @@ def _flite(text: str, variant: str, manner: Manner) -> np.ndarray:
         return _samples(target.read_bytes(), text)
 
 
+def _festival(text: str, variant: str, manner: Manner) -> np.ndarray:
+    plain = re.sub(r"[^A-Za-z0-9' ,.?]", " ", text)
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "text.txt"), Path(folder, "speech.wav")
+        source.write_text(plain, encoding="ascii", errors="replace")
+        stretch = f"(Parameter.set 'Duration_Stretch {1 / manner.rate:.4f})"
+        voice = f"(voice_{variant})"
+        _run(["text2wave", "-eval", voice, "-eval", stretch, str(source), "-o", str(target)])
+        return _samples(target.read_bytes(), text)
+
+
+_WITHOUT_PITCH = {"flite": _flite, "festival": _festival}
+"""Engines that are told the rate only; the pitch is changed in what they say."""
+
+
 def _espeak(text: str, variant: str, manner: Manner) -> np.ndarray:
     speed = str(round(ESPEAK_WORDS_PER_MINUTE * manner.rate))
     # The scale of espeak-ng is 0-99 around 50; about 25 steps make a third of an octave.
@@ -133,7 +149,8 @@ def _run(command: list[str]) -> bytes:
     try:
         done = subprocess.run(command, capture_output=True, timeout=SYNTHESIS_TIMEOUT_S, check=True)
     except FileNotFoundError as error:
-        raise TasteError(f"{command[0]} is not installed; install the package of that name") from error
+        package = _PACKAGES.get(command[0], command[0])
+        raise TasteError(f"{command[0]} is not installed; install the package {package}") from error
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         raise TasteError(f"{' '.join(command)} failed: {error}") from error
     return done.stdout

@@ -59,6 +59,12 @@ CROWD_VOICES = (
     ),
 )
 """Many speakers of whom each says little, for a recogniser that is to understand strangers."""
+DIPHONE_VOICES = tuple(
+    Voice(f"ked-{formants}-{rate}", "festival", "ked_diphone", rate, pitch, formants)
+    for formants, pitch in ((0.92, 0.9), (1.0, 1.0), (1.06, 1.1), (1.14, 1.3))
+    for rate in (0.9, 1.0, 1.15)
+)
+"""A person's diphones, which sound unlike flite's clustered frames and espeak-ng's formants."""
 TEST_VOICES = (
     Voice("awb", "flite", "awb"),
     Voice("awb-small", "flite", "awb", rate=0.95, pitch=1.15, formants=1.08),

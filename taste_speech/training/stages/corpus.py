@@ -16,7 +16,13 @@ from taste_speech.training.corpus.selection import (
 )
 from taste_speech.training.corpus.sentences import general_sentences
 from taste_speech.training.corpus.speech import Utterance
-from taste_speech.training.corpus.voices import CROWD_VOICES, REPLY_VOICE, TEST_VOICES, TRAIN_VOICES
+from taste_speech.training.corpus.voices import (
+    CROWD_VOICES,
+    DIPHONE_VOICES,
+    REPLY_VOICE,
+    TEST_VOICES,
+    TRAIN_VOICES,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +44,8 @@ class Settings(StrictSection):
     crowd_questions: int = Field(default=6000, ge=1)
     crowd_general: int = Field(default=3000, ge=1)
     """User turns and general sentences of the training split in very many voices."""
+    diphone_turns: int = Field(default=1200, ge=0)
+    """User turns of the training split in voices of festival; 0: that engine is not needed."""
     murmurs: int = Field(default=1500, ge=1)
     """"Mhm", "yeah" and the like in as many voices."""
     processes: int = Field(default=2, ge=1)
@@ -46,7 +54,7 @@ class Settings(StrictSection):
 
 
 def run(settings: Settings, context: StageContext) -> None:
-    """Fill the stores: sentences (`reply`), answers (`reply2`, `plain`), users (the other three)."""
+    """Fill the stores: sentences (`reply`), answers (`reply2`, `plain`), users (the others)."""
     folder, seed, processes = context.folder("corpus"), settings.seed, settings.processes
     wanted = utterances(general_sentences(settings.general, seed), [REPLY_VOICE], seed, "general-")
     stores = {"reply": record(wanted, folder / "reply", processes)}
@@ -80,6 +88,10 @@ def run(settings: Settings, context: StageContext) -> None:
     ]
     wanted = utterances([*asked, *general], CROWD_VOICES, seed + 13, "crowd-", "train")
     stores["crowd"] = record(wanted, folder / "crowd", processes)
+
+    texts = user_sentences(settings.diphone_turns, seed + 16, "train") if settings.diphone_turns else []
+    wanted = utterances(texts, DIPHONE_VOICES, seed + 16, "diphone-", "train")
+    stores["diphone"] = record(wanted, folder / "diphone", processes)
 
     voices = [*CROWD_VOICES, *TRAIN_VOICES]
     wanted = murmured_utterances(settings.murmurs, voices, seed + 15, "murmur-", "train")

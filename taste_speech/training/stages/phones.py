@@ -39,14 +39,14 @@ class Settings(tower_stage.Settings):
     """Of the acoustic model's training; what is said of audio is shared with the tower."""
 
     loop: LoopSettings = LoopSettings()
-    stores: list[str] = ["crowd", "listeners", "reply", "murmurs"]
+    stores: list[str] = ["crowd", "listeners", "reply", "murmurs", "diphone"]
     batch_seconds: float = 30.0
     clean_part: float = 0.15
     joined_part: float = 0.1
     dropout: float = 0.05
     respeed_part: float = 0.6
     """Fraction of the utterances that are played faster or slower, formants and all: another speaker."""
-    respeed: tuple[float, float] = (0.87, 1.16)
+    respeed: tuple[float, float] = (0.82, 1.22)
     last_position: int = Field(default=400, ge=0)
     """Positions are drawn up to this, so that the model knows no place from another."""
     evaluated_clips: int = 100

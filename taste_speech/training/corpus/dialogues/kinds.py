@@ -117,22 +117,32 @@ def make_kind(name: str, topic: str, ask: list[str], say: str, **more: Any) -> K
     return Kind(name, topic, questions, say, rows, accept, follow, splits=splits, held_out=held_out, **more)
 
 
-def with_training_paraphrases(kind: Kind, templates: list[str]) -> Kind:
+def with_training_paraphrases(
+    kind: Kind, templates: list[str], elsewhere: frozenset[str] = frozenset()
+) -> Kind:
     """Return the kind with more ways of asking, in brackets' notation, all in split `train`.
 
-    The splits of the others stay. What is held out, but for an opening or words of politeness, is left out.
+    The splits of the others stay. What is held out, but for an opening or words of politeness, is left out,
+    and what is held out of another kind: `elsewhere`, as `core` writes it.
 
     Errors: `TasteError` for a slot that the rows lack.
     """
     more = [t for template in templates for t in expand(template)]
-    held_out = {core(t, POLITE | OPENERS) for t, split in kind.splits.items() if split != "train"}
+    held_out = {_bare(t) for t, split in kind.splits.items() if split != "train"}
     new = [t for t in dict.fromkeys(more) if t not in kind.splits]
-    more = [t for t in new if core(t, POLITE | OPENERS) not in held_out]
+    more = [t for t in new if _bare(t) not in held_out and core(t) not in elsewhere]
     unknown = {slot for t in more for slot in slots_of(t)} - set(kind.rows[0])
     if unknown:
         raise TasteError(f"kind {kind.name!r} has slots {sorted(unknown)} without values; complete its entry")
+    # A training paraphrase that "tell me" or the like makes of a held-out one would give that away.
+    kept = [t for t in kind.ask if kind.splits[t] != "train" or _bare(t) not in held_out]
     splits = kind.splits | dict.fromkeys(more, "train")
-    return replace(kind, ask=(*kind.ask, *more), splits=splits)
+    return replace(kind, ask=(*kept, *more), splits=splits)
+
+
+def _bare(template: str) -> str:
+    """`core` without what any question may open with."""
+    return core(template, POLITE | OPENERS).removeprefix("tell me ")
 
 
 def _rows(text: str) -> tuple[Row, ...]:
@@ -161,7 +171,9 @@ def all_kinds() -> tuple[Kind, ...]:
 
     written = [kind for path in sorted(Path(__file__).parent.glob("*.yaml")) for kind in load_kinds(path)]
     kinds = {kind.name: kind for kind in (*written, *computed_kinds())}
+    held_out = frozenset[str]().union(*(kind.held_out for kind in kinds.values()))
+    more: dict[str, list[str]] = {name: [] for name in kinds}
     for path in sorted(FOR_TRAINING.glob("*.yaml")):
         for name, templates in yaml.safe_load(path.read_text(encoding="utf-8")).items():
-            kinds[name] = with_training_paraphrases(kinds[name], templates)
-    return tuple(kinds.values())
+            more[name] += templates
+    return tuple(with_training_paraphrases(kinds[name], more[name], held_out) for name in kinds)

@@ -8,10 +8,17 @@ from taste_speech.errors import TasteError
 from taste_speech.training.corpus.pitch import HOP_SAMPLES, change_pitch, track_f0
 from taste_speech.training.corpus.produce import record, split_of, utterances
 from taste_speech.training.corpus.speech import Manner, Voice, random_manner, speak
-from taste_speech.training.corpus.voices import REPLY_VOICE, TEST_VOICES, TRAIN_VOICES
+from taste_speech.training.corpus.voices import (
+    CROWD_VOICES,
+    DIPHONE_VOICES,
+    REPLY_VOICE,
+    TEST_VOICES,
+    TRAIN_VOICES,
+)
 
 needs_flite = pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
 needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+needs_festival = pytest.mark.skipif(shutil.which("text2wave") is None, reason="festival is not installed")
 TEXT = "The weather in the garden is lovely this morning."
 
 
@@ -62,6 +69,22 @@ def test_formants_leave_rate_and_pitch_alone():
     assert mean_f0(smaller) == pytest.approx(mean_f0(plain), rel=0.05)
 
 
+@needs_festival
+def test_festival_follows_rate_and_pitch_and_formants_leave_them_alone():
+    plain = speak(TEXT, Voice("ked", "festival", "ked_diphone"))
+    faster = speak(TEXT, Voice("ked", "festival", "ked_diphone"), Manner(rate=1.25))
+    assert len(faster) == pytest.approx(len(plain) / 1.25, rel=0.08)
+    smaller = speak(TEXT, Voice("small", "festival", "ked_diphone", pitch=1.2, formants=1.1))
+    assert len(smaller) == pytest.approx(len(plain), rel=0.05)
+    assert mean_f0(smaller) == pytest.approx(1.2 * mean_f0(plain), rel=0.06)
+
+
+def test_a_missing_engine_is_named_with_its_package(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(TasteError, match="text2wave is not installed; install the package festival"):
+        speak(TEXT, Voice("ked", "festival", "ked_diphone"))
+
+
 @needs_espeak
 def test_espeak_follows_the_manner():
     voice = Voice("us", "espeak", "en-us")
@@ -77,7 +100,7 @@ def test_a_voice_that_does_not_exist_is_named():
 
 
 def test_an_unknown_engine_is_refused():
-    with pytest.raises(ValueError, match="'siri' is unknown; use 'flite' or 'espeak'"):
+    with pytest.raises(ValueError, match="'siri' is unknown; use 'flite', 'espeak' or 'festival'"):
         speak("hello", Voice("x", "siri", "x"))
 
 
@@ -98,7 +121,7 @@ def test_the_split_hangs_on_the_letters_only():
 def test_held_out_voices_are_no_training_voices():
     assert len(TRAIN_VOICES) >= 24
     assert len(TEST_VOICES) == 6
-    used = {(v.engine, v.variant) for v in TRAIN_VOICES}
+    used = {(v.engine, v.variant) for v in (*TRAIN_VOICES, *CROWD_VOICES, *DIPHONE_VOICES)}
     assert not used & {(v.engine, v.variant) for v in TEST_VOICES}
 
 
