@@ -3,6 +3,7 @@
 import lzma
 import subprocess
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 import pocketsphinx
@@ -28,10 +29,11 @@ FLITE_TO_CMU = {
 
 
 MURMUR_TIMES = 150
-"""How often each murmur is said; some 74,000 sentences stand beside them."""
+"""How often each murmur is said; some 150,000 sentences stand beside them."""
 
 
-def recognition_sentences(n_talks: int = 20_000, seed: int = 31) -> list[str]:
+@cache
+def recognition_sentences(n_talks: int = 20_000, seed: int = 31) -> tuple[str, ...]:
     """What users say in training talks, cut-off turns too, every training paraphrase once, and murmurs."""
     talks = make_talks(n_talks, seed, "train")
     said = [as_heard(turn.text) for talk in talks for turn in talk.turns if turn.role == "user"]
@@ -42,7 +44,7 @@ def recognition_sentences(n_talks: int = 20_000, seed: int = 31) -> list[str]:
         for template in kind.paraphrases("train", follow)
         for row in kind.rows
     ]
-    return [*said, *asked, *murmur_sentences(MURMUR_TIMES)]
+    return (*said, *asked, *murmur_sentences(MURMUR_TIMES))
 
 
 def first_pronunciations(words: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -14,13 +14,11 @@ from torch import Tensor, nn
 from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, UNITS, VOICES
 from taste_speech.configuration_base import StrictSection
 from taste_speech.modeling_taste import TasteForCausalLM
-from taste_speech.recognition.acoustic import save_acoustic_model
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.recognition_model import (
     DICTIONARY_NAME,
     LANGUAGE_MODEL_NAME,
     recognition_sentences,
-    write_recognition_model,
 )
 from taste_speech.training.model_card import write_model_card
 from taste_speech.training.stages import autoencoder, phones
@@ -124,14 +122,10 @@ def _configure_recognition(
 ) -> None:
     """Language model, dictionary and acoustic model, and their names in the configuration."""
     folder = target / "recognition"
-    if not (folder / DICTIONARY_NAME).exists() or not (folder / LANGUAGE_MODEL_NAME).exists():
-        write_recognition_model(folder, recognition_sentences(settings.recognition_talks))
+    has_weights = phones.write_recogniser(folder, context, recognition_sentences(settings.recognition_talks))
     recognition = model.config.recognition
-    recognition.backend = "pocketsphinx"
+    recognition.backend = "combined" if has_weights else "pocketsphinx"
     recognition.language_model = f"{folder.name}/{LANGUAGE_MODEL_NAME}"
     recognition.dictionary = f"{folder.name}/{DICTIONARY_NAME}"
-    acoustic = phones.trained_weights(context)
-    if acoustic is not None:
-        save_acoustic_model(acoustic, folder / phones.OUTPUT_NAME)
-        recognition.backend = "combined"
+    if has_weights:
         recognition.acoustic_model = f"{folder.name}/{phones.OUTPUT_NAME}"

@@ -4,7 +4,7 @@ It begins with the lower layers of the tower, which has learned to hear before.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from taste_speech.recognition.acoustic import AcousticModel
+from taste_speech.recognition.acoustic import AcousticModel, save_acoustic_model
 from taste_speech.recognition.phones import PHONES
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.augmentation import augment
-from taste_speech.training.corpus.recognition_model import first_pronunciations
+from taste_speech.training.corpus.recognition_model import first_pronunciations, write_recognition_model
 from taste_speech.training.initial import INITIAL_NAME
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.training.stages import tower as tower_stage
@@ -206,6 +206,21 @@ def trained_weights(context: StageContext) -> dict[str, Tensor] | None:
     """What the stage has reached; None before it was run."""
     path = context.folder("phones") / OUTPUT_NAME
     return load_file(path) if path.exists() else None
+
+
+def write_recogniser(folder: Path, context: StageContext, sentences: Sequence[str]) -> bool:
+    """Write language model, dictionary and acoustic model into `folder`; say whether there are weights yet.
+
+    Args:
+        folder: made if it is missing; what is in it from before is replaced.
+        context: of the run.
+        sentences: what users say.
+    """
+    write_recognition_model(folder, sentences)
+    weights = trained_weights(context)
+    if weights is not None:
+        save_acoustic_model(weights, folder / OUTPUT_NAME)
+    return weights is not None
 
 
 def _to(batch: tower_stage.Batch, device: torch.device) -> tower_stage.Batch:

@@ -17,7 +17,6 @@ from torch import nn
 from taste_speech.audio_tower.quantizer import ResidualQuantizer
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.configuration_base import StrictSection
-from taste_speech.recognition.acoustic import save_acoustic_model
 from taste_speech.recognition.ctc import CtcRecognizer
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.streaming.layout import PromptFormat
@@ -34,14 +33,13 @@ from taste_speech.training.corpus.recognition_model import (
     LANGUAGE_MODEL_NAME,
     first_pronunciations,
     recognition_sentences,
-    write_recognition_model,
 )
 from taste_speech.training.dialogue_loss import talk_losses
 from taste_speech.training.dialogue_rows import NoTaste, TalkEncoder, TalkRows, TasteSource
 from taste_speech.training.heard import Confusions, misheard_talks, read_pairs, write_heard
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.training.mishearing import Mishearing, rival_words, sound_alikes
-from taste_speech.training.stages.phones import OUTPUT_NAME, trained_weights
+from taste_speech.training.stages.phones import OUTPUT_NAME, trained_weights, write_recogniser
 from taste_speech.training.taste_bank import TasteBank, write_bank
 
 logger = logging.getLogger(__name__)
@@ -159,14 +157,12 @@ def mishearing(settings: Settings, pairs: Sequence[tuple[list[str], list[str]]])
 
 def own_recognizer(context: StageContext) -> CtcRecognizer | None:
     """The recogniser of this run; None before stage `phones`."""
-    weights, tower = trained_weights(context), context.config.tower
-    if weights is None or tower is None:
+    tower = context.config.tower
+    if tower is None or trained_weights(context) is None:
         return None
     folder = context.folder("spoken_lm") / "recognition"
+    write_recogniser(folder, context, recognition_sentences())
     ngrams, words = folder / LANGUAGE_MODEL_NAME, folder / DICTIONARY_NAME
-    if not words.exists():
-        write_recognition_model(folder, recognition_sentences())
-    save_acoustic_model(weights, folder / OUTPUT_NAME)
     return CtcRecognizer(folder / OUTPUT_NAME, ngrams, words, context.config.recognition.acoustic, tower)
 
 

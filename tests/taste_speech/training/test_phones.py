@@ -1,13 +1,24 @@
 """Stage `phones`: what the acoustic model begins with and learns from."""
 
 import torch
+from safetensors.torch import save_file
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from taste_speech.audio_tower.configuration import TowerConfig
 from taste_speech.audio_tower.encoder import encode_features, whisper_config
-from taste_speech.recognition.acoustic import AcousticConfig, AcousticModel
+from taste_speech.configuration_taste import TasteConfig
+from taste_speech.recognition.acoustic import AcousticConfig, AcousticModel, load_acoustic_model
 from taste_speech.recognition.phones import PHONES
-from taste_speech.training.stages.phones import PhoneTargets, ctc_loss, phone_error_rate, tower_weights
+from taste_speech.training.config import StageContext
+from taste_speech.training.corpus.recognition_model import DICTIONARY_NAME
+from taste_speech.training.stages.phones import (
+    OUTPUT_NAME,
+    PhoneTargets,
+    ctc_loss,
+    phone_error_rate,
+    tower_weights,
+    write_recogniser,
+)
 from taste_speech.training.stages.tower import Batch
 
 TOWER = TowerConfig(
@@ -52,6 +63,22 @@ def test_of_wider_layers_the_units_with_most_weight_are_kept() -> None:
 def test_texts_become_columns_of_phones() -> None:
     targets = PhoneTargets(["hello rome", "hello"])
     assert [PHONES[column - 1] for column in targets("hello rome")] == ["HH", "AH", "L", "OW", "R", "OW", "M"]
+
+
+def test_the_recognisers_files_follow_the_text_and_the_weights(tmp_path) -> None:
+    context, folder = StageContext(tmp_path, TasteConfig()), tmp_path / "recognition"
+    assert not write_recogniser(folder, context, ["hello there"] * 2)
+    assert not (folder / OUTPUT_NAME).exists()
+    config = AcousticConfig(d_model=16, layers=1, heads=2, ffn_dim=12)
+    model = AcousticModel(config, 8)
+    save_file(model.state_dict(), context.folder("phones") / OUTPUT_NAME)
+    assert write_recogniser(folder, context, ["good morning"] * 2)
+    words = {
+        line.split()[0].partition("(")[0] for line in (folder / DICTIONARY_NAME).read_text().splitlines()
+    }
+    assert words == {"good", "morning"}
+    written = load_acoustic_model(folder / OUTPUT_NAME, config, 8)
+    torch.testing.assert_close(written.output.weight, model.output.weight, atol=0.01, rtol=0.01)
 
 
 def test_phone_error_rate_counts_edits() -> None:
