@@ -16,6 +16,9 @@ from recordings of people, lose nothing, and those of espeak-ng as little as is 
 SURE_FIT, SURE_CONFIDENCE, SURE_WORDS = -0.03, 0.7, 3
 """From what the acoustic model is not contradicted; chosen on the same utterances."""
 
+CERTAIN_FIT, CERTAIN_CONFIDENCE = -0.005, 0.95
+"""The same for a word or two; chosen on murmurs of the same voices."""
+
 
 class CombinedRecognizer:
     """A `Recognizer` of PocketSphinx, trained on people, and of the checkpoint's own acoustic model.
@@ -59,6 +62,8 @@ class CombinedRecognizer:
             return Recognition()
         if own.text == theirs.text:
             return theirs
+        if is_certain(hearing):
+            return own
         margin = self.ctc.log_likelihood(hearing.log_probs, own.text)
         margin -= self.ctc.log_likelihood(hearing.log_probs, theirs.text)
         return theirs if believes_sphinx(margin / len(hearing.log_probs), theirs) else own
@@ -71,6 +76,16 @@ def is_sure(hearing: Hearing) -> bool:
         len(words) >= SURE_WORDS
         and hearing.fit > SURE_FIT
         and all((word.confidence or 0.0) > SURE_CONFIDENCE for word in words)
+    )
+
+
+def is_certain(hearing: Hearing) -> bool:
+    """Whether nothing else explains the sound; then few words count too, once there was a voice."""
+    words = hearing.recognition.words
+    return (
+        bool(words)
+        and hearing.fit > CERTAIN_FIT
+        and all((word.confidence or 0.0) > CERTAIN_CONFIDENCE for word in words)
     )
 
 

@@ -107,7 +107,6 @@ def test_where_sphinx_hears_nothing_the_other_counts() -> None:
         ("what is this", 0.9, -0.01, True),
         ("what is this", 0.9, -0.1, False),
         ("what is this", 0.5, -0.01, False),
-        ("yes", 1.0, 0.0, False),
     ],
 )
 def test_words_that_leave_no_doubt_need_no_second_opinion(
@@ -119,3 +118,22 @@ def test_words_that_leave_no_doubt_need_no_second_opinion(
     recognizer.accept(np.zeros(1600, np.float32))
     assert (recognizer.finish().text == text) == is_sure
     assert sphinx.finished != is_sure
+
+
+@pytest.mark.parametrize(
+    ("confidence", "fit", "heard_voice", "expected"),
+    [
+        (1.0, -0.001, True, "uh huh"),
+        (0.9, -0.001, True, "i have"),
+        (1.0, -0.02, True, "i have"),
+        (1.0, -0.001, False, ""),
+    ],
+)
+def test_a_word_or_two_count_against_sphinx_where_nothing_else_explains_a_voice(
+    confidence: float, fit: float, heard_voice: bool, expected: str
+) -> None:
+    sphinx = Sphinx(recognition("i have"), heard_voice)
+    recognizer = combined(sphinx, Ctc(recognition("uh huh", confidence), 0.3, fit))
+    recognizer.accept(np.zeros(1600, np.float32))
+    assert recognizer.finish().text == expected
+    assert sphinx.finished
