@@ -71,22 +71,17 @@ class CombinedRecognizer:
 
 def is_sure(hearing: Hearing) -> bool:
     """Whether the acoustic model's words explain the sound, and are more than a sound or two."""
-    words = hearing.recognition.words
-    return (
-        len(words) >= SURE_WORDS
-        and hearing.fit > SURE_FIT
-        and all((word.confidence or 0.0) > SURE_CONFIDENCE for word in words)
-    )
+    return len(hearing.recognition.words) >= SURE_WORDS and _explains(hearing, SURE_FIT, SURE_CONFIDENCE)
 
 
 def is_certain(hearing: Hearing) -> bool:
     """Whether nothing else explains the sound; then few words count too, once there was a voice."""
+    return bool(hearing.recognition.words) and _explains(hearing, CERTAIN_FIT, CERTAIN_CONFIDENCE)
+
+
+def _explains(hearing: Hearing, fit: float, confidence: float) -> bool:
     words = hearing.recognition.words
-    return (
-        bool(words)
-        and hearing.fit > CERTAIN_FIT
-        and all((word.confidence or 0.0) > CERTAIN_CONFIDENCE for word in words)
-    )
+    return hearing.fit > fit and all((word.confidence or 0.0) > confidence for word in words)
 
 
 def believes_sphinx(margin: float, theirs: Recognition) -> bool:

@@ -130,6 +130,8 @@ def _festival(text: str, variant: str, manner: Manner) -> np.ndarray:
         stretch = f"(Parameter.set 'Duration_Stretch {1 / manner.rate:.4f})"
         voice = f"(voice_{variant})"
         _run(["text2wave", "-eval", voice, "-eval", stretch, str(source), "-o", str(target)])
+        if not target.exists():  # text2wave calls a missing voice a success
+            raise TasteError(f"festival has no voice {variant!r}; install its package (festvox-...)")
         return _samples(target.read_bytes(), text)
 
 

@@ -89,7 +89,7 @@ def run(settings: Settings, context: StageContext) -> None:
     wanted = utterances([*asked, *general], CROWD_VOICES, seed + 13, "crowd-", "train")
     stores["crowd"] = record(wanted, folder / "crowd", processes)
 
-    texts = user_sentences(settings.diphone_turns, seed + 16, "train") if settings.diphone_turns else []
+    texts = user_sentences(settings.diphone_turns, seed + 16, "train")
     wanted = utterances(texts, DIPHONE_VOICES, seed + 16, "diphone-", "train")
     stores["diphone"] = record(wanted, folder / "diphone", processes)
 

@@ -121,19 +121,20 @@ def test_words_that_leave_no_doubt_need_no_second_opinion(
 
 
 @pytest.mark.parametrize(
-    ("confidence", "fit", "heard_voice", "expected"),
+    ("text", "confidence", "fit", "heard_voice", "expected"),
     [
-        (1.0, -0.001, True, "uh huh"),
-        (0.9, -0.001, True, "i have"),
-        (1.0, -0.02, True, "i have"),
-        (1.0, -0.001, False, ""),
+        ("uh huh", 1.0, -0.001, True, "uh huh"),
+        ("yes", 1.0, 0.0, True, "yes"),
+        ("yes", 0.9, 0.0, True, "i have"),
+        ("uh huh", 1.0, -0.02, True, "i have"),
+        ("uh huh", 1.0, -0.001, False, ""),
     ],
 )
 def test_a_word_or_two_count_against_sphinx_where_nothing_else_explains_a_voice(
-    confidence: float, fit: float, heard_voice: bool, expected: str
+    text: str, confidence: float, fit: float, heard_voice: bool, expected: str
 ) -> None:
     sphinx = Sphinx(recognition("i have"), heard_voice)
-    recognizer = combined(sphinx, Ctc(recognition("uh huh", confidence), 0.3, fit))
+    recognizer = combined(sphinx, Ctc(recognition(text, confidence), 0.3, fit))
     recognizer.accept(np.zeros(1600, np.float32))
     assert recognizer.finish().text == expected
     assert sphinx.finished

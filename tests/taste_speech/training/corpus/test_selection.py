@@ -9,6 +9,7 @@ from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.dialogues import as_heard
 from taste_speech.training.corpus.voices import TEST_VOICES
 from taste_speech.training.stages import corpus
+from tests.festival import HAS_KED
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +27,8 @@ def test_held_out_questions_are_not_heard_in_training():
 
 
 def test_answers_are_divided_by_their_text():
-    first, second = selection.answers(100, 3, 10, 1), selection.answers(100, 3, 10, 2)
-    assert [len(first[split]) for split in ("train", "valid", "test")] == [100, 3, 10]
+    first, second = selection.answers(200, 5, 10, 1), selection.answers(200, 5, 10, 2)
+    assert [len(first[split]) for split in ("train", "valid", "test")] == [200, 5, 10]
     assert not set(first["train"]) & set(second["test"])
 
 
@@ -36,7 +37,7 @@ def test_answers_are_divided_by_their_text():
 )
 def test_the_stage_fills_three_stores_and_resumes(tmp_path):
     sizes = dict.fromkeys(corpus.Settings.model_fields, 2) | {"seed": 1}
-    if shutil.which("text2wave") is None:
+    if not HAS_KED:
         sizes["diphone_turns"] = 0
     context = StageContext(tmp_path, TasteConfig())
     corpus.run(corpus.Settings(**sizes), context)

@@ -15,10 +15,10 @@ from taste_speech.training.corpus.voices import (
     TEST_VOICES,
     TRAIN_VOICES,
 )
+from tests.festival import needs_ked
 
 needs_flite = pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
 needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
-needs_festival = pytest.mark.skipif(shutil.which("text2wave") is None, reason="festival is not installed")
 TEXT = "The weather in the garden is lovely this morning."
 
 
@@ -69,7 +69,7 @@ def test_formants_leave_rate_and_pitch_alone():
     assert mean_f0(smaller) == pytest.approx(mean_f0(plain), rel=0.05)
 
 
-@needs_festival
+@needs_ked
 def test_festival_follows_rate_and_pitch_and_formants_leave_them_alone():
     plain = speak(TEXT, Voice("ked", "festival", "ked_diphone"))
     faster = speak(TEXT, Voice("ked", "festival", "ked_diphone"), Manner(rate=1.25))
@@ -77,6 +77,12 @@ def test_festival_follows_rate_and_pitch_and_formants_leave_them_alone():
     smaller = speak(TEXT, Voice("small", "festival", "ked_diphone", pitch=1.2, formants=1.1))
     assert len(smaller) == pytest.approx(len(plain), rel=0.05)
     assert mean_f0(smaller) == pytest.approx(1.2 * mean_f0(plain), rel=0.06)
+
+
+@needs_ked
+def test_a_voice_that_festival_lacks_is_named():
+    with pytest.raises(TasteError, match="festival has no voice 'nobody'; install"):
+        speak("hello", Voice("x", "festival", "nobody"))
 
 
 def test_a_missing_engine_is_named_with_its_package(monkeypatch):
