@@ -23,6 +23,9 @@ LONGEST_PART_S = 12.0
 """Longer utterances are cut at quiet moments: the acoustic model was trained on shorter ones."""
 PARTIAL_EVERY_S = 0.3
 LEAST_VOICED_S = 0.03
+QUIET_FRAMES = 25
+"""Frames of quiet around the words that count as part of them: 0.8 s, as in the corpus. Whoever waits longer
+before an utterance is over has not heard more."""
 LOG_BASE = 1.0001
 """Base of PocketSphinx's integer logarithms."""
 
@@ -37,6 +40,13 @@ class Hearing:
     recognition: Recognition
     log_probs: NDArray[np.float32]
     fit: float = 0.0
+
+    @property
+    def frames(self) -> int:
+        """Frames that say something: from the first phone to the last, and at most `QUIET_FRAMES` more."""
+        said = np.flatnonzero(self.log_probs.argmax(axis=1) != BLANK)
+        span = int(said[-1] - said[0]) + 1 if len(said) else 0
+        return min(len(self.log_probs), span + QUIET_FRAMES)
 
 
 class CtcRecognizer:

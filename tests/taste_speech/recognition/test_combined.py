@@ -41,15 +41,17 @@ class Sphinx:
 class Ctc:
     """Finds one text likely and every other one less so by some nats a frame."""
 
-    def __init__(self, found: Recognition, margin: float, fit: float = -0.5) -> None:
-        self.found, self.margin, self.fit, self.samples = found, margin, fit, 0
+    def __init__(self, found: Recognition, margin: float, fit: float = -0.5, quiet: int = 0) -> None:
+        self.found, self.margin, self.fit, self.quiet, self.samples = found, margin, fit, quiet, 0
 
     def hear(self, audio: np.ndarray) -> Hearing:
         self.samples = len(audio)
-        return Hearing(self.found, np.zeros((FRAMES, 3), np.float32), self.fit)
+        log_probs = np.zeros((FRAMES + self.quiet, 3), np.float32)
+        log_probs[:FRAMES, 0] = -1.0  # phones, then quiet
+        return Hearing(self.found, log_probs, self.fit)
 
     def log_likelihood(self, log_probs: np.ndarray, text: str) -> float:
-        return -10.0 if text == self.found.text else -10.0 - self.margin * len(log_probs)
+        return -10.0 if text == self.found.text else -10.0 - self.margin * FRAMES
 
 
 def combined(sphinx: Sphinx, ctc: Ctc) -> CombinedRecognizer:
@@ -76,6 +78,15 @@ def test_sphinx_is_believed_where_it_is_sure_and_its_words_fit_almost_as_well(
     assert recognizer.partial() == "2400 samples"
     assert recognizer.finish().text == expected
     assert ctc.samples == 2400
+
+
+@pytest.mark.parametrize(("margin", "expected"), [(1.0, "water hiss"), (0.3, "what is this")])
+@pytest.mark.parametrize("quiet", [40, 200])
+def test_a_long_wait_after_the_words_changes_nothing(quiet: int, margin: float, expected: str) -> None:
+    sphinx = Sphinx(recognition("what is this", 0.5))
+    recognizer = combined(sphinx, Ctc(recognition("water hiss"), margin, quiet=quiet))
+    recognizer.accept(np.zeros(1600, np.float32))
+    assert recognizer.finish().text == expected
 
 
 def test_noise_has_no_words_whatever_the_acoustic_model_thinks() -> None:
