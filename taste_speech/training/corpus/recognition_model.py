@@ -28,7 +28,7 @@ FLITE_TO_CMU = {
 }
 
 
-MURMUR_TIMES = 150
+MURMUR_TIMES = 400
 """How often each murmur is said; some 150,000 sentences stand beside them."""
 
 
