@@ -35,19 +35,21 @@ class UnitRowRunner:
         generator: torch.Generator | None,
         greedy: bool,
         align: bool,
+        said_tokens: int = 0,
     ) -> tuple[list[int], Tensor]:
         """As `UnitRunner.generate`."""
         least, most = limits
         forced = 0 if forced_units is None else forced_units.shape[1]
         rows = self._rows_of(decoder)
-        logits, state = decoder.start(prefix, prefix.shape[1] + forced + most, forced_units, align)
+        capacity = prefix.shape[1] + forced + most
+        logits, state = decoder.start(prefix, capacity, forced_units, align, said_tokens=said_tokens)
         task = prefix.shape[1] - 1  # the condition's rows are those before it
         condition = slice(task - state.condition_tokens, task)
         ids: list[int] = []
         how = decoder.decoding
         with threads_of_a_row(rows.weights):
             while len(ids) < most:
-                may_stop = len(ids) >= least
+                may_stop = len(ids) >= least and state.may_stop
                 if greedy:
                     unit = greedy_unit(logits[0], decoder.stop_id, may_stop)
                 else:
@@ -58,7 +60,7 @@ class UnitRowRunner:
                     break
                 ids.append(unit)
                 if len(ids) < most:
-                    logits = rows.step(unit, state, condition if align else None)
+                    logits = rows.step(unit, state, condition if align or state.window is not None else None)
         attention = torch.stack(state.attention)[: forced + len(ids)] if align else prefix.new_zeros(0, 0)
         return ids, attention
 
@@ -85,18 +87,21 @@ class UnitRows:
         Args:
             unit: id.
             state: advanced by one row.
-            looked_at: rows on which the attention is collected in `state`.
+            looked_at: rows on which the attention is collected in `state`; a window needs them.
         """
-        decoder, encoder = self._decoder, state.encoder
+        decoder, encoder, window = self._decoder, state.encoder, state.window
         x: Tensor = self._inputs[unit]
         weights: dict[int, Tensor] = {}
         for index, block in enumerate(self._blocks):
-            x, looks = block(x, encoder.layers[index], encoder.positions[index], encoder.length)
+            visible = None if window is None else window.visible(index, encoder.length + 1)
+            x, looks = block(x, encoder.layers[index], encoder.positions[index], encoder.length, visible)
             if looked_at is not None and index in decoder.aligned_blocks:
                 weights[index] = looks[None, ..., looked_at]
         encoder.length += 1
         if weights:
             state.attention.append(decoder.alignment(weights)[0])
+        if window is not None:
+            window.follow(state.attention[-1])
         return self._head(decoder.llm.after_norm(x))
 
 
@@ -114,12 +119,15 @@ class _BlockRow:
         self._widen, self._narrow = RowLinear(feed_forward.w_1), RowLinear(feed_forward.w_2)
         self._activation = feed_forward.activation
 
-    def __call__(self, x: Tensor, cache: LayerCache, table: Tensor, position: int) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, x: Tensor, cache: LayerCache, table: Tensor, position: int, visible: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """(1, size) at `position`; returns the next (1, size), and (heads, 1, keys) attention.
 
         Args:
             cache: keys and values before the row, which is added to them.
             table: (heads, offsets, head_dim), offsets descending to 0.
+            visible: (heads, 1, keys) rows that each head may look at; None: all.
         """
         query, key, value = self._inputs(self._before_attention(x)).view(self._shape).unbind()
         keys, values = cache.write(position, key[None], value[None])
@@ -129,6 +137,8 @@ class _BlockRow:
         scores = torch.baddbmm(
             scores, by_content, keys[0].transpose(1, 2), beta=self._scale, alpha=self._scale
         )
+        if visible is not None:
+            scores.masked_fill_(~visible, -torch.inf)
         weights = torch.softmax(scores, dim=-1)
         x = x + self._output(torch.bmm(weights, values[0]).view(x.shape))
         return x + self._narrow(self._activation(self._widen(self._before_feed_forward(x)))), weights

@@ -41,6 +41,7 @@ class UnitRunner:
         generator: torch.Generator | None,
         greedy: bool,
         align: bool,
+        said_tokens: int = 0,
     ) -> tuple[list[int], Tensor]:
         """New units, and attention (forced + new units, condition tokens), empty unless `align`.
 
@@ -48,14 +49,15 @@ class UnitRunner:
             prefix: (1, tokens + 3, size).
             forced_units: (1, units) that come first.
             limits: least and most new units.
+            said_tokens: tokens at the start of the condition that the forced units say.
         """
         least, most = limits
         forced = 0 if forced_units is None else forced_units.shape[1]
         with self._lock:
             step = self._step(decoder, prefix.shape[1] + forced + most + self.settings.units_per_read)
             replay = step.replay(greedy, align)
-            logits, state = decoder.start(prefix, 0, forced_units, align, encoder=step.state)
-            step.begin(logits, prefix.shape[1] + forced, least)
+            logits, state = decoder.start(prefix, 0, forced_units, align, step.state, said_tokens)
+            step.begin(logits, prefix.shape[1] + forced, least, prefix.shape[1] - 1, said_tokens)
             ids: list[int] = []
             while len(ids) < most:
                 count = min(self.settings.units_per_read, most - len(ids))

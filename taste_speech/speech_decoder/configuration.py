@@ -54,6 +54,15 @@ class SpeechDecoderConfig(TolerantSection):
     fuse_encoded_audio_text_kwargs: FusionConfig = Field(default_factory=FusionConfig)
 
 
+class AlignmentWindowConfig(StrictSection):
+    """ASR tokens that the alignment heads see around the one being said, while units are generated."""
+
+    back: int = Field(default=1, ge=0)
+    ahead: int = Field(default=4, ge=1)
+    unsaid: int = Field(default=2, ge=0)
+    """So many tokens at the end need not be reached before the units may stop: a mark, a silent letter."""
+
+
 class UnitDecodingConfig(StrictSection):
     """What the published file leaves to the code (section `unit_decoding`, ours)."""
 
@@ -70,4 +79,6 @@ class UnitDecodingConfig(StrictSection):
     alignment_heads: list[tuple[int, int]] | None = None
     """(block, head) pairs of the unit language model whose attention says which word a unit belongs to;
     None: the mean of all."""
+    alignment_window: AlignmentWindowConfig | None = None
+    """Binds the `alignment_heads` to the text in order; None: they look anywhere, as published."""
     units_per_second: int = 50

@@ -79,7 +79,7 @@ def check_supported(config: SpeechDecoderConfig) -> None:
 
 
 def check_alignment(config: SpeechDecoderConfig, decoding: UnitDecodingConfig) -> None:
-    """Refuses alignment heads that do not exist."""
+    """Refuses alignment heads that do not exist, and a window for none."""
     blocks, heads = config.llm__num_blocks, config.llm__attention_heads
     for block, head in decoding.alignment_heads or []:
         if not (0 <= block < blocks and 0 <= head < heads):
@@ -89,3 +89,8 @@ def check_alignment(config: SpeechDecoderConfig, decoding: UnitDecodingConfig) -
             )
     if decoding.alignment_heads == []:
         raise ValueError("unit_decoding.alignment_heads is empty; name a (block, head), or give null for all")
+    if decoding.alignment_window is not None and decoding.alignment_heads is None:
+        raise ValueError(
+            "unit_decoding.alignment_window is for alignment_heads, which are null; name the heads that "
+            "follow the text, or give null for the window too"
+        )

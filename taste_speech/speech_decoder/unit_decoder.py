@@ -7,6 +7,8 @@ The language model over units sees
 and each row from `task` on predicts the unit that comes next, or the stop id.
 """
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +17,7 @@ from torch.nn import functional as F
 
 from taste_speech.acceleration.unit_rows import UnitRowRunner
 from taste_speech.acceleration.unit_runner import UnitRunner
+from taste_speech.speech_decoder.alignment_window import FIRST_CONDITION, AlignmentWindow
 from taste_speech.speech_decoder.blocks import EncoderState, RelativeEncoder
 from taste_speech.speech_decoder.configuration import SpeechDecoderConfig, UnitDecodingConfig
 from taste_speech.speech_decoder.sampling import greedy_unit, sample_unit
@@ -28,7 +31,6 @@ from taste_speech.speech_decoder.settings import (
 
 IGNORED_TARGET = -1
 _STRUCTURE_ROWS = 3  # sos, speaker, task
-_FIRST_CONDITION = 2
 
 
 @dataclass(frozen=True)
@@ -66,20 +68,30 @@ class UnitDecoderState:
         encoder: cached rows of the language model.
         condition_tokens: ASR tokens in the prefix.
         attention: one (condition_tokens,) vector per row since the task row: where it looked.
+        window: what the alignment heads may see of the condition; None: all.
     """
 
     encoder: EncoderState
     condition_tokens: int
     attention: list[Tensor]
+    window: AlignmentWindow | None = None
 
     def clone(self) -> "UnitDecoderState":
         """A state that goes on by itself."""
-        return UnitDecoderState(self.encoder.clone(), self.condition_tokens, list(self.attention))
+        window = copy.copy(self.window)
+        return UnitDecoderState(self.encoder.clone(), self.condition_tokens, list(self.attention), window)
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether the window, if there is one, has reached the end of the text."""
+        return self.window is None or self.window.may_stop
 
     def reset(self) -> None:
         """Forgets prefix and units."""
         self.encoder.reset()
         self.attention.clear()
+        if self.window is not None:
+            self.window.position = 0
 
 
 @dataclass(frozen=True)
@@ -204,7 +216,7 @@ class UnitDecoder(nn.Module):
         prefix = self.prefix(speaker_embeds, condition)
         rows = torch.cat([prefix, self.speech_embedding(unit_ids)], dim=1)
         # Rows of shorter conditions move left: the task row follows directly, as in generation.
-        task_row = (_FIRST_CONDITION + asr_token_lengths)[:, None]
+        task_row = (FIRST_CONDITION + asr_token_lengths)[:, None]
         places = torch.arange(rows.shape[1], device=device)
         padding = tokens - asr_token_lengths[:, None]
         sources = torch.where(places < task_row, places, (places + padding).clamp(max=rows.shape[1] - 1))
@@ -225,6 +237,7 @@ class UnitDecoder(nn.Module):
         forced_units: Tensor | None = None,
         align: bool = False,
         encoder: EncoderState | None = None,
+        said_tokens: int = 0,
     ) -> tuple[Tensor, UnitDecoderState]:
         """Feeds prefix and forced units; returns logits (1, vocabulary + 1) of what follows.
 
@@ -234,25 +247,46 @@ class UnitDecoder(nn.Module):
             forced_units: (1, units) that were decoded before.
             align: collect attention on the condition.
             encoder: memory to use instead of a new one; it is emptied first.
+            said_tokens: tokens at the start of the condition that the forced units say.
         """
         tokens = prefix.shape[1] - _STRUCTURE_ROWS
+        window = self._window(tokens, said_tokens)
         if encoder is None:
             encoder = self.llm.new_state(capacity)
         encoder.reset()
-        state = UnitDecoderState(encoder, tokens, [])
+        state = UnitDecoderState(encoder, tokens, [], window)
         rows = prefix
         if forced_units is not None and forced_units.shape[1]:
             rows = torch.cat([prefix, self.speech_embedding(forced_units)], dim=1)
         return self._advance(rows, state, align, new_rows=rows.shape[1] - prefix.shape[1] + 1), state
 
+    def _window(self, tokens: int, position: int) -> AlignmentWindow | None:
+        how = self.decoding
+        if how.alignment_window is None or how.alignment_heads is None:
+            return None
+        heads = self.config.llm__attention_heads
+        return AlignmentWindow(how.alignment_window, how.alignment_heads, heads, tokens, position)
+
     @torch.no_grad()
     def step(self, unit_ids: Tensor, state: UnitDecoderState, align: bool = False) -> Tensor:
         """Feeds (1, n) units; returns logits (1, vocabulary + 1) of what follows."""
-        return self._advance(self.speech_embedding(unit_ids), state, align, new_rows=unit_ids.shape[1])
+        rows, window = self.speech_embedding(unit_ids), state.window
+        if window is None:
+            return self._advance(rows, state, align, new_rows=unit_ids.shape[1])
+        logits = self._advance(rows, state, True, unit_ids.shape[1], window.visible)
+        window.follow(state.attention[-1])
+        return logits
 
-    def _advance(self, rows: Tensor, state: UnitDecoderState, align: bool, new_rows: int) -> Tensor:
-        looked_at = slice(_FIRST_CONDITION, _FIRST_CONDITION + state.condition_tokens) if align else None
-        hidden, weights = self.llm.step(rows, state.encoder, looked_at, self.aligned_blocks)
+    def _advance(
+        self,
+        rows: Tensor,
+        state: UnitDecoderState,
+        align: bool,
+        new_rows: int,
+        visible: Callable[[int, int], Tensor | None] | None = None,
+    ) -> Tensor:
+        looked_at = slice(FIRST_CONDITION, FIRST_CONDITION + state.condition_tokens) if align else None
+        hidden, weights = self.llm.step(rows, state.encoder, looked_at, self.aligned_blocks, visible)
         if weights:
             state.attention += list(self.alignment(weights)[-new_rows:])
         return self.llm_decoder(hidden[:, -1])
@@ -300,6 +334,7 @@ class UnitDecoder(nn.Module):
         min_units: int | None = None,
         max_units: int | None = None,
         align: bool = True,
+        said_tokens: int = 0,
     ) -> GeneratedUnits:
         """Units of one item, and where each of them looked.
 
@@ -312,6 +347,8 @@ class UnitDecoder(nn.Module):
             min_units, max_units: limits of the new units; None: by the published ratio to the prefix
                 length, less the forced units.
             align: collect the attention (some slower).
+            said_tokens: tokens at the start of the condition that the forced units say; a configured
+                `alignment_window` goes on from there.
         """
         if len(asr_token_ids) != 1:
             raise ValueError(f"asr_token_ids has batch {len(asr_token_ids)}; generate one item at a time")
@@ -322,13 +359,14 @@ class UnitDecoder(nn.Module):
         most = most if max_units is None else max_units
         if self.runner is not None:
             chosen, attention = self.runner.generate(
-                self, prefix, forced_units, (least, most), generator, greedy, align
+                self, prefix, forced_units, (least, most), generator, greedy, align, said_tokens
             )
             return GeneratedUnits(torch.tensor([chosen], dtype=torch.int32, device=prefix.device), attention)
-        logits, state = self.start(prefix, prefix.shape[1] + forced + most, forced_units, align)
+        capacity = prefix.shape[1] + forced + most
+        logits, state = self.start(prefix, capacity, forced_units, align, said_tokens=said_tokens)
         ids: list[int] = []
         while len(ids) < most:
-            may_stop = len(ids) >= least
+            may_stop = len(ids) >= least and state.may_stop
             if greedy:
                 unit = greedy_unit(logits[0], self.stop_id, may_stop)
             else:

@@ -12,6 +12,7 @@ from vector_quantize_pytorch import ResidualVQ
 
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.configuration_taste import TasteConfig
+from taste_speech.speech_decoder.alignment_window import FIRST_CONDITION
 from taste_speech.speech_decoder.attention import descending_offsets, sinusoids
 from taste_speech.speech_decoder.unit_decoder import IGNORED_TARGET, UnitDecoder, UnitPrediction
 from taste_speech.training.aligned_utterance import PROSODY_SIZE
@@ -20,7 +21,6 @@ from taste_speech.training.word_times import PHONES
 
 _REACH = 1.6  # tokens around the place of a unit that an aligned head may look at
 _PHONES_PER_TOKEN = 2  # "x" says two
-_FIRST_CONDITION = 2  # rows before the condition: sos, speaker
 
 
 class Condition(Enum):
@@ -143,7 +143,7 @@ class TasteAutoencoder(nn.Module):
         condition = decoder.encode_condition(ids, audio, windows.n_tokens)
         prefix = decoder.prefix(speaker.expand(len(ids), -1), condition)
         rows = torch.cat([prefix, decoder.speech_embedding(heard_units)], dim=1)
-        task_row = (_FIRST_CONDITION + windows.n_tokens)[:, None]
+        task_row = (FIRST_CONDITION + windows.n_tokens)[:, None]
         places = torch.arange(rows.shape[1], device=device)
         moved = (places + tokens - windows.n_tokens[:, None]).clamp(max=rows.shape[1] - 1)
         sources = torch.where(places < task_row, places, moved)
@@ -158,7 +158,7 @@ class TasteAutoencoder(nn.Module):
         right = self._being_said(windows)
         looked = [
             weights.gather(1, index[:, :-1].expand(-1, -1, weights.shape[-1]))[
-                ..., _FIRST_CONDITION : _FIRST_CONDITION + tokens
+                ..., FIRST_CONDITION : FIRST_CONDITION + tokens
             ]
             for weights in attention
         ]

@@ -9,10 +9,13 @@ import torch
 
 from taste_speech.acceleration import Acceleration, accelerate, decelerate
 from taste_speech.acceleration.replay import Replay
+from taste_speech.speech_decoder.configuration import AlignmentWindowConfig
 from taste_speech.streaming import StreamingDetokenizer
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
 from tests.talk import FOLLOW_UP, QUESTION, spoken, stream, talk, words_of
+
+NARROW = AlignmentWindowConfig(back=0, ahead=1, unsaid=1)
 
 SMALL_STEPS = Acceleration(
     static_shapes=True,
@@ -118,10 +121,11 @@ def _unit_inputs(model: Any) -> tuple[torch.Tensor, ...]:
 
 @pytest.mark.parametrize("forced", [0, 7])
 @pytest.mark.parametrize("greedy", [False, True])
-@pytest.mark.parametrize("heads", [None, [(0, 1)]])
-def test_units_and_alignment_are_the_same(tiny_model, forced, greedy, heads):
+@pytest.mark.parametrize(("heads", "window"), [(None, None), ([(0, 1)], None), ([(0, 1)], NARROW)])
+def test_units_and_alignment_are_the_same(tiny_model, forced, greedy, heads, window):
     plain = copy.deepcopy(tiny_model.speech_decoder)
     plain.decoding.alignment_heads = heads
+    plain.decoding.alignment_window = window
     fast = copy.deepcopy(plain)
     model = copy.copy(tiny_model)
     model._modules = dict(tiny_model._modules, speech_decoder=fast)
@@ -132,7 +136,13 @@ def test_units_and_alignment_are_the_same(tiny_model, forced, greedy, heads):
     for decoder in (plain, fast):
         generator = torch.Generator().manual_seed(5)
         result = decoder.generate_with_alignment(
-            *_unit_inputs(tiny_model), forced_units, generator, greedy, min_units=4, max_units=31
+            *_unit_inputs(tiny_model),
+            forced_units,
+            generator,
+            greedy,
+            min_units=4,
+            max_units=31,
+            said_tokens=min(forced, 2),
         )
         after = torch.rand(1, generator=generator)
         results.append((result.ids, result.attention, after))
@@ -146,11 +156,13 @@ def decelerate_lm(model: Any) -> None:
     model.spoken_lm.acceleration = None
 
 
-def test_units_stop_inside_a_group(tiny_model):
+@pytest.mark.parametrize(("heads", "window"), [(None, None), ([(0, 1)], NARROW)])
+def test_units_stop_inside_a_group(tiny_model, heads, window):
     lengths = []
     plain, fast = copy.deepcopy(tiny_model.speech_decoder), copy.deepcopy(tiny_model.speech_decoder)
     with torch.no_grad():
         for decoder in (plain, fast):
+            decoder.decoding.alignment_heads, decoder.decoding.alignment_window = heads, window
             decoder.llm_decoder.bias[decoder.stop_id] += 3.0
     from taste_speech.acceleration.unit_runner import UnitRunner
 

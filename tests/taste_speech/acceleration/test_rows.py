@@ -11,9 +11,12 @@ from taste_speech.acceleration.prepared import fingerprint
 from taste_speech.acceleration.row_linear import RowLinear
 from taste_speech.acceleration.threads import threads_of_a_row
 from taste_speech.acceleration.unit_rows import UnitRowRunner
+from taste_speech.speech_decoder.configuration import AlignmentWindowConfig
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
 from tests.talk import FOLLOW_UP, QUESTION, stream, talk, words_of
+
+NARROW = AlignmentWindowConfig(back=0, ahead=1, unsaid=1)
 
 
 @pytest.fixture(params=["as they are", "exact in half precision"])
@@ -74,16 +77,23 @@ def _inputs(model: Any) -> tuple[torch.Tensor, ...]:
 
 @pytest.mark.parametrize("forced", [0, 7])
 @pytest.mark.parametrize("greedy", [False, True])
-@pytest.mark.parametrize("heads", [None, [(0, 1)]])
-def test_units_and_alignment_are_the_same(both, forced, greedy, heads):
+@pytest.mark.parametrize(("heads", "window"), [(None, None), ([(0, 1)], None), ([(0, 1)], NARROW)])
+def test_units_and_alignment_are_the_same(both, forced, greedy, heads, window):
     forced_units = torch.arange(forced)[None] if forced else None
     results = []
     for model in both:
         decoder = model.speech_decoder
         decoder.decoding.alignment_heads = heads
+        decoder.decoding.alignment_window = window
         generator = torch.Generator().manual_seed(5)
         result = decoder.generate_with_alignment(
-            *_inputs(model), forced_units, generator, greedy, min_units=4, max_units=31
+            *_inputs(model),
+            forced_units,
+            generator,
+            greedy,
+            min_units=4,
+            max_units=31,
+            said_tokens=min(forced, 2),
         )
         results.append((result.ids, result.attention, torch.rand(1, generator=generator)))
     assert torch.equal(results[0][0], results[1][0])

@@ -1,0 +1,37 @@
+"""The shipped checkpoint says a long list once and to its end: nothing twice, nothing left out."""
+
+import numpy as np
+import pytest
+import torch
+
+from taste_speech import TasteForCausalLM, TasteProcessor
+from taste_speech.acceleration import accelerate
+from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
+from taste_speech.streaming import Conversation, StreamingDetokenizer, TASTESegment, streaming_generate
+from taste_speech.training.word_errors import word_error_rate
+
+NUMBERS = (
+    "one two three four five six seven eight nine ten "
+    "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
+)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_it_counts_to_twenty(seed: int) -> None:
+    model, processor = TasteForCausalLM.from_pretrained("small"), TasteProcessor.from_pretrained("small")
+    accelerate(model)
+    conversation = Conversation(model, processor)
+    question = processor.process_text("Count to twenty.")["llm_token_ids"]
+    conversation.append(TASTESegment("user", "text", question))
+    generator = torch.Generator().manual_seed(seed)
+    voice = next(iter(processor.voices().values()))
+    speech = StreamingDetokenizer(model, processor, voice, 16_000, generator)
+    pieces, ids = [], []
+    for item in streaming_generate(model, processor, [], state=conversation, generator=generator):
+        segment = item["segment"]
+        ids += segment.text_ids[0].tolist()
+        pieces.append(speech.feed(segment.text_ids, segment.taste_ids, item["is_complete"]).samples)
+    said = processor.llm_tokenizer.decode(ids)
+    assert word_error_rate([NUMBERS], [said]) == 0, "else the reply is not a list to say"
+    heard = PocketSphinxRecognizer().recognize(np.concatenate(pieces)).text
+    assert word_error_rate([NUMBERS], [heard]) <= 0.2
