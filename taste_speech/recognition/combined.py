@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from taste_speech.recognition.base import Recognition
+from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognition
 from taste_speech.recognition.ctc import CtcRecognizer, Hearing
 from taste_speech.recognition.own_process import PocketSphinxProcess
 from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
@@ -57,7 +57,10 @@ class CombinedRecognizer:
         own = hearing.recognition
         if is_sure(hearing):
             return own
-        theirs = self.sphinx.finish()
+        # In what is only quiet PocketSphinx hears "if" and "of", which make a question look unfinished.
+        speech = hearing.speech
+        samples = hearing.frame_s * RECOGNITION_RATE_HZ
+        theirs = self.sphinx.finish(round(speech.start * samples), round(speech.stop * samples))
         if not self.sphinx.heard_voice:
             return Recognition()
         if own.text == theirs.text:
@@ -66,7 +69,7 @@ class CombinedRecognizer:
             return own
         margin = self.ctc.log_likelihood(hearing.log_probs, own.text)
         margin -= self.ctc.log_likelihood(hearing.log_probs, theirs.text)
-        return theirs if believes_sphinx(margin / hearing.frames, theirs) else own
+        return theirs if believes_sphinx(margin / (speech.stop - speech.start), theirs) else own
 
 
 def is_sure(hearing: Hearing) -> bool:

@@ -23,9 +23,9 @@ LONGEST_PART_S = 12.0
 """Longer utterances are cut at quiet moments: the acoustic model was trained on shorter ones."""
 PARTIAL_EVERY_S = 0.3
 LEAST_VOICED_S = 0.03
-QUIET_FRAMES = 25
-"""Frames of quiet around the words that count as part of them: 0.8 s, as in the corpus. Whoever waits longer
-before an utterance is over has not heard more."""
+QUIET_S = 0.4
+"""Quiet before and after the words that counts as part of an utterance, as in the corpus. Who waits longer
+before it is over has not heard more."""
 LOG_BASE = 1.0001
 """Base of PocketSphinx's integer logarithms."""
 
@@ -34,19 +34,22 @@ LOG_BASE = 1.0001
 class Hearing:
     """What was recognised, the (frames, phones + 1) log-probabilities that it was read from, and their fit.
 
-    `fit` is that of the worst part; see `Transcript`.
+    `fit` is that of the worst part; see `Transcript`. A frame lasts `frame_s` seconds.
     """
 
     recognition: Recognition
     log_probs: NDArray[np.float32]
     fit: float = 0.0
+    frame_s: float = 0.032
 
     @property
-    def frames(self) -> int:
-        """Frames that say something: from the first phone to the last, and at most `QUIET_FRAMES` more."""
+    def speech(self) -> slice:
+        """Frames from the first phone to the last and at most `QUIET_S` around them; without phones all."""
         said = np.flatnonzero(self.log_probs.argmax(axis=1) != BLANK)
-        span = int(said[-1] - said[0]) + 1 if len(said) else 0
-        return min(len(self.log_probs), span + QUIET_FRAMES)
+        if not len(said):
+            return slice(0, len(self.log_probs))
+        quiet = round(QUIET_S / self.frame_s)
+        return slice(max(0, int(said[0]) - quiet), min(len(self.log_probs), int(said[-1]) + 1 + quiet))
 
 
 class CtcRecognizer:
@@ -124,7 +127,7 @@ class CtcRecognizer:
             words += [word.later_by(start_s) for word in found.words]
             fit = min(fit, found.fit)
         text = " ".join(word.text for word in words)
-        return Hearing(Recognition(text, tuple(words)), np.concatenate(rows), fit)
+        return Hearing(Recognition(text, tuple(words)), np.concatenate(rows), fit, seconds_per_frame)
 
     def log_likelihood(self, log_probs: NDArray[np.float32], text: str) -> float:
         """Natural logarithm of the probability that (frames, phones + 1) `log_probs` are of `text`.

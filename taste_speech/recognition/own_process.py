@@ -62,9 +62,9 @@ class PocketSphinxProcess:
         """The text so far, which later audio may change; empty while only noise was heard."""
         return str(self._ask("partial"))
 
-    def finish(self) -> Recognition:
-        """The transcript of everything accepted since `start`; empty where no words were heard."""
-        return cast(Recognition, self._ask("finish"))
+    def finish(self, first: int = 0, end: int | None = None) -> Recognition:
+        """As `PocketSphinxRecognizer.finish`."""
+        return cast(Recognition, self._ask("finish", first, end))
 
     def _launch(self) -> "subprocess.Popen[bytes]":
         # In a session of its own: Ctrl-C in the terminal is for the program that the person sees.
@@ -79,8 +79,8 @@ class PocketSphinxProcess:
         _write(cast(BinaryIO, process.stdin), self._models)
         return process
 
-    def _ask(self, name: str) -> Any:
-        self._send(name)
+    def _ask(self, name: str, *arguments: Any) -> Any:
+        self._send(name, *arguments)
         try:
             self.heard_voice, value, error = pickle.load(cast(BinaryIO, self._process.stdout))
         except (EOFError, OSError, pickle.UnpicklingError) as reason:

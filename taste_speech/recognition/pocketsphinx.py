@@ -128,8 +128,12 @@ class PocketSphinxRecognizer:
         hypothesis = self._decoder.hyp() if self._started else None
         return hypothesis.hypstr if hypothesis is not None and self.heard_voice else ""
 
-    def finish(self) -> Recognition:
-        """The transcript of everything accepted since `start`; empty where no words were heard."""
+    def finish(self, first: int = 0, end: int | None = None) -> Recognition:
+        """The transcript of what was accepted since `start`; empty where no words were heard.
+
+        Args:
+            first, end: samples for the second pass, where the rest is known to say nothing.
+        """
         if not self._started:
             return Recognition()
         self._decode(self._waiting)
@@ -138,7 +142,9 @@ class PocketSphinxRecognizer:
         self._started = False
         if not self.heard_voice:
             return Recognition()
-        return self._whole(np.concatenate(self._heard))
+        found = self._whole(np.concatenate(self._heard)[first:end])
+        words = tuple(word.later_by(first / RECOGNITION_RATE_HZ) for word in found.words)
+        return Recognition(found.text, words)
 
     def _whole(self, samples: NDArray[np.float32]) -> Recognition:
         """Decode an utterance whose end is known."""

@@ -6,7 +6,9 @@ from numpy.typing import NDArray
 WINDOW_SAMPLES = 640
 HOP_SAMPLES = 160
 LOWEST_HZ, HIGHEST_HZ = 75, 400
-PERIODIC = 0.55
+BAND_HZ = 1500
+"""Voices have their energy below this, noise above it too."""
+PERIODIC = 0.65
 """Least autocorrelation at the period, as a share of the energy; noise stays below it."""
 
 
@@ -20,6 +22,7 @@ def voiced_seconds(samples: NDArray[np.float32], rate_hz: int) -> float:
     # The difference takes away rumble, which is slow enough to look periodic.
     windows = np.diff(windows - windows.mean(axis=1, keepdims=True), axis=1, prepend=0.0)
     power = np.abs(np.fft.rfft(windows, 2 * WINDOW_SAMPLES)) ** 2
+    power[:, round(BAND_HZ * 2 * WINDOW_SAMPLES / rate_hz) :] = 0.0
     correlation = np.fft.irfft(power)[:, :WINDOW_SAMPLES]
     overlap = 1.0 - np.arange(WINDOW_SAMPLES) / WINDOW_SAMPLES
     lags = slice(rate_hz // HIGHEST_HZ, rate_hz // LOWEST_HZ)

@@ -23,6 +23,7 @@ class Sphinx:
     def __init__(self, found: Recognition, heard_voice: bool = True) -> None:
         self.found, self.heard_voice = found, heard_voice
         self.samples, self.finished = 0, False
+        self.decoded = (0, 0)
 
     def start(self) -> None:
         self.samples = 0
@@ -33,8 +34,8 @@ class Sphinx:
     def partial(self) -> str:
         return f"{self.samples} samples"
 
-    def finish(self) -> Recognition:
-        self.finished = True
+    def finish(self, first: int = 0, end: int | None = None) -> Recognition:
+        self.finished, self.decoded = True, (first, self.samples if end is None else end)
         return self.found
 
 
@@ -87,6 +88,14 @@ def test_a_long_wait_after_the_words_changes_nothing(quiet: int, margin: float, 
     recognizer = combined(sphinx, Ctc(recognition("water hiss"), margin, quiet=quiet))
     recognizer.accept(np.zeros(1600, np.float32))
     assert recognizer.finish().text == expected
+
+
+def test_sphinx_decodes_no_long_quiet() -> None:
+    sphinx, ctc = Sphinx(recognition("what is this")), Ctc(recognition("water hiss"), 1.0, quiet=200)
+    recognizer = combined(sphinx, ctc)
+    recognizer.accept(np.zeros(32 * (FRAMES + 200), np.float32))
+    recognizer.finish()
+    assert sphinx.decoded == (0, (FRAMES + round(0.4 / 0.032)) * 512)
 
 
 def test_noise_has_no_words_whatever_the_acoustic_model_thinks() -> None:

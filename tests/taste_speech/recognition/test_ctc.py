@@ -15,7 +15,7 @@ from taste_speech import TasteConfig
 from taste_speech.checkpoint_files import CheckpointFiles
 from taste_speech.errors import AudioError, CheckpointError
 from taste_speech.recognition.base import Recognition
-from taste_speech.recognition.ctc import CtcRecognizer
+from taste_speech.recognition.ctc import CtcRecognizer, Hearing
 from taste_speech.recognition.factory import make_recognizer
 from taste_speech.recognition.ngrams import read_dictionary, read_ngrams
 
@@ -123,3 +123,14 @@ def test_damaged_files_are_clear_errors(tmp_path: Path) -> None:
     words.write_text("hello XX\n")
     with pytest.raises(CheckpointError, match="cannot read the dictionary"):
         read_dictionary(words)
+
+
+@pytest.mark.parametrize(
+    ("frames", "said", "speech"),
+    [(100, (40, 60), (30, 71)), (50, (2, 48), (0, 50)), (30, (), (0, 30))],
+)
+def test_what_is_long_before_and_after_the_words_is_no_speech(
+    frames: int, said: tuple[int, ...], speech: tuple[int, int]
+) -> None:
+    probabilities = np.eye(3, dtype=np.float32)[[1 if i in said else 0 for i in range(frames)]]
+    assert Hearing(Recognition(), probabilities, frame_s=0.04).speech == slice(*speech)

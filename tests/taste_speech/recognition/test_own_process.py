@@ -39,6 +39,18 @@ def test_it_hears_what_it_would_hear_in_this_process(recognizer, model, question
     assert here[1].text == SENTENCES[0]
 
 
+@needs_flite
+def test_it_decodes_the_part_that_is_asked_for(recognizer, model, question):
+    results = []
+    for each in (recognizer, PocketSphinxRecognizer(*model)):
+        each.start()
+        each.accept(np.pad(question, (16_000, 16_000)))
+        results.append(each.finish(16_000, 16_000 + len(question)))
+    assert results[0] == results[1]
+    assert results[0].text == SENTENCES[0]
+    assert results[0].words[0].start_s > 1.0
+
+
 def test_the_process_is_small():
     program = "import taste_speech.recognition.own_process, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0

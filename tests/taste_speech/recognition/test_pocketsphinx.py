@@ -47,6 +47,20 @@ def test_words_come_with_times_and_confidence(recognizer, question):
 
 
 @needs_flite
+def test_a_second_pass_over_a_part_keeps_the_times(recognizer, question):
+    noise = 0.02 * np.random.default_rng(1).standard_normal(32_000).astype(np.float32)
+    recognizer.start()
+    recognizer.accept(np.concatenate([noise, question, noise]))
+    heard = recognizer.finish(len(noise), len(noise) + len(question))
+    recognizer.start()
+    recognizer.accept(question)
+    alone = recognizer.finish()
+    assert heard.text == alone.text == SENTENCES[0]
+    moved = [word.start_s - 2.0 for word in heard.words]
+    assert moved == pytest.approx([word.start_s for word in alone.words], abs=0.1)
+
+
+@needs_flite
 def test_partial_text_grows_while_the_person_speaks(recognizer, question):
     recognizer.start()
     partial = []

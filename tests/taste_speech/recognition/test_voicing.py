@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from taste_speech.recognition.pocketsphinx import LEAST_VOICED_S
+from taste_speech.recognition.voicing import voiced_seconds
+
+RATE_HZ = 16_000
+SECOND = np.arange(RATE_HZ) / RATE_HZ
+
+
+def noise(steepness: float, seed: int, seconds: int = 3) -> np.ndarray:
+    """Of RMS 1, with amplitudes that fall as frequency to the power of -`steepness`."""
+    spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(seconds * RATE_HZ))
+    sound = np.fft.irfft(spectrum / np.maximum(np.arange(len(spectrum)), 20 * seconds) ** steepness)
+    return (sound / sound.std()).astype(np.float32)
+
+
+def voice(pitch_hz: float) -> np.ndarray:
+    """A second of RMS 1, with overtones that fall by 9 dB an octave."""
+    overtones = np.arange(1, int(4000 / pitch_hz))[:, None]
+    sound = (np.sin(2 * np.pi * pitch_hz * overtones * SECOND) * overtones**-1.5).sum(0)
+    return (sound / sound.std()).astype(np.float32)
+
+
+@pytest.mark.parametrize(("pitch_hz", "snr_db"), [(90, 10), (130, 10), (210, 5), (300, 0)])
+def test_a_voice_is_heard_in_noise(pitch_hz: float, snr_db: float) -> None:
+    mixed = voice(pitch_hz) + 10 ** (-snr_db / 20) * noise(0, 1)[:RATE_HZ]
+    assert voiced_seconds(mixed, RATE_HZ) > 0.2
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("steepness", [0, 0.5, 1, 1.5])
+def test_noise_is_no_voice(steepness: float, seed: int) -> None:
+    assert voiced_seconds(noise(steepness, seed), RATE_HZ) < LEAST_VOICED_S
