@@ -1,5 +1,7 @@
 """Two recognisers at once: each is at home with other voices, and what both make of the sound decides."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,12 +66,21 @@ class CombinedRecognizer:
         if not self.sphinx.heard_voice:
             return Recognition()
         if own.text == theirs.text:
-            return theirs
+            return agreed(own, theirs)
         if is_certain(hearing):
             return own
         margin = self.ctc.log_likelihood(hearing.log_probs, own.text)
         margin -= self.ctc.log_likelihood(hearing.log_probs, theirs.text)
         return theirs if believes_sphinx(margin / (speech.stop - speech.start), theirs) else own
+
+
+def agreed(own: Recognition, theirs: Recognition) -> Recognition:
+    """The same words from both, with the times of `theirs`: as sure as the surer of the two."""
+    words = (
+        replace(word, confidence=max(word.confidence or 0.0, other.confidence or 0.0))
+        for word, other in zip(theirs.words, own.words, strict=True)
+    )
+    return Recognition(theirs.text, tuple(words))
 
 
 def is_sure(hearing: Hearing) -> bool:

@@ -90,6 +90,13 @@ def test_a_long_wait_after_the_words_changes_nothing(quiet: int, margin: float, 
     assert recognizer.finish().text == expected
 
 
+def test_words_that_both_hear_are_as_sure_as_the_surer_one() -> None:
+    sphinx = Sphinx(Recognition("yes", (RecognizedWord("yes", 0.25, 0.75, confidence=0.1),)))
+    recognizer = combined(sphinx, Ctc(recognition("yes", 0.6), 1.0))
+    recognizer.accept(np.zeros(1600, np.float32))
+    assert recognizer.finish().words == (RecognizedWord("yes", 0.25, 0.75, confidence=0.6),)
+
+
 def test_sphinx_decodes_no_long_quiet() -> None:
     sphinx, ctc = Sphinx(recognition("what is this")), Ctc(recognition("water hiss"), 1.0, quiet=200)
     recognizer = combined(sphinx, ctc)
