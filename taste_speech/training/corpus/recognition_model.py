@@ -11,7 +11,7 @@ import pocketsphinx
 from taste_speech.errors import TasteError
 from taste_speech.recognition.language_model import estimate
 from taste_speech.training.corpus.dialogues import all_kinds, as_heard, make_talks
-from taste_speech.training.corpus.dialogues.murmurs import murmur_sentences
+from taste_speech.training.corpus.dialogues.murmurs import HESITATIONS, murmur_sentences
 
 LANGUAGE_MODEL_NAME = "dialogue.lm.bin.xz"
 DICTIONARY_NAME = "dialogue.dict"
@@ -34,9 +34,19 @@ MURMUR_TIMES = 400
 
 @cache
 def recognition_sentences(n_talks: int = 20_000, seed: int = 31) -> tuple[str, ...]:
-    """What users say in training talks, cut-off turns too, every training paraphrase once, and murmurs."""
+    """What users say in training talks, cut-off turns too, every training paraphrase once, and murmurs.
+
+    Of a cut-off turn it stands there with each hesitation once more: else a word is heard in its place.
+    """
     talks = make_talks(n_talks, seed, "train")
-    said = [as_heard(turn.text) for talk in talks for turn in talk.turns if turn.role == "user"]
+    turns = [turn for talk in talks for turn in talk.turns if turn.role == "user"]
+    said = [as_heard(turn.text) for turn in turns]
+    hesitated = [
+        f"{without_hesitation(as_heard(turn.text))} {hesitation}"
+        for turn in turns
+        if not turn.finished
+        for hesitation in HESITATIONS
+    ]
     asked = [
         as_heard(kind.question(template, row))
         for kind in all_kinds()
@@ -44,7 +54,15 @@ def recognition_sentences(n_talks: int = 20_000, seed: int = 31) -> tuple[str, .
         for template in kind.paraphrases("train", follow)
         for row in kind.rows
     ]
-    return (*said, *asked, *murmur_sentences(MURMUR_TIMES))
+    return (*said, *hesitated, *asked, *murmur_sentences(MURMUR_TIMES))
+
+
+def without_hesitation(text: str) -> str:
+    """A turn as it is heard without the "um" at its end."""
+    words = text.split()
+    while len(words) > 1 and words[-1] in HESITATIONS:
+        words.pop()
+    return " ".join(words)
 
 
 def first_pronunciations(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
