@@ -43,8 +43,7 @@ class UnitRowRunner:
         rows = self._rows_of(decoder)
         capacity = prefix.shape[1] + forced + most
         logits, state = decoder.start(prefix, capacity, forced_units, align, said_tokens=said_tokens)
-        task = prefix.shape[1] - 1  # the condition's rows are those before it
-        condition = slice(task - state.condition_tokens, task)
+        looked_at = state.condition if align or state.window is not None else None
         ids: list[int] = []
         how = decoder.decoding
         with threads_of_a_row(rows.weights):
@@ -60,7 +59,7 @@ class UnitRowRunner:
                     break
                 ids.append(unit)
                 if len(ids) < most:
-                    logits = rows.step(unit, state, condition if align or state.window is not None else None)
+                    logits = rows.step(unit, state, looked_at)
         attention = torch.stack(state.attention)[: forced + len(ids)] if align else prefix.new_zeros(0, 0)
         return ids, attention
 
@@ -91,10 +90,12 @@ class UnitRows:
         """
         decoder, encoder, window = self._decoder, state.encoder, state.window
         x: Tensor = self._inputs[unit]
+        visible = {} if window is None else window.visible(encoder.length + 1)
         weights: dict[int, Tensor] = {}
         for index, block in enumerate(self._blocks):
-            visible = None if window is None else window.visible(index, encoder.length + 1)
-            x, looks = block(x, encoder.layers[index], encoder.positions[index], encoder.length, visible)
+            x, looks = block(
+                x, encoder.layers[index], encoder.positions[index], encoder.length, visible.get(index)
+            )
             if looked_at is not None and index in decoder.aligned_blocks:
                 weights[index] = looks[None, ..., looked_at]
         encoder.length += 1

@@ -57,7 +57,7 @@ class UnitRunner:
             step = self._step(decoder, prefix.shape[1] + forced + most + self.settings.units_per_read)
             replay = step.replay(greedy, align)
             logits, state = decoder.start(prefix, 0, forced_units, align, step.state, said_tokens)
-            step.begin(logits, prefix.shape[1] + forced, least, prefix.shape[1] - 1, said_tokens)
+            step.begin(logits, prefix.shape[1] + forced, least, state.condition.stop, said_tokens)
             ids: list[int] = []
             while len(ids) < most:
                 count = min(self.settings.units_per_read, most - len(ids))
@@ -74,8 +74,7 @@ class UnitRunner:
                     break
             if not align:
                 return ids, prefix.new_zeros(0, 0)
-            task = prefix.shape[1] - 1  # the condition's rows are those before it
-            looked = step.attention[: len(ids), task - state.condition_tokens : task]
+            looked = step.attention[: len(ids), state.condition]
             return ids, torch.cat([torch.stack(state.attention), looked])[: forced + len(ids)]
 
     def _step(self, decoder: "UnitDecoder", rows: int) -> UnitStep:

@@ -78,9 +78,9 @@ class UnitStep:
         row = self._forward(self.decoder.speech_embedding(fed[None]), position, align)
         if row is not None:
             self.attention.index_copy_(0, count, row)
-        if row is not None and self._window is not None:
-            said = row.masked_fill(~self._text(), -1).argmax(-1) - FIRST_CONDITION
-            token.copy_(torch.maximum(token, said))
+            if self._window is not None:
+                said = row.masked_fill(~self._text(), -1).argmax(-1) - FIRST_CONDITION
+                token.copy_(torch.maximum(token, said))
         self._counters[:2] += 1
 
     def _text(self) -> Tensor:

@@ -43,15 +43,13 @@ class AlignmentWindow:
         """Whether the text has been said but for its last tokens."""
         return self.position >= self.tokens - 1 - self.config.unsaid
 
-    def visible(self, block: int, keys: int) -> Tensor | None:
-        """(heads, 1, keys) whether each head of a block may look at each row; None: at all."""
-        if block not in self._bound:
-            return None
+    def visible(self, keys: int) -> dict[int, Tensor]:
+        """By block (heads, 1, keys): whether each head may look at each row. Other blocks look at all."""
         seen = torch.ones(keys, dtype=torch.bool)
         text = seen[FIRST_CONDITION : FIRST_CONDITION + self.tokens]
         text[: max(0, self.position - self.config.back)] = False
         text[self.position + self.config.ahead + 1 :] = False
-        return (seen | ~self._bound[block][:, None])[:, None]
+        return {block: (seen | ~bound[:, None])[:, None] for block, bound in self._bound.items()}
 
     def follow(self, attention: Tensor) -> None:
         """Move on to the token that a row's (tokens,) attention says most of; never back."""

@@ -5,7 +5,7 @@ both ways. All share this code; the published names of the two kinds of block di
 """
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -227,7 +227,7 @@ class RelativeEncoder(nn.Module):
         state: EncoderState,
         weights_for: slice | None = None,
         weight_blocks: Collection[int] = (),
-        visible: Callable[[int, int], Tensor | None] | None = None,
+        visible: Mapping[int, Tensor] | None = None,
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """New rows after those in `state` (causal encoders only).
 
@@ -236,7 +236,7 @@ class RelativeEncoder(nn.Module):
             state: advanced by n rows.
             weights_for: keys whose attention weights are wanted,
             weight_blocks: in these blocks.
-            visible: (block, keys) -> (heads, 1, keys) which rows each head may look at, or None: all.
+            visible: by block (heads, 1, keys): which rows each head may look at; other blocks look at all.
 
         Returns:
             (batch, n, size), and by block the weights (batch, heads, n, keys of `weights_for`).
@@ -252,10 +252,11 @@ class RelativeEncoder(nn.Module):
         for index, block in enumerate(self.encoders):
             cache, table = state.layers[index], state.positions[index][:, -keys:]
             wanted = weights_for if index in weight_blocks else None
-            seen = visible(index, keys) if visible is not None else None
-            if seen is not None:
-                seen = seen.to(x.device) if mask is None else seen.to(x.device) & mask
-            x, weights = block(x, table, mask if seen is None else seen, cache, state.length, wanted)
+            seen = mask
+            if visible is not None and index in visible:
+                seen = visible[index].to(x.device)
+                seen = seen if mask is None else seen & mask
+            x, weights = block(x, table, seen, cache, state.length, wanted)
             if weights is not None:
                 collected[index] = weights
         state.length = keys

@@ -8,7 +8,7 @@ and each row from `task` on predicts the unit that comes next, or the stop id.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -82,16 +82,14 @@ class UnitDecoderState:
         return UnitDecoderState(self.encoder.clone(), self.condition_tokens, list(self.attention), window)
 
     @property
+    def condition(self) -> slice:
+        """Rows of the condition."""
+        return slice(FIRST_CONDITION, FIRST_CONDITION + self.condition_tokens)
+
+    @property
     def may_stop(self) -> bool:
         """Whether the window, if there is one, has reached the end of the text."""
         return self.window is None or self.window.may_stop
-
-    def reset(self) -> None:
-        """Forgets prefix and units."""
-        self.encoder.reset()
-        self.attention.clear()
-        if self.window is not None:
-            self.window.position = 0
 
 
 @dataclass(frozen=True)
@@ -270,10 +268,11 @@ class UnitDecoder(nn.Module):
     @torch.no_grad()
     def step(self, unit_ids: Tensor, state: UnitDecoderState, align: bool = False) -> Tensor:
         """Feeds (1, n) units; returns logits (1, vocabulary + 1) of what follows."""
-        rows, window = self.speech_embedding(unit_ids), state.window
+        rows, new_rows, window = self.speech_embedding(unit_ids), unit_ids.shape[1], state.window
         if window is None:
-            return self._advance(rows, state, align, new_rows=unit_ids.shape[1])
-        logits = self._advance(rows, state, True, unit_ids.shape[1], window.visible)
+            return self._advance(rows, state, align, new_rows)
+        visible = window.visible(state.encoder.length + new_rows)
+        logits = self._advance(rows, state, True, new_rows, visible)
         window.follow(state.attention[-1])
         return logits
 
@@ -283,9 +282,9 @@ class UnitDecoder(nn.Module):
         state: UnitDecoderState,
         align: bool,
         new_rows: int,
-        visible: Callable[[int, int], Tensor | None] | None = None,
+        visible: Mapping[int, Tensor] | None = None,
     ) -> Tensor:
-        looked_at = slice(FIRST_CONDITION, FIRST_CONDITION + state.condition_tokens) if align else None
+        looked_at = state.condition if align else None
         hidden, weights = self.llm.step(rows, state.encoder, looked_at, self.aligned_blocks, visible)
         if weights:
             state.attention += list(self.alignment(weights)[-new_rows:])

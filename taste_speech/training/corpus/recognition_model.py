@@ -29,7 +29,7 @@ FLITE_TO_CMU = {
 
 
 MURMUR_TIMES = 400
-"""How often each murmur is said; some 150,000 sentences stand beside them."""
+"""How often each murmur is said; some 165,000 sentences stand beside them."""
 
 
 @cache

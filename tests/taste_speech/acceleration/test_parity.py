@@ -9,13 +9,11 @@ import torch
 
 from taste_speech.acceleration import Acceleration, accelerate, decelerate
 from taste_speech.acceleration.replay import Replay
-from taste_speech.speech_decoder.configuration import AlignmentWindowConfig
 from taste_speech.streaming import StreamingDetokenizer
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
 from tests.talk import FOLLOW_UP, QUESTION, spoken, stream, talk, words_of
-
-NARROW = AlignmentWindowConfig(back=0, ahead=1, unsaid=1)
+from tests.units import HEADS_AND_WINDOWS, NARROW, assert_same_units, unit_inputs
 
 SMALL_STEPS = Acceleration(
     static_shapes=True,
@@ -111,17 +109,9 @@ def test_a_step_forwards_exactly_one_row(fast_model, tiny_processor, monkeypatch
     assert len(seen) == conversation.lm_state.forwarded_rows - before
 
 
-def _unit_inputs(model: Any) -> tuple[torch.Tensor, ...]:
-    generator = torch.Generator().manual_seed(0)
-    config = model.config.speech_decoder_config
-    speaker = torch.randn(1, config.spk_embed_dim, generator=generator)
-    ids = torch.randint(20, (1, 9), generator=generator)
-    return speaker, ids, torch.randn(1, 9, config.audio_encoder_input_size, generator=generator)
-
-
 @pytest.mark.parametrize("forced", [0, 7])
 @pytest.mark.parametrize("greedy", [False, True])
-@pytest.mark.parametrize(("heads", "window"), [(None, None), ([(0, 1)], None), ([(0, 1)], NARROW)])
+@pytest.mark.parametrize(("heads", "window"), HEADS_AND_WINDOWS)
 def test_units_and_alignment_are_the_same(tiny_model, forced, greedy, heads, window):
     plain = copy.deepcopy(tiny_model.speech_decoder)
     plain.decoding.alignment_heads = heads
@@ -131,24 +121,7 @@ def test_units_and_alignment_are_the_same(tiny_model, forced, greedy, heads, win
     model._modules = dict(tiny_model._modules, speech_decoder=fast)
     accelerate(model, None, SMALL_STEPS)
     decelerate_lm(model)
-    forced_units = torch.arange(forced)[None] if forced else None
-    results = []
-    for decoder in (plain, fast):
-        generator = torch.Generator().manual_seed(5)
-        result = decoder.generate_with_alignment(
-            *_unit_inputs(tiny_model),
-            forced_units,
-            generator,
-            greedy,
-            min_units=4,
-            max_units=31,
-            said_tokens=min(forced, 2),
-        )
-        after = torch.rand(1, generator=generator)
-        results.append((result.ids, result.attention, after))
-    assert torch.equal(results[0][0], results[1][0])
-    torch.testing.assert_close(results[1][1], results[0][1], atol=1e-5, rtol=1e-4)
-    assert torch.equal(results[0][2], results[1][2]), "the generator is where the plain loop leaves it"
+    assert_same_units([plain, fast], unit_inputs(tiny_model), forced, greedy)
 
 
 def decelerate_lm(model: Any) -> None:
@@ -170,7 +143,7 @@ def test_units_stop_inside_a_group(tiny_model, heads, window):
     for seed in range(8):
         ids = [
             decoder.generate(
-                *_unit_inputs(tiny_model),
+                *unit_inputs(tiny_model),
                 generator=torch.Generator().manual_seed(seed),
                 min_units=0,
                 max_units=30,
@@ -191,7 +164,7 @@ def test_the_global_generator_serves_too(tiny_model, generator_state):
         decoder = copy.deepcopy(tiny_model.speech_decoder)
         decoder.runner = runner
         torch.manual_seed(11)
-        results.append(decoder.generate(*_unit_inputs(tiny_model), min_units=5, max_units=20))
+        results.append(decoder.generate(*unit_inputs(tiny_model), min_units=5, max_units=20))
     assert torch.equal(*results)
 
 
@@ -200,7 +173,7 @@ def test_new_weights_are_noticed(tiny_model):
 
     plain, fast = copy.deepcopy(tiny_model.speech_decoder), copy.deepcopy(tiny_model.speech_decoder)
     fast.runner = UnitRunner(SMALL_STEPS)
-    arguments = _unit_inputs(tiny_model)
+    arguments = unit_inputs(tiny_model)
     fast.generate(*arguments, greedy=True, max_units=10)
     with torch.no_grad():
         for decoder in (plain, fast):

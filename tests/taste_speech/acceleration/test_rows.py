@@ -11,12 +11,10 @@ from taste_speech.acceleration.prepared import fingerprint
 from taste_speech.acceleration.row_linear import RowLinear
 from taste_speech.acceleration.threads import threads_of_a_row
 from taste_speech.acceleration.unit_rows import UnitRowRunner
-from taste_speech.speech_decoder.configuration import AlignmentWindowConfig
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
 from tests.talk import FOLLOW_UP, QUESTION, stream, talk, words_of
-
-NARROW = AlignmentWindowConfig(back=0, ahead=1, unsaid=1)
+from tests.units import HEADS_AND_WINDOWS, assert_same_units, unit_inputs
 
 
 @pytest.fixture(params=["as they are", "exact in half precision"])
@@ -67,44 +65,20 @@ def test_fingerprint_notices_writing() -> None:
     assert fingerprint([x]) != before
 
 
-def _inputs(model: Any) -> tuple[torch.Tensor, ...]:
-    generator = torch.Generator().manual_seed(0)
-    config = model.config.speech_decoder_config
-    speaker = torch.randn(1, config.spk_embed_dim, generator=generator)
-    ids = torch.randint(20, (1, 9), generator=generator)
-    return speaker, ids, torch.randn(1, 9, config.audio_encoder_input_size, generator=generator)
-
-
 @pytest.mark.parametrize("forced", [0, 7])
 @pytest.mark.parametrize("greedy", [False, True])
-@pytest.mark.parametrize(("heads", "window"), [(None, None), ([(0, 1)], None), ([(0, 1)], NARROW)])
+@pytest.mark.parametrize(("heads", "window"), HEADS_AND_WINDOWS)
 def test_units_and_alignment_are_the_same(both, forced, greedy, heads, window):
-    forced_units = torch.arange(forced)[None] if forced else None
-    results = []
     for model in both:
-        decoder = model.speech_decoder
-        decoder.decoding.alignment_heads = heads
-        decoder.decoding.alignment_window = window
-        generator = torch.Generator().manual_seed(5)
-        result = decoder.generate_with_alignment(
-            *_inputs(model),
-            forced_units,
-            generator,
-            greedy,
-            min_units=4,
-            max_units=31,
-            said_tokens=min(forced, 2),
-        )
-        results.append((result.ids, result.attention, torch.rand(1, generator=generator)))
-    assert torch.equal(results[0][0], results[1][0])
-    torch.testing.assert_close(results[1][1], results[0][1], atol=1e-5, rtol=1e-4)
-    assert torch.equal(results[0][2], results[1][2]), "the generator is where the plain loop leaves it"
+        decoding = model.speech_decoder.decoding
+        decoding.alignment_heads, decoding.alignment_window = heads, window
+    assert_same_units([model.speech_decoder for model in both], unit_inputs(both[0]), forced, greedy)
 
 
 def test_units_without_alignment(both):
     units = [
         model.speech_decoder.generate(
-            *_inputs(model), generator=torch.Generator().manual_seed(3), min_units=0, max_units=20
+            *unit_inputs(model), generator=torch.Generator().manual_seed(3), min_units=0, max_units=20
         )
         for model in both
     ]
@@ -114,7 +88,7 @@ def test_units_without_alignment(both):
 def test_new_weights_of_the_unit_decoder_are_noticed(tiny_model):
     plain, fast = copy.deepcopy(tiny_model.speech_decoder), copy.deepcopy(tiny_model.speech_decoder)
     fast.runner = UnitRowRunner()
-    arguments = _inputs(tiny_model)
+    arguments = unit_inputs(tiny_model)
     fast.generate(*arguments, greedy=True, max_units=10)
     with torch.no_grad():
         for decoder in (plain, fast):

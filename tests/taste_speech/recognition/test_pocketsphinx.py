@@ -7,7 +7,6 @@ import soundfile
 
 from taste_speech.errors import AudioError
 from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
-from taste_speech.recognition.voicing import voiced_seconds
 from taste_speech.training.corpus.recognition_model import pronunciations, write_recognition_model
 
 SENTENCES = ["what is the capital of france", "what is the colour of the sky", "stop", "tell me a story"]
@@ -122,15 +121,6 @@ def test_finish_without_start_is_empty(model):
 def test_unusable_audio_is_refused(recognizer, samples):
     with pytest.raises(AudioError, match="give finite samples of one channel"):
         recognizer.accept(samples)
-
-
-def test_voice_is_told_from_noise():
-    rng = np.random.default_rng(0)
-    pulses = np.zeros(16_000, np.float32)
-    pulses[::133] = 1.0
-    assert voiced_seconds(pulses, 16_000) > 0.9
-    assert voiced_seconds(rng.standard_normal(16_000).astype(np.float32), 16_000) == 0
-    assert voiced_seconds(np.zeros(100, np.float32), 16_000) == 0
 
 
 def test_pronunciations_hold_all_variants():

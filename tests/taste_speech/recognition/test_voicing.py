@@ -32,3 +32,12 @@ def test_a_voice_is_heard_in_noise(pitch_hz: float, snr_db: float) -> None:
 @pytest.mark.parametrize("steepness", [0, 0.5, 1, 1.5])
 def test_noise_is_no_voice(steepness: float, seed: int) -> None:
     assert voiced_seconds(noise(steepness, seed), RATE_HZ) < LEAST_VOICED_S
+
+
+def test_voice_is_told_from_noise():
+    rng = np.random.default_rng(0)
+    pulses = np.zeros(16_000, np.float32)
+    pulses[::133] = 1.0
+    assert voiced_seconds(pulses, 16_000) > 0.9
+    assert voiced_seconds(rng.standard_normal(16_000).astype(np.float32), 16_000) == 0
+    assert voiced_seconds(np.zeros(100, np.float32), 16_000) == 0
