@@ -1,5 +1,6 @@
-"""Speech from the command lines of flite, espeak-ng and festival: 16 kHz, mono, 16 bit."""
+"""Speech from the command lines of flite, espeak-ng, festival and RHVoice: 16 kHz, mono, 16 bit."""
 
+import os
 import random
 import re
 import subprocess
@@ -19,7 +20,12 @@ SAMPLE_RATE_HZ = 16_000
 ESPEAK_WORDS_PER_MINUTE = 165
 SYNTHESIS_TIMEOUT_S = 60
 WAV_HEADER_BYTES = 44
-_PACKAGES = {"text2wave": "festival, and with it festvox-kdlpc16k"}
+_PACKAGES = {
+    "text2wave": "festival, and with it festvox-kdlpc16k",
+    "RHVoice-test": "rhvoice, and with it its English voices (README, Training)",
+}
+
+_RHVOICE_DATA = ("/usr/share/RHVoice", "/usr/local/share/RHVoice")
 
 
 @dataclass(frozen=True)
@@ -28,9 +34,9 @@ class Voice:
 
     name: str
     engine: str
-    """`flite`, `espeak` or `festival`."""
+    """`flite`, `espeak`, `festival` or `rhvoice`."""
     variant: str
-    """Name of the voice for the engine, such as `rms`, `en-us+f3` or `ked_diphone`."""
+    """Name of the voice for the engine, such as `rms`, `en-us+f3`, `ked_diphone` or `bdl`."""
     rate: float = 1.0
     """Speed, 1 = the engine's own."""
     pitch: float = 1.0
@@ -95,7 +101,8 @@ def speak(text: str, voice: Voice, manner: Manner = PLAIN) -> np.ndarray:
         return soxr.resample(samples, SAMPLE_RATE_HZ * voice.formants, SAMPLE_RATE_HZ)
     if voice.engine == "espeak":
         return _espeak(text, voice.variant, total)
-    raise ValueError(f"speech engine {voice.engine!r} is unknown; use 'flite', 'espeak' or 'festival'")
+    known = ", ".join([*_WITHOUT_PITCH, "espeak"])
+    raise ValueError(f"speech engine {voice.engine!r} is unknown; use one of {known}")
 
 
 def speak_all(utterances: Iterable[Utterance], processes: int = 2) -> Iterator[tuple[Utterance, np.ndarray]]:
@@ -135,7 +142,28 @@ def _festival(text: str, variant: str, manner: Manner) -> np.ndarray:
         return _samples(target.read_bytes(), text)
 
 
-_WITHOUT_PITCH = {"flite": _flite, "festival": _festival}
+def rhvoice_folders() -> list[Path]:
+    """Where RHVoice's voices may be; its environment variable RHVOICE_DATA_PATH says it better."""
+    own = os.environ.get("RHVOICE_DATA_PATH")
+    return [Path(data, "voices") for data in ([own] if own else _RHVOICE_DATA)]
+
+
+def _rhvoice(text: str, variant: str, manner: Manner) -> np.ndarray:
+    folders = rhvoice_folders()
+    if not any((folder / variant).is_dir() for folder in folders):  # it would speak in another voice
+        raise TasteError(
+            f"RHVoice has no voice {variant!r} in {' or '.join(map(str, folders))}; "
+            "install its English voices (README, Training)"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "text.txt"), Path(folder, "speech.wav")
+        source.write_text(text, encoding="ascii", errors="replace")
+        rate = str(round(100 * manner.rate))
+        _run(["RHVoice-test", "-p", variant, "-r", rate, "-i", str(source), "-o", str(target)])
+        return _samples(target.read_bytes(), text)
+
+
+_WITHOUT_PITCH = {"flite": _flite, "festival": _festival, "rhvoice": _rhvoice}
 """Engines that are told the rate only; the pitch is changed in what they say."""
 
 

@@ -65,6 +65,14 @@ DIPHONE_VOICES = tuple(
     for rate in (0.9, 1.0, 1.15)
 )
 """A person's diphones, which sound unlike flite's clustered frames and espeak-ng's formants."""
+PARAMETRIC_VOICES = tuple(
+    Voice(f"{name}-{formants}-{rate}", "rhvoice", name, rate, pitch, formants)
+    for name in ("bdl", "clb", "ksp", "evgeniy-eng", "lyubov")
+    for formants, pitch in ((0.95, 0.92), (1.0, 1.0), (1.06, 1.08))
+    for rate in (0.9, 1.0, 1.12)
+)
+"""Five more people, as RHVoice's statistical models have them: two from the USA, one from India, two from
+Russia. RHVoice's `alan` is left out: he is thought to be flite's awb, who is held out."""
 TEST_VOICES = (
     Voice("awb", "flite", "awb"),
     Voice("awb-small", "flite", "awb", rate=0.95, pitch=1.15, formants=1.08),

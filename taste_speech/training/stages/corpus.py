@@ -19,6 +19,7 @@ from taste_speech.training.corpus.speech import Utterance
 from taste_speech.training.corpus.voices import (
     CROWD_VOICES,
     DIPHONE_VOICES,
+    PARAMETRIC_VOICES,
     REPLY_VOICE,
     TEST_VOICES,
     TRAIN_VOICES,
@@ -46,6 +47,8 @@ class Settings(StrictSection):
     """User turns and general sentences of the training split in very many voices."""
     diphone_turns: int = Field(default=1200, ge=0)
     """User turns of the training split in voices of festival; 0: that engine is not needed."""
+    parametric_turns: int = Field(default=4000, ge=0)
+    """The same in voices of RHVoice; 0: that engine is not needed."""
     murmurs: int = Field(default=1500, ge=1)
     """"Mhm", "yeah" and the like in as many voices."""
     processes: int = Field(default=2, ge=1)
@@ -92,6 +95,10 @@ def run(settings: Settings, context: StageContext) -> None:
     texts = user_sentences(settings.diphone_turns, seed + 16, "train")
     wanted = utterances(texts, DIPHONE_VOICES, seed + 16, "diphone-", "train")
     stores["diphone"] = record(wanted, folder / "diphone", processes)
+
+    texts = user_sentences(settings.parametric_turns, seed + 17, "train")
+    wanted = utterances(texts, PARAMETRIC_VOICES, seed + 17, "parametric-", "train")
+    stores["parametric"] = record(wanted, folder / "parametric", processes)
 
     voices = [*CROWD_VOICES, *TRAIN_VOICES]
     wanted = murmured_utterances(settings.murmurs, voices, seed + 15, "murmur-", "train")

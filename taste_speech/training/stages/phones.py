@@ -39,7 +39,7 @@ class Settings(tower_stage.Settings):
     """Of the acoustic model's training; what is said of audio is shared with the tower."""
 
     loop: LoopSettings = LoopSettings()
-    stores: list[str] = ["crowd", "listeners", "reply", "murmurs", "diphone"]
+    stores: list[str] = ["crowd", "listeners", "reply", "murmurs", "diphone", "parametric"]
     batch_seconds: float = 30.0
     clean_part: float = 0.15
     joined_part: float = 0.1

@@ -10,6 +10,7 @@ from taste_speech.training.corpus.dialogues import as_heard
 from taste_speech.training.corpus.voices import TEST_VOICES
 from taste_speech.training.stages import corpus
 from tests.festival import HAS_KED
+from tests.rhvoice import HAS_RHVOICE
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +40,8 @@ def test_the_stage_fills_three_stores_and_resumes(tmp_path):
     sizes = dict.fromkeys(corpus.Settings.model_fields, 2) | {"seed": 1}
     if not HAS_KED:
         sizes["diphone_turns"] = 0
+    if not HAS_RHVOICE:
+        sizes["parametric_turns"] = 0
     context = StageContext(tmp_path, TasteConfig())
     corpus.run(corpus.Settings(**sizes), context)
     stores = {name: AudioStore(tmp_path / "corpus" / name) for name in ("reply", "reply2", "listeners")}

@@ -11,14 +11,18 @@ from taste_speech.training.corpus.speech import Manner, Voice, random_manner, sp
 from taste_speech.training.corpus.voices import (
     CROWD_VOICES,
     DIPHONE_VOICES,
+    PARAMETRIC_VOICES,
     REPLY_VOICE,
     TEST_VOICES,
     TRAIN_VOICES,
 )
+from taste_speech.training.evaluation.voices import FRESH_VOICES
 from tests.festival import needs_ked
+from tests.rhvoice import needs_rhvoice
 
 needs_flite = pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
 needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+HEARD_IN_TRAINING = (*TRAIN_VOICES, *CROWD_VOICES, *DIPHONE_VOICES, *PARAMETRIC_VOICES)
 TEXT = "The weather in the garden is lovely this morning."
 
 
@@ -85,6 +89,22 @@ def test_a_voice_that_festival_lacks_is_named():
         speak("hello", Voice("x", "festival", "nobody"))
 
 
+@needs_rhvoice
+def test_rhvoice_follows_rate_and_pitch_and_formants_leave_them_alone():
+    plain = speak(TEXT, Voice("bdl", "rhvoice", "bdl"))
+    faster = speak(TEXT, Voice("bdl", "rhvoice", "bdl"), Manner(rate=1.25))
+    assert len(faster) == pytest.approx(len(plain) / 1.25, rel=0.08)
+    smaller = speak(TEXT, Voice("small", "rhvoice", "bdl", pitch=1.2, formants=1.1))
+    assert len(smaller) == pytest.approx(len(plain), rel=0.05)
+    assert mean_f0(smaller) == pytest.approx(1.2 * mean_f0(plain), rel=0.06)
+
+
+def test_a_voice_that_rhvoice_lacks_is_named_as_it_would_speak_in_another(monkeypatch, tmp_path):
+    monkeypatch.setenv("RHVOICE_DATA_PATH", str(tmp_path))
+    with pytest.raises(TasteError, match=f"RHVoice has no voice 'bdl' in {tmp_path}/voices; install"):
+        speak("hello", Voice("x", "rhvoice", "bdl"))
+
+
 def test_a_missing_engine_is_named_with_its_package(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(TasteError, match="text2wave is not installed; install the package festival"):
@@ -106,7 +126,7 @@ def test_a_voice_that_does_not_exist_is_named():
 
 
 def test_an_unknown_engine_is_refused():
-    with pytest.raises(ValueError, match="'siri' is unknown; use 'flite', 'espeak' or 'festival'"):
+    with pytest.raises(ValueError, match="'siri' is unknown; use one of flite, festival, rhvoice, espeak"):
         speak("hello", Voice("x", "siri", "x"))
 
 
@@ -127,8 +147,14 @@ def test_the_split_hangs_on_the_letters_only():
 def test_held_out_voices_are_no_training_voices():
     assert len(TRAIN_VOICES) >= 24
     assert len(TEST_VOICES) == 6
-    used = {(v.engine, v.variant) for v in (*TRAIN_VOICES, *CROWD_VOICES, *DIPHONE_VOICES)}
-    assert not used & {(v.engine, v.variant) for v in TEST_VOICES}
+    used = {(v.engine, v.variant) for v in HEARD_IN_TRAINING}
+    assert not used & {(v.engine, v.variant) for v in (*TEST_VOICES, *FRESH_VOICES)}
+
+
+def test_no_engine_gives_a_held_out_speaker_under_another_name():
+    """RHVoice's alan and flite's awb, festival's kal and flite's kal16 are the same people."""
+    used = {v.variant for v in HEARD_IN_TRAINING}
+    assert not used & {"alan", "awb", "kal_diphone", "kal16", "kal"}
 
 
 @needs_flite
