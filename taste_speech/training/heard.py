@@ -5,7 +5,7 @@ import json
 import logging
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from taste_speech.recognition.base import Recognizer
-from taste_speech.training.corpus.augmentation import augment
+from taste_speech.training.corpus.augmentation import Conditions, augment
+from taste_speech.training.corpus.dialogues.not_understood import asked_again
 from taste_speech.training.corpus.dialogues.talks import Talk, as_heard, make_questions, make_talks
 from taste_speech.training.corpus.produce import utterances
 from taste_speech.training.corpus.speech import speak_all
@@ -23,7 +24,9 @@ from taste_speech.training.word_errors import word_error_rate
 logger = logging.getLogger(__name__)
 Phrase = tuple[str, ...]
 LONGEST_PHRASE = 3
-NOISY_SHARE = 0.5
+NOISY_SHARE, LOST_SHARE = 0.5, 0.15
+LOST = Conditions(room_chance=1.0, noise_chance=1.0, snr_db=(-5.0, 5.0), reverberation_s=(0.3, 0.7))
+"""Where little is understood."""
 MOST_ERRORS = 0.5
 """Of a turn's words; of one that lost more nobody knows what was asked."""
 UNFINISHED_SHARE = 0.2
@@ -57,8 +60,10 @@ def write_heard(path: Path, recognizer: Recognizer, count: int, seed: int = SEED
         for number, (utterance, sound) in enumerate(spoken, done):
             rng = np.random.default_rng((seed, number))
             samples = (sound / 32768).astype(np.float32)
-            if rng.random() < NOISY_SHARE:
-                samples = augment(samples, rng).astype(np.float32)
+            draw = rng.random()
+            if draw < NOISY_SHARE + LOST_SHARE:
+                conditions = Conditions() if draw < NOISY_SHARE else LOST
+                samples = augment(samples, rng, conditions).astype(np.float32)
             recognizer.start()
             recognizer.accept(samples)
             line = {"said": as_heard(utterance.text), "heard": recognizer.finish().text}
@@ -130,8 +135,23 @@ def read_pairs(path: Path) -> list[tuple[list[str], list[str]]]:
     return [(line["said"].split(), line["heard"].split()) for line in lines]
 
 
-def misheard_talks(pairs: Sequence[tuple[list[str], list[str]]]) -> list[Talk]:
-    """The talks among those of `pairs` whose turn was recognised with errors, but not too many."""
+def is_understood(said: Sequence[str], heard: Sequence[str]) -> bool:
+    """Whether enough of the words is left to know what was asked."""
+    return word_error_rate([" ".join(said)], [" ".join(heard)]) <= MOST_ERRORS
+
+
+def misheard_talks(
+    pairs: Sequence[tuple[list[str], list[str]]], sentences: Collection[str] = ()
+) -> list[Talk]:
+    """The talks among those of `pairs` whose turn was recognised with errors.
+
+    Where too much was lost the assistant says so, instead of an answer to something else.
+
+    Args:
+        pairs: the words said and the words heard.
+        sentences: what users say: heard as one of these, a turn asks for something else, and is left out.
+    """
+    rng = random.Random(SEED)
     talks = []
     for talk, (said, heard) in zip(spoken_talks(len(pairs)), pairs, strict=True):
         question, *answer = talk.turns
@@ -139,8 +159,11 @@ def misheard_talks(pairs: Sequence[tuple[list[str], list[str]]]) -> list[Talk]:
             raise ValueError(
                 f"{question.text!r} stands where {' '.join(said)!r} was spoken; delete heard.jsonl"
             )
-        errors_share = word_error_rate([" ".join(said)], [" ".join(heard)])
-        if heard and 0 < errors_share <= MOST_ERRORS:
-            spoken = replace(question, modality="speech", recognised=" ".join(heard))
+        if not heard or said == heard:
+            continue
+        spoken = replace(question, modality="speech", recognised=" ".join(heard))
+        if is_understood(said, heard):
             talks.append(replace(talk, turns=(spoken, *answer)))
+        elif spoken.recognised not in sentences:
+            talks.append(replace(talk, turns=asked_again(spoken, answer, rng.random())))
     return talks

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
+from taste_speech.training.corpus.dialogues.not_understood import NOT_UNDERSTOOD
 from taste_speech.training.corpus.murmuring import murmured_utterances
 from taste_speech.training.corpus.produce import record, split_of, total_seconds, utterances
 from taste_speech.training.corpus.selection import (
@@ -70,7 +71,7 @@ def run(settings: Settings, context: StageContext) -> None:
     ]
     stores["reply2"] = record(wanted, folder / "reply2", processes)
 
-    texts = answers(settings.plain_answers, 1, 1, seed + 20)["train"]
+    texts = [*answers(settings.plain_answers, 1, 1, seed + 20)["train"], *NOT_UNDERSTOOD]
     wanted = [Utterance(f"plain-{i:06d}", "train", text, REPLY_VOICE) for i, text in enumerate(texts)]
     stores["plain"] = record(wanted, folder / "plain", processes)
 

@@ -36,7 +36,7 @@ from taste_speech.training.corpus.recognition_model import (
 )
 from taste_speech.training.dialogue_loss import talk_losses
 from taste_speech.training.dialogue_rows import NoTaste, TalkEncoder, TalkRows, TasteSource
-from taste_speech.training.heard import Confusions, misheard_talks, read_pairs, write_heard
+from taste_speech.training.heard import Confusions, is_understood, misheard_talks, read_pairs, write_heard
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.training.mishearing import Mishearing, rival_words, sound_alikes
 from taste_speech.training.stages.phones import OUTPUT_NAME, trained_weights, write_recogniser
@@ -68,7 +68,7 @@ class Settings(StrictSection):
     """Probability that a word of a spoken user turn becomes another that sounds nearly alike."""
     heard_turns: int = 7500
     """Spoken turns of which the recogniser's errors are taken, once stage `phones` has finished."""
-    misheard_part: float = 0.06
+    misheard_part: float = 0.08
     """Fraction of the talks that are such a turn as it was recognised, with errors."""
     label_smoothing: float = 0.02
     taste_weight: float = 0.5
@@ -152,7 +152,8 @@ def mishearing(settings: Settings, pairs: Sequence[tuple[list[str], list[str]]])
     phones = first_pronunciations(word for words in sentences for word in words)
     rivals = rival_words(sentences)
     alike = sound_alikes(phones, rivals)
-    return Mishearing(settings.mishearing, settings.sound_alike, alike, Confusions(pairs, rivals))
+    understood = [pair for pair in pairs if is_understood(*pair)]
+    return Mishearing(settings.mishearing, settings.sound_alike, alike, Confusions(understood, rivals))
 
 
 def own_recognizer(context: StageContext) -> CtcRecognizer | None:
@@ -179,7 +180,8 @@ def run(settings: Settings, context: StageContext) -> None:
     tastes = taste_source(settings, context, quantizer)
     pairs = heard_turns(settings, context)
     encoder = TalkEncoder(fmt, tokenizer, tastes, settings.other_weight, mishearing(settings, pairs))
-    batches = talk_batches(settings, encoder, misheard_talks(pairs), 1000 * settings.seed + loop.step)
+    misheard = misheard_talks(pairs, frozenset(recognition_sentences())) if pairs else []
+    batches = talk_batches(settings, encoder, misheard, 1000 * settings.seed + loop.step)
     plain = TalkEncoder(fmt, tokenizer, tastes)
     unseen = evaluation_prompts(settings)
 

@@ -5,6 +5,7 @@ import pytest
 
 from taste_speech.recognition.base import Recognition
 from taste_speech.training.corpus.dialogues import as_heard
+from taste_speech.training.corpus.dialogues.not_understood import NOT_UNDERSTOOD
 from taste_speech.training.heard import (
     Confusions,
     errors,
@@ -91,16 +92,42 @@ def test_some_turns_are_not_finished():
     assert finished == [True] * 16 + [False] * 4
 
 
-def test_turns_with_few_errors_are_learned_as_they_were_recognised():
+@pytest.fixture
+def pairs():
+    """Forty turns that were recognised without an error."""
     said = [as_heard(talk.turns[0].text).split() for talk in spoken_talks(40)]
-    long = next(i for i, words in enumerate(said) if len(words) >= 4)
-    pairs = [(words, words) for words in said]
-    pairs[long] = (said[long], [*said[long][:-1], "uh"])
-    pairs[long + 1] = (said[long + 1], ["robin"])
-    (talk,) = [t for t in misheard_talks(pairs) if t.turns[0].recognised.endswith("uh")]
-    assert talk.turns[0].text == spoken_talks(40)[long].turns[0].text
+    return [(words, words) for words in said]
+
+
+def test_turns_with_few_errors_are_learned_as_they_were_recognised(pairs):
+    long = next(i for i, (said, _) in enumerate(pairs) if len(said) >= 4)
+    said = pairs[long][0]
+    pairs[long] = (said, [*said[:-1], "uh"])
+    (talk,) = misheard_talks(pairs)
+    question, *answers = spoken_talks(40)[long].turns
+    assert talk.turns[0].text == question.text
     assert talk.turns[0].modality == "speech"
-    assert all(talk.turns[0].recognised != "robin" for talk in misheard_talks(pairs))
+    assert talk.turns[0].recognised == " ".join([*said[:-1], "uh"])
+    assert list(talk.turns[1:]) == answers
+
+
+def test_of_a_turn_that_lost_too_much_the_assistant_says_so(pairs):
+    pairs[0] = (pairs[0][0], ["robin"])
+    (talk,) = misheard_talks(pairs)
+    assert talk.turns[0].recognised == "robin"
+    assert talk.turns[1].role == "assistant"
+    assert talk.turns[1].text in NOT_UNDERSTOOD
+
+
+def test_a_turn_that_was_heard_as_another_sentence_is_left_out(pairs):
+    pairs[0] = (pairs[0][0], ["robin"])
+    assert misheard_talks(pairs, {"robin"}) == []
+
+
+def test_a_lost_turn_that_is_not_finished_gets_no_answer(pairs):
+    pairs[-1] = (pairs[-1][0], ["robin"])
+    (talk,) = misheard_talks(pairs)
+    assert [turn.recognised for turn in talk.turns] == ["robin"]
 
 
 def test_pairs_of_other_turns_are_refused():
