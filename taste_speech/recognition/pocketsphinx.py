@@ -148,9 +148,13 @@ class PocketSphinxRecognizer:
 
     def _whole(self, samples: NDArray[np.float32]) -> Recognition:
         """Decode an utterance whose end is known."""
+        mean = self._decoder.get_cmn()
+        # Once it was given blocks, PocketSphinx normalises whole utterances by the running mean too.
+        self._decoder.reinit_feat()
         self._decoder.start_utt()
         self._decoder.process_raw(to_pcm(with_floor(samples)).tobytes(), full_utt=True)
         self._decoder.end_utt()
+        self._decoder.set_cmn(mean)
         if self._decoder.hyp() is None:
             return Recognition()
         words = tuple(

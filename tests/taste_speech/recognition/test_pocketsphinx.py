@@ -60,6 +60,21 @@ def test_a_second_pass_over_a_part_keeps_the_times(recognizer, question):
 
 
 @needs_flite
+def test_the_second_pass_does_not_hang_on_what_was_heard_before(model, question):
+    """A loud, dull voice in between leaves a mean behind that does not suit the next one."""
+    dull = np.convolve(question, np.ones(12) / 12, mode="same").astype(np.float32)
+    alone = PocketSphinxRecognizer(*model).recognize(question)
+    recognizer = PocketSphinxRecognizer(*model)
+    for utterance in (dull, dull, question):
+        recognizer.start()
+        recognizer.accept(utterance)
+        heard = recognizer.finish()
+    assert heard.text == alone.text
+    confidences = [[word.confidence for word in found.words] for found in (heard, alone)]
+    assert confidences[0] == pytest.approx(confidences[1], abs=0.01)
+
+
+@needs_flite
 def test_partial_text_grows_while_the_person_speaks(recognizer, question):
     recognizer.start()
     partial = []
