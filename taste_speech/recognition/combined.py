@@ -10,12 +10,12 @@ from taste_speech.recognition.ctc import CtcRecognizer, Hearing
 from taste_speech.recognition.own_process import PocketSphinxProcess
 from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
 
-BASE_MARGIN, MARGIN_OF_CONFIDENCE = 0.25, 0.5
+BASE_MARGIN, MARGIN_OF_CONFIDENCE = 0.1, 0.5
 """Nats a frame; chosen on utterances of `corpus.voices.TEST_VOICES`, clean and noisy, cut closely and with
 1.2 s of quiet after them."""
 
 
-SURE_FIT, SURE_CONFIDENCE, SURE_WORDS = -0.03, 0.7, 3
+SURE_FIT, SURE_CONFIDENCE, SURE_WORDS = -0.02, 0.8, 3
 """From what the acoustic model is not contradicted; chosen on the same utterances."""
 
 CERTAIN_FIT, CERTAIN_CONFIDENCE = -0.005, 0.95
