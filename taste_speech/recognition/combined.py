@@ -20,6 +20,10 @@ SURE_FIT, SURE_CONFIDENCE, SURE_WORDS = -0.02, 0.8, 3
 
 CERTAIN_FIT, CERTAIN_CONFIDENCE = -0.005, 0.95
 """The same for a word or two; chosen on murmurs of the same voices."""
+SHORT_MARGIN, SHORT_CONFIDENCE = 0.2, 0.5
+"""Nats a frame by which the acoustic model's word or two, if it is so sure of them, must fit better to count.
+In so little sound PocketSphinx is sure of anything, and the quiet around it makes the margin small. Chosen on
+utterances and murmurs of the same voices."""
 
 
 class CombinedRecognizer:
@@ -71,7 +75,8 @@ class CombinedRecognizer:
             return own
         margin = self.ctc.log_likelihood(hearing.log_probs, own.text)
         margin -= self.ctc.log_likelihood(hearing.log_probs, theirs.text)
-        return theirs if believes_sphinx(margin / (speech.stop - speech.start), theirs) else own
+        margin /= speech.stop - speech.start
+        return own if stands_out(own, margin) or not believes_sphinx(margin, theirs) else theirs
 
 
 def agreed(own: Recognition, theirs: Recognition) -> Recognition:
@@ -91,6 +96,12 @@ def is_sure(hearing: Hearing) -> bool:
 def is_certain(hearing: Hearing) -> bool:
     """Whether nothing else explains the sound; then few words count too, once there was a voice."""
     return bool(hearing.recognition.words) and _explains(hearing, CERTAIN_FIT, CERTAIN_CONFIDENCE)
+
+
+def stands_out(own: Recognition, margin: float) -> bool:
+    """Whether the acoustic model's word or two count against whatever PocketSphinx makes of them."""
+    sure = all((word.confidence or 0.0) > SHORT_CONFIDENCE for word in own.words)
+    return 0 < len(own.words) < SURE_WORDS and sure and margin > SHORT_MARGIN
 
 
 def _explains(hearing: Hearing, fit: float, confidence: float) -> bool:

@@ -14,8 +14,8 @@ _CARD = """# {name}: a small TASTE spoken language model
 Trained from scratch by the recipe of this project (`python -m taste_speech.training run
 configs/train/small.yaml`) on synthetic speech of flite, espeak-ng, festival and RHVoice and on dialogue text
 written for it. It hears English, answers everyday questions, and speaks in one voice (flite's `rms`). It is a
-demonstration of the architecture, not an assistant to rely on: it knows the few hundred kinds of question that
-it was trained on.
+demonstration of the architecture, not an assistant to rely on: it knows the few hundred kinds of question
+that it was trained on.
 
 | part | parameters |
 |---|---|

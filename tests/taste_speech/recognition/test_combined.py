@@ -63,15 +63,15 @@ def combined(sphinx: Sphinx, ctc: Ctc) -> CombinedRecognizer:
     ("confidence", "margin", "expected"),
     [
         (0.9, 0.3, "what is this"),
-        (0.9, 1.0, "water hiss"),
-        (0.1, 0.3, "water hiss"),
+        (0.9, 1.0, "the water hiss"),
+        (0.1, 0.3, "the water hiss"),
         (0.1, 0.05, "what is this"),
     ],
 )
 def test_sphinx_is_believed_where_it_is_sure_and_its_words_fit_almost_as_well(
     confidence: float, margin: float, expected: str
 ) -> None:
-    sphinx, ctc = Sphinx(recognition("what is this", confidence)), Ctc(recognition("water hiss"), margin)
+    sphinx, ctc = Sphinx(recognition("what is this", confidence)), Ctc(recognition("the water hiss"), margin)
     recognizer = combined(sphinx, ctc)
     recognizer.start()
     recognizer.accept(np.zeros(1600, np.float32))
@@ -81,11 +81,11 @@ def test_sphinx_is_believed_where_it_is_sure_and_its_words_fit_almost_as_well(
     assert ctc.samples == 2400
 
 
-@pytest.mark.parametrize(("margin", "expected"), [(1.0, "water hiss"), (0.3, "what is this")])
+@pytest.mark.parametrize(("margin", "expected"), [(1.0, "the water hiss"), (0.3, "what is this")])
 @pytest.mark.parametrize("quiet", [40, 200])
 def test_a_long_wait_after_the_words_changes_nothing(quiet: int, margin: float, expected: str) -> None:
     sphinx = Sphinx(recognition("what is this", 0.5))
-    recognizer = combined(sphinx, Ctc(recognition("water hiss"), margin, quiet=quiet))
+    recognizer = combined(sphinx, Ctc(recognition("the water hiss"), margin, quiet=quiet))
     recognizer.accept(np.zeros(1600, np.float32))
     assert recognizer.finish().text == expected
 
@@ -161,7 +161,24 @@ def test_a_word_or_two_count_against_sphinx_where_nothing_else_explains_a_voice(
     text: str, confidence: float, fit: float, heard_voice: bool, expected: str
 ) -> None:
     sphinx = Sphinx(recognition("i have"), heard_voice)
-    recognizer = combined(sphinx, Ctc(recognition(text, confidence), 0.3, fit))
+    recognizer = combined(sphinx, Ctc(recognition(text, confidence), 0.15, fit))
     recognizer.accept(np.zeros(1600, np.float32))
     assert recognizer.finish().text == expected
     assert sphinx.finished
+
+
+@pytest.mark.parametrize(
+    ("text", "confidence", "margin", "expected"),
+    [
+        ("aha", 0.6, 0.25, "aha"),
+        ("aha", 0.6, 0.15, "who"),
+        ("aha", 0.4, 0.25, "who"),
+        ("aha aha aha", 0.6, 0.25, "who"),
+    ],
+)
+def test_a_murmur_that_fits_better_is_no_word_however_sure_sphinx_is(
+    text: str, confidence: float, margin: float, expected: str
+) -> None:
+    recognizer = combined(Sphinx(recognition("who")), Ctc(recognition(text, confidence), margin))
+    recognizer.accept(np.zeros(1600, np.float32))
+    assert recognizer.finish().text == expected
