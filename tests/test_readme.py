@@ -209,6 +209,7 @@ def test_both_languages_say_the_same() -> None:
                 plain = [re.sub(r"\s+# .*", "", text) for text in (one, other)]
                 assert plain[0] == plain[1]
     assert setting_rows(english) == setting_rows(chinese)
+    assert measured_rows(english) == measured_rows(chinese)
     assert re.findall(r"<!--.*?-->", english, flags=re.S) == re.findall(r"<!--.*?-->", chinese, flags=re.S)
 
 
@@ -229,6 +230,20 @@ def test_settings_and_their_defaults_are_those_of_the_schema(name: str) -> None:
     for dotted in re.findall(r"(?:`|--set )([a-z_]+\.[a-z_]+)\b", TEXTS[name]):
         is_file = dotted.endswith((".py", ".wav", ".yaml", ".png"))
         assert is_file or dotted.split(".")[0] not in SECTIONS or dotted in setting_names(), dotted
+
+
+def measured_rows(text: str) -> list[str]:
+    """Rows of the table of measurements, without its head."""
+    table = text[text.index("| what | measured | target |") :].split("\n\n", 1)[0]
+    return table.splitlines()[2:]
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_measured_figures_are_those_of_the_model_card(name: str) -> None:
+    card = (ROOT / "taste_speech" / "checkpoints" / "small" / "README.md").read_text(encoding="utf-8")
+    rows = measured_rows(TEXTS[name])
+    assert len(rows) > 20
+    assert [row for row in rows if row not in card.splitlines()] == []
 
 
 def tree_entries(text: str) -> list[str]:

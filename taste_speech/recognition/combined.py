@@ -14,12 +14,12 @@ BASE_MARGIN, MARGIN_OF_CONFIDENCE = 0.1, 0.5
 """Nats a frame; chosen on utterances of `corpus.voices.TEST_VOICES`, clean and noisy, cut closely and with
 1.2 s of quiet after them."""
 
-
 SURE_FIT, SURE_CONFIDENCE, SURE_WORDS = -0.02, 0.8, 3
 """From what the acoustic model is not contradicted; chosen on the same utterances."""
 
 CERTAIN_FIT, CERTAIN_CONFIDENCE = -0.005, 0.95
 """The same for a word or two; chosen on murmurs of the same voices."""
+
 SHORT_MARGIN, SHORT_CONFIDENCE = 0.2, 0.5
 """Nats a frame by which the acoustic model's word or two, if it is so sure of them, must fit better to count.
 In so little sound PocketSphinx is sure of anything, and the quiet around it makes the margin small. Chosen on
@@ -100,13 +100,16 @@ def is_certain(hearing: Hearing) -> bool:
 
 def stands_out(own: Recognition, margin: float) -> bool:
     """Whether the acoustic model's word or two count against whatever PocketSphinx makes of them."""
-    sure = all((word.confidence or 0.0) > SHORT_CONFIDENCE for word in own.words)
-    return 0 < len(own.words) < SURE_WORDS and sure and margin > SHORT_MARGIN
+    short = 0 < len(own.words) < SURE_WORDS
+    return short and _all_surer_than(SHORT_CONFIDENCE, own) and margin > SHORT_MARGIN
 
 
 def _explains(hearing: Hearing, fit: float, confidence: float) -> bool:
-    words = hearing.recognition.words
-    return hearing.fit > fit and all((word.confidence or 0.0) > confidence for word in words)
+    return hearing.fit > fit and _all_surer_than(confidence, hearing.recognition)
+
+
+def _all_surer_than(confidence: float, recognition: Recognition) -> bool:
+    return all((word.confidence or 0.0) > confidence for word in recognition.words)
 
 
 def believes_sphinx(margin: float, theirs: Recognition) -> bool:

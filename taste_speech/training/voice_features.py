@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
@@ -34,20 +35,28 @@ class VoiceFeatures:
         self.folder, self.store, self.config = Path(folder), store, config
         self.folder.mkdir(parents=True, exist_ok=True)
         self._index_path = self.folder / "index.json"
-        self._offsets: dict[str, tuple[int, int]] = {}
-        if self._index_path.exists():
-            self._offsets = {
-                k: (int(a), int(b)) for k, (a, b) in json.loads(self._index_path.read_text()).items()
-            }
+        self._offsets = self._read_index()
         self._entries = {entry.id: entry for entry in store}
 
     def prepare(self) -> None:
-        """Compute what is missing."""
-        missing = [key for key in self._entries if key not in self._offsets]
-        if not missing:
-            return
+        """Compute what is missing; a stage that needs the same meanwhile waits for it."""
+        with FileLock(self.folder / "writing.lock"):
+            self._offsets = self._read_index()
+            missing = [key for key in self._entries if key not in self._offsets]
+            if missing:
+                self._compute(missing)
+
+    def _read_index(self) -> dict[str, tuple[int, int]]:
+        if not self._index_path.exists():
+            return {}
+        return {key: (int(a), int(b)) for key, (a, b) in json.loads(self._index_path.read_text()).items()}
+
+    def _compute(self, missing: Sequence[str]) -> None:
         position = sum(length for _, length in self._offsets.values())
         with (self.folder / "mel.f16").open("ab") as mels, (self.folder / "f0.f16").open("ab") as pitches:
+            # A run that was stopped left frames of which the index does not know.
+            mels.truncate(position * self.config.mel_bins * np.dtype(np.float16).itemsize)
+            pitches.truncate(position * np.dtype(np.float16).itemsize)
             for key in missing:
                 audio = self._audio(key)
                 mel = log_mel(torch.from_numpy(audio)[None], self.config)[0].T.numpy()

@@ -20,11 +20,12 @@ SAMPLE_RATE_HZ = 16_000
 ESPEAK_WORDS_PER_MINUTE = 165
 SYNTHESIS_TIMEOUT_S = 60
 WAV_HEADER_BYTES = 44
+TEXT_FILE, SPEECH_FILE = "text.txt", "speech.wav"
+_HOW_TO_INSTALL = "README, Train your own voice"
 _PACKAGES = {
     "text2wave": "festival, and with it festvox-kdlpc16k",
-    "RHVoice-test": "rhvoice, and with it its English voices (README, Training)",
+    "RHVoice-test": f"rhvoice, and with it its English voices ({_HOW_TO_INSTALL})",
 }
-
 _RHVOICE_DATA = ("/usr/share/RHVoice", "/usr/local/share/RHVoice")
 
 
@@ -121,25 +122,22 @@ def _flite(text: str, variant: str, manner: Manner) -> np.ndarray:
     words = plain.split()
     if manner.emphasis is not None and manner.emphasis < len(words):
         words[manner.emphasis] = f'<prosody rate="0.78">{words[manner.emphasis]}</prosody>'
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder, "text.ssml"), Path(folder, "speech.wav")
-        source.write_text(f"<speak>{' '.join(words)}</speak>", encoding="ascii", errors="replace")
-        stretch = f"duration_stretch={1 / manner.rate:.4f}"
-        _run(["flite", "-voice", variant, "--setf", stretch, "-ssml", str(source), str(target)])
-        return _samples(target.read_bytes(), text)
+    stretch = f"duration_stretch={1 / manner.rate:.4f}"
+    command = ["flite", "-voice", variant, "--setf", stretch, "-ssml", TEXT_FILE, SPEECH_FILE]
+    return _samples(_run_on_file(command, f"<speak>{' '.join(words)}</speak>"), text)
 
 
 def _festival(text: str, variant: str, manner: Manner) -> np.ndarray:
     plain = re.sub(r"[^A-Za-z0-9' ,.?]", " ", text)
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder, "text.txt"), Path(folder, "speech.wav")
-        source.write_text(plain, encoding="ascii", errors="replace")
-        stretch = f"(Parameter.set 'Duration_Stretch {1 / manner.rate:.4f})"
-        voice = f"(voice_{variant})"
-        _run(["text2wave", "-eval", voice, "-eval", stretch, str(source), "-o", str(target)])
-        if not target.exists():  # text2wave calls a missing voice a success
-            raise TasteError(f"festival has no voice {variant!r}; install its package (festvox-...)")
-        return _samples(target.read_bytes(), text)
+    stretch = f"(Parameter.set 'Duration_Stretch {1 / manner.rate:.4f})"
+    voice = f"(voice_{variant})"
+    try:
+        wav = _run_on_file(
+            ["text2wave", "-eval", voice, "-eval", stretch, TEXT_FILE, "-o", SPEECH_FILE], plain
+        )
+    except FileNotFoundError as error:  # text2wave calls a missing voice a success
+        raise TasteError(f"festival has no voice {variant!r}; install its package (festvox-...)") from error
+    return _samples(wav, text)
 
 
 def rhvoice_folders() -> list[Path]:
@@ -153,14 +151,11 @@ def _rhvoice(text: str, variant: str, manner: Manner) -> np.ndarray:
     if not any((folder / variant).is_dir() for folder in folders):  # it would speak in another voice
         raise TasteError(
             f"RHVoice has no voice {variant!r} in {' or '.join(map(str, folders))}; "
-            "install its English voices (README, Training)"
+            f"install its English voices ({_HOW_TO_INSTALL})"
         )
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder, "text.txt"), Path(folder, "speech.wav")
-        source.write_text(text, encoding="ascii", errors="replace")
-        rate = str(round(100 * manner.rate))
-        _run(["RHVoice-test", "-p", variant, "-r", rate, "-i", str(source), "-o", str(target)])
-        return _samples(target.read_bytes(), text)
+    rate = str(round(100 * manner.rate))
+    command = ["RHVoice-test", "-p", variant, "-r", rate, "-i", TEXT_FILE, "-o", SPEECH_FILE]
+    return _samples(_run_on_file(command, text), text)
 
 
 _WITHOUT_PITCH = {"flite": _flite, "festival": _festival, "rhvoice": _rhvoice}
@@ -175,9 +170,22 @@ def _espeak(text: str, variant: str, manner: Manner) -> np.ndarray:
     return _samples(wav, text)
 
 
-def _run(command: list[str]) -> bytes:
+def _run_on_file(command: list[str], text: str) -> bytes:
+    """Run an engine in a folder with `text` in `TEXT_FILE`; returns the `SPEECH_FILE` that it wrote there.
+
+    Errors: `FileNotFoundError` if it wrote none; `TasteError` as `_run`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, TEXT_FILE).write_text(text, encoding="ascii", errors="replace")
+        _run(command, folder)
+        return Path(folder, SPEECH_FILE).read_bytes()
+
+
+def _run(command: list[str], folder: str | None = None) -> bytes:
     try:
-        done = subprocess.run(command, capture_output=True, timeout=SYNTHESIS_TIMEOUT_S, check=True)
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, timeout=SYNTHESIS_TIMEOUT_S, check=True
+        )
     except FileNotFoundError as error:
         package = _PACKAGES.get(command[0], command[0])
         raise TasteError(f"{command[0]} is not installed; install the package {package}") from error

@@ -73,12 +73,18 @@ def test_formants_leave_rate_and_pitch_alone():
     assert mean_f0(smaller) == pytest.approx(mean_f0(plain), rel=0.05)
 
 
-@needs_ked
-def test_festival_follows_rate_and_pitch_and_formants_leave_them_alone():
-    plain = speak(TEXT, Voice("ked", "festival", "ked_diphone"))
-    faster = speak(TEXT, Voice("ked", "festival", "ked_diphone"), Manner(rate=1.25))
+@pytest.mark.parametrize(
+    ("engine", "variant"),
+    [
+        pytest.param("festival", "ked_diphone", marks=needs_ked),
+        pytest.param("rhvoice", "bdl", marks=needs_rhvoice),
+    ],
+)
+def test_rate_and_pitch_are_followed_and_formants_leave_them_alone(engine, variant):
+    plain = speak(TEXT, Voice("plain", engine, variant))
+    faster = speak(TEXT, Voice("plain", engine, variant), Manner(rate=1.25))
     assert len(faster) == pytest.approx(len(plain) / 1.25, rel=0.08)
-    smaller = speak(TEXT, Voice("small", "festival", "ked_diphone", pitch=1.2, formants=1.1))
+    smaller = speak(TEXT, Voice("small", engine, variant, pitch=1.2, formants=1.1))
     assert len(smaller) == pytest.approx(len(plain), rel=0.05)
     assert mean_f0(smaller) == pytest.approx(1.2 * mean_f0(plain), rel=0.06)
 
@@ -87,16 +93,6 @@ def test_festival_follows_rate_and_pitch_and_formants_leave_them_alone():
 def test_a_voice_that_festival_lacks_is_named():
     with pytest.raises(TasteError, match="festival has no voice 'nobody'; install"):
         speak("hello", Voice("x", "festival", "nobody"))
-
-
-@needs_rhvoice
-def test_rhvoice_follows_rate_and_pitch_and_formants_leave_them_alone():
-    plain = speak(TEXT, Voice("bdl", "rhvoice", "bdl"))
-    faster = speak(TEXT, Voice("bdl", "rhvoice", "bdl"), Manner(rate=1.25))
-    assert len(faster) == pytest.approx(len(plain) / 1.25, rel=0.08)
-    smaller = speak(TEXT, Voice("small", "rhvoice", "bdl", pitch=1.2, formants=1.1))
-    assert len(smaller) == pytest.approx(len(plain), rel=0.05)
-    assert mean_f0(smaller) == pytest.approx(1.2 * mean_f0(plain), rel=0.06)
 
 
 def test_a_voice_that_rhvoice_lacks_is_named_as_it_would_speak_in_another(monkeypatch, tmp_path):
