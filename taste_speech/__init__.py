@@ -17,6 +17,8 @@ own modules, which ours then find half loaded.)
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from taste_speech.collector_pause import collector_paused
+
 if TYPE_CHECKING:
     from taste_speech.configuration_taste import TasteConfig
     from taste_speech.errors import AudioError, CheckpointError, TasteError, TextError
@@ -50,7 +52,9 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    with collector_paused():
+        module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.brain import Brain
+from taste_speech.collector_pause import collector_paused
 
 
 def import_torch() -> None:
     """The one step of loading that keeps all other threads waiting, for a third of a second."""
-    with _collector_paused():
+    with _left_out_of_collections():
         importlib.import_module("torch")
 
 
@@ -24,24 +25,21 @@ def load_brain(settings: AgentSettings) -> Brain:
         TasteError: the checkpoint cannot be loaded.
         AgentError: the device or the voice does not exist.
     """
-    with _collector_paused():
+    with _left_out_of_collections():
         from taste_agent.dialog.taste_brain import load_brain as load  # takes seconds
 
         return load(settings)
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def _left_out_of_collections() -> Iterator[None]:
     """Makes no garbage collections, and leaves what was loaded out of all later ones.
 
-    Loading makes some 350,000 objects that stay. To look through them takes a quarter of a second in which no
-    other thread runs; it would happen several times while they are made, and now and then during the talk.
+    To look through it takes a quarter of a second in which no other thread runs; it would happen now and then
+    during the talk.
     """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was_enabled:
-            gc.enable()
+    with collector_paused():
+        try:
+            yield
+        finally:
+            gc.freeze()
