@@ -6,6 +6,9 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+
+import numpy as np
 
 from taste_agent import events as ev
 from taste_agent.audio.ports import AudioSink, AudioSource, Samples
@@ -112,6 +115,8 @@ class ChatEngine:
                 source=self._source_name,
                 model=self._settings.model.checkpoint,
             )
+            lead_samples = session.frame_samples
+            self._record(lambda recording: recording.begin_audio(lead_samples))
             while self._stop_reason is None and (samples := self._source.read()) is not None:
                 self._step(session, samples)
         except Exception as error:  # raised again in the thread that shows it
@@ -136,12 +141,9 @@ class ChatEngine:
             self._sink.cut(round(ms_of_samples(len(spoken))) + self._settings.playback.fade_ms)
         self._sink.write(spoken)
         self._source.idle = session.idle
-        if self._recording is not None:
-            try:
-                self._recording.write(samples, spoken)
-            except AgentError as error:
-                self._switch_recording(None)
-                self._emit(ev.Notice(session.now, "error", str(error)))
+        # What is recorded is what was heard.
+        heard = np.zeros_like(samples) if session.muted else samples
+        self._record(lambda recording: recording.write(heard, spoken))
 
     def _emit(self, event: ev.Event) -> None:
         if isinstance(event, ev.PlaybackPaused | ev.ReplyCancelled):
@@ -151,10 +153,23 @@ class ChatEngine:
         elif isinstance(event, ev.WordHeard) and self._gate is not None:
             self._gate.played(PlayedWord(event.text, event.at))
         self.events.append(event)
-        if self._recording is not None:
-            self._recording.take(event)
+        self._record(lambda recording: recording.take(event))
+
+    def _record(self, write: Callable[[SessionRecording], None]) -> None:
+        """Have the recording, if any, written to; one that fails ends, the talk does not."""
+        recording = self._recording
+        if recording is None:
+            return
+        try:
+            write(recording)
+        except AgentError as error:
+            self._recording = None
+            with suppress(AgentError):  # what can be completed is
+                recording.close()
+            self._emit(ev.Notice(self.now, "error", str(error)))
 
     def _switch_recording(self, recording: SessionRecording | None) -> None:
-        if self._recording is not None:
-            self._recording.close()
+        self._record(lambda old: old.close())
         self._recording = recording
+        if recording is not None and self._session is not None:
+            recording.begin_audio(self._session.frame_samples)

@@ -5,7 +5,6 @@ exact and a microphone's own clock is the session's clock.
 """
 
 import time
-from typing import Protocol
 
 ENGINE_RATE_HZ = 16000
 """Rate of all audio inside the engine; ports convert to and from it."""
@@ -24,28 +23,6 @@ def ms_of_samples(samples: int) -> float:
 def seconds_of_samples(samples: int) -> float:
     """Seconds that a number of engine samples last."""
     return samples / ENGINE_RATE_HZ
-
-
-class Clock(Protocol):
-    """Says which input sample is now."""
-
-    def now(self) -> int:
-        """Index of the next input sample, since the session's start."""
-
-
-class SampleClock:
-    """A clock that is moved by whoever feeds samples: replay, tests, or the capture thread."""
-
-    def __init__(self) -> None:
-        self._now = 0
-
-    def now(self) -> int:
-        """Index of the next input sample."""
-        return self._now
-
-    def advance(self, samples: int) -> None:
-        """Moves on by samples that were just processed."""
-        self._now += samples
 
 
 class WallClockPacer:

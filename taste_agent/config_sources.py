@@ -20,8 +20,6 @@ DEFAULT_ORIGIN = "default"
 CONFIG_FILE_VARIABLE = f"{ENV_PREFIX}CONFIG"
 """Environment variable that names the settings file when no `--config` is given."""
 
-Leaf = tuple[str, ...]
-
 
 @dataclass(frozen=True)
 class LoadedSettings:

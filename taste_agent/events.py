@@ -97,9 +97,11 @@ class PieceRecognised(Event):
 
 @dataclass(frozen=True, slots=True)
 class SpeechDropped(Event):
-    """Sound that is not answered: `nothing_recognised`, `backchannel`, `noise`, `music`, `echo`, `failed`.
+    """Speech or sound that is not answered.
 
-    Of an echo `text` is what was recognised of the agent's own words.
+    `reason` is `nothing_recognised`, `backchannel`, `noise`, `music`, `echo`, `failed`, `typed` (something
+    typed took its place) or `unanswered` (the model was silent for so long that it is forgotten). Of an
+    echo `text` is what was recognised of the agent's own words.
     """
 
     pieces: tuple[int, ...]
@@ -280,4 +282,4 @@ class SessionEnded(Event):
     """The last event."""
 
     reason: str
-    """`end_of_input`, `quit`, `interrupted` or `terminated`."""
+    """`end_of_input`, `quit`, `interrupted`, `terminated` or `failed`."""

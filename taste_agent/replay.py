@@ -24,6 +24,7 @@ from taste_agent.events import Event, Notice
 from taste_agent.session.costs import CostMeter
 from taste_agent.session.engine import Session
 from taste_agent.session.runner import VirtualRunner
+from taste_agent.session.sides import Sides
 from taste_agent.session.transcript import Transcript
 from taste_agent.ui.picture import SessionPicture
 
@@ -131,8 +132,7 @@ class _Outputs:
         self._title = title
         self._picture = SessionPicture()
         self._stack = ExitStack()
-        self._person: list[Samples] = []
-        self._agent: list[Samples] = []
+        self._sides = Sides()
         self._pending = 0
 
     def __enter__(self) -> Self:
@@ -178,12 +178,11 @@ class _Outputs:
 
     def begin_audio(self, lead_samples: int) -> None:
         """The agent's first frame sounds after the first frame was heard."""
-        self._agent.append(np.zeros(lead_samples, np.float32))
+        self._sides.begin(lead_samples)
 
     def write(self, person: Samples, agent: Samples) -> None:
         """Takes what was heard and what was said meanwhile."""
-        self._person.append(person)
-        self._agent.append(agent)
+        self._sides.add(person, agent)
         self._pending += len(agent)
         if self._pending >= _WRITE_SAMPLES:
             self._write_audio()
@@ -191,16 +190,11 @@ class _Outputs:
     def _write_audio(self, everything: bool = False) -> None:
         """Writes what both sides have; at the end the shorter one gets silence."""
         self._pending = 0
-        person = np.concatenate([np.zeros(0, np.float32), *self._person])
-        agent = np.concatenate([np.zeros(0, np.float32), *self._agent])
-        if everything:
-            agent = np.pad(agent, (0, max(0, len(person) - len(agent))))[: len(person)]
-        count = min(len(person), len(agent))
-        self._person, self._agent = [person[count:]], [agent[count:]]
-        self._reply.write(agent[:count])
-        self._both.write(person[:count], agent[:count])
-        self._picture.person.add(person[:count])
-        self._picture.agent.add(agent[:count])
+        person, agent = self._sides.take(everything)
+        self._reply.write(agent)
+        self._both.write(person, agent)
+        self._picture.person.add(person)
+        self._picture.agent.add(agent)
 
 
 def _cannot_write(out: Path, error: Exception) -> AgentError:

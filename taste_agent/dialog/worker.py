@@ -1,7 +1,7 @@
 """Runs commands on a model, one bounded step at a time; knows neither threads nor clocks."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,9 @@ from taste_speech.recognition.base import Recognition
 
 logger = logging.getLogger(__name__)
 
+_EXPLAINED = (TasteError, ValueError)
+"""Errors whose text is for people."""
+
 _MAX_SEGMENT_SAMPLES = 29 * ENGINE_RATE_HZ
 """The audio tower takes less than 30 s."""
 
@@ -30,6 +33,8 @@ class _PieceAudio:
     samples: int = 0
     since_partial: int = 0
     text: str = ""
+    failed: bool = False
+    """Whether the recogniser failed on it; the rest of it is not heard then."""
 
 
 @dataclass(slots=True)
@@ -62,22 +67,34 @@ class DialogWorker:
         return self._reply is not None and not (self._holds and self._open is not None)
 
     def execute(self, command: m.Command) -> list[m.Result]:
-        """Does what a command asks for; errors that a person can understand become `Failed`."""
-        generation = getattr(command, "generation", None)
-        return self._guard(generation, lambda: self._execute(command))
+        """Does what a command asks for; errors that a person can understand become `Failed`.
+
+        A piece on which the recogniser failed is closed as nothing: who waits for it waits for an answer.
+        """
+        try:
+            return self._execute(command)
+        except _EXPLAINED as error:
+            failed = self._failed(getattr(command, "generation", None), error)
+            if isinstance(command, m.Hear):
+                self._pieces[command.piece].failed = True
+            return [failed, _as_nothing(command.piece)] if isinstance(command, m.ClosePiece) else [failed]
 
     def continue_reply(self) -> list[m.Result]:
         """Generates and speaks the next chunk of the running reply."""
         reply = self._reply
-        return [] if reply is None else self._guard(reply.generation, lambda: self._next_chunk(reply))
-
-    def _guard(self, generation: int | None, work: Callable[[], list[m.Result]]) -> list[m.Result]:
+        if reply is None:
+            return []
         try:
-            return work()
-        except (TasteError, ValueError) as error:
-            logger.debug("a dialog step failed", exc_info=True)
+            return self._next_chunk(reply)
+        except _EXPLAINED as error:
+            return [self._failed(reply.generation, error)]
+
+    def _failed(self, generation: int | None, error: Exception) -> m.Failed:
+        """What is told of an error; a reply ends only by an error of its own, which has its generation."""
+        logger.debug("a dialog step failed", exc_info=error)
+        if generation is not None:
             self._stop_reply()
-            return [m.Failed(generation, " ".join(str(error).split()))]
+        return m.Failed(generation, " ".join(str(error).split()))
 
     def _execute(self, command: m.Command) -> list[m.Result]:
         match command:
@@ -108,6 +125,8 @@ class DialogWorker:
                 if isinstance(self._recognizer, GatedRecognizer):
                     self._recognizer.begin_at(command.start)
                 self._recognizer.start()
+            if piece.failed:
+                return []
             piece.blocks.append(command.samples)
             piece.samples += len(command.samples)
             piece.since_partial += len(command.samples)
@@ -122,6 +141,8 @@ class DialogWorker:
     def _close(self, number: int) -> m.Recognised:
         piece = self._pieces[number]
         self._open = None
+        if piece.failed:
+            return _as_nothing(number)
         with self._meter.measure("recognise_end") as reading:
             recognition = self._recognizer.finish()
         piece.text = recognition.text.strip()
@@ -234,6 +255,10 @@ class DialogWorker:
             self._pieces.pop(number, None)
             if number == self._open:
                 self._open = None
+
+
+def _as_nothing(piece: int) -> m.Recognised:
+    return m.Recognised(piece, "", (), 0.0, 0.0)
 
 
 def _timed_words(recognition: Recognition, piece: _PieceAudio) -> tuple[TimedWord, ...]:

@@ -17,7 +17,7 @@ Shape::
 * **Decisions are pure.** `TurnManager` gets frame decisions, worker results and playback progress, and
   returns commands, playback orders and events. It knows neither threads nor audio. Its two sides are
   `Hearing` (the person's pieces of speech) and `Answering` (the agent's reply).
-* **Heavy work is steps.** `DialogWorker.step()` does one bounded piece of work. `VirtualRunner` runs the
+* **Heavy work is steps.** A method of `DialogWorker` does one bounded piece of work. `VirtualRunner` runs the
   steps in place and stamps the results with the time they would have been ready at (`measured`, `fixed`
   or `zero` cost); `ThreadRunner` runs them in a thread and stamps them on arrival. Nothing else differs.
 * **Pieces.** Speech reaches the worker as pieces (a stretch between two pauses, at most 30 s). A user turn

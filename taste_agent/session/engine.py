@@ -77,9 +77,9 @@ class Session:
         return self._manager.idle
 
     @property
-    def replying(self) -> bool:
-        """Whether the agent thinks or speaks."""
-        return self._manager.replying
+    def muted(self) -> bool:
+        """Whether the microphone hears silence."""
+        return self._muted
 
     @property
     def output_latency_samples(self) -> int:

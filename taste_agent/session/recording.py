@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
-
+from taste_agent.audio.ports import Samples
 from taste_agent.audio.recording import WavRecorder
-from taste_agent.audio.ring import Samples
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.errors import AudioFileError
 from taste_agent.events import Event
+from taste_agent.session.sides import Sides
 from taste_agent.session.transcript import Transcript
 
 
@@ -41,51 +42,59 @@ class SessionRecording:
     """Writes what was heard and said from now on.
 
     `person.wav` is the microphone after echo cancellation, `session.wav` has it on the left and the agent
-    on the right; `events.jsonl` and the transcripts tell what happened.
+    on the right, as it was handed to the loudspeaker (whose latency is not in it); `events.jsonl` and the
+    transcripts tell what happened. `take`, `write` and `close` raise `AudioFileError` where the disk is full.
     """
 
     def __init__(self, folder: Path) -> None:
         """Make `folder` (mode 0700) and the files (mode 0600); `AudioFileError` where that fails."""
         self.folder = folder
-        try:
+        with self._explained():
             folder.mkdir(mode=0o700, parents=True)
             descriptor = os.open(folder / "events.jsonl", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        except OSError as error:
-            raise AudioFileError(
-                f"cannot record to {folder}: {error.strerror}; choose another --out"
-            ) from error
         self._log: TextIO = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)
         self._person = WavRecorder(folder / "person.wav", ENGINE_RATE_HZ)
         self._both = WavRecorder(folder / "session.wav", ENGINE_RATE_HZ, channels=2)
         self._transcript = Transcript()
-        self._agent = np.zeros(0, dtype=np.float32)
-        self._person_pending = np.zeros(0, dtype=np.float32)
+        self._sides = Sides()
 
     def take(self, event: Event) -> None:
         """Log `event`; the transcript is written anew after each turn."""
-        self._log.write(event.to_json() + "\n")
-        self._transcript.take(event)
-        if event.kind in ("reply_finished", "reply_cancelled", "session_ended"):
-            self._write_transcript()
+        with self._explained():
+            self._log.write(event.to_json() + "\n")
+            self._transcript.take(event)
+            if event.kind in ("reply_finished", "reply_cancelled", "session_ended"):
+                self._write_transcript()
+
+    def begin_audio(self, lead_samples: int) -> None:
+        """The agent's first sample sounds `lead_samples` after the first one that is heard."""
+        self._sides.begin(lead_samples)
 
     def write(self, person: Samples, agent: Samples) -> None:
         """Append what was heard, (T,), and what was said meanwhile, (T',); they need not be equally long."""
         self._person.write(person)
-        person = np.concatenate((self._person_pending, person))
-        agent = np.concatenate((self._agent, agent))
-        count = min(person.size, agent.size)
-        self._both.write(person[:count], agent[:count])
-        self._person_pending, self._agent = person[count:], agent[count:]
+        self._sides.add(person, agent)
+        self._both.write(*self._sides.take())
 
     def _write_transcript(self) -> None:
         write_private(self.folder / "transcript.txt", self._transcript.as_text())
         write_private(self.folder / "transcript.json", self._transcript.as_json())
 
     def close(self) -> None:
-        """Complete all files; safe to call twice."""
+        """Complete all files, each as far as that can be; safe to call twice."""
         if self._log.closed:
             return
-        self._write_transcript()
-        self._log.close()
-        self._person.close()
-        self._both.close()
+        with self._explained(), ExitStack() as files:
+            for file in (self._both, self._person, self._log):
+                files.callback(file.close)
+            self._write_transcript()
+            self._both.write(*self._sides.take(everything=True))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise AudioFileError(
+                f"cannot record to {self.folder}: {error.strerror}; free some space or choose another --out"
+            ) from error

@@ -82,6 +82,7 @@ class ThreadRunner:
         self._inbox: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._ready: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._error: BaseException | None = None
+        self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
     def begin(self, worker: DialogWorker) -> None:
@@ -106,8 +107,9 @@ class ThreadRunner:
                 return due
 
     def close(self) -> None:
-        """Ends the thread after its current step."""
-        self._inbox.put(None)
+        """Ends the thread after its current step, whatever is queued."""
+        self._closed.set()
+        self._inbox.put(None)  # wakes the thread
         if self._thread is not None:
             self._thread.join()
 
@@ -120,6 +122,8 @@ class ThreadRunner:
             self._error = error
 
     def _step(self, worker: DialogWorker) -> list[Result] | None:
+        if self._closed.is_set():
+            return None
         if worker.replying and self._inbox.empty():
             return worker.continue_reply()
         command = self._inbox.get()

@@ -40,7 +40,6 @@ class Answering:
         elif isinstance(result, m.Generated) and reply.words:
             self._out.append(ev.ReplyGenerated(now, reply.generation, result.reason, result.text))
             self._playback.complete(reply.generation)
-            reply.generated = True
         else:  # nothing to say
             self._out.append(ev.NoSpeech(now, reply.generation))
             self._playback.cancel()

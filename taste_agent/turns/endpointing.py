@@ -5,15 +5,16 @@ import re
 from taste_agent.config import EndpointingSettings
 
 _SENTENCE_END = re.compile(r"[.?!]['\")]*$")
+_GOES_ON = (",", "-", "...", "…", ";", ":")
 _WORD = re.compile(r"[a-z'-]+")
 
 
 def ends_hanging(text: str, hanging_words: tuple[str, ...]) -> bool:
-    """Whether the last word promises more (`and`, `the`), or the text ends with a comma or dash."""
-    if _SENTENCE_END.search(text.strip()):
-        return False
-    if text.rstrip().endswith((",", "-", "...", ";", ":")):
+    """Whether the last word promises more (`and`, `the`), or the text ends with a comma, dash or ellipsis."""
+    if text.rstrip().endswith(_GOES_ON):  # before the full stop: an ellipsis ends with one
         return True
+    if _SENTENCE_END.search(text.rstrip()):
+        return False
     words = _WORD.findall(text.lower())
     return bool(words) and words[-1] in hanging_words
 

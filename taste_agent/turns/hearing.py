@@ -12,6 +12,8 @@ from taste_agent.turns.vad import VadMachine, VadStarted, VadStopped
 
 _CUT_PAUSE_MS = 100
 """Long speech is cut where it has paused for so long."""
+_KEPT_SAMPLES = 60 * ENGINE_RATE_HZ
+"""What is never answered, such as a television, is kept so long: with each addition it is read anew."""
 
 
 class Hearing:
@@ -201,10 +203,21 @@ class Hearing:
             self.drop(now, left, reason)
         self.interjection = Stretch()
 
-    def reopen(self, question: Stretch) -> None:
-        """The question was not answered: what was said meanwhile joins it."""
-        self.turn = Stretch(question.pieces + self.interjection.pieces)
+    def reopen(self, now: int, question: Stretch) -> None:
+        """The question was not answered: what was said meanwhile joins it; what is too old is forgotten."""
+        kept = list(question.pieces)
+        while len(kept) > 1 and sum(piece.end - piece.audio_start for piece in kept) > _KEPT_SAMPLES:
+            self.drop(now, [kept.pop(0)], "unanswered")
+        self.turn = Stretch(kept + self.interjection.pieces)
         self.interjection = Stretch()
+
+    def drop_turn(self, now: int, reason: str) -> None:
+        """What waits for an answer gets none, and who speaks is not listened to further."""
+        self.stop(now)
+        if left := [piece for piece in self.turn.pieces if not piece.dropped]:
+            self.drop(now, left, reason)
+        self.turn = Stretch()
+        self._ran_ahead = False
 
     def release(self, now: int, unanswered: Stretch) -> None:
         """The agent is silent: what was said over it, as far as it was something, becomes the turn."""

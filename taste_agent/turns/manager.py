@@ -109,9 +109,12 @@ class TurnManager:
         return self._flush()
 
     def type_text(self, now: int, text: str) -> list[Output]:
-        """Answers something typed; it takes the floor."""
+        """Answers something typed; it takes the floor, also from what was said and is not answered yet."""
         if self._agent.reply is not None:
             self._cancel(now, self._agent.reply, "typed")
+        if self._person.turn:  # it was misheard, or is not worth waiting for
+            self._person.drop_turn(now, "typed")
+            self._prepared, self._requested = None, ()
         generation = self._agent.begin(Stretch(), now, now).generation
         self._out += [
             ev.TurnEnded(now, generation, (), now, 0.0, None, "typed"),
@@ -204,8 +207,8 @@ class TurnManager:
 
     def _take_reply(self, now: int, reply: Reply, result: m.Spoken | m.Generated | m.Silent) -> None:
         if not self._agent.take(now, reply, result):  # the turn stays open
-            self._person.reopen(reply.question)
-            self._asked = reply.question.numbers
+            self._person.reopen(now, reply.question)
+            self._asked = tuple(n for n in reply.question.numbers if self._person.turn.find(n))
 
     def _take_failure(self, now: int, result: m.Failed) -> None:
         if result.text != self._told_failure:  # what fails ahead fails again when it is needed
@@ -222,7 +225,7 @@ class TurnManager:
         if failed and unheard and reply.question:
             self._person.drop(now, reply.question.pieces, "failed")  # it would fail again
         self._release(now, reply.question if unheard and not failed else Stretch())
-        if reason in ("key", "typed"):  # the person wants silence, or asks something else
+        if reason == "key":  # the person wants silence
             self._asked = self._person.turn.numbers
 
     def _release(self, now: int, unanswered: Stretch) -> None:

@@ -21,7 +21,6 @@ class Reply:
     prefill_ms: float = 0.0
     words: list[str] = field(default_factory=list)
     heard_words: int = 0
-    generated: bool = False
     first_chunk: Spoken | None = None
     audio_samples: int = 0
     compute_ms: float = 0.0

@@ -20,6 +20,8 @@ class TurnView:
     generation: int = 0
     heard: int = 0
     cut: bool = False
+    start: int = 0
+    """First sample of a person's turn."""
 
 
 @dataclass(frozen=True)
@@ -127,12 +129,12 @@ def _dropped(state: ViewState, event: ev.SpeechDropped) -> ViewState:
 
 def _person_said(state: ViewState, event: ev.UserTurn) -> ViewState:
     turns = state.turns
-    # A turn that was not answered yet and went on is told anew, as a whole.
     if turns and turns[-1].role == "assistant" and not turns[-1].words:
         turns = turns[:-1]
-        if turns and turns[-1].role == "user":
+        # A turn that was not answered yet and went on is told anew, as a whole.
+        if turns and turns[-1].role == "user" and turns[-1].start == event.start:
             turns = turns[:-1]
-    person = TurnView("user", tuple(event.text.split()), event.generation)
+    person = TurnView("user", tuple(event.text.split()), event.generation, start=event.start)
     agent = TurnView("assistant", (), event.generation)
     return replace(state, phase="thinking", partial="", notice="", turns=(*turns, person, agent)[-MAX_TURNS:])
 

@@ -1,5 +1,6 @@
 """The engine thread with ports made of lists: no sound card, no waiting for the clock."""
 
+import errno
 import threading
 import time
 
@@ -199,3 +200,68 @@ def test_recording_from_the_start_has_the_first_event(new_engine, tmp_path):
     engine.stop("quit")
     kinds = [line.split('"')[3] for line in (tmp_path / "all" / "events.jsonl").read_text().splitlines()]
     assert (kinds[0], kinds[-1]) == ("session_started", "session_ended")
+
+
+class LoudSource(PacedSource):
+    def read(self):
+        block = super().read()
+        return None if block is None else np.full(STEP, 0.25, np.float32)
+
+
+def test_a_muted_microphone_is_not_recorded(new_engine, tmp_path):
+    engine = new_engine(LoudSource(), recording=SessionRecording(tmp_path / "all"))
+    engine.do(lambda session: session.set_muted(True))
+    engine.start()
+    engine.notice("info", "done")
+    wait_for(engine, ev.Notice)
+    engine.stop("quit")
+    for name in ("person.wav", "session.wav"):
+        samples, _ = soundfile.read(tmp_path / "all" / name)
+        assert len(samples) > 0
+        assert np.abs(samples).max() == 0.0
+
+
+def test_what_the_agent_says_is_recorded_when_it_sounds(new_engine, tmp_path):
+    engine = new_engine(recording=SessionRecording(tmp_path / "all"))
+    engine.do(lambda session: session.type_text("what is the time"))
+    engine.start()
+    first = wait_for(engine, ev.FirstAudio)[-1]
+    wait_for(engine, ev.ReplyFinished)
+    engine.stop("quit")
+    both, _ = soundfile.read(tmp_path / "all" / "session.wav")
+    assert np.flatnonzero(both[:, 1])[0] == pytest.approx(first.at, abs=2)
+
+
+@pytest.mark.parametrize("part", ["_log", "_person"])
+def test_a_full_disk_ends_the_recording_and_not_the_talk(new_engine, tmp_path, monkeypatch, part):
+    recording = SessionRecording(tmp_path / "all")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    engine = new_engine(recording=recording)
+    engine.start()
+    if part == "_log":
+        monkeypatch.setattr(recording, "_log", FullLog())
+    else:
+        monkeypatch.setattr(recording._person, "_write_all", full)
+    engine.do(lambda session: session.type_text("what is the time"))
+    seen = wait_for(engine, ev.ReplyFinished)
+    (notice,) = [event for event in seen if isinstance(event, ev.Notice)]
+    assert "free some space" in notice.text
+    assert engine.recording is None
+    engine.stop("quit")
+    assert engine.error is None
+    assert engine._sink.closed
+    assert (tmp_path / "all" / "transcript.txt").exists()
+
+
+class FullLog:
+    closed = False
+
+    def write(self, _text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def close(self):
+        self.closed = True
+        raise OSError(errno.ENOSPC, "No space left on device")

@@ -1,11 +1,13 @@
 """Keys and typing, determinism, and what may not matter: block sizes, threads."""
 
+import threading
 import time
 
 import numpy as np
 import pytest
 
 from taste_agent import events as ev
+from taste_agent.dialog import messages as m
 from taste_agent.dialog.worker import DialogWorker
 from taste_agent.session.costs import CostMeter
 from taste_agent.session.engine import Session
@@ -44,6 +46,23 @@ def test_typing_takes_the_floor_and_is_answered():
     assert done.of(ev.ReplyCancelled)[0].reason == "typed"
     assert brain.history[2:] == [("user", "be brief"), ("assistant", "typed answer")]
     assert [e.reason for e in done.of(ev.TurnEnded)] == ["silence", "typed"]
+
+
+@pytest.mark.parametrize(("after_s", "rest"), [(-0.3, [""]), (0.5, [])])
+def test_what_was_said_before_something_was_typed_is_dropped_and_told(after_s, rest):
+    question = spoken("tell me a story about a dog")
+    at = RATE + len(question) + int(after_s * RATE)
+    heard = ["tell me a story", *rest, "and who are you"]
+    brain = FakeBrain(heard, ["typed answer", "i am taste"])
+    audio = track(silence(1), question, silence(5), spoken("and who are you"), silence(3))
+    done = run_session(audio, brain, actions={at: lambda s: s.type_text("be brief")})
+    assert brain.history == [
+        ("user", "be brief"),
+        ("assistant", "typed answer"),
+        ("user", "and who are you"),
+        ("assistant", "i am taste"),
+    ]
+    assert 0 in [number for e in done.of(ev.SpeechDropped) for number in e.pieces if e.reason == "typed"]
 
 
 def test_muting_in_mid_sentence_ends_the_turn():
@@ -209,3 +228,26 @@ def test_an_error_of_the_model_is_told_and_the_session_goes_on():
     done = run_session(audio, Picky(["bad", "good"], ["fine"]))
     assert any("cannot be tokenized" in e.text for e in done.of(ev.Notice))
     assert done.brain.history[-2:] == [("user", "good"), ("assistant", "fine")]
+
+
+def test_closing_waits_for_the_current_step_only():
+    begun, go_on = threading.Event(), threading.Event()
+
+    class SlowBrain(FakeBrain):
+        def prefill(self, segments):
+            begun.set()
+            assert go_on.wait(10)
+            return super().prefill(segments)
+
+    brain, runner = SlowBrain(), ThreadRunner()
+    runner.begin(DialogWorker(brain, settings(), CostMeter()))
+    for generation in range(1, 5):
+        runner.submit(m.AnswerText(generation, f"question {generation}"), 0)
+    assert begun.wait(10)
+    closing = threading.Thread(target=runner.close)
+    closing.start()
+    while not runner._closed.is_set():
+        time.sleep(0.001)
+    go_on.set()
+    closing.join(10)
+    assert brain.log == ["prefill question 1"]

@@ -236,3 +236,17 @@ def test_half_duplex_does_not_hear_while_it_speaks():
     done, _ = interrupted_by(spoken("no stop that please"), "never", 4.0, "barge_in.enabled=false")
     assert not done.of(ev.PlaybackPaused)
     assert done.brain.history == [("user", "tell me a story about a dog"), ("assistant", LONG)]
+
+
+def test_what_is_never_answered_is_kept_for_a_minute_and_then_forgotten_with_a_word():
+    sentence = spoken("this is the news and here is what happened today in the world of sports")
+    count = 100 * RATE // len(sentence)
+    audio = track(*(part for _ in range(count) for part in (sentence, silence(2.5))))
+    heard = [f"news {i}" for i in range(count)]
+    done = run_session(audio, FakeBrain(heard, [None] * count), tail_s=5)
+    longest = max(len(e.pieces) for e in done.of(ev.TurnEnded))
+    assert longest * len(sentence) <= 70 * RATE
+    assert done.of(ev.TurnEnded)[-1].pieces[-1] == count - 1
+    forgotten = [e.pieces for e in done.of(ev.SpeechDropped) if e.reason == "unanswered"]
+    assert forgotten == [(i,) for i in range(len(forgotten))]
+    assert forgotten

@@ -30,6 +30,8 @@ def test_a_sure_model_does_not_cut_a_hanging_sentence():
         ("what is the", True),
         ("What is THE", True),
         ("apples, ", True),
+        ("so the dog...", True),
+        ("the dog…", True),
         ("i think so.", False),
         ("turn it on", False),
         ("", False),

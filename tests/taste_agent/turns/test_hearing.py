@@ -157,7 +157,7 @@ def test_an_unanswered_question_is_joined_by_what_follows(person):
     assert not person.hearing.turn
     person.over_reply = True
     person.go(SPEECH, 0.6)
-    person.hearing.reopen(question)
+    person.hearing.reopen(person.now, question)
     assert person.hearing.turn.numbers == (0, 1)
 
 

@@ -78,3 +78,10 @@ def test_conversation_is_bounded():
     chunks = [ev.ReplyChunk(i, i, ("yes",), 1, 0.0, 0.0) for i in range(1, 200)]
     state = after(STARTED, *(event for pair in zip(turns, chunks, strict=True) for event in pair))
     assert len(state.turns) == 60
+
+
+def test_a_question_stays_when_something_else_is_typed_before_its_answer():
+    typed = ev.UserTurn(17000, 2, "be brief", (), 17000, 17000)
+    state = after(STARTED, ASKED, ev.ReplyCancelled(17000, 1, "typed", 0, "", ""), typed)
+    said = [" ".join(turn.words) for turn in state.turns if turn.role == "user"]
+    assert said == ["what is the time", "be brief"]
