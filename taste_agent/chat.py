@@ -30,6 +30,7 @@ from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.dialog.worker import DialogWorker
 from taste_agent.errors import Terminated
 from taste_agent.session.costs import CostMeter
+from taste_agent.session.engine import Levels
 from taste_agent.session.recording import SessionRecording, recording_folder
 from taste_agent.session.runner import ThreadRunner
 from taste_agent.ui.chat_screen import LiveChat, PlainChat
@@ -55,7 +56,7 @@ def run_chat(
     load_brain: Callable[[AgentSettings], Brain],
     prepare: Callable[[], None] = lambda: None,
 ) -> None:
-    """Talk until the quit key, the end of piped input, Ctrl-C or SIGTERM.
+    """Talk until the quit key, Ctrl-C or SIGTERM; with `text_only` also until the typed input ends.
 
     The sound card is opened before the model is loaded, so that a missing device is told at once, and what
     is said while it is loaded is answered when it is there.
@@ -170,20 +171,18 @@ class _Parts:
         self._runner.begin(DialogWorker(brain, self._settings, meter))
 
     def figures(self) -> Figures:
-        levels = self._engine.levels if self._engine else None
+        levels = self._engine.levels if self._engine else Levels()
         measured = self._canceller.figures() if self._canceller else None
         card, sink, source = self._card, self.sink, self.source
         return Figures(
-            input_dbfs=levels.input_dbfs if levels else -100.0,
-            noise_floor_dbfs=levels.noise_floor_dbfs if levels else -100.0,
-            output_dbfs=levels.output_dbfs if levels else -100.0,
-            is_speech=levels.is_speech if levels else False,
+            input_dbfs=levels.input_dbfs,
+            output_dbfs=levels.output_dbfs,
+            is_speech=levels.is_speech,
             echo_mode=self._echo_mode,
             echo_return_loss_db=measured.return_loss_db if measured else None,
             echo_enhancement_db=measured.enhancement_db if measured else None,
             gated_words=self._gate.dropped_words if self._gate else 0,
             device_underruns=sink.underruns if isinstance(sink, DeviceSink) else 0,
-            queue_ms=sink.queue_ms if isinstance(sink, DeviceSink) else 0.0,
             latency_ms=ms_of_samples(sink.latency_samples),
             drift_ppm=source.drift_ppm if isinstance(source, DeviceSource) else 0.0,
             input_name=card.names["input"] if card and card.capture else "",

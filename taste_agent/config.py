@@ -7,7 +7,6 @@ Every field's description is also its comment in `configs/agent/default.yaml`. R
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from taste_agent.audio_config import DeviceSettings, EchoSettings
 
@@ -290,16 +289,8 @@ class ReplaySettings(Section):
     fixed: FixedCosts = Field(default_factory=FixedCosts, description="costs with compute_time: fixed")
 
 
-class AgentSettings(BaseSettings):
+class AgentSettings(Section):
     """The whole of the agent's settings."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX,
-        env_nested_delimiter=ENV_NESTED_DELIMITER,
-        extra="forbid",
-        frozen=True,
-        protected_namespaces=(),
-    )
 
     model: ModelSettings = Field(
         default_factory=ModelSettings, description="which checkpoint speaks, and where"
@@ -325,15 +316,3 @@ class AgentSettings(BaseSettings):
         default_factory=RecognitionSettings, description="how speech becomes text"
     )
     replay: ReplaySettings = Field(default_factory=ReplaySettings, description="time in replay")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only explicit values: the environment is read by `config_sources`, which keeps origins."""
-        return (init_settings,)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from taste_agent.audio.echo import FRAME_MS, Canceller
+from taste_agent.audio.ports import Samples
 from taste_agent.audio.reference import PlayedReference
 from taste_agent.audio.resampling import StreamResampler
-from taste_agent.audio.ring import Samples
 from taste_agent.audio.sound_card import SoundCard
 from taste_agent.audio.stream_clock import StreamClock
 from taste_agent.audio.streams import CaptureSide, PlaybackSide

@@ -11,7 +11,7 @@ import numpy as np
 
 from taste_agent.audio.echo_bound import EchoBound
 from taste_agent.audio.echo_path import EchoPath
-from taste_agent.audio.ring import Samples
+from taste_agent.audio.ports import Samples
 
 FRAME_MS = 10
 # The loudspeaker counts as sounding above this level; below it there is no echo to measure.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from taste_agent.audio.ring import Samples
+from taste_agent.audio.ports import Samples
 
 # A window this short is past a jump of the echo's way before what leaks meanwhile counts as speech.
 WINDOW_S = 0.064

@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 
-from taste_agent.audio.ring import Samples
+from taste_agent.audio.ports import Samples
 
 # All in frames of 10 ms.
 WINDOW_FRAMES = 30

@@ -9,7 +9,7 @@ from types import TracebackType
 
 import numpy as np
 
-from taste_agent.audio.ring import Samples
+from taste_agent.audio.ports import Samples
 from taste_agent.errors import AudioFileError
 
 HEADER_BYTES = 44

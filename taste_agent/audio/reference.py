@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from taste_agent.audio.ports import Samples
 from taste_agent.audio.resampling import StreamResampler
-from taste_agent.audio.ring import Samples
 from taste_agent.audio.stream_clock import StreamClock
 from taste_agent.audio.streams import PlaybackSide
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import soxr
 
-from taste_agent.audio.ring import Samples
+from taste_agent.audio.ports import Samples
 
 
 class StreamResampler:

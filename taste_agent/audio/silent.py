@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from taste_agent.audio.ring import Samples
+from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ
 
 STEP_S = 0.05

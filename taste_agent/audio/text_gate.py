@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 from itertools import groupby
 from typing import Any
 
-from taste_agent.audio.ring import Samples
+from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.dialog.brain import Brain
 from taste_speech.recognition.base import Recognition, RecognizedWord, Recognizer

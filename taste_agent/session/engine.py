@@ -23,7 +23,6 @@ class Levels:
     """What a level meter shows, of the last frame."""
 
     input_dbfs: float = -100.0
-    noise_floor_dbfs: float = -100.0
     output_dbfs: float = -100.0
     is_speech: bool = False
 
@@ -187,6 +186,4 @@ class Session:
         self._piece_sent += len(samples)
 
     def _note_levels(self, decision: FrameDecision, output: Samples) -> None:
-        self.levels = Levels(
-            decision.level_dbfs, decision.noise_floor_dbfs, level_dbfs(output), decision.is_speech
-        )
+        self.levels = Levels(decision.level_dbfs, level_dbfs(output), decision.is_speech)

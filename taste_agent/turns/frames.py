@@ -28,7 +28,6 @@ class FrameDecision:
 
     is_speech: bool
     level_dbfs: float = _SILENCE_DBFS
-    noise_floor_dbfs: float = _SILENCE_DBFS
     steadiness: float | None = None
     """Likeness of the harmonics with those of 80 ms ago: tones near 1, speech near 0.3; None if not loud."""
     voiced: bool = False
@@ -87,7 +86,7 @@ class FrameClassifier:
         pcm = (np.clip(frame, -1.0, 1.0) * 32767).astype("<i2").tobytes()
         detected = self._detector.is_speech(pcm, ENGINE_RATE_HZ)
         is_speech = detected and loud and not self._musical() and not self._hissing()
-        return FrameDecision(bool(is_speech), level, floor, steadiness, voiced)
+        return FrameDecision(bool(is_speech), level, steadiness, voiced)
 
     def _hissing(self) -> bool:
         if len(self._voiced) < self._voiced_frames:

@@ -29,7 +29,7 @@ class Piece:
     open: bool = True
     recognised: bool = False
     dropped: bool = False
-    loud_frames: int = 0
+    speech_frames: int = 0
     voiced_frames: int = 0
     steady_frames: int = 0
     steadiness_sum: float = 0.0
@@ -37,7 +37,7 @@ class Piece:
     def take_frame(self, frame: FrameDecision) -> None:
         """Counts what the frame tells about the kind of sound."""
         self.voiced_frames += frame.voiced
-        self.loud_frames += frame.is_speech
+        self.speech_frames += frame.is_speech
         if frame.steadiness is not None:
             self.steady_frames += 1
             self.steadiness_sum += frame.steadiness
@@ -49,7 +49,7 @@ class Piece:
 
     def kind(self, settings: VadSettings) -> str:
         """`speech`, `music` (its harmonics stay in place) or `noise` (it has hardly any pitch)."""
-        if self.loud_frames and self.voiced_frames < settings.min_voiced * self.loud_frames:
+        if self.speech_frames and self.voiced_frames < settings.min_voiced * self.speech_frames:
             return "noise"
         if self.steady_frames and self.steadiness_sum > settings.max_steadiness * self.steady_frames:
             return "music"

@@ -29,7 +29,6 @@ class Figures:
     """What is measured rather than decided; the view asks for it many times a second."""
 
     input_dbfs: float = -100.0
-    noise_floor_dbfs: float = -100.0
     output_dbfs: float = -100.0
     is_speech: bool = False
     echo_mode: str = ""
@@ -37,7 +36,6 @@ class Figures:
     echo_enhancement_db: float | None = None
     gated_words: int = 0
     device_underruns: int = 0
-    queue_ms: float = 0.0
     latency_ms: float = 0.0
     drift_ppm: float = 0.0
     input_name: str = ""

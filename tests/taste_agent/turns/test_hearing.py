@@ -12,9 +12,9 @@ from taste_agent.turns.pieces import Stretch
 from taste_agent.turns.vad import VadStarted
 
 FRAME = 320
-SPEECH = FrameDecision(is_speech=True, level_dbfs=-20.0, noise_floor_dbfs=-60.0, voiced=True)
-HISS = FrameDecision(is_speech=True, level_dbfs=-20.0, noise_floor_dbfs=-60.0, voiced=False)
-QUIET = FrameDecision(is_speech=False, level_dbfs=-60.0, noise_floor_dbfs=-60.0, voiced=False)
+SPEECH = FrameDecision(is_speech=True, level_dbfs=-20.0, voiced=True)
+HISS = FrameDecision(is_speech=True, level_dbfs=-20.0, voiced=False)
+QUIET = FrameDecision(is_speech=False, level_dbfs=-60.0, voiced=False)
 
 
 class Person:
