@@ -262,6 +262,11 @@ class RecognitionSettings(Section):
         description="PocketSphinx beside the agent, whose voice it would interrupt while decoding",
     )
 
+    @property
+    def own_backend(self) -> str | None:
+        """The backend that is asked for; None leaves it to the checkpoint."""
+        return None if self.backend == "checkpoint" else self.backend
+
 
 class FixedCosts(Section):
     """Compute time of each step with compute_time: fixed."""

@@ -158,6 +158,7 @@ def check_canceller(settings: AgentSettings) -> Finding:
 
 def check_checkpoint(settings: AgentSettings) -> Finding:
     """The model's files, without a download."""
+    from taste_agent.dialog.first_use import is_downloaded, is_on_hub
     from taste_speech.conversion.hub import SHIPPED, shipped_names
 
     name = settings.model.checkpoint
@@ -165,9 +166,7 @@ def check_checkpoint(settings: AgentSettings) -> Finding:
     if (folder / "config.json").is_file():
         size_mb = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
         return Finding("checkpoint", "ok", f"{name}: {size_mb:.0f} MB at {folder}")
-    if name.count("/") == 1:
-        from taste_agent.dialog.first_use import is_downloaded
-
+    if is_on_hub(name):
         if is_downloaded(name):
             return Finding("checkpoint", "ok", f"{name}: downloaded")
         advice = "it is downloaded at its first use, which says how much that is"

@@ -28,16 +28,17 @@ class Event:
 
     def to_json(self) -> str:
         """One line of JSON with `kind` first; floats are rounded so that logs compare byte by byte."""
-        return json.dumps({"kind": self.kind, **_plain(dataclasses.asdict(self))}, ensure_ascii=False)
+        return json.dumps({"kind": self.kind, **rounded(dataclasses.asdict(self))}, ensure_ascii=False)
 
 
-def _plain(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """`value` for JSON: reals in it with three digits after the point, tuples as lists."""
     if isinstance(value, float):
         return round(value, 3)
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [rounded(item) for item in value]
     return value
 
 

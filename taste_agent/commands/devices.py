@@ -16,11 +16,13 @@ from taste_agent.audio.sound_card import SoundCard
 from taste_agent.audio_config import DeviceSettings
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.turns.frames import level_dbfs
+from taste_agent.ui.level_bar import level_bar
 from taste_agent.ui.quiet import native_stderr_silenced
 
 TONE_HZ = 440.0
 TONE_DBFS = -18.0
 FADE_S = 0.05
+BAR_CELLS = 40
 
 
 def show_devices(settings: DeviceSettings, tone_s: float = 0.0, meter_s: float = 0.0) -> None:
@@ -79,15 +81,14 @@ def _run(settings: DeviceSettings, tone_s: float, seconds: float, console: Conso
                 played += heard.size
                 level = level_dbfs(heard)
                 loudest = max(loudest, level)
-                live.update(level_bar(level, loudest), refresh=True)
+                live.update(_microphone_level(level, loudest), refresh=True)
     finally:
         card.close()
 
 
-def level_bar(dbfs: float, loudest_dbfs: float, size: int = 40) -> Text:
-    """The level of the microphone as a bar from -60 dB to 0 dB, with what it means."""
-    filled = round(max(0.0, min(1.0, (dbfs + 60.0) / 60.0)) * size)
-    bar = Text.assemble(("█" * filled, "green"), ("░" * (size - filled), "dim"))
+def _microphone_level(dbfs: float, loudest_dbfs: float) -> Text:
+    """The level as a bar, with what it means."""
+    bar = level_bar(dbfs, BAR_CELLS, "green")
     bar.append(f" {dbfs:5.0f} dB, loudest {loudest_dbfs:.0f} dB")
     if loudest_dbfs <= -99.0:
         bar.append("  nothing at all: is it muted?", style="yellow")

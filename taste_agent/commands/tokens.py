@@ -37,8 +37,7 @@ def show_tokens(path: Path, settings: AgentSettings, text: str | None, as_json: 
     announce_first_use(settings.model)
     model, processor = load_model(settings.model, speaks=False)
     if text is None:
-        backend = settings.recognition.backend
-        recognizer = processor.recognizer(None if backend == "checkpoint" else backend)
+        recognizer = processor.recognizer(settings.recognition.own_backend)
         recognizer.start()
         recognizer.accept(samples)
         text = recognizer.finish().text

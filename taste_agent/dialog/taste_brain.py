@@ -60,9 +60,8 @@ class TasteBrain:
         self._settings = settings
         self._speaker = speaker_embedding(processor, settings.dialog.voice)
         recognition = settings.recognition
-        backend = None if recognition.backend == "checkpoint" else recognition.backend
         # First, since a recogniser in a process of its own loads meanwhile.
-        self._recognizer = processor.recognizer(backend, own_process=recognition.own_process)
+        self._recognizer = processor.recognizer(recognition.own_backend, own_process=recognition.own_process)
         seed = settings.sampling.seed
         seed = secrets.randbits(31) if seed is None else seed
         self._text_generator = torch.Generator(model.device).manual_seed(seed)

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from taste_agent import events as ev
 from taste_agent.clock import seconds_of_samples
@@ -69,7 +68,7 @@ class Transcript:
 
     def as_json(self) -> str:
         """`{"turns": [...]}`, indented."""
-        turns = [_rounded(asdict(turn)) for turn in self.turns]
+        turns = [ev.rounded(asdict(turn)) for turn in self.turns]
         return json.dumps({"turns": turns}, ensure_ascii=False, indent=2) + "\n"
 
     def as_text(self) -> str:
@@ -131,13 +130,3 @@ def line_of(turn: Turn) -> str:
 
 def _word(text: str, start: int, end: int) -> TranscriptWord:
     return TranscriptWord(text, seconds_of_samples(start), seconds_of_samples(end))
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, 3)
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_rounded(item) for item in value]
-    return value

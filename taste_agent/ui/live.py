@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from taste_agent.ui.level_bar import level_bar
 from taste_agent.ui.state import Figures, TurnView, ViewState
 
 PHASES = {
@@ -95,8 +96,7 @@ def _input_hint(state: ViewState) -> tuple[str, str]:
 
 def _level(label: str, dbfs: float, style: str, width: int) -> Text:
     size = max(10, min(40, width // 3))
-    filled = round(max(0.0, min(1.0, (dbfs + 60.0) / 60.0)) * size)
-    return Text.assemble((f"{label} ", "bold"), ("█" * filled, style), ("░" * (size - filled), "dim"))
+    return Text.assemble((f"{label} ", "bold"), level_bar(dbfs, size, style))
 
 
 def _conversation(state: ViewState, width: int, room: int) -> list[Text]:
