@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import traceback
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -275,7 +276,11 @@ def bench(
 
 
 def main() -> NoReturn:
-    """Entry point: one line on stderr for every error that a person can understand, and the exit code."""
+    """Entry point: one line on stderr for every error that a person can understand, and the exit code.
+
+    Where nobody reads stdout any more (`| head`), typer and rich end it without a word, as failed: not all
+    that was asked for was written.
+    """
     debug = "--debug" in sys.argv
     signal.signal(signal.SIGTERM, _terminate)
     # A shell's background job starts with it ignored.
@@ -292,24 +297,22 @@ def main() -> NoReturn:
         code = stop.exit_code
     except Exception as error:
         if debug:
-            raise
-        code = _explain(error)
+            traceback.print_exception(error)
+        code = _explain(error, debug)
     sys.exit(code)
 
 
-def _explain(error: Exception) -> int:
+def _explain(error: Exception, debug: bool) -> int:
     if isinstance(error, _UsageError):
         command = error.ctx.command_path if error.ctx else "taste-agent"
         return _report(f"{error.format_message().rstrip('.')}; see {command} --help", ExitCode.USAGE)
     if isinstance(error, AgentError):
         return _report(str(error), error.exit_code)
-    if isinstance(error, BrokenPipeError):
-        sys.stderr.close()  # the reader of our output has gone: nothing to tell
-        return int(ExitCode.OK)
     if type(error).__module__.startswith("taste_speech"):
         return _report(str(error), ExitCode.FAILED)
     detail = " ".join(str(error).split())
-    return _report(f"{type(error).__name__}: {detail} (--debug shows where)", ExitCode.FAILED)
+    hint = "" if debug else " (--debug shows where)"
+    return _report(f"{type(error).__name__}: {detail}{hint}", ExitCode.FAILED)
 
 
 def _report(text: str, code: ExitCode) -> int:

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -39,11 +38,6 @@ class ReplayResult:
 
     out: Path
     transcript: Transcript
-
-
-def default_out(now: datetime | None = None) -> Path:
-    """A folder named after the current second."""
-    return Path(f"taste-agent-{now or datetime.now():%Y%m%d-%H%M%S}")
 
 
 def run_replay(

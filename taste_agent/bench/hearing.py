@@ -15,7 +15,7 @@ from taste_speech.streaming import StreamingTokenizer
 RECOGNITION = "recognition, after the end of turn"
 _QUESTION = Path(__file__).parents[1] / "demo" / "question.wav"
 _PIECE = AUDIO_RATE_HZ // 50
-_FRAMES = 3
+_MOST_RECOGNITIONS = 3
 
 
 def hearing_figures(subject: Subject, repeats: int) -> list[Figure]:
@@ -74,7 +74,9 @@ def recognition_figure(subject: Subject, repeats: int) -> Figure | None:
             for begin in range(0, len(audio), _PIECE):
                 recognizer.accept(audio[begin : begin + _PIECE])
 
-        times = measure(recognizer.finish, subject.device, min(repeats, _FRAMES), before=hear, warm_ups=1)
+        times = measure(
+            recognizer.finish, subject.device, min(repeats, _MOST_RECOGNITIONS), before=hear, warm_ups=1
+        )
     except (TasteError, OSError, RuntimeError):
         return None
     note = f"apart; of the demo's question, {len(audio) / AUDIO_RATE_HZ:.1f} s"

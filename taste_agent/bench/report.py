@@ -15,7 +15,8 @@ from taste_agent.bench.subject import Subject
 from taste_agent.bench.timing import Times
 
 GPU_COMMAND = "taste-agent bench --preset v0 --device cuda --baseline --out v0-cuda"
-_MIB = 1024
+_KIB = 1024
+_MIB = 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +189,10 @@ def machine_of(subject: Subject) -> dict[str, Any]:
 def peak_memory(device: torch.device) -> Figure:
     """Most memory that was in use: on the GPU, or of the process."""
     if device.type == "cuda":
-        mib = torch.cuda.max_memory_allocated(device) / _MIB**2
+        mib = torch.cuda.max_memory_allocated(device) / _MIB
         return Figure("peak memory", mib, mib, "MiB", note="allocated on the GPU")
-    mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (_MIB if sys.platform == "linux" else _MIB**2)
+    unit = _KIB if sys.platform == "linux" else 1  # of ru_maxrss, in bytes
+    mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _MIB
     return Figure("peak memory", mib, mib, "MiB", note="resident, of this process with all that it ran")
 
 

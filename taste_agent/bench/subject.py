@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from taste_agent.bench.options import BenchOptions
-from taste_agent.dialog.loading import choose_device, load_checkpoint, number_type, use_threads
+from taste_agent.dialog.loading import choose_device, fast_paths, load_checkpoint, number_type, use_threads
 from taste_agent.dialog.taste_brain import speaker_embedding
-from taste_speech.acceleration import Acceleration, accelerate
+from taste_speech.acceleration import accelerate
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
 from taste_speech.vocoder.voice_generator import VoiceGenerator
@@ -46,8 +46,10 @@ def load_subject(options: BenchOptions) -> Subject:
 
     Raises:
         TasteError, AgentError: checkpoint or device are not there.
+        ValueError: int8 on another device than the CPU.
     """
     device = choose_device(options.device)
+    number = number_type(options.dtype, device)
     begin = time.perf_counter()
     if options.preset is None:
         model, processor = load_checkpoint(options.checkpoint, device, options.dtype, options.static_shapes)
@@ -56,12 +58,12 @@ def load_subject(options: BenchOptions) -> Subject:
         from taste_agent.bench.presets import build_preset
 
         model, processor = build_preset(options.preset, device, options.dtype)
-        accelerate(model, processor.get_generator(device), Acceleration(static_shapes=options.static_shapes))
+        accelerate(model, processor.get_generator(device), fast_paths(number, options.static_shapes))
         width = model.config.speech_decoder_config.spk_embed_dim
         speaker = torch.randn(1, width, generator=torch.Generator().manual_seed(0))
     use_threads(model, options.threads)
     model.vocabulary(processor.llm_tokenizer)
-    voice, number = processor.get_generator(device), number_type(options.dtype, device)
+    voice = processor.get_generator(device)
     name = options.preset or options.checkpoint
     load_s = time.perf_counter() - begin
     return Subject(

@@ -5,7 +5,15 @@ import json
 from rich.console import Console
 
 from taste_agent.bench.options import BenchOptions
-from taste_agent.bench.run import JSON_NAME, PICTURE_NAME, TABLE_NAME, run_benchmark, write_report
+from taste_agent.bench.report import Report
+from taste_agent.bench.run import (
+    JSON_NAME,
+    PICTURE_NAME,
+    TABLE_NAME,
+    make_folder,
+    run_benchmark,
+    write_report,
+)
 from taste_agent.config import ModelSettings
 from taste_agent.dialog.first_use import announce_first_use
 
@@ -16,23 +24,34 @@ def show_benchmark(options: BenchOptions, as_json: bool = False) -> None:
     """The report as a table, or as JSON, on stdout; with an output folder also as files.
 
     Progress goes to stderr.
+
+    Raises:
+        TasteError, AgentError: checkpoint or device are not there, or the output folder cannot be written.
     """
+    if options.out is not None:
+        make_folder(options.out)
     if options.preset is None:
         of_model = {"checkpoint": options.checkpoint, "device": options.device, "dtype": options.dtype}
         announce_first_use(ModelSettings.model_validate(of_model))
     errors = Console(stderr=True, highlight=False)
     with errors.status("loading") as status:
         report = run_benchmark(options, status.update)
-    if options.out is not None:
-        write_report(report, options.out)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
+    try:  # shown first and written in any case: neither a full disk nor `| head` loses minutes of work
+        _show(console, report, as_json)
+    finally:
+        if options.out is not None:
+            write_report(report, options.out)
+    if options.out is not None and not as_json:
+        names = f"{JSON_NAME}, {TABLE_NAME}, {PICTURE_NAME}"
+        console.print(f"Written to {options.out}: {names}", soft_wrap=True)
+
+
+def _show(console: Console, report: Report, as_json: bool) -> None:
     if as_json:
         console.print_json(json.dumps(report.as_json()))
         return
     console.print(report.table(notes=console.width >= _WIDE))
     console.print(report.check_table())
     for remark in report.remarks:
-        console.print(remark, markup=False)
-    if options.out is not None:
-        names = f"{JSON_NAME}, {TABLE_NAME}, {PICTURE_NAME}"
-        console.print(f"Written to {options.out}: {names}", soft_wrap=True, markup=False)
+        console.print(remark)

@@ -11,7 +11,8 @@ from taste_agent.dialog.brain import Brain
 from taste_agent.dialog.brain_loader import load_brain
 from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.events import Event, Notice
-from taste_agent.replay import ReplayResult, default_out, run_replay
+from taste_agent.replay import ReplayResult, run_replay
+from taste_agent.session.recording import recording_folder
 from taste_agent.ui.turn_table import turn_table
 
 
@@ -25,10 +26,13 @@ def replay_files(
     """Replays each file into a folder of its own and shows the result on stdout.
 
     Progress and notices go to stderr.
+
+    Raises:
+        AgentError: a file cannot be read, or a folder cannot be written.
     """
-    base = out or default_out()
-    for path in files:
-        folder = base if len(files) == 1 else base / path.stem
+    base = out or recording_folder()
+    folders = [base] if len(files) == 1 else [base / name for name in _session_names(files)]
+    for path, folder in zip(files, folders, strict=True):
         result = _replay_one(path, settings, folder, json_events, show_progress=not plain_text)
         if json_events:
             continue
@@ -38,14 +42,29 @@ def replay_files(
             _print_table(result)
 
 
+def _session_names(files: list[Path]) -> list[str]:
+    """A name for each file, none twice: the file's without its ending, with a number where it is taken."""
+    stems = {path.stem.casefold() for path in files}  # to some file systems, capitals are no difference
+    taken: set[str] = set()
+    names = []
+    for path in files:
+        name, number = path.stem, 1
+        while name.casefold() in taken or (number > 1 and name.casefold() in stems):
+            number += 1
+            name = f"{path.stem}-{number}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
 def _replay_one(
     path: Path, settings: AgentSettings, out: Path, json_events: bool, show_progress: bool
 ) -> ReplayResult:
-    errors = Console(stderr=True, highlight=False)
+    errors = Console(stderr=True, highlight=False, emoji=False)
     stdout = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     with ExitStack() as stack:
         progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TimeElapsedColumn(),
@@ -85,8 +104,7 @@ def print_plain(result: ReplayResult) -> None:
 
 
 def _print_table(result: ReplayResult) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     console.print(turn_table(result.transcript.turns))
-    console.print(
-        f"Written to {result.out}: reply.wav, session.wav, session.png, transcript.txt", soft_wrap=True
-    )
+    names = "reply.wav, session.wav, session.png, transcript.txt"
+    console.print(f"Written to {result.out}: {names}", soft_wrap=True, markup=False)

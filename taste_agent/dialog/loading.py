@@ -69,9 +69,14 @@ def load_checkpoint(
     weights = torch.float32 if number == "int8" else getattr(torch, number)
     model = TasteForCausalLM.from_pretrained(name, dtype=weights).to(device).eval()
     processor = TasteProcessor.from_pretrained(name, asr_device=device)
-    linear = Acceleration(static_shapes=static_shapes, linear="int8" if number == "int8" else "as_is")
-    accelerate(model, processor.get_generator(device) if speaks else None, linear)
+    voice = processor.get_generator(device) if speaks else None
+    accelerate(model, voice, fast_paths(number, static_shapes))
     return model, processor
+
+
+def fast_paths(number: str, static_shapes: bool | None) -> Acceleration:
+    """The fast paths for a number type, as `number_type` returns it."""
+    return Acceleration(static_shapes=static_shapes, linear="int8" if number == "int8" else "as_is")
 
 
 def choose_device(name: str) -> torch.device:

@@ -88,6 +88,51 @@ def test_debug_shows_the_traceback(tmp_path):
     assert "AudioFileError" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (["replay", "none.wav", "--set", "sampling.sed=1"], "SettingsError"),
+        (["replay"], "MissingParameter"),
+    ],
+)
+def test_debug_changes_no_exit_code(tmp_path, arguments, kind):
+    plain, debug = (run(*arguments, *flag, cwd=tmp_path) for flag in ([], ["--debug"]))
+    assert (plain.returncode, debug.returncode) == (2, 2)
+    assert debug.stderr.startswith("Traceback")
+    assert kind in debug.stderr
+    assert debug.stderr.endswith(plain.stderr)
+
+
+def test_only_without_debug_is_it_offered():
+    code = (
+        "from taste_agent import config_sources\n"
+        "def fail(*_): raise RuntimeError('no')\n"
+        "config_sources.load_settings = fail\n"
+        "from taste_agent.cli import main\n"
+        "main()"
+    )
+    plain, debug = (
+        subprocess.run([sys.executable, "-c", code, "config", "show", *flag], capture_output=True, text=True)
+        for flag in ([], ["--debug"])
+    )
+    assert (plain.returncode, debug.returncode) == (1, 1)
+    assert plain.stderr == "taste-agent: RuntimeError: no (--debug shows where)\n"
+    assert debug.stderr.startswith("Traceback")
+    assert debug.stderr.endswith("\ntaste-agent: RuntimeError: no\n")
+
+
+@pytest.mark.parametrize("arguments", [["config", "show"], ["config", "show", "--debug"], ["--help"]])
+def test_a_closed_pipe_ends_it_as_failed_and_without_a_word(arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [sys.executable, "-m", "taste_agent.cli", *arguments]
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, env=ENV, timeout=120)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_usage_errors_exit_with_2():
     assert run("replay").returncode == 2
     assert run("nonsense").returncode == 2

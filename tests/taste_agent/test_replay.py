@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -265,9 +264,3 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
         return int(done.stdout)
 
     assert peak_kib(300) <= peak_kib(60) + 40 * 1024  # of which the larger picture is 15 MB
-
-
-def test_the_default_folder_is_dated(story, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(story, tmp_path / "in.wav")
-    assert replay.default_out().name.startswith("taste-agent-20")

@@ -1,5 +1,6 @@
 """The benchmark's structure on the tiny checkpoint; no test depends on how long anything takes."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -23,13 +24,14 @@ from taste_agent.bench.material import (
 )
 from taste_agent.bench.options import BenchOptions
 from taste_agent.bench.replying import chunk_figures
-from taste_agent.bench.report import Check, Figure, Report
-from taste_agent.bench.run import run_benchmark, write_report
+from taste_agent.bench.report import Check, Figure, Report, peak_memory
+from taste_agent.bench.run import make_folder, run_benchmark, write_report
 from taste_agent.bench.subject import Subject, load_subject
 from taste_agent.bench.synthetic import SyntheticTokenizer
 from taste_agent.bench.timing import Span, Times, measure
 from taste_agent.bench.turn import Turn
-from taste_agent.errors import SettingsError
+from taste_agent.commands import bench as command
+from taste_agent.errors import AgentError, SettingsError
 from taste_speech.streaming import TASTESegment
 from taste_speech.streaming.row_cache import RowCache
 from taste_speech.vocoder.weight_norm import WeightNormConv
@@ -68,7 +70,7 @@ ALONE = {
     "peak memory",
     "loading",
 }
-
+FILES = {"bench.json", "bench.md", "bench.png"}
 
 UNITS_PER_WORD = 4
 
@@ -118,15 +120,73 @@ def test_the_report_says_what_was_not_measured(report):
 
 
 def test_files_and_table(report, tmp_path):
-    write_report(report, tmp_path / "new")
-    written = json.loads((tmp_path / "new" / "bench.json").read_text())
+    make_folder(tmp_path / "new" / "one")
+    write_report(report, tmp_path / "new" / "one")
+    assert {path.name for path in (tmp_path / "new" / "one").iterdir()} == FILES
+    written = json.loads((tmp_path / "new" / "one" / "bench.json").read_text())
     assert {figure["name"] for figure in written["figures"]} >= WITH_NAIVE
     assert all("ratio" in figure for figure in written["figures"])
-    assert (tmp_path / "new" / "bench.png").read_bytes().startswith(b"\x89PNG")
-    markdown = (tmp_path / "new" / "bench.md").read_text()
+    assert (tmp_path / "new" / "one" / "bench.png").read_bytes().startswith(b"\x89PNG")
+    markdown = (tmp_path / "new" / "one" / "bench.md").read_text()
     assert markdown.count("\n| ") == len(report.figures) + 1 + len(report.checks) + 1
     assert "million parameters" in markdown
     assert len(report.table(notes=False).columns) + 1 == len(report.table().columns)
+
+
+def shown(report: Report, out: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool = False) -> None:
+    monkeypatch.setattr(command, "run_benchmark", lambda options, on_stage: report)
+    monkeypatch.setenv("COLUMNS", "300")
+    command.show_benchmark(BenchOptions(preset="v0-short", out=out), as_json)
+
+
+@pytest.mark.parametrize("kind", ["a file", "below a file"])
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_measured(tmp_path, monkeypatch, kind):
+    (tmp_path / "taken").write_text("here already")
+    out = tmp_path / "taken" if kind == "a file" else tmp_path / "taken" / "out"
+    monkeypatch.setattr(command, "run_benchmark", lambda *_: pytest.fail("it was measured"))
+    with pytest.raises(AgentError, match=r"^cannot write to .*taken.*; name another folder with --out$"):
+        command.show_benchmark(BenchOptions(preset="v0-short", out=out))
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_measured(tmp_path, monkeypatch):
+    def refuse(**options):
+        assert options == {"dir": tmp_path}
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("taste_agent.bench.run.TemporaryFile", refuse)  # root may write everywhere
+    monkeypatch.setattr(command, "run_benchmark", lambda *_: pytest.fail("it was measured"))
+    with pytest.raises(AgentError, match=r"^cannot write to .*\(Permission denied\); name another folder"):
+        command.show_benchmark(BenchOptions(preset="v0-short", out=tmp_path))
+
+
+def test_making_the_folder_leaves_nothing_in_it(tmp_path):
+    make_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_a_report_that_cannot_be_written_is_shown(report, tmp_path, monkeypatch, capsys):
+    (tmp_path / "bench.json").mkdir()
+    with pytest.raises(AgentError, match=r"^cannot write to .*; name another folder with --out$"):
+        shown(report, tmp_path, monkeypatch)
+    assert "RTF of the reply" in capsys.readouterr().out
+
+
+def test_a_report_that_nobody_reads_is_written(report, tmp_path, monkeypatch):
+    def gone(*_):
+        raise SystemExit(1)  # as rich ends where the reader of stdout has gone
+
+    monkeypatch.setattr(command.Console, "print_json", gone)
+    with pytest.raises(SystemExit):
+        shown(report, tmp_path, monkeypatch, as_json=True)
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+
+
+def test_names_in_brackets_are_shown_as_they_are(report, tmp_path, monkeypatch, capsys):
+    named = replace(report, model=report.model | {"name": "small[bold]:bug:"})
+    shown(named, tmp_path / "o[bold]:bug:", monkeypatch)
+    output = capsys.readouterr().out
+    assert "small[bold]:bug:, float32" in output
+    assert f"Written to {tmp_path / 'o[bold]:bug:'}: bench.json" in output
 
 
 def test_the_report_says_what_must_hold(report, tmp_path):
@@ -290,6 +350,16 @@ def test_the_short_preset_runs_without_files():
     assert cost.audio_s == pytest.approx(REPLY_WORDS * UNITS_PER_WORD / 50, abs=0.1)
 
 
+def test_the_short_preset_runs_in_int8():
+    subject = load_subject(BenchOptions(preset="v0-short", device="cpu", dtype="int8"))
+    assert subject.dtype == "int8"
+    layers = subject.model.spoken_lm.language_model.model.layers
+    kinds = [type(layer) for layer in layers.modules()]
+    assert kinds.count(torch.ao.nn.quantized.dynamic.Linear) == 7 * len(layers)
+    assert torch.nn.Linear not in kinds
+    assert sum(chunk.words for chunk in Turn(subject).run().chunks) == REPLY_WORDS
+
+
 def test_figures():
     times = Times(tuple(Span(wall, wall / 2) for wall in (1.0, 2.0, 3.0)))
     figure = Figure.of("step", times, Times((Span(8.0, 5.0),)))
@@ -297,6 +367,15 @@ def test_figures():
     assert (figure.least, figure.naive_least, Figure("alone", 3.0, 4.0).least) == (1, 8, 3)
     assert times.p95 == pytest.approx(2.9)
     assert times.divided(2).p50 == 1
+
+
+@pytest.mark.parametrize(("platform", "most"), [("linux", 3 * 1024), ("darwin", 3 * 1024**2)])
+def test_peak_memory_is_in_mib_everywhere(monkeypatch, platform, most):
+    usage = SimpleNamespace(ru_maxrss=most)
+    monkeypatch.setattr("taste_agent.bench.report.resource.getrusage", lambda _: usage)
+    monkeypatch.setattr("taste_agent.bench.report.sys.platform", platform)
+    figure = peak_memory(torch.device("cpu"))
+    assert (figure.p50, figure.unit) == (3, "MiB")
 
 
 def test_measure_warms_up_and_prepares():
