@@ -14,6 +14,9 @@ class _Section(BaseModel):
 class DeviceSettings(_Section):
     """The sound card of `chat`; files never use these."""
 
+    # An index is a number in YAML, as which settings of the command line and the environment are read too.
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
     input: str = Field(
         default="", description="microphone: a name or part of it, or an index; empty = the system's default"
     )

@@ -1,10 +1,8 @@
 """The `taste-agent` command: parses, builds, calls, shows. Nothing heavy is imported before it is needed."""
 
-import signal
 import sys
 import traceback
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -25,6 +23,7 @@ from taste_agent.cli_options import (
 )
 from taste_agent.commands.config import config_app
 from taste_agent.errors import AgentError, ExitCode, Terminated
+from taste_agent.signals import raise_on_signals
 
 app = typer.Typer(
     name="taste-agent",
@@ -282,9 +281,7 @@ def main() -> NoReturn:
     that was asked for was written.
     """
     debug = "--debug" in sys.argv
-    signal.signal(signal.SIGTERM, _terminate)
-    # A shell's background job starts with it ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    raise_on_signals()
     try:
         code = app(prog_name="taste-agent", standalone_mode=False) or int(ExitCode.OK)
         if code == ExitCode.INTERRUPTED:  # some versions of typer turn Ctrl-C into a return value
@@ -304,6 +301,8 @@ def main() -> NoReturn:
 
 def _explain(error: Exception, debug: bool) -> int:
     if isinstance(error, _UsageError):
+        if not error.format_message():  # without a command, the help was shown
+            return int(ExitCode.USAGE)
         command = error.ctx.command_path if error.ctx else "taste-agent"
         return _report(f"{error.format_message().rstrip('.')}; see {command} --help", ExitCode.USAGE)
     if isinstance(error, AgentError):
@@ -318,10 +317,6 @@ def _explain(error: Exception, debug: bool) -> int:
 def _report(text: str, code: ExitCode) -> int:
     typer.echo(f"taste-agent: {' '.join(text.split())}", err=True)
     return int(code)
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """`taste-agent replay`: a sound file through the whole agent, on a virtual clock."""
 
-import errno
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,16 +18,19 @@ from taste_agent.dialog.brain import Brain
 from taste_agent.dialog.worker import DialogWorker
 from taste_agent.errors import AgentError, Terminated
 from taste_agent.events import Event, Notice
+from taste_agent.output_folder import cannot_write, make_writable
 from taste_agent.session.costs import CostMeter
 from taste_agent.session.engine import Session
 from taste_agent.session.runner import VirtualRunner
 from taste_agent.session.sides import Sides
 from taste_agent.session.transcript import Transcript
+from taste_agent.signals import signals_held
 from taste_agent.ui.picture import SessionPicture
 
 _SILENCE_SAMPLES = ENGINE_RATE_HZ // 10
 _WRITE_SAMPLES = ENGINE_RATE_HZ
 """Audio is written in pieces of a second."""
+_NAMES = ("reply.wav", "session.wav", "session.png", "events.jsonl", "transcript.txt", "transcript.json")
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ def run_replay(
 ) -> ReplayResult:
     """Runs one file through the agent and writes everything to `out`.
 
-    The input is checked and the outputs are opened before the model is loaded. Whatever stops the session
-    (an error, Ctrl-C), all files are complete up to that moment.
+    The input and the folder are checked before the model is loaded, and earlier outputs are replaced when it
+    is. Whatever stops the session (an error, Ctrl-C), all files are complete up to that moment.
 
     Args:
         path: any sound file.
@@ -64,13 +65,17 @@ def run_replay(
         block_samples: file frames read at a time (of no influence on the result).
 
     Raises:
-        AgentError: the file cannot be read, or the folder cannot be written.
+        AgentError: the file cannot be read or would be overwritten, or the folder cannot be written.
     """
     with ExitStack() as stack:
         source = FileSource(path, block_samples)
         stack.callback(source.close)
-        outputs = stack.enter_context(_Outputs(out, path.name))
+        make_writable(out)
+        for name in _NAMES:
+            if (out / name).exists() and path.samefile(out / name):
+                raise AgentError(f"{path} would be overwritten; name another folder with --out")
         brain = load_brain(settings)
+        outputs = stack.enter_context(_Outputs(out, path.name))
         meter = CostMeter(settings.replay.compute_time, settings.replay.fixed)
         runner = VirtualRunner(DialogWorker(brain, settings, meter), meter)
 
@@ -131,12 +136,11 @@ class _Outputs:
 
     def __enter__(self) -> Self:
         try:
-            self._out.mkdir(parents=True, exist_ok=True)
-            for name in ("reply.wav", "session.wav", "events.jsonl", "session.png"):
+            for name in _NAMES:
                 (self._out / name).unlink(missing_ok=True)
             log = (self._out / "events.jsonl").open("w", encoding="utf-8", buffering=1)
         except OSError as error:
-            raise _cannot_write(self._out, error) from error
+            raise cannot_write(self._out, error) from error
         self._log: TextIO = self._stack.enter_context(log)
         self._reply = self._stack.enter_context(WavRecorder(self._out / "reply.wav", ENGINE_RATE_HZ))
         self._both = self._stack.enter_context(WavRecorder(self._out / "session.wav", ENGINE_RATE_HZ, 2))
@@ -146,8 +150,8 @@ class _Outputs:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         text, data = self.transcript.as_text(), self.transcript.as_json()
-        failure: Exception | None = None
-        with self._stack:
+        failure: OSError | AgentError | None = None
+        with signals_held(), self._stack:
             for write in (  # each on its own: what can be written is
                 lambda: (self._out / "transcript.txt").write_text(text, encoding="utf-8"),
                 lambda: (self._out / "transcript.json").write_text(data, encoding="utf-8"),
@@ -159,14 +163,14 @@ class _Outputs:
                 except (OSError, AgentError) as problem:
                     failure = failure or problem
         if failure is not None and error is None:  # else the first error is the one to tell
-            raise _cannot_write(self._out, failure) from failure
+            raise (cannot_write(self._out, failure) if isinstance(failure, OSError) else failure)
 
     def take(self, event: Event) -> None:
         """Logs an event."""
         try:
             self._log.write(event.to_json() + "\n")
         except OSError as error:
-            raise _cannot_write(self._out, error) from error
+            raise cannot_write(self._out, error) from error
         self.transcript.take(event)
         self._picture.take(event)
 
@@ -189,15 +193,3 @@ class _Outputs:
         self._both.write(person, agent)
         self._picture.person.add(person)
         self._picture.agent.add(agent)
-
-
-def _cannot_write(out: Path, error: Exception) -> AgentError:
-    if isinstance(error, AgentError):
-        return error
-    if isinstance(error, OSError):
-        if error.errno == errno.ENOSPC:
-            return AgentError(f"the disk of {out} is full; free some space and run again")
-        return AgentError(
-            f"cannot write to {out} ({os.strerror(error.errno or 0)}); name another folder with --out"
-        )
-    return AgentError(f"cannot write to {out} ({error})")

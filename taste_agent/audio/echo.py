@@ -12,6 +12,7 @@ import numpy as np
 from taste_agent.audio.echo_bound import EchoBound
 from taste_agent.audio.echo_path import EchoPath
 from taste_agent.audio.ports import Samples
+from taste_agent.errors import AgentError
 
 FRAME_MS = 10
 # The loudspeaker counts as sounding above this level; below it there is no echo to measure.
@@ -54,7 +55,7 @@ def echo_reach_s(figures: EchoFigures, widest_s: float) -> float:
     return min(widest_s, WORKING_REACH_S) if works else widest_s
 
 
-class EchoUnavailableError(RuntimeError):
+class EchoUnavailableError(AgentError):
     """The echo canceller cannot run on this machine."""
 
 
@@ -137,7 +138,8 @@ class WebRtcCanceller:
             self._without = AudioProcessingModule(echo_cancellation=False, **others)
         except Exception as error:  # the native library fails in ways of its own on unsupported platforms
             raise EchoUnavailableError(
-                f"no echo cancellation here ({error}); the agent listens only while it is silent"
+                f"echo.mode webrtc does not work here ({error}); auto and half_duplex listen only while the "
+                "agent is silent; if you wear headphones, set echo.mode to headphones"
             ) from error
         self._frame_type = AudioFrame
         self.rate_hz = rate_hz

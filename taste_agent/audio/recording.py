@@ -31,14 +31,14 @@ class WavRecorder:
         self._data_bytes = 0
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            self._file = os.fdopen(descriptor, "wb", buffering=0)
+            self._file.write(self._header())
         except FileExistsError as error:
             raise AudioFileError(f"recording {path} exists already; move it or record elsewhere") from error
         except OSError as error:
             raise AudioFileError(
-                f"cannot record to {path}: {error.strerror}; choose a writable folder"
+                f"cannot record to {path}: {error.strerror}; choose a writable folder with free space"
             ) from error
-        self._file = os.fdopen(descriptor, "wb", buffering=0)
-        self._file.write(self._header())
 
     def _header(self) -> bytes:
         frame_bytes = 2 * self._channels

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
 
 from taste_agent.audio import devices
-from taste_agent.audio.devices import Direction
-from taste_agent.audio.portaudio import Backend, PortAudioBackend, Stream
+from taste_agent.audio.devices import Device, Direction
+from taste_agent.audio.portaudio import Backend, PortAudioBackend, Stream, StuckError
 from taste_agent.audio.routing import hears_only_the_loudspeaker, time_to_ask
 from taste_agent.audio.streams import CaptureSide, PlaybackSide
 from taste_agent.audio_config import DeviceSettings
@@ -29,6 +31,56 @@ RENEW_AT_TRIES = frozenset(2**power - 1 for power in range(2, 20))
 _WHAT: dict[Direction, str] = {"input": "microphone", "output": "loudspeaker"}
 Notify = Callable[[str, str], None]
 """Takes a level (`info`, `warning`, `error`) and one line for the person."""
+Side = TypeVar("Side", bound=CaptureSide | PlaybackSide)
+
+
+def open_stream(
+    backend: Backend, device: Device, direction: Direction, block_ms: int, new_side: Callable[[int], Side]
+) -> tuple[Stream, Side]:
+    """Open `device` at the engine's rate or else at its own, with one channel or else two, and start it.
+
+    Args:
+        backend: of the device.
+        device: to open.
+        direction: in which it is used.
+        block_ms: length of the blocks.
+        new_side: makes for a rate in Hz what the stream calls back.
+
+    Returns:
+        The running stream and its side.
+
+    Raises:
+        AudioDeviceError: none of these works; the message has the first reason.
+    """
+    reasons: list[str] = []
+    for rate_hz in dict.fromkeys((ENGINE_RATE_HZ, device.default_rate_hz)):
+        for channels in dict.fromkeys((1, min(2, device.channels(direction)))):
+            side = new_side(rate_hz)
+            block = rate_hz * block_ms // 1000
+            try:
+                stream = backend.open(direction, device, rate_hz, channels, block, side.callback)
+                _start(stream)
+            except Exception as error:  # PortAudio's own errors, and those of whatever is behind it
+                reasons.append(str(error))
+                continue
+            side.last_callback_s = time.monotonic()
+            return stream, side
+    reason = reasons[0] if reasons else "it has no channels"
+    raise AudioDeviceError(
+        f"{direction} device {device.name!r} cannot be opened: {reason}; "
+        f"choose another with --{direction} (see `taste-agent devices`)"
+    )
+
+
+def _start(stream: Stream) -> None:
+    try:
+        stream.start()
+    except StuckError:  # closing it would hang as well
+        raise
+    except Exception:
+        with suppress(Exception):
+            stream.close()  # nobody else does, and a device that is held open refuses the next attempt
+        raise
 
 
 class SoundCard:
@@ -89,29 +141,19 @@ class SoundCard:
 
     def _open(self, direction: Direction, again: bool = False) -> None:
         device = devices.find_device(self._backend.list_devices(), self._wanted[direction], direction)
-        reasons: list[str] = []
-        for rate_hz in dict.fromkeys((ENGINE_RATE_HZ, device.default_rate_hz)):
-            for channels in dict.fromkeys((1, min(2, device.channels(direction)))):
-                side = self._new_side(direction, rate_hz)
-                block = rate_hz * self._block_ms[direction] // 1000
-                try:
-                    stream = self._backend.open(direction, device, rate_hz, channels, block, side.callback)
-                    stream.start()
-                except Exception as error:  # PortAudio's own errors, and those of whatever is behind it
-                    reasons.append(str(error))
-                    continue
-                self._streams[direction] = stream
-                if again and direction == "input" and hears_only_the_loudspeaker(self._backend.routes()):
-                    self._close(direction)
-                    raise AudioDeviceError("the sound server has no microphone now")
-                self.names[direction] = device.name
-                self._set_side(direction, side)
-                return
-        reason = reasons[0] if reasons else "it has no channels"
-        raise AudioDeviceError(
-            f"{direction} device {device.name!r} cannot be opened: {reason}; "
-            f"choose another with --{direction} (see `taste-agent devices`)"
+        stream, side = open_stream(
+            self._backend,
+            device,
+            direction,
+            self._block_ms[direction],
+            lambda rate_hz: self._new_side(direction, rate_hz),
         )
+        self._streams[direction] = stream
+        if again and direction == "input" and hears_only_the_loudspeaker(self._backend.routes()):
+            self._close(direction)
+            raise AudioDeviceError("the sound server has no microphone now")
+        self.names[direction] = device.name
+        self._set_side(direction, side)
 
     def _new_side(self, direction: Direction, rate_hz: int) -> CaptureSide | PlaybackSide:
         latency_s = 2 * self._block_ms[direction] / 1000
@@ -125,8 +167,6 @@ class SoundCard:
         )
 
     def _set_side(self, direction: Direction, side: CaptureSide | PlaybackSide | None) -> None:
-        if side is not None:
-            side.last_callback_s = time.monotonic()
         if direction == "input":
             self.capture = side if isinstance(side, CaptureSide) else None
         else:
@@ -189,10 +229,14 @@ class SoundCard:
     def _lose(self, direction: Direction, now_s: float) -> None:
         self._lost.add(direction)
         self._tell_lost(direction)
-        self._wanted[direction] = self._wanted[direction] and self.names[direction]
+        self._want_by_name(direction)
         self._next_try_s = now_s
         self._failed_tries = 0
         self._close(direction)
+
+    def _want_by_name(self, direction: Direction) -> None:
+        """Once the devices change, a number or a part of a name may mean another one."""
+        self._wanted[direction] = self._wanted[direction] and self.names[direction]
 
     def _tell_lost(self, direction: Direction) -> None:
         self._notify(
@@ -222,7 +266,9 @@ class SoundCard:
     def _renew_device_list(self) -> None:
         # Renewing ends the streams that still run, so the healthy side is closed first and opened again.
         self._close_all()
-        self._lost |= {"input", "output"}
+        for direction in ("input", "output"):
+            self._want_by_name(direction)
+            self._lost.add(direction)
         self._backend.refresh()
 
     def _close(self, direction: Direction) -> None:

@@ -1,10 +1,8 @@
 """One run of the benchmark: loads the model, measures all stages, writes what was asked for."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import torch
 
@@ -17,7 +15,7 @@ from taste_agent.bench.speaking import speaking_figures
 from taste_agent.bench.start import start_figures
 from taste_agent.bench.subject import load_subject
 from taste_agent.bench.thinking import thinking_figures
-from taste_agent.errors import AgentError
+from taste_agent.output_folder import cannot_write
 
 JSON_NAME, TABLE_NAME, PICTURE_NAME = "bench.json", "bench.md", "bench.png"
 
@@ -61,18 +59,6 @@ def run_benchmark(options: BenchOptions, on_stage: Callable[[str], None] = lambd
     return report
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder if need be, and see that it can be written: a run takes minutes.
-
-    Raises:
-        AgentError: it cannot be made or written.
-    """
-    with _explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-
-
 def write_report(report: Report, folder: Path) -> None:
     """Write `bench.json`, `bench.md` and `bench.png` into a folder that is there.
 
@@ -82,17 +68,9 @@ def write_report(report: Report, folder: Path) -> None:
     from taste_agent.bench.picture import draw
 
     text = json.dumps(report.as_json(), indent=1)
-    with _explained(folder):
+    try:
         (folder / JSON_NAME).write_text(text + "\n", encoding="utf-8")
         (folder / TABLE_NAME).write_text(report.markdown(), encoding="utf-8")
         draw(report, folder / PICTURE_NAME)
-
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    try:
-        yield
     except OSError as error:
-        raise AgentError(
-            f"cannot write to {folder} ({error.strerror}); name another folder with --out"
-        ) from error
+        raise cannot_write(folder, error) from error

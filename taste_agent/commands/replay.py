@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from taste_agent.audio.files import FileSource
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.brain import Brain
 from taste_agent.dialog.brain_loader import load_brain
@@ -30,6 +31,8 @@ def replay_files(
     Raises:
         AgentError: a file cannot be read, or a folder cannot be written.
     """
+    for path in files:  # before the first takes its time
+        FileSource(path).close()
     base = out or recording_folder()
     folders = [base] if len(files) == 1 else [base / name for name in _session_names(files)]
     for path, folder in zip(files, folders, strict=True):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from taste_agent.audio.devices import find_device, list_devices, portaudio
+from taste_agent.audio.devices import find_device, portaudio
+from taste_agent.audio.portaudio import PortAudioBackend, StuckError
+from taste_agent.audio.resampling import StreamResampler
+from taste_agent.audio.sound_card import FADE_S, MAX_BLOCK_MS, START_S, open_stream
+from taste_agent.audio.streams import PlaybackSide
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.first_use import announce_first_use
@@ -35,15 +41,39 @@ def say_text(text: str, settings: AgentSettings, out: Path | None) -> float:
 
 
 def _play(samples: np.ndarray, wanted: str) -> None:
-    sounddevice = portaudio()
+    backend = PortAudioBackend()
     with native_stderr_silenced():
-        device = find_device(list_devices(), wanted, "output")
         try:
-            sounddevice.play(samples, ENGINE_RATE_HZ, device=device.index, blocking=True)
-        except sounddevice.PortAudioError as error:
-            raise AudioDeviceError(
-                f"cannot play on {device.name!r}: {error}; choose another with --output or write with --out"
-            ) from error
+            device = find_device(backend.list_devices(), wanted, "output")
+            stream, side = open_stream(backend, device, "output", MAX_BLOCK_MS, _new_side)
+            try:
+                _feed(samples, side)
+            finally:
+                with suppress(StuckError):  # the command ends anyhow
+                    stream.close()
+        except AudioDeviceError as error:
+            raise AudioDeviceError(f"{error}; or write a wav with --out") from error
+
+
+def _new_side(rate_hz: int) -> PlaybackSide:
+    """Blocks as long as they get survive the longest hiccups, and nobody waits for an answer here."""
+    return PlaybackSide(
+        rate_hz, prime_samples=0, fade_samples=round(rate_hz * FADE_S), latency_s=2 * MAX_BLOCK_MS / 1000
+    )
+
+
+def _feed(samples: np.ndarray, side: PlaybackSide) -> None:
+    """Play (T,) samples at the engine's rate to their end; `AudioDeviceError` if the device stops before."""
+    resampler = StreamResampler(ENGINE_RATE_HZ, side.rate_hz)
+    # The last block is whole and silent, so that the speech is out as soon as that is on its way.
+    silence = np.zeros(side.rate_hz * MAX_BLOCK_MS // 1000, dtype=np.float32)
+    left = np.concatenate((resampler.feed(samples), resampler.finish(), silence))
+    while left.size or side.queue.available:
+        if time.monotonic() - side.last_callback_s > START_S:
+            raise AudioDeviceError("the loudspeaker stopped; choose another with --output")
+        left = left[side.queue.write(left[: side.queue.free]) :]
+        time.sleep(MAX_BLOCK_MS / 1000)
+    time.sleep(side.delay_s)
 
 
 def _write(path: Path, samples: np.ndarray) -> None:

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.brain import Brain
+from taste_agent.signals import signals_held
 from taste_speech.collector_pause import collector_paused
 
 
 def import_torch() -> None:
     """The one step of loading that keeps all other threads waiting, for a third of a second."""
-    with _left_out_of_collections():
+    with _left_out_of_collections(), signals_held():
         importlib.import_module("torch")
 
 
@@ -26,7 +27,8 @@ def load_brain(settings: AgentSettings) -> Brain:
         AgentError: the device or the voice does not exist.
     """
     with _left_out_of_collections():
-        from taste_agent.dialog.taste_brain import load_brain as load  # takes seconds
+        with signals_held():
+            from taste_agent.dialog.taste_brain import load_brain as load  # takes seconds
 
         return load(settings)
 

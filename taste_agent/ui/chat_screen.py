@@ -140,6 +140,7 @@ class LiveChat:
         """Show and steer until the quit key (`quit`) or the engine's own end; returns the reason."""
         if self._options.push_to_talk:
             engine.do(lambda session: session.set_push_to_talk(False))
+        self._state = replace(self._state, notice="")  # the model is loaded
         drawn_s = 0.0
         while engine.running:
             for key in self._keys.read(REDRAW_S):

@@ -19,10 +19,10 @@ ENTER = "\r"
 BACKSPACE = "\x7f"
 
 
-def keys_available(stream: TextIO = sys.stdin) -> bool:
+def keys_available(stream: TextIO | None = sys.stdin) -> bool:
     """Whether single keys can be read from `stream`."""
     try:
-        return termios is not None and stream.isatty()
+        return termios is not None and stream is not None and stream.isatty()
     except ValueError:  # closed
         return False
 

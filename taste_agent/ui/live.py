@@ -177,11 +177,11 @@ def _audio_measures(figures: Figures, reply_underruns: int, width: int) -> Text:
 
 
 def _keys(state: ViewState, width: int) -> Text:
+    if state.phase == "loading":  # no key is read yet
+        return Text("Ctrl-C quit", style="reverse")
     if state.typing is not None:
         after = "Esc, then q: quit" if state.text_only else "Esc stop typing"
         return Text(f"Enter send · {after}", style="reverse")
-    if state.phase == "loading":
-        return Text("q quit", style="reverse")
     keys = ["q quit", "t type", "i interrupt"]
     if not state.text_only:
         keys += ["m unmute" if state.muted else "m mute", "p push-to-talk"]

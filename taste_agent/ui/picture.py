@@ -106,6 +106,12 @@ class SessionPicture:
         Raises:
             OSError: the file cannot be written.
         """
+        from matplotlib import rc_context
+
+        with rc_context({"text.parse_math": False}):  # a dollar sign is one
+            self._draw(path, transcript, title)
+
+    def _draw(self, path: Path, transcript: Transcript, title: str) -> None:
         from matplotlib.figure import Figure
 
         duration_s = max(1.0, len(self.person.peaks) * _BIN_SAMPLES / ENGINE_RATE_HZ)

@@ -93,6 +93,26 @@ def test_a_second_run_replaces_the_first(story, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == FILES
 
 
+@pytest.mark.parametrize("name", ["session.wav", "reply.wav"])
+def test_an_earlier_output_is_not_overwritten_while_it_is_the_input(story, tmp_path, name):
+    (tmp_path / name).write_bytes(story.read_bytes())
+    with pytest.raises(AgentError, match=f"{name} would be overwritten; name another folder with --out"):
+        run(tmp_path / name, tmp_path)
+    assert (tmp_path / name).read_bytes() == story.read_bytes()
+
+
+def test_a_model_that_cannot_be_loaded_leaves_an_earlier_session_alone(story, tmp_path):
+    run(story, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fail(_settings):
+        raise AgentError("no such checkpoint")
+
+    with pytest.raises(AgentError, match="no such checkpoint"):
+        replay.run_replay(story, settings(), tmp_path, fail)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "FLOAT", "ULAW"])
 def test_sample_formats(tmp_path, subtype):
     path = tmp_path / "in.wav"

@@ -1,7 +1,12 @@
+import sys
+
 import numpy as np
 import pytest
 
+from taste_agent import cli
 from taste_agent.audio.echo import EchoFigures, EchoMeter, HalfDuplexGate, WebRtcCanceller, echo_reach_s
+from taste_agent.audio_config import EchoSettings
+from taste_agent.chat import choose_canceller
 
 FRAME = 160
 
@@ -100,3 +105,31 @@ def test_canceller_rests_where_no_echo_comes_back_and_nothing_is_played():
     used.clear()
     canceller.process(silence, noise(1, 0.05)[0])
     assert canceller._module in used
+
+
+@pytest.fixture
+def without_library(monkeypatch):
+    monkeypatch.setitem(sys.modules, "livekit.rtc", None)
+
+
+@pytest.mark.usefixtures("without_library")
+def test_canceller_that_is_asked_for_and_does_not_run_ends_the_chat_with_one_line(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["taste-agent", "chat", "--set", "echo.mode=webrtc"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 1
+    error = capsys.readouterr().err
+    assert error.startswith("taste-agent: echo.mode webrtc does not work here (import of livekit.rtc")
+    assert error.endswith("if you wear headphones, set echo.mode to headphones\n")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.usefixtures("without_library")
+def test_without_the_canceller_auto_falls_back_and_says_so():
+    notices = []
+    mode, gate = choose_canceller(EchoSettings(mode="auto"), lambda *notice: notices.append(notice))
+    assert mode == "half_duplex"
+    assert isinstance(gate, HalfDuplexGate)
+    ((level, text),) = notices
+    assert level == "warning"
+    assert "auto and half_duplex listen only while the agent is silent" in text

@@ -1,76 +1,17 @@
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from taste_agent.audio.device_ports import DeviceSink, DeviceSource
-from taste_agent.audio.devices import Device, DeviceList
+from taste_agent.audio.portaudio import StuckError
 from taste_agent.audio.routing import Routes
 from taste_agent.audio.sound_card import SoundCard
 from taste_agent.audio_config import DeviceSettings
 from taste_agent.errors import AudioDeviceError
+from tests.taste_agent.audio.fake_backend import BLOCK, UNDERFLOW, FakeBackend
 
 RATE_HZ = 16000
-BLOCK = 320
-NO_FLAGS = SimpleNamespace(input_overflow=False, output_underflow=False)
-UNDERFLOW = SimpleNamespace(input_overflow=False, output_underflow=True)
-NO_TIMES = SimpleNamespace(inputBufferAdcTime=0.0, outputBufferDacTime=0.0, currentTime=0.0)
-
-
-class FakeStream:
-    def __init__(self, direction, rate_hz, channels, block, callback):
-        self.direction, self.rate_hz, self.channels, self.callback = direction, rate_hz, channels, callback
-        self.block = block
-        self.active = False
-
-    def start(self):
-        self.active = True
-
-    def close(self):
-        self.active = False
-
-    def give(self, samples):
-        self.callback(samples.reshape(-1, 1).astype(np.float32), samples.size, NO_TIMES, NO_FLAGS)
-
-    def take(self, count=BLOCK, flags=NO_FLAGS):
-        out = np.zeros((count, 1), dtype=np.float32)
-        self.callback(out, count, NO_TIMES, flags)
-        return out[:, 0]
-
-
-class FakeBackend:
-    """Two devices that can be taken away; `opened` keeps every stream."""
-
-    def __init__(self, rates=(16000,), channels=(1, 2)):
-        self.present = {"mic": True, "box": True}
-        self.rates, self.channels = rates, channels
-        self.opened, self.refreshed = [], 0
-        self.routed, self.asked = None, 0
-
-    def list_devices(self):
-        mic, box = Device(0, "mic", "X", 2, 0, 48000), Device(1, "box", "X", 0, 2, 48000)
-        present = tuple(device for device in (mic, box) if self.present[device.name])
-        return DeviceList(present, 0 if self.present["mic"] else None, 1 if self.present["box"] else None)
-
-    def refresh(self):
-        self.refreshed += 1
-
-    def routes(self):
-        self.asked += 1
-        if self.routed is None:
-            return None
-        playing = any(stream.active for stream in self.opened if stream.direction == "output")
-        return self.routed if playing else Routes(self.routed.source, None)
-
-    def open(self, direction, device, rate_hz, channels, block, callback):
-        if rate_hz not in self.rates or channels not in self.channels:
-            raise OSError("Invalid sample rate")
-        self.opened.append(FakeStream(direction, rate_hz, channels, block, callback))
-        return self.opened[-1]
-
-    def last(self, direction):
-        return [stream for stream in self.opened if stream.direction == direction][-1]
 
 
 def new_card(backend, **settings):
@@ -108,6 +49,56 @@ def test_what_cannot_be_opened_is_told_with_the_reason():
         AudioDeviceError, match=r"'box' cannot be opened: Invalid sample rate; choose .*--output"
     ):
         card.open()
+
+
+@pytest.mark.parametrize("close_error", [None, OSError("cannot be closed either")])
+def test_stream_that_does_not_start_is_closed_before_the_next_attempt(close_error):
+    backend = FakeBackend(rates=(16000, 48000))
+    backend.start_errors[16000] = OSError("no such format")
+    backend.close_error = close_error
+    card, _ = new_card(backend)
+    assert (card.capture.rate_hz, card.playback.rate_hz) == (48000, 48000)
+    assert backend.open_streams == 2
+    assert [stream.rate_hz for stream in backend.opened if stream.is_open] == [48000, 48000]
+
+
+def test_stream_whose_start_hangs_is_not_closed():
+    backend = FakeBackend()
+    backend.start_errors[16000] = StuckError("the audio system does not answer")
+    with pytest.raises(AudioDeviceError, match="the audio system does not answer"):
+        new_card(backend)
+    assert [stream.is_open for stream in backend.opened] == [True]
+
+
+def test_index_given_as_a_number_selects_that_device():
+    backend = FakeBackend()
+    backend.present = {"mic": True, "box": True, "webcam": True, "desk": True}
+    card, _ = new_card(backend, input=2, output=1)
+    assert card.names == {"input": "webcam", "output": "box"}
+    assert backend.last("input").device.name == "webcam"
+
+
+@pytest.mark.parametrize("wanted", ["0", "mi"])
+@pytest.mark.parametrize("lost", ["mic", "box"])
+def test_side_is_opened_again_by_its_name_when_the_other_one_is_lost(wanted, lost):
+    backend = FakeBackend()
+    card, notices = new_card(backend, retry_s=0.2, input=wanted, output="1")
+    flow(backend)
+    seen_s = card.capture.last_callback_s
+    backend.last("input" if lost == "mic" else "output").active = False
+    backend.present = {"midi": True, "webcam": True, "mic": lost != "mic", "box": lost != "box"}
+    for step in range(6):
+        for side in (card.capture, card.playback):
+            if side is not None:
+                side.last_callback_s = seen_s + step * 0.3
+        card.check(seen_s + step * 0.3)
+    assert backend.refreshed >= 1
+    assert len(notices) == 1
+    healthy = "output" if lost == "mic" else "input"
+    assert card.names == {"input": "mic", "output": "box"}
+    assert backend.last(healthy).active
+    assert (card.capture is None) is (lost == "mic")
+    assert (card.playback is None) is (lost == "box")
 
 
 def test_silent_device_is_lost_and_opened_again_by_its_name():

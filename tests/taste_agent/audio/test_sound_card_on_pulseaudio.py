@@ -8,6 +8,7 @@ from taste_agent.audio.device_ports import DeviceSink, DeviceSource
 from taste_agent.audio.echo import WebRtcCanceller
 from taste_agent.audio.sound_card import SoundCard
 from taste_agent.audio_config import DeviceSettings
+from taste_agent.commands import say
 
 pytestmark = pytest.mark.audio
 RATE_HZ = 16000
@@ -108,6 +109,19 @@ def test_device_with_another_rate_is_converted(sound, new_loop, spoken, voice, m
     sound.say(spoken)
     heard = loop.run(3.5)
     assert delay_of(heard, voice)[1] > 0.4  # a wrong rate gives below 0.2, a dropped block still 0.5
+
+
+@pytest.mark.parametrize("rate_hz", [16000, 44100])
+def test_say_is_heard_to_its_end(sound, voice, tmp_path, monkeypatch, rate_hz):
+    monkeypatch.setattr("taste_agent.audio.sound_card.ENGINE_RATE_HZ", rate_hz)
+    recorder = sound.record(tmp_path / "speaker.wav")
+    time.sleep(0.5)
+    say._play(voice, "speaker")
+    time.sleep(0.5)  # what comes too late for the recorder is not to pass for what was cut off
+    recorder.terminate()
+    recorder.wait()
+    recorded, _ = soundfile.read(tmp_path / "speaker.wav", dtype="float32")
+    assert delay_of(recorded, voice)[1] > 0.98
 
 
 @pytest.mark.soak  # what the canceller reaches depends on how steadily the machine keeps time

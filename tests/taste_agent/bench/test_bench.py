@@ -1,6 +1,5 @@
 """The benchmark's structure on the tiny checkpoint; no test depends on how long anything takes."""
 
-import errno
 import json
 import subprocess
 import sys
@@ -25,13 +24,14 @@ from taste_agent.bench.material import (
 from taste_agent.bench.options import BenchOptions
 from taste_agent.bench.replying import chunk_figures
 from taste_agent.bench.report import Check, Figure, Report, peak_memory
-from taste_agent.bench.run import make_folder, run_benchmark, write_report
+from taste_agent.bench.run import run_benchmark, write_report
 from taste_agent.bench.subject import Subject, load_subject
 from taste_agent.bench.synthetic import SyntheticTokenizer
 from taste_agent.bench.timing import Span, Times, measure
 from taste_agent.bench.turn import Turn
 from taste_agent.commands import bench as command
 from taste_agent.errors import AgentError, SettingsError
+from taste_agent.output_folder import make_writable
 from taste_speech.streaming import TASTESegment
 from taste_speech.streaming.row_cache import RowCache
 from taste_speech.vocoder.weight_norm import WeightNormConv
@@ -120,7 +120,7 @@ def test_the_report_says_what_was_not_measured(report):
 
 
 def test_files_and_table(report, tmp_path):
-    make_folder(tmp_path / "new" / "one")
+    make_writable(tmp_path / "new" / "one")
     write_report(report, tmp_path / "new" / "one")
     assert {path.name for path in (tmp_path / "new" / "one").iterdir()} == FILES
     written = json.loads((tmp_path / "new" / "one" / "bench.json").read_text())
@@ -146,22 +146,6 @@ def test_a_folder_that_cannot_be_made_is_told_before_anything_is_measured(tmp_pa
     monkeypatch.setattr(command, "run_benchmark", lambda *_: pytest.fail("it was measured"))
     with pytest.raises(AgentError, match=r"^cannot write to .*taken.*; name another folder with --out$"):
         command.show_benchmark(BenchOptions(preset="v0-short", out=out))
-
-
-def test_a_folder_that_cannot_be_written_is_told_before_anything_is_measured(tmp_path, monkeypatch):
-    def refuse(**options):
-        assert options == {"dir": tmp_path}
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr("taste_agent.bench.run.TemporaryFile", refuse)  # root may write everywhere
-    monkeypatch.setattr(command, "run_benchmark", lambda *_: pytest.fail("it was measured"))
-    with pytest.raises(AgentError, match=r"^cannot write to .*\(Permission denied\); name another folder"):
-        command.show_benchmark(BenchOptions(preset="v0-short", out=tmp_path))
-
-
-def test_making_the_folder_leaves_nothing_in_it(tmp_path):
-    make_folder(tmp_path / "a" / "b")
-    assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
 def test_a_report_that_cannot_be_written_is_shown(report, tmp_path, monkeypatch, capsys):

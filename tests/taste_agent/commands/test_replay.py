@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from taste_agent.commands import replay
+from taste_agent.errors import AudioFileError
 from tests.taste_agent.fakes import FakeBrain, settings
 from tests.taste_agent.speech import RATE, silence, track
 
@@ -102,3 +103,14 @@ def test_progress_names_the_file_as_it_is(sound, tmp_path, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     run([sound("t[bold]:bug:.wav")], tmp_path / "out")
     assert "Replaying t[bold]:bug:.wav" in terminal.getvalue()
+
+
+def test_all_files_are_looked_at_before_the_first_takes_its_time(sound, tmp_path, monkeypatch):
+    monkeypatch.setattr(replay, "_load_brain", lambda _: pytest.fail("the model was loaded"))
+    with pytest.raises(AudioFileError, match=r"nothere\.wav does not exist"):
+        run([sound("talk.wav"), tmp_path / "nothere.wav"], tmp_path / "out")
+
+
+def test_a_dollar_in_the_name_is_one(sound, tmp_path):
+    run([sound("p$a_$b.wav"), sound("c$\\frac$.wav")], tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("*/session.png"))) == 2

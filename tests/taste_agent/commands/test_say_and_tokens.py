@@ -1,5 +1,6 @@
 import importlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import torch
 from taste_agent import cli
 from taste_agent.dialog.loading import load_model
 from taste_agent.dialog.reading import read_aloud, taste_of_text
+from taste_agent.errors import AudioDeviceError
+from tests.taste_agent.audio.fake_backend import FakeBackend
 
 TEXT = "the train leaves at half past nine from the old city."
 
@@ -56,6 +59,75 @@ def test_say_tells_where_it_cannot_write(tiny_checkpoint, monkeypatch, tmp_path,
     out = tmp_path / "none" / "say.wav"
     assert run(monkeypatch, "say", TEXT, "--model", tiny_checkpoint, "--out", out) == 1
     assert "name a .wav file in a writable folder" in capsys.readouterr().err
+
+
+class Loudspeaker:
+    """Takes blocks while `say` sleeps; `lives_s` is when it stops to."""
+
+    def __init__(self, backend, monkeypatch, lives_s=1e9):
+        self.now_s, self.heard = 0.0, []
+        self._backend, self._lives_s = backend, lives_s
+        say = importlib.import_module("taste_agent.commands.say")
+        monkeypatch.setattr(say, "PortAudioBackend", lambda: backend)
+        monkeypatch.setattr(say, "portaudio", lambda: None)
+        for module in ("commands.say", "audio.sound_card", "audio.streams"):
+            clock = SimpleNamespace(sleep=self._sleep, monotonic=lambda: self.now_s)
+            monkeypatch.setattr(f"taste_agent.{module}.time", clock)
+
+    def _sleep(self, seconds):
+        stream = self._backend.last("output")
+        block_s = stream.block / stream.rate_hz
+        for _ in range(round(seconds / block_s)):
+            self.now_s += block_s
+            if self.now_s < self._lives_s:
+                self.heard.append(stream.take(stream.block))
+
+    def samples(self):
+        return np.concatenate(self.heard)
+
+
+@pytest.mark.parametrize(("rate_hz", "channels"), [(16000, 1), (48000, 2)])
+def test_say_plays_at_a_rate_of_the_device(tiny_checkpoint, monkeypatch, tmp_path, rate_hz, channels):
+    backend = FakeBackend(rates=(rate_hz,), channels=(channels,))
+    loudspeaker = Loudspeaker(backend, monkeypatch)
+    out = tmp_path / "say.wav"
+    spoken = ("say", TEXT, "--model", tiny_checkpoint, "--seed", 1)
+    assert run(monkeypatch, *spoken) == 0
+    assert run(monkeypatch, *spoken, "--out", out) == 0
+    assert (backend.last("output").rate_hz, backend.last("output").channels) == (rate_hz, channels)
+    assert backend.open_streams == 0
+    written, _ = soundfile.read(out)
+    heard = loudspeaker.samples()[:: rate_hz // 16000]
+    begins, ends = np.flatnonzero(heard)[[0, -1]]
+    assert (ends - begins) / 16000 == pytest.approx(written.size / 16000, abs=0.05)
+
+
+def test_say_plays_what_is_longer_than_the_queue_without_a_gap(monkeypatch):
+    loudspeaker = Loudspeaker(FakeBackend(), monkeypatch)
+    say = importlib.import_module("taste_agent.commands.say")
+    samples = np.random.default_rng(0).standard_normal(25 * 16000 + 7).astype(np.float32)
+    say._play(samples, "")
+    heard = loudspeaker.samples()
+    faded = 128  # 8 ms at the start
+    np.testing.assert_array_equal(heard[faded : samples.size], samples[faded:])
+    assert not heard[samples.size :].any()
+
+
+@pytest.mark.parametrize(
+    ("rates", "lives_s", "wanted", "reason"),
+    [
+        ((), 1e9, "", "'box' cannot be opened: Invalid sample rate; choose another with --output .*"),
+        ((16000,), 1.0, "", "the loudspeaker stopped; choose another with --output"),
+        ((16000,), 1e9, "9", "there is no output device 9; allowed: 1 'box'"),
+    ],
+)
+def test_say_tells_why_nothing_is_heard_and_the_way_out(monkeypatch, rates, lives_s, wanted, reason):
+    backend = FakeBackend(rates=rates)
+    Loudspeaker(backend, monkeypatch, lives_s)
+    say = importlib.import_module("taste_agent.commands.say")
+    with pytest.raises(AudioDeviceError, match=f"{reason}; or write a wav with --out$"):
+        say._play(np.ones(5 * 16000, dtype=np.float32), wanted)
+    assert backend.open_streams == 0
 
 
 def test_tokens_lists_each_word(tiny_checkpoint, monkeypatch, tmp_path, capsys):
