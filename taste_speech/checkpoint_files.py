@@ -2,9 +2,13 @@
 
 import os
 import shutil
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from huggingface_hub.errors import StrictDataclassError
+from pydantic import ValidationError
 
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.conversion.hub import find_checkpoint, require_file
@@ -21,6 +25,8 @@ _SMALL_FILES = ("config.json", f"{LLM_FOLDER}/*", f"{ASR_FOLDER}/*", VOICES)
 _VOICE_GENERATORS = ("voice_generator*.safetensors", "cosyvoice/voice_generator.*")
 _OTHER_FILES = ("cosyvoice/speaker_embed.onnx", "cosyvoice/speech_tokenizer_v1.onnx")
 _ORGANISATIONS = {"whisper": "openai", "distil": "distil-whisper"}
+_FROM_AUTO_CLASSES = ("adapter_kwargs", "trust_remote_code", "_commit_hash", "_from_auto")
+"""Arguments that the automatic classes of transformers add and that mean nothing here."""
 
 
 class CheckpointFiles:
@@ -42,11 +48,7 @@ class CheckpointFiles:
 
     def config(self) -> TasteConfig:
         """The checkpoint's configuration."""
-        path = require_file(self.folder, "config.json", self.name)
-        try:
-            return TasteConfig.from_pretrained(path.parent)
-        except (OSError, ValueError, TypeError) as error:
-            raise CheckpointError(f"{str(path)!r} is not a TASTE configuration: {error}") from error
+        return read_config(self.folder, self.name)
 
     def path(self, name: str) -> Path:
         """Path of one of the small files; it need not exist."""
@@ -93,12 +95,48 @@ class CheckpointFiles:
 
     def copy_extras(self, target: Path) -> None:
         """Copy what is neither weights of the model nor a tokenizer, as far as it is here, to `target`."""
-        for path in self.folder.rglob("*"):
-            name = path.relative_to(self.folder)
+        source, target = self.folder.resolve(), target.resolve()
+        # The target may lie in the folder: what is copied is listed first, and nothing of it copied again.
+        for path in list(source.rglob("*")):
+            name = path.relative_to(source)
             copied = target / name
-            if path.is_file() and _is_extra(name) and path.resolve() != copied.resolve():
+            inside = source in target.parents and target in path.parents
+            if path.is_file() and _is_extra(name) and not inside and path.resolve() != copied.resolve():
                 copied.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copied)
+
+
+def refuse_unknown(arguments: Iterable[str], known: str) -> None:
+    """Refuse arguments of a `from_pretrained` that it does not take; `known` says which it does.
+
+    Raises:
+        TypeError: there is one that no automatic class has added.
+    """
+    unknown = sorted(set(arguments).difference(_FROM_AUTO_CLASSES))
+    if unknown:
+        raise TypeError(f"from_pretrained got {', '.join(unknown)}; it takes {known}")
+
+
+def read_config(folder: Path, origin: str | os.PathLike[str]) -> TasteConfig:
+    """The configuration in a checkpoint's folder; `origin` is the checkpoint's name.
+
+    Raises:
+        CheckpointError: there is no `config.json`, or it is none of TASTE.
+    """
+    path = require_file(folder, "config.json", origin)
+    try:
+        return TasteConfig.from_pretrained(folder)
+    except (OSError, ValueError, TypeError, AttributeError, StrictDataclassError) as error:
+        raise CheckpointError(f"{str(path)!r} is not a TASTE configuration: {_in_one_line(error)}") from error
+
+
+def _in_one_line(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return " ".join(str(error).split())
+    return "; ".join(
+        f"{'.'.join(map(str, (error.title, *found['loc'])))}: {found['msg'].removeprefix('Value error, ')}"
+        for found in error.errors()
+    )
 
 
 def asr_model_name(config: TasteConfig) -> str:

@@ -7,7 +7,7 @@ an unknown key is an error that names the nearest valid one.
 
 import difflib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -51,3 +51,19 @@ class TolerantSection(BaseModel):
                 _warned.add((type(self).__name__, key))
                 logger.warning("ignoring unknown key %r in section %s", key, type(self).__name__)
         return self
+
+
+def require_values(section: BaseModel, name: str, values: Mapping[str, Any]) -> None:
+    """Refuse variants that the published configuration can name but that are not implemented.
+
+    Args:
+        section: of the configuration.
+        name: its name, for the message.
+        values: by field, the only value that is supported.
+
+    Raises:
+        ValueError: a field has another value.
+    """
+    for field, value in values.items():
+        if getattr(section, field) != value:
+            raise ValueError(f"{name}.{field} is {getattr(section, field)!r}; only {value!r} is supported")

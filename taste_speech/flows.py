@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from taste_speech.audio_tower.quantizer import NO_TASTE
 from taste_speech.errors import TextError
-from taste_speech.spoken_lm.arrangement import PAD, arrange
+from taste_speech.spoken_lm.arrangement import arrange
 from taste_speech.spoken_lm.generation import Completion, TextSampling, arrange_rows, complete, make_prompt
 from taste_speech.spoken_lm.word_delay import WordDelay
 
@@ -149,9 +150,10 @@ def score_speech(model: TasteForCausalLM, **inputs: Any) -> Tensor:
     hidden, logits, taste_rows = _teacher_forced(model, text_ids, llm_codes)
     text_loss = functional.cross_entropy(logits[0, : text_ids.shape[1]].float(), text_ids[0])
     quantizer, lm = model.audio_tower.quantizer, model.spoken_lm
-    target = quantizer.code_from_indices(llm_codes[0][llm_codes[0, :, 0] != PAD]).float()  # (W, codebook_dim)
+    word_codes = llm_codes[0][llm_codes[0, :, 0] != NO_TASTE]  # (W, L)
+    target = quantizer.code_from_indices(word_codes).float()
     mu, logvar = lm.extraction(hidden[0, taste_rows])
-    distance = functional.mse_loss(mu + torch.exp(0.5 * logvar), target)
+    distance = functional.mse_loss(lm.read_taste(hidden[0, taste_rows]), target)
     divergence = 0.5 * (logvar.exp() + (mu - target).square() - 1 - logvar).mean()
     text_weight, taste_weight = (float(w) for w in model.config.spoken_lm_config.loss_weights.split("-"))
     return text_weight * text_loss + taste_weight * 0.5 * (distance + divergence)
@@ -183,7 +185,7 @@ def _teacher_forced(
     delay = model.config.spoken_lm_config.delay
     rows, _ = arrange_rows(model.spoken_lm, model.audio_tower.quantizer, text_ids, codes, delay)
     hidden, logits = model.spoken_lm(rows)
-    return hidden, logits, arrange((codes[0, :, 0] != PAD).tolist(), delay).taste_rows
+    return hidden, logits, arrange((codes[0, :, 0] != NO_TASTE).tolist(), delay).taste_rows
 
 
 def _words(completion: Completion, tokenizer: Any) -> list[str]:

@@ -11,11 +11,12 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from taste_speech import flows
-from taste_speech.audio_tower.configuration import TowerConfig
+from taste_speech.audio_tower.configuration import TowerConfig, check_supported
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.audio_tower.windows import EncoderWindows
+from taste_speech.checkpoint_files import read_config, refuse_unknown
 from taste_speech.configuration_taste import TasteConfig
-from taste_speech.conversion.hub import find_checkpoint, require_file
+from taste_speech.conversion.hub import find_checkpoint
 from taste_speech.conversion.loading import fill, open_weights
 from taste_speech.conversion.names import resolve_tower
 from taste_speech.conversion.saving import save_weights
@@ -24,9 +25,6 @@ from taste_speech.speech_decoder.unit_decoder import UnitDecoder
 from taste_speech.spoken_lm.arrangement import word_start_codes
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.spoken_lm.vocabulary import Vocabulary, VocabularyCache
-
-_FROM_AUTO_CLASSES = ("adapter_kwargs", "trust_remote_code", "_commit_hash", "_from_auto")
-"""Arguments that AutoModelForCausalLM adds and that mean nothing here."""
 
 
 class TasteForCausalLM(PreTrainedModel):
@@ -49,6 +47,7 @@ class TasteForCausalLM(PreTrainedModel):
         attention = config._attn_implementation or "sdpa"
         config.text_config._attn_implementation = attention
         tower = config.audio_tower_config
+        check_supported(tower)
         self.audio_tower = AudioTower(
             config.tower or TowerConfig(),
             tower.kwargs_for_joint_encoder_segmenter,
@@ -88,17 +87,14 @@ class TasteForCausalLM(PreTrainedModel):
 
         Raises:
             CheckpointError: the checkpoint is missing, incomplete or does not fit its configuration.
+            ValueError: the configuration names a variant that is not supported.
         """
-        unknown = {name: value for name, value in unknown.items() if name not in _FROM_AUTO_CLASSES}
-        if unknown:
-            raise TypeError(
-                f"from_pretrained got {', '.join(sorted(unknown))}; it takes config, attn_implementation, "
-                "dtype and revision (move the model with .to(device))"
-            )
+        refuse_unknown(
+            unknown, "config, attn_implementation, dtype and revision (move the model with .to(device))"
+        )
         folder = find_checkpoint(pretrained_model_name_or_path, revision=revision)
         if config is None:
-            require_file(folder, "config.json", pretrained_model_name_or_path)
-            config = TasteConfig.from_pretrained(folder)
+            config = read_config(folder, pretrained_model_name_or_path)
         return cls._build(
             copy.deepcopy(config),
             open_weights(folder),
@@ -145,15 +141,17 @@ class TasteForCausalLM(PreTrainedModel):
         save_directory: str | os.PathLike[str],
         *,
         dtype: torch.dtype | None = None,
-        max_shard_bytes: int = 5_000_000_000,
-        **_: Any,
+        max_shard_size: int | str = "5GB",
     ) -> None:
         """Write `config.json` (`use_lora: false`) and the weights under their published names.
 
         Args:
             save_directory: created if needed.
             dtype: of the stored floating-point weights; None keeps each as it is.
-            max_shard_bytes: size of a file from which the weights are split.
+            max_shard_size: size of a file from which the weights are split: bytes, or "100KB", "5GB".
+
+        Raises:
+            ValueError: `max_shard_size` has another form.
         """
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
@@ -162,7 +160,7 @@ class TasteForCausalLM(PreTrainedModel):
         config.tower = self.audio_tower.config
         config.architectures = [type(self).__name__]
         config.save_pretrained(folder)
-        save_weights(self, folder, dtype, max_shard_bytes)
+        save_weights(self, folder, dtype, max_shard_size)
 
     @property
     def num_quantizers(self) -> int:

@@ -14,7 +14,7 @@ from transformers import AutoProcessor, AutoTokenizer, BatchFeature
 from taste_speech import words as word_tools
 from taste_speech.audio_io import Samples, prepare_audio
 from taste_speech.audio_tower.configuration import TowerConfig
-from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, VOICES, CheckpointFiles
+from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, VOICES, CheckpointFiles, refuse_unknown
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.errors import CheckpointError, TextError
 from taste_speech.features import LogMelFeatures
@@ -63,13 +63,15 @@ class TasteProcessor:
         name_or_path: str | os.PathLike[str],
         revision: str | None = None,
         asr_device: str | torch.device | None = None,
-        **_: Any,
+        **unknown: Any,
     ) -> Self:
         """Processor of a checkpoint folder, a shipped checkpoint's name or a hub id.
 
         Raises:
             CheckpointError: there is no such checkpoint, or it has no usable `config.json`.
+            TypeError: arguments that it does not take, such as the published class's `path_cosyvoice_dir`.
         """
+        refuse_unknown(unknown, "revision and asr_device (parts are read from the checkpoint when needed)")
         files = CheckpointFiles(name_or_path, revision)
         return cls(files.config(), files, asr_device=asr_device)
 
@@ -213,7 +215,8 @@ class TasteProcessor:
 
     def get_generator(self, device: str | torch.device = "cpu") -> "VoiceGenerator":
         """The voice generator (speech units -> waveform) on a device, loaded once for each."""
-        return self._generators(torch.device(device))
+        # "cuda" and "cuda:0" differ as devices; a tensor tells where both of them are.
+        return self._generators(torch.empty(0, device=device).device)
 
     @cached_property
     def _generators(self) -> Any:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from taste_speech.acceleration.replay import Replay
-from taste_speech.audio_tower.quantizer import IGNORED, ResidualQuantizer
+from taste_speech.audio_tower.quantizer import NO_TASTE, ResidualQuantizer
 from taste_speech.spoken_lm.kv_cache import GrowingCache
 
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ class LmStep:
         return min(fitting, default=capacity)
 
     def _set_inputs(self, text_id: int, position: int, taste: tuple[int, ...] | None) -> None:
-        codes = taste or (IGNORED,) * self._quantizer.num_quantizers
+        codes = taste or (NO_TASTE,) * self._quantizer.num_quantizers
         self._inputs.copy_(torch.tensor([text_id, position, *codes]))
 
     def _body(self, rows: int) -> None:
         lm, llama, position = self._lm, self._lm.language_model.model, self._inputs[1:2]
         codes = self._inputs[None, None, _INPUTS:]
         audio = self._quantizer.output_from_indices(codes)
-        audio = torch.where(codes[..., :1] == IGNORED, lm.pad_audio_unit_embed.to(audio.dtype), audio)
+        audio = torch.where(codes[..., :1] == NO_TASTE, lm.pad_audio_unit_embed.to(audio.dtype), audio)
         x = lm.fuse(lm.embed_text(self._inputs[None, :1]), audio)
         rotary = llama.rotary_emb(x, position_ids=position[None])
         later = torch.arange(rows, device=x.device) > position

@@ -9,7 +9,6 @@ from taste_speech.acceleration.prepared import Prepared
 from taste_speech.acceleration.row_linear import RowLinear
 from taste_speech.acceleration.threads import threads_of_a_row
 from taste_speech.speech_decoder.attention import LayerCache
-from taste_speech.speech_decoder.sampling import greedy_unit, sample_unit
 
 if TYPE_CHECKING:
     from taste_speech.speech_decoder.blocks import RelativeBlock
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class UnitRowRunner:
-    """Replaces the loop of `UnitDecoder.generate_with_alignment`: same units for the same generator.
+    """Replaces the steps of `UnitDecoder.generate_with_alignment`: same units for the same generator.
 
     It keeps the decoder's weights in the form that rows need, and nothing of an item.
     """
@@ -38,28 +37,15 @@ class UnitRowRunner:
         said_tokens: int = 0,
     ) -> tuple[list[int], Tensor]:
         """As `UnitRunner.generate`."""
-        least, most = limits
         forced = 0 if forced_units is None else forced_units.shape[1]
         rows = self._rows_of(decoder)
-        capacity = prefix.shape[1] + forced + most
+        capacity = prefix.shape[1] + forced + limits[1]
         logits, state = decoder.start(prefix, capacity, forced_units, align, said_tokens=said_tokens)
         looked_at = state.condition if align or state.window is not None else None
-        ids: list[int] = []
-        how = decoder.decoding
         with threads_of_a_row(rows.weights):
-            while len(ids) < most:
-                may_stop = len(ids) >= least and state.may_stop
-                if greedy:
-                    unit = greedy_unit(logits[0], decoder.stop_id, may_stop)
-                else:
-                    unit = sample_unit(
-                        logits[0], decoder.stop_id, may_stop, how.top_k, generator, how.temperature
-                    )
-                if unit == decoder.stop_id:
-                    break
-                ids.append(unit)
-                if len(ids) < most:
-                    logits = rows.step(unit, state, looked_at)
+            ids = decoder.draw(
+                logits, state, limits, generator, greedy, lambda unit: rows.step(unit, state, looked_at)
+            )
         attention = torch.stack(state.attention)[: forced + len(ids)] if align else prefix.new_zeros(0, 0)
         return ids, attention
 

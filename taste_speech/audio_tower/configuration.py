@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from taste_speech.configuration_base import StrictSection, TolerantSection
+from taste_speech.configuration_base import StrictSection, TolerantSection, require_values
 
 
 class TowerConfig(StrictSection):
@@ -72,3 +72,11 @@ class AudioTowerConfig(TolerantSection):
     audio_dropout_ratio: float = 0.0
     text_token_size: int = 51866
     encoder_input_size: int | None = None
+
+
+def check_supported(config: AudioTowerConfig) -> None:
+    """Refuses variants that the published configuration can name but no checkpoint uses."""
+    require_values(config, "audio_tower_config", {"is_joint_encoder_segmenter": True})
+    joint = config.kwargs_for_joint_encoder_segmenter
+    name = "audio_tower_config.kwargs_for_joint_encoder_segmenter"
+    require_values(joint, name, {"forward_type": "asr_attn_pooling"})

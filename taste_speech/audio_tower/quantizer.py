@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from taste_speech.audio_tower.configuration import QuantizerConfig
 
-IGNORED = -1
-"""Index that stands for "no code here" in every tensor of indices."""
+NO_TASTE = -1
+"""In every tensor of codes: there is no taste token here. As the index of a taste token: there is none."""
 
 
 class ResidualQuantizer(nn.Module):
@@ -57,7 +57,7 @@ class ResidualQuantizer(nn.Module):
             code = codebook[index]
             if mask is not None:
                 code = code * mask[..., None]
-                index = index.masked_fill(~mask, IGNORED)
+                index = index.masked_fill(~mask, NO_TASTE)
             residual = residual - code
             total = total + code
             levels.append(index)
@@ -66,10 +66,10 @@ class ResidualQuantizer(nn.Module):
     def codes_from_indices(self, indices: Tensor) -> Tensor:
         """(..., up to `levels`) indices -> (..., levels, codebook_dim); -1 and missing levels give zeros."""
         missing = self.num_quantizers - indices.shape[-1]
-        indices = nn.functional.pad(indices, (0, missing), value=IGNORED)
+        indices = nn.functional.pad(indices, (0, missing), value=NO_TASTE)
         levels = torch.arange(self.num_quantizers, device=indices.device)
         codes = self.codebooks[levels, indices.clamp(min=0)]
-        return codes * (indices != IGNORED)[..., None]
+        return codes * (indices != NO_TASTE)[..., None]
 
     def code_from_indices(self, indices: Tensor) -> Tensor:
         """(..., up to `levels`) indices -> (..., codebook_dim): the sum of the levels' codes."""

@@ -9,7 +9,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from taste_speech.audio_tower.aggregator import Aggregator, average_words
 from taste_speech.audio_tower.configuration import JointEncoderSegmenterConfig, QuantizerConfig, TowerConfig
 from taste_speech.audio_tower.encoder import EncodedAudio, encode_features, whisper_config
-from taste_speech.audio_tower.quantizer import IGNORED, ResidualQuantizer
+from taste_speech.audio_tower.quantizer import ResidualQuantizer
 from taste_speech.audio_tower.windows import EncoderWindows, WindowSpan, join_windows, keep_window
 from taste_speech.errors import AudioError, TextError
 
@@ -153,7 +153,7 @@ class AudioTower(nn.Module):
         device = encoded.keys.device
         tokens = torch.arange(asr_token_ids.shape[1], device=device)
         mask = tokens < asr_token_lengths.to(device)[:, None]
-        word_ids = asr_word_ids.to(device).long().masked_fill(~mask, IGNORED)
+        word_ids = asr_word_ids.to(device).long().masked_fill(~mask, -1)
         segmented = self.aggregate(encoded, asr_token_ids, word_ids)
         quantized, indices = self.quantizer.quantize(segmented, mask)
         return TowerOutput(segmented, quantized, indices)

@@ -57,27 +57,37 @@ def find_checkpoint(
 def _fetch(repository: str, patterns: Sequence[str], revision: str | None) -> Path:
     import huggingface_hub
     from huggingface_hub.constants import HF_HUB_OFFLINE
-    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
-    def snapshot(local: bool, commit: str | None) -> Path:
+    def snapshot(local: bool) -> Path:
+        # By the name of the revision, not by its commit: only so the hub's client notes which commit it is,
+        # and finds the files when it is offline.
         folder = huggingface_hub.snapshot_download(
-            repository, revision=commit, allow_patterns=list(patterns), local_files_only=local
+            repository, revision=revision, allow_patterns=list(patterns), local_files_only=local
         )
         return Path(folder)
 
     if not HF_HUB_OFFLINE:
         try:
-            commit = _announce(repository, patterns, revision)
-            return snapshot(False, commit)
+            _announce(repository, patterns, revision)
+            return snapshot(local=False)
         except RepositoryNotFoundError:
             raise CheckpointError(
-                f"the hub has no repository {repository!r} at revision {revision or 'main'!r}, "
-                "or it is private; check the name, or run `hf auth login`"
+                f"the hub has no repository {repository!r}, or it is private; "
+                "check the name, or run `hf auth login`"
+            ) from None
+        except RevisionNotFoundError:
+            raise CheckpointError(
+                f"{repository} has no revision {revision!r} on the hub; give a branch, tag or commit of it"
             ) from None
         except Exception as error:  # of the HTTP library that the hub's client happens to be built on
             logger.warning("cannot reach the hub (%s); looking for %s among the downloads", error, repository)
     try:
-        return snapshot(True, revision)
+        return snapshot(local=True)
     except (LocalEntryNotFoundError, OSError):
         state = "offline mode is on" if HF_HUB_OFFLINE else "the hub cannot be reached"
         raise CheckpointError(
@@ -86,24 +96,22 @@ def _fetch(repository: str, patterns: Sequence[str], revision: str | None) -> Pa
         ) from None
 
 
-def _announce(repository: str, patterns: Sequence[str], revision: str | None) -> str:
-    """Commit of the revision; says how much is about to be downloaded."""
+def _announce(repository: str, patterns: Sequence[str], revision: str | None) -> None:
+    """Say how much is about to be downloaded."""
     import huggingface_hub
 
     info = huggingface_hub.HfApi().model_info(repository, revision=revision, files_metadata=True)
-    commit = info.sha or revision or "main"
     wanted = [f for f in info.siblings or [] if any(fnmatch(f.rfilename, pattern) for pattern in patterns)]
     missing = [
         file
         for file in wanted
         if not isinstance(
-            huggingface_hub.try_to_load_from_cache(repository, file.rfilename, revision=commit), str
+            huggingface_hub.try_to_load_from_cache(repository, file.rfilename, revision=info.sha), str
         )
     ]
     if missing:
         size_gb = sum(file.size or 0 for file in missing) / 1e9
         logger.warning("downloading %s: %d files, %.2f GB", repository, len(missing), size_gb)
-    return commit
 
 
 def require_file(folder: Path, name: str, origin: str | os.PathLike[str]) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from transformers.utils.hub import convert_file_size_to_int
 
 from taste_speech.acceleration.threads import threads_of_a_row
 from taste_speech.conversion.names import EMBED_TOKENS, LM_HEAD, NOT_NEEDED, Source, source_of
@@ -116,8 +117,16 @@ def _tie(model: nn.Module, absent: bool) -> None:
         model.get_submodule(LM_HEAD.removesuffix(".weight"))._parameters["weight"] = embed
 
 
-def shards(state: dict[str, Tensor], max_bytes: int) -> Iterator[dict[str, Tensor]]:
-    """Split a state dict, in order, into parts of at most `max_bytes`; a larger tensor gets its own."""
+def shards(state: dict[str, Tensor], max_size: int | str) -> Iterator[dict[str, Tensor]]:
+    """Split a state dict, in order, into parts of at most `max_size`; a larger tensor gets its own.
+
+    Args:
+        max_size: bytes, or a whole number with its unit ("100KB", "5GB").
+
+    Raises:
+        ValueError: a size of another form.
+    """
+    max_bytes = convert_file_size_to_int(max_size)
     part: dict[str, Tensor] = {}
     size = 0
     for name, tensor in state.items():

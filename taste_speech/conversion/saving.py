@@ -11,15 +11,17 @@ from taste_speech.conversion.loading import WEIGHTS, WEIGHTS_INDEX, shards
 from taste_speech.conversion.names import EMBED_TOKENS, LM_HEAD, published_state
 
 
-def save_weights(model: nn.Module, folder: Path, dtype: torch.dtype | None, max_shard_bytes: int) -> None:
+def save_weights(
+    model: nn.Module, folder: Path, dtype: torch.dtype | None, max_shard_size: int | str
+) -> None:
     """Write `model.safetensors`, or shards and their index. A head that shares the embedding is left out."""
     state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
     if state[LM_HEAD].data_ptr() == state[EMBED_TOKENS].data_ptr():
         del state[LM_HEAD]
     stored = {name: _stored(tensor, dtype) for name, tensor in published_state(state).items()}
+    parts = list(shards(stored, max_shard_size))
     for stale in (*folder.glob("model-*.safetensors"), folder / WEIGHTS, folder / WEIGHTS_INDEX):
         stale.unlink(missing_ok=True)
-    parts = list(shards(stored, max_shard_bytes))
     if len(parts) == 1:
         save_file(parts[0], folder / WEIGHTS, metadata={"format": "pt"})
         return

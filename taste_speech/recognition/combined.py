@@ -57,7 +57,7 @@ class CombinedRecognizer:
 
     def finish(self) -> Recognition:
         """The transcript of everything accepted since `start`; empty where no words were heard."""
-        if not self._heard:
+        if not any(map(len, self._heard)):
             return Recognition()
         hearing = self.ctc.hear(np.concatenate(self._heard))
         own = hearing.recognition

@@ -29,7 +29,7 @@ class PocketSphinxProcess:
     """A `Recognizer` like `PocketSphinxRecognizer`, whose calls wait only where they return something.
 
     The process begins to load at once and ends with this object, or with the process that made it. If it
-    dies, the call that finds out raises `TasteError`, and the next utterance gets a new one.
+    dies, the call that finds out and those after it raise `TasteError`; the next utterance gets a new one.
     """
 
     def __init__(
@@ -90,6 +90,8 @@ class PocketSphinxProcess:
         return value
 
     def _send(self, name: str, *arguments: Any) -> None:
+        if self._process.returncode is not None:  # an earlier call has found out
+            raise self._died()
         try:
             _write(cast(BinaryIO, self._process.stdin), (name, arguments))
         except OSError as reason:

@@ -119,12 +119,6 @@ class EncoderState:
         layers = [LayerCache(layer.keys.clone(), layer.values.clone()) for layer in self.layers]
         return EncoderState(layers, self.positions, self.length)
 
-    def crop(self, length: int) -> None:
-        """Forgets all rows from `length` on."""
-        if not 0 <= length <= self.length:
-            raise ValueError(f"cannot crop {self.length} rows to {length}; give 0 to {self.length}")
-        self.length = length
-
     def reset(self) -> None:
         """Forgets all rows."""
         self.length = 0

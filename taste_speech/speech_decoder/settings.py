@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from taste_speech.configuration_base import require_values
 from taste_speech.speech_decoder.blocks import EncoderSettings
 from taste_speech.speech_decoder.configuration import SpeechDecoderConfig, UnitDecodingConfig
 
@@ -63,11 +64,7 @@ def check_supported(config: SpeechDecoderConfig) -> None:
         "llm__static_chunk_size": 1,
         "fuse_encoded_audio_text_type": "weighted_sum",
     }
-    for name, value in supported.items():
-        if getattr(config, name) != value:
-            raise ValueError(
-                f"speech_decoder_config.{name} is {getattr(config, name)!r}; only {value!r} is supported"
-            )
+    require_values(config, "speech_decoder_config", supported)
     if config.encoder__static_chunk_size not in (0, 1):
         raise ValueError(
             f"speech_decoder_config.encoder__static_chunk_size is {config.encoder__static_chunk_size}; "

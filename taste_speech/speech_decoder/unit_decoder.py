@@ -8,7 +8,7 @@ and each row from `task` on predicts the unit that comes next, or the stop id.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -363,21 +363,50 @@ class UnitDecoder(nn.Module):
             return GeneratedUnits(torch.tensor([chosen], dtype=torch.int32, device=prefix.device), attention)
         capacity = prefix.shape[1] + forced + most
         logits, state = self.start(prefix, capacity, forced_units, align, said_tokens=said_tokens)
+        ids = self.draw(
+            logits,
+            state,
+            (least, most),
+            generator,
+            greedy,
+            lambda unit: self.step(asr_token_ids.new_tensor([[unit]]), state, align),
+        )
+        attention = torch.stack(state.attention)[: forced + len(ids)] if align else prefix.new_zeros(0, 0)
+        return GeneratedUnits(torch.tensor([ids], dtype=torch.int32, device=prefix.device), attention)
+
+    def draw(
+        self,
+        logits: Tensor,
+        state: UnitDecoderState,
+        limits: tuple[int, int],
+        generator: torch.Generator | None,
+        greedy: bool,
+        step: Callable[[int], Tensor],
+    ) -> list[int]:
+        """New units up to the stop id, which is left out.
+
+        Args:
+            logits: (1, vocabulary + 1) of the first one.
+            state: what `step` advances.
+            limits: least and most units.
+            generator, greedy: as of `generate_with_alignment`.
+            step: feeds a unit; returns logits (1, vocabulary + 1) of what follows.
+        """
+        least, most = limits
+        how = self.decoding
         ids: list[int] = []
         while len(ids) < most:
             may_stop = len(ids) >= least and state.may_stop
             if greedy:
                 unit = greedy_unit(logits[0], self.stop_id, may_stop)
             else:
-                how = self.decoding
                 unit = sample_unit(logits[0], self.stop_id, may_stop, how.top_k, generator, how.temperature)
             if unit == self.stop_id:
                 break
             ids.append(unit)
             if len(ids) < most:
-                logits = self.step(asr_token_ids.new_tensor([[unit]]), state, align)
-        attention = torch.stack(state.attention)[: forced + len(ids)] if align else prefix.new_zeros(0, 0)
-        return GeneratedUnits(torch.tensor([ids], dtype=torch.int32, device=prefix.device), attention)
+                logits = step(unit)
+        return ids
 
     def length_limits(self, prefix_rows: int, forced: int = 0) -> tuple[int, int]:
         """Least and most new units for a prefix of that many rows of which `forced` units exist."""

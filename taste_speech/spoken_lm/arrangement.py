@@ -19,8 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-PAD = -1
-"""Source index of the pad audio embedding, and the code of a position without a taste token."""
+from taste_speech.audio_tower.quantizer import NO_TASTE
 
 
 def word_start_codes(
@@ -46,7 +45,7 @@ def word_start_codes(
     match &= llm_start.unsqueeze(2) & asr_start.unsqueeze(1)
     source = match.int().argmax(dim=2)  # (B, T)
     codes = asr_codes.gather(1, source.unsqueeze(2).expand(-1, -1, asr_codes.shape[2]))
-    return codes.masked_fill(~match.any(dim=2, keepdim=True), PAD)
+    return codes.masked_fill(~match.any(dim=2, keepdim=True), NO_TASTE)
 
 
 def _starts(word_ids: Tensor, lengths: Tensor) -> Tensor:
@@ -81,8 +80,8 @@ def arrange(starts: list[bool], delay: int) -> Arrangement:
         word += start
         token_words.append(word)
     n_words = word + 1
-    row_words = [max(w - delay, PAD) for w in token_words]
-    tail_words = [max(n_words - delay + k, PAD) for k in range(delay)]
+    row_words = [max(w - delay, NO_TASTE) for w in token_words]
+    tail_words = [max(n_words - delay + k, NO_TASTE) for k in range(delay)]
     first_rows = [i for i, start in enumerate(starts) if start]
     # Position p is text row p - 1; the row before the one that first carries a word predicts it.
     n_tokens = len(starts)

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from taste_speech.configuration_base import StrictSection, TolerantSection
+from taste_speech.configuration_base import StrictSection, TolerantSection, require_values
 
 
 class LoraConfig(TolerantSection):
@@ -23,7 +23,7 @@ class SpokenLMConfig(TolerantSection):
 
     sos_id: int = 128000
     loss_weights: str = "0.5-0.5"
-    delay: int = 1
+    delay: int = Field(default=1, ge=1)
     """Words by which taste tokens lag behind the text."""
     delay_level: str = "word"
     audio_embed_conv_mode: str = "fill_forward"
@@ -35,6 +35,17 @@ class SpokenLMConfig(TolerantSection):
     are small against that (as in our own checkpoint), it would drown them, and this is 0."""
     use_lora: bool = True
     kwargs_for_lora: LoraConfig = Field(default_factory=LoraConfig)
+
+
+def check_supported(config: SpokenLMConfig) -> None:
+    """Refuses variants that the published configuration can name but no checkpoint uses."""
+    supported = {
+        "delay_level": "word",
+        "audio_embed_conv_mode": "fill_forward",
+        "in_llm_module": "weighted_sum",
+        "out_llm_module": "continue_latent_linear_last",
+    }
+    require_values(config, "spoken_lm_config", supported)
 
 
 class VocabularyConfig(StrictSection):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from taste_speech.audio_tower.quantizer import ResidualQuantizer
-from taste_speech.spoken_lm.arrangement import PAD, arrange
+from taste_speech.audio_tower.quantizer import NO_TASTE, ResidualQuantizer
+from taste_speech.spoken_lm.arrangement import arrange
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.spoken_lm.sampling import sample_text
 from taste_speech.spoken_lm.vocabulary import Vocabulary
@@ -64,7 +64,7 @@ class Completion:
     @property
     def word_codes(self) -> list[list[int]]:
         """The codes of each word, in order."""
-        return [row for row in self.codes if row[0] != PAD]
+        return [row for row in self.codes if row[0] != NO_TASTE]
 
 
 def arrange_rows(
@@ -79,8 +79,8 @@ def arrange_rows(
     Returns:
         (1, T + delay + 1, hidden) rows: sos, text, tail; and (delay, 1, 1, width), the tail's audio.
     """
-    arrangement = arrange((codes[0, :, 0] != PAD).tolist(), delay)
-    words = codes[:, codes[0, :, 0] != PAD]  # (1, W, L)
+    arrangement = arrange((codes[0, :, 0] != NO_TASTE).tolist(), delay)
+    words = codes[:, codes[0, :, 0] != NO_TASTE]  # (1, W, L)
     pad = lm.pad_audio_unit_embed.float()[None, None]
     audio = torch.cat([pad, quantizer.output_from_indices(words)], dim=1)  # row 0 is the pad
     source = torch.tensor(arrangement.row_words + arrangement.tail_words, device=audio.device) + 1
@@ -169,7 +169,7 @@ def complete(
         seen.append(token)
         _append_text(result, token, decision.action)
         if decision.taste_action is TasteAction.SAMPLE:
-            codes = torch.full((1, 1, quantizer.num_quantizers), PAD, device=logits.device)
+            codes = torch.full((1, 1, quantizer.num_quantizers), NO_TASTE, device=logits.device)
             if decision.reads_codes:
                 codes = quantizer.indices_from_code(lm.read_taste(hidden))
                 audio = quantizer.output_from_indices(codes)

@@ -9,6 +9,7 @@ from taste_speech.acceleration.lm_rows import LlamaRowRunner
 from taste_speech.acceleration.settings import Acceleration
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.spoken_lm.bridge import Extraction, Fusion
+from taste_speech.spoken_lm.configuration import check_supported
 from taste_speech.spoken_lm.kv_cache import GrowingCache
 
 
@@ -17,6 +18,7 @@ class SpokenLM(nn.Module):
 
     def __init__(self, config: TasteConfig) -> None:
         super().__init__()
+        check_supported(config.spoken_lm_config)
         text: LlamaConfig = config.text_config
         quantizer = config.audio_tower_config.kwargs_for_quantizer
         self._round_rotary = config.vocabulary.round_rotary_to_bf16

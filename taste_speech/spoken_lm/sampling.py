@@ -9,7 +9,7 @@ DROPPED = -100000.0
 
 def ban(logits: Tensor, banned: Tensor) -> Tensor:
     """Logits (..., V) with the ids of the mask `banned` (V,) dropped."""
-    return logits.masked_fill(banned, DROPPED)
+    return _drop(logits, banned)
 
 
 def keep_top_p(logits: Tensor, top_p: float) -> Tensor:
@@ -20,7 +20,12 @@ def keep_top_p(logits: Tensor, top_p: float) -> Tensor:
     ordered, order = logits.sort(dim=-1, descending=True)
     drop = ordered.softmax(dim=-1).cumsum(dim=-1) > top_p
     drop[..., 0] = False
-    return logits.masked_fill(torch.zeros_like(drop).scatter(-1, order, drop), DROPPED)
+    return _drop(logits, torch.zeros_like(drop).scatter(-1, order, drop))
+
+
+def _drop(logits: Tensor, mask: Tensor) -> Tensor:
+    # float16 does not reach as far down.
+    return logits.masked_fill(mask, max(DROPPED, torch.finfo(logits.dtype).min))
 
 
 def penalize_repetition(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:

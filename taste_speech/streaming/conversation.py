@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -58,10 +59,10 @@ class Conversation:
 
     def __init__(self, model: TasteForCausalLM, processor: TasteProcessor) -> None:
         config = model.config
-        lm_config = config.spoken_lm_config
-        if (lm_config.delay, lm_config.delay_level) != (1, "word"):
+        delay = config.spoken_lm_config.delay
+        if delay != 1:
             raise CheckpointError(
-                f"the checkpoint delays taste tokens by {lm_config.delay} {lm_config.delay_level}(s); "
+                f"the checkpoint delays taste tokens by {delay} words; "
                 "streaming needs a delay of 1 word, use inference_completion instead"
             )
         self.config = config.streaming
@@ -99,13 +100,20 @@ class Conversation:
         Raises:
             ValueError: the segment does not fit the checkpoint, or a reply is still open.
         """
+        self.extend([segment])
+
+    def extend(self, segments: Sequence[TASTESegment]) -> None:
+        """Add segments in order as `append` does; where one does not fit, none is added."""
+        if not segments:
+            return
         if self.reply is not None:
             raise ValueError(
                 "a reply is still open; go on with it (streaming_generate with input_segments=[]) or cut it "
                 "with commit_heard(n_words) before appending"
             )
-        self.format.check(segment)
-        self._segments.append(segment)
+        for segment in segments:
+            self.format.check(segment)
+        self._segments += segments
         self._is_prefilled = False
 
     def pop(self) -> TASTESegment:

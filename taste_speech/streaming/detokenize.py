@@ -77,8 +77,9 @@ class StreamingDetokenizer:
         processor: `TasteProcessor` of the same checkpoint.
         speaker_embeds: (1, speaker width).
         out_sampling_rate: Hz.
-        generator: random generator of units and noise; None: torch's global one, and the noise of seed 0.
+        generator: random generator of the units; None: torch's global one.
         greedy: the most probable units instead of drawn ones.
+        noise_seed: of the synthesis; None: drawn from `generator`, 0 where there is none.
 
     Raises:
         ValueError: a speaker embedding or rate that does not fit.
@@ -92,6 +93,7 @@ class StreamingDetokenizer:
         out_sampling_rate: int = 16000,
         generator: torch.Generator | None = None,
         greedy: bool = False,
+        noise_seed: int | None = None,
     ) -> None:
         check_speaker(speaker_embeds, model.config.speech_decoder_config.spk_embed_dim)
         check_rate(out_sampling_rate)
@@ -99,9 +101,10 @@ class StreamingDetokenizer:
         self._generator, self._greedy = generator, greedy
         config = model.config.streaming.detokenizer
         voice_generator = processor.get_generator(model.device)
-        seed = 0 if generator is None else _draw_seed(generator)
+        if noise_seed is None:
+            noise_seed = 0 if generator is None else _draw_seed(generator)
         self._units = UnitStream(model, speaker_embeds, config.max_prev_words)
-        self._synthesizer = Synthesizer(voice_generator, config, speaker_embeds, seed)
+        self._synthesizer = Synthesizer(voice_generator, config, speaker_embeds, noise_seed)
         self._resampler = StreamResampler(voice_generator.sampling_rate_hz, out_sampling_rate)
         self._units_per_second = voice_generator.config.units_per_second
         self.state = self._start()
@@ -212,10 +215,10 @@ def taste_detokenize(
     text_ids, taste_ids = check_tokens(model, text_ids, taste_ids)
     prev_text_ids, prev_taste_ids = check_tokens(model, prev_text_ids, prev_taste_ids, "prev_")
     prev_speech_ids = check_units(model, prev_text_ids, prev_speech_ids)
+    # The same noise at every call, so that the chunks join without a seam.
     detokenizer = StreamingDetokenizer(
-        model, processor, speaker_embeds, out_sampling_rate, generator=None, greedy=greedy
+        model, processor, speaker_embeds, out_sampling_rate, generator, greedy, noise_seed=0
     )
-    detokenizer._generator = generator
     prev = (prev_text_ids, prev_taste_ids, prev_speech_ids)
     if prev_speech_ids.shape[1]:
         known = _recent_states.find(model, key_of(speaker_embeds, out_sampling_rate, *prev))

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from taste_speech.streaming.segment import NO_TASTE
+from taste_speech.audio_tower.quantizer import NO_TASTE
 
 _MS_TOLERANCE = 100
 

@@ -60,7 +60,8 @@ def streaming_generate(
         "interrupted" or "no_speech") and `segment`: the new whole words, each with its taste token.
 
     Raises:
-        ValueError: an argument out of range, or segments that do not fit the checkpoint.
+        ValueError: an argument out of range, or segments that do not fit the checkpoint; `state` stays as
+            it was.
     """
     sampling = TextSampling(text_top_p, text_temperature, repetition_penalty)
     if not 0 <= taste_top_p <= 1:
@@ -72,7 +73,7 @@ def streaming_generate(
     for segment in input_segments:
         if not isinstance(segment, TASTESegment):
             raise ValueError(f"input_segments holds a {type(segment).__name__}; give TASTESegment objects")
-        conversation.append(segment)
+    conversation.extend(input_segments)
     conversation.prefill()
     emit = emit_timing_func or growing_chunks()
     reply = _Replier(conversation, sampling, max_length, emit, eos_id, generator)

@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from taste_speech.audio_tower.quantizer import NO_TASTE
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.errors import CheckpointError
 from taste_speech.streaming.configuration import TemplateConfig
@@ -215,7 +216,7 @@ def _words(segments: Sequence[TASTESegment], fmt: PromptFormat) -> Iterator[tupl
 
 
 def _gather_codes(tastes: Tensor, index: Tensor) -> Tensor:
-    padded = torch.cat([torch.full((1, tastes.shape[1]), NONE), tastes])
+    padded = torch.cat([torch.full((1, tastes.shape[1]), NO_TASTE), tastes])
     return padded[index + 1]
 
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from taste_speech.acceleration.lm_step import LmStep
-from taste_speech.audio_tower.quantizer import ResidualQuantizer
+from taste_speech.audio_tower.quantizer import NO_TASTE, ResidualQuantizer
 from taste_speech.spoken_lm.language_model import SpokenLM
-from taste_speech.streaming.layout import NONE, Row
+from taste_speech.streaming.layout import Row
 
 
 class RowCache:
@@ -106,10 +106,10 @@ class RowCache:
         lm = self._lm
         device = lm.pad_audio_unit_embed.device
         text = lm.embed_text(torch.tensor([[row.text_id for row in rows]], device=device))
-        none = (NONE,) * self._quantizer.num_quantizers
+        none = (NO_TASTE,) * self._quantizer.num_quantizers
         codes = torch.tensor([[row.taste or none for row in rows]], device=device)
         audio = self._quantizer.output_from_indices(codes)
-        audio = torch.where((codes[..., :1] == NONE), lm.pad_audio_unit_embed.to(audio.dtype), audio)
+        audio = torch.where((codes[..., :1] == NO_TASTE), lm.pad_audio_unit_embed.to(audio.dtype), audio)
         fused = lm.fuse(text, audio)
         return fused if self._rows else torch.cat([text[:, :1].to(fused.dtype), fused[:, 1:]], dim=1)
 

@@ -7,10 +7,10 @@ from typing import Literal, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from taste_speech.audio_tower.quantizer import NO_TASTE
+
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
-NO_TASTE = -1
-"""Taste id, on all levels, of a text token that carries no taste token."""
 
 
 class SegmentWord(NamedTuple):

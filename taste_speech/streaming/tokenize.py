@@ -10,11 +10,12 @@ from torch import Tensor
 
 from taste_speech.audio_io import Samples, check_rate, prepare_audio
 from taste_speech.audio_tower.encoder import EncodedAudio
+from taste_speech.audio_tower.quantizer import NO_TASTE
 from taste_speech.audio_tower.windows import EncoderWindows
 from taste_speech.errors import AudioError, TextError
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
-from taste_speech.spoken_lm.arrangement import PAD, word_start_codes
+from taste_speech.spoken_lm.arrangement import word_start_codes
 from taste_speech.streaming.encode_ahead import EncodeAhead
 
 PREVIEW_WINDOW_S = 2.0
@@ -200,8 +201,8 @@ def taste_agreement(taste_ids: Tensor, reference: Tensor) -> Agreement:
     Raises:
         ValueError: their words are not the same.
     """
-    starts = reference[..., 0] != PAD
-    if taste_ids.shape != reference.shape or not torch.equal(taste_ids[..., 0] != PAD, starts):
+    starts = reference[..., 0] != NO_TASTE
+    if taste_ids.shape != reference.shape or not torch.equal(taste_ids[..., 0] != NO_TASTE, starts):
         raise ValueError(
             f"taste ids {tuple(taste_ids.shape)} and {tuple(reference.shape)} are not of the same words; "
             "tokenize both with the same text_ids"

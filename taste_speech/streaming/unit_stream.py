@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from taste_speech.streaming.segment import NO_TASTE
+from taste_speech.audio_tower.quantizer import NO_TASTE
 from taste_speech.streaming.word_ends import word_ends_from_attention
 
 

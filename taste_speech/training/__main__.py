@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,12 @@ def run(
     stage: Annotated[list[str] | None, typer.Option(help="Only this stage (may be repeated).")] = None,
     workdir: Annotated[Path | None, typer.Option(help="Overrides the recipe's workdir.")] = None,
 ) -> None:
-    """Run all stages of a recipe in order, or some; a stage that was stopped is resumed."""
+    """Run all stages of a recipe in order, or some; a stage that was stopped is resumed.
+
+    Told to stop, it runs no further stage: those would take parts that are half made.
+    """
+    from taste_speech.training.loop import StoppedError
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     recipe = Recipe.read(recipe_file)
     unknown = sorted(set(stage or []) - set(STAGES))
@@ -35,7 +41,19 @@ def run(
         module = importlib.import_module(f"taste_speech.training.stages.{name}")
         settings = module.Settings.model_validate(recipe.stages.get(name, {}))
         logging.getLogger(__name__).info("stage %s in %s", name, context.folder(name))
-        module.run(settings, context)
+        try:
+            module.run(settings, context)
+        except StoppedError as stopped:
+            raise _told_to_stop(str(stopped), stopped.signal_number) from None
+        except KeyboardInterrupt:
+            made = f"stage {name} was stopped; what it has made is in {context.folder(name)}"
+            raise _told_to_stop(made, signal.SIGINT) from None
+
+
+def _told_to_stop(what: str, signal_number: int) -> typer.Exit:
+    """Says what is saved; the exit code is the one that a shell gives to a process ended by the signal."""
+    typer.echo(f"{what}; to go on, run the same command again", err=True)
+    return typer.Exit(128 + signal_number)
 
 
 @app.command()

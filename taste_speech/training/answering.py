@@ -49,11 +49,13 @@ def answer(
     """Greedy reply; its own taste tokens are fed back at word starts."""
     fmt, rng = encoder.fmt, random.Random(seed)
     roles = fmt.role_ids or {}
+    device = lm.pad_audio_unit_embed.device
     laid = rows([encoder.segment(turn, rng) for turn in prompt.turns], fmt)
     text_ids = torch.cat([laid.text_ids, torch.tensor(fmt.reply_opening)])[None]
     sources = torch.cat([laid.taste_source, torch.full((len(fmt.reply_opening),), NONE)])[None]
     cache = lm.new_cache()
-    _, logits = lm(embed_rows(lm, quantizer, text_ids, sources, laid.tastes), cache, last_only=True)
+    inputs = embed_rows(lm, quantizer, text_ids.to(device), sources.to(device), laid.tastes.to(device))
+    _, logits = lm(inputs, cache, last_only=True)
     speaks = bool(logits[0, -1, roles["assistant"]] > logits[0, -1, roles["user"]])
     if not speaks:
         return Answer(prompt.turns[-1], False, "")
@@ -63,7 +65,7 @@ def answer(
     while len(ids) <= MAX_REPLY_TOKENS and ids[-1] != fmt.segment_end_id:
         if hidden is not None and len(ids) > 2 and _starts_word(encoder, ids[-1]):
             taste = quantizer.output_from_indices(quantizer.indices_from_code(lm.read_taste(hidden)))
-        row = lm.fuse(lm.embed_text(torch.tensor([[ids[-1]]])), taste)
+        row = lm.fuse(lm.embed_text(torch.tensor([[ids[-1]]], device=device)), taste)
         hidden, logits = lm(row, cache)
         ids.append(int(logits[0, -1].argmax()))
     text = encoder.tokenizer.decode(ids[1:], skip_special_tokens=True).strip()

@@ -26,6 +26,7 @@ STAGES = (
 
 A stage module has `Settings` (a `StrictSection`) and `run(settings, context: StageContext)`.
 It resumes from its own folder `context.folder(NAME)` and returns at once when it has finished before.
+Told to stop while it trains, it saves, writes the weights that it has and raises `loop.StoppedError`.
 """
 
 

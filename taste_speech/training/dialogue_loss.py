@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from accelerate.utils import send_to_device
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
@@ -45,6 +46,8 @@ def talk_losses(
     the divergence of N(mu, sigma) from a unit Gaussian around the target (the sum of the word's codes). Of a
     model that reads mu alone (`taste_deviations` 0) the noise is left out: it is many times the error, and
     all but hides it.
+
+    `talks` may be on any device; `generator` is one of the CPU.
     """
     counts = torch.tensor([0, *(len(talk.tastes) for talk in talks)]).cumsum(0)[:-1].tolist()
     tastes = torch.cat([talk.tastes for talk in talks])
@@ -59,6 +62,10 @@ def talk_losses(
     weights = pad_sequence([talk.text_weights for talk in talks], batch_first=True)
     taste_targets = pad_sequence([target for _, target in shifted], batch_first=True, padding_value=NONE)
 
+    device = lm.pad_audio_unit_embed.device
+    text_ids, sources, targets, weights, taste_targets, tastes = send_to_device(
+        (text_ids, sources, targets, weights, taste_targets, tastes), device
+    )
     inputs = embed_rows(lm, quantizer, text_ids, sources, tastes)
     hidden = lm.language_model.model(inputs_embeds=inputs, use_cache=False).last_hidden_state
     counted = weights > 0
@@ -72,7 +79,7 @@ def talk_losses(
         with torch.no_grad():
             wanted = quantizer.code_from_indices(tastes[taste_targets[spoken]]).float()
         mu, logvar = lm.extraction(hidden[spoken])
-        noise = lm.taste_deviations * torch.randn(mu.shape, generator=generator)
+        noise = lm.taste_deviations * torch.randn(mu.shape, generator=generator).to(device)
         sampled = mu + torch.exp(0.5 * logvar) * noise
         divergence = 0.5 * (logvar.exp() + (mu - wanted) ** 2 - 1 - logvar).mean()
         result["taste"] = 0.5 * functional.mse_loss(sampled, wanted) + 0.5 * divergence

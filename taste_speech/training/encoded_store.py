@@ -7,28 +7,52 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from taste_speech.audio_tower.configuration import TowerConfig
 from taste_speech.audio_tower.encoder import encode_features
 from taste_speech.features import LogMelFeatures
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
-from taste_speech.training.recogniser import Recogniser
+from taste_speech.training.fingerprint import fingerprint
 
 
 class EncodedStore:
-    """Keys and values of the frozen encoder for many clips, in half precision on disk."""
+    """Keys and values of a frozen encoder for many clips, in half precision on disk.
+
+    The index says which encoder made them; an index of an earlier version does not, and counts as none.
+    """
 
     def __init__(self, folder: Path, width: int) -> None:
         self.folder, self.width = Path(folder), width
         self.folder.mkdir(parents=True, exist_ok=True)
         self._index = self.folder / "index.json"
         self.offsets: dict[str, tuple[int, int]] = {}
-        if self._index.exists():
-            self.offsets = {key: (a, b) for key, (a, b) in json.loads(self._index.read_text()).items()}
+        self._made_by = ""
+        index = json.loads(self._index.read_text()) if self._index.exists() else {}
+        if "made_by" in index:
+            self._made_by = index["made_by"]
+            self.offsets = {key: (a, b) for key, (a, b) in index["offsets"].items()}
 
     @torch.no_grad()
-    def prepare(self, clips: Sequence[tuple[AudioStore, Clip]], model: Recogniser, value_layer: int) -> None:
-        """Encode what is missing."""
-        features = LogMelFeatures(model.config)
+    def prepare(
+        self,
+        clips: Sequence[tuple[AudioStore, Clip]],
+        encoder: WhisperEncoder,
+        config: TowerConfig,
+        value_layer: int,
+    ) -> None:
+        """Encode what is missing; everything where another encoder or layer was used before.
+
+        Args:
+            clips: with the stores they are in.
+            encoder: of sizes `config`.
+            value_layer: index of the layer whose input becomes the values.
+        """
+        made_by = f"{fingerprint(encoder)} {value_layer}"
+        if made_by != self._made_by:
+            self._index.unlink(missing_ok=True)
+            self._made_by, self.offsets = made_by, {}
+        features = LogMelFeatures(config)
         position = sum(frames for _, frames in self.offsets.values())
         with (self.folder / "states.f16").open("r+b" if self.offsets else "wb") as file:
             file.seek(position * 2 * self.width * 2)
@@ -36,12 +60,12 @@ class EncodedStore:
                 if clip.id in self.offsets:
                     continue
                 mel = features(store.samples(clip).astype(np.float32) / 32768)
-                encoded = encode_features(model.encoder, mel, value_layer)
-                states = torch.stack([encoded.keys[0], encoded.values[0]], dim=1).half().numpy()
+                encoded = encode_features(encoder, mel, value_layer)
+                states = torch.stack([encoded.keys[0], encoded.values[0]], dim=1).half().cpu().numpy()
                 file.write(states.tobytes())
                 self.offsets[clip.id] = (position, len(states))
                 position += len(states)
-        self._index.write_text(json.dumps(self.offsets))
+        self._index.write_text(json.dumps({"made_by": made_by, "offsets": self.offsets}))
 
     def states(self, key: str) -> tuple[Tensor, Tensor]:
         """Keys and values of one clip, each (frames, width) float32; one zero frame if it is not encoded."""

@@ -48,21 +48,24 @@ class FreeSpeech:
 
     @torch.no_grad()
     def phone_errors(self, model: TasteAutoencoder, speaker: Tensor) -> dict[str, float]:
-        """Share of wrong phones: of the true units, and of speech from text alone and from taste tokens."""
+        """Share of wrong phones: of the true units, and of speech from text alone and from taste tokens.
+
+        `speaker` (1, speaker width) is on the device of `model`.
+        """
         ways: dict[str, int] = defaultdict(int)
         total = 0
         for item in self.unseen:
             wanted = [int(phone) for phone in torch.unique_consecutive(item.unit_phones) if phone]
             total += len(wanted)
-            ids = torch.tensor([item.token_ids])
-            silence = torch.zeros(*ids.shape, model.tower.config.d_model)
+            ids = torch.tensor([item.token_ids], device=speaker.device)
+            silence = torch.zeros(*ids.shape, model.tower.config.d_model, device=speaker.device)
             audio = {"text": silence}
             if item.taste_ids is not None:
-                rows = item.taste_ids[torch.tensor(item.word_ids)]
+                rows = item.taste_ids[torch.tensor(item.word_ids)].to(speaker.device)
                 audio["taste"] = model.tower.quantizer.output_from_indices(rows[None])
             ways["true"] += edit_distance(wanted, self.read(item.units))
             for way, vectors in audio.items():
                 generator = torch.Generator().manual_seed(0)
                 units = model.decoder.generate(speaker, ids, vectors, generator=generator)
-                ways[way] += edit_distance(wanted, self.read(units[0].long()))
+                ways[way] += edit_distance(wanted, self.read(units[0].long().cpu()))
         return {f"{way}_phone_errors": wrong / max(1, total) for way, wrong in ways.items()}

@@ -1,8 +1,9 @@
 """A training loop that saves resumably and schedules by steps or by wall-clock minutes.
 
-Device, mixed precision and several GPUs are accelerate's; this file adds what a long run on a small machine
-needs: a learning rate that follows the larger of both budgets, a state file every few minutes, and a clean
-save when the process is told to stop.
+The device (a GPU where there is one, else the CPU) and mixed precision are accelerate's; this file adds what
+a long run on a small machine needs: a learning rate that follows the larger of both budgets, a state file
+every few minutes, and a clean save when the process is told to stop. There is one process on one device:
+several would draw the same batches, and nothing synchronises the methods by which stages compute losses.
 """
 
 import json
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
@@ -25,6 +27,28 @@ from taste_speech.training.initial import load_initial
 logger = logging.getLogger(__name__)
 
 Losses = dict[str, Tensor]
+
+
+class Stateful(Protocol):
+    """What has a state to save: a module or an optimiser."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its state."""
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
+        """Take a state over."""
+
+
+class StoppedError(Exception):
+    """The process was told to stop; what a stage had learned is saved.
+
+    Attributes:
+        signal_number: which signal said so.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
 
 
 class LoopSettings(StrictSection):
@@ -91,7 +115,14 @@ class TrainingLoop:
         self.elapsed_s = 0.0
         self.given: frozenset[str] = frozenset()
         """Names of the tensors that the stage's initial weights filled."""
-        self._stop = False
+        self.extra: dict[str, Stateful] = {}
+        """What is saved and resumed beside the module and its optimiser; to be set before `resume`."""
+        self._stopped_by: int | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the module is; random numbers are drawn on the CPU, alike on all devices."""
+        return self.accelerator.device
 
     @property
     def state_path(self) -> Path:
@@ -108,13 +139,17 @@ class TrainingLoop:
                 "generator": self.generator.get_state(),
                 "step": self.step,
                 "elapsed_s": self.elapsed_s,
+                "extra": {name: part.state_dict() for name, part in self.extra.items()},
             },
             partial,
         )
         partial.replace(self.state_path)
 
     def resume(self) -> bool:
-        """Continue from `state.pt` if there is one; else begin with the stage's initial weights, if any."""
+        """Continue from `state.pt` if there is one; else begin with the stage's initial weights, if any.
+
+        Parts of `extra` that the state lacks, as those of earlier versions do, stay as they are.
+        """
         if not self.state_path.exists():
             self.given = load_initial(self.workdir, self.accelerator.unwrap_model(self.module))
             return False
@@ -123,6 +158,8 @@ class TrainingLoop:
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]
+        for name, part_state in state.get("extra", {}).items():
+            self.extra[name].load_state_dict(part_state)
         logger.info("%s: resumed at step %d (%.1f min)", self.name, self.step, self.elapsed_s / 60)
         return True
 
@@ -142,20 +179,38 @@ class TrainingLoop:
         self,
         compute_losses: Callable[[int, torch.Generator], Losses],
         evaluate: Callable[[], dict[str, float]] | None = None,
-    ) -> bool:
-        """Train until a budget is spent (True) or the process is told to stop (False); save then."""
+        write: Callable[[], None] | None = None,
+    ) -> None:
+        """Train until a budget is spent or the process is told to stop; save, then write.
+
+        Args:
+            compute_losses: of a step.
+            evaluate: what to log of unseen items.
+            write: writes the stage's weights, also those of a run that was stopped early.
+
+        Raises:
+            StoppedError: SIGINT or SIGTERM came; everything is saved and written.
+        """
         previous = signal.signal(signal.SIGTERM, self._on_signal)
         try:
-            self._run(compute_losses, evaluate)
-        except KeyboardInterrupt:
-            self._stop = True
+            try:
+                self._run(compute_losses, evaluate)
+            except KeyboardInterrupt:
+                self._stopped_by = signal.SIGINT
+            finally:
+                self.save()
+            if write is not None:
+                write()
         finally:
             signal.signal(signal.SIGTERM, previous)
-            self.save()
-        return self.finished
+        if self._stopped_by is not None:
+            where = f"step {self.step} ({self.elapsed_s / 60:.1f} min)"
+            raise StoppedError(
+                f"stage {self.name} was stopped at {where} and is saved in {self.workdir}", self._stopped_by
+            )
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._stop = True
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._stopped_by = number
 
     def _run(
         self,
@@ -164,15 +219,18 @@ class TrainingLoop:
     ) -> None:
         saved_at = time.monotonic()
         sums: dict[str, float] = {}
-        while not self.finished and not self._stop:
+        summed = 0  # steps: after a resume, or a loss that was left out, fewer than `log_every`
+        while not self.finished and self._stopped_by is None:
             started = time.monotonic()
-            for name, value in self._one_step(compute_losses).items():
+            losses = self._one_step(compute_losses)
+            summed += bool(losses)
+            for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value
             self.step += 1
             self.elapsed_s += time.monotonic() - started
             if self.step % self.settings.log_every == 0:
-                self._log("train", {name: value / self.settings.log_every for name, value in sums.items()})
-                sums = {}
+                self._log("train", {name: value / summed for name, value in sums.items()})
+                sums, summed = {}, 0
             if evaluate is not None and self.step % self.settings.evaluate_every == 0:
                 self.module.eval()
                 with torch.no_grad():

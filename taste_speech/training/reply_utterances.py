@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import AutoTokenizer
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.training import word_times
@@ -20,14 +24,17 @@ from taste_speech.training.aligned_utterance import (
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.encoded_store import EncodedStore
-from taste_speech.training.stages.tower import trained_recogniser
+from taste_speech.training.fingerprint import fingerprint
 from taste_speech.training.taste_bank import word_codes
+
+_MADE_BY = "tower"
+"""Entry of a file's metadata: fingerprint of the tower whose taste tokens it holds."""
 
 
 def load_utterances(
-    context: StageContext, names: Sequence[str], threads: int
+    context: StageContext, names: Sequence[str], threads: int, encoder: WhisperEncoder | None
 ) -> tuple[list[AlignedUtterance], EncodedStore]:
-    """Tokenized and aligned utterances that have units, and their encoder states."""
+    """Tokenized and aligned utterances that have units, and their states of `encoder`, if there is one."""
     folder, config = context.folder("autoencoder"), context.config
     units = load_file(context.folder("units") / "units.safetensors")
     tokenizer = AutoTokenizer.from_pretrained(context.folder("tokenizers") / "asr")
@@ -35,10 +42,9 @@ def load_utterances(
     clips = [(store, clip) for store in stores for clip in store if clip.id in units]
     times = word_times.prepare([clip for _, clip in clips], folder / "times.json", threads)
     encoded = EncodedStore(folder / "encoded", config.tower.d_model)
-    recogniser = trained_recogniser(context)
-    if recogniser is not None:
+    if encoder is not None:
         value_layer = config.audio_tower_config.kwargs_for_joint_encoder_segmenter.target_hidden_layer
-        encoded.prepare(clips, recogniser, value_layer)
+        encoded.prepare(clips, encoder, config.tower, value_layer)
     rate = config.unit_decoding.units_per_second
     prosody = UnitProsody(load_file(context.folder("units") / "quantizer.safetensors")["centroids"])
     utterances = [
@@ -50,17 +56,32 @@ def load_utterances(
 def with_taste_ids(
     utterances: Sequence[AlignedUtterance], tower: AudioTower, context: StageContext
 ) -> list[AlignedUtterance]:
-    """The utterances with their taste tokens, of a tower that stays as it is; kept in a file."""
+    """The utterances with their taste tokens, of a tower that stays as it is.
+
+    They are kept in a file that says which tower made it; one of an earlier version does not, and is renewed.
+    """
     path = context.folder("autoencoder") / "taste_ids.safetensors"
-    known = load_file(path) if path.exists() else {}
+    made_by = fingerprint(tower)
+    known = _taste_ids_of(path, made_by)
     clips = {clip.id: (store, clip) for store in _stores(context) for clip in store}
     for item in utterances:
         if item.key not in known:
             store, clip = clips[item.key]
             samples = store.samples(clip).astype(np.float32) / 32768
             known[item.key] = torch.tensor(word_codes(tower, samples, _pieces(item)), dtype=torch.int16)
-    save_file(known, path)
+    partial = path.with_suffix(".partial")
+    save_file(known, partial, {_MADE_BY: made_by})
+    partial.replace(path)
     return [replace(item, taste_ids=known[item.key].long()) for item in utterances]
+
+
+def _taste_ids_of(path: Path, made_by: str) -> dict[str, Tensor]:
+    """What the file holds of the tower with this fingerprint."""
+    if not path.exists():
+        return {}
+    with safe_open(path, "pt") as file:
+        same = (file.metadata() or {}).get(_MADE_BY) == made_by
+    return load_file(path) if same else {}
 
 
 def _pieces(item: AlignedUtterance) -> list[list[int]]:

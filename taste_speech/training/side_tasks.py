@@ -27,7 +27,7 @@ def optimise(
     changed = list(parameters)
     optimizer = torch.optim.AdamW(changed, rate)
     for step in range(steps):
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16"):
+        with torch.autocast(changed[0].device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
             value = loss()
         optimizer.zero_grad()
         value.backward(inputs=changed)

@@ -186,12 +186,14 @@ class TasteAutoencoder(nn.Module):
         """CTC loss of the phones that the text encoder's rows spell; two frames for each token.
 
         Args:
-            token_ids: (batch, tokens), of `n_tokens` (batch,).
+            token_ids: (batch, tokens), of `n_tokens` (batch,), on any device.
             phones: of each item, numbers without pauses.
         """
+        device = self.spelling.weight.device
+        token_ids, n_tokens = token_ids.to(device), n_tokens.to(device)
         text = self.decoder.encode_text(token_ids, n_tokens)
         logits = self.spelling(text).float().unflatten(-1, (_PHONES_PER_TOKEN, -1)).flatten(1, 2)
-        flat = torch.tensor([phone for row in phones for phone in row])
+        flat = torch.tensor([phone for row in phones for phone in row], device=device)
         return functional.ctc_loss(
             logits.log_softmax(-1).transpose(0, 1),
             flat,

@@ -14,6 +14,7 @@ from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.features import LogMelFeatures
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.dialogues.talks import as_heard
+from taste_speech.training.fingerprint import fingerprint
 
 logger = logging.getLogger(__name__)
 Codes = tuple[int, ...]
@@ -31,7 +32,9 @@ def word_codes(tower: AudioTower, samples: np.ndarray, pieces: Sequence[Sequence
     features = LogMelFeatures(tower.config)(samples)
     ids = torch.tensor([[token for piece in pieces for token in piece]])
     word_ids = torch.tensor([[word for word, piece in enumerate(pieces) for _ in piece]])
-    indices = tower(features, ids, torch.tensor([ids.shape[1]]), word_ids).indices[0]
+    # With fewer bits, as in training, near codes would change places.
+    with torch.autocast(tower.quantizer.codebooks.device.type, enabled=False):
+        indices = tower(features, ids, torch.tensor([ids.shape[1]]), word_ids).indices[0]
     firsts = np.cumsum([0, *(len(piece) for piece in pieces)])[:-1]
     return [tuple(indices[first].tolist()) for first in firsts]
 
@@ -46,6 +49,8 @@ def write_bank(
 ) -> None:
     """Encode the training clips of the stores of each role into a file of JSON lines.
 
+    The first line is the fingerprint of the tower.
+
     Args:
         stores: by role; the words of a user are those a recogniser would write.
         word_tokens: ASR tokens of a word.
@@ -54,6 +59,7 @@ def write_bank(
     """
     partial = path.with_suffix(".partial")
     with partial.open("w") as file:
+        file.write(json.dumps({"tower": fingerprint(tower)}) + "\n")
         for role, folders in stores.items():
             clips = [(store, clip) for store in folders for clip in store.of_split("train")]
             for store, clip in clips[:clips_per_role]:
@@ -70,13 +76,21 @@ def write_bank(
     partial.replace(path)
 
 
+def is_bank_of(path: Path, tower: AudioTower) -> bool:
+    """Whether a file holds taste tokens of this tower; one of an earlier version does not say so."""
+    if not path.exists():
+        return False
+    with path.open() as file:
+        return bool(json.loads(file.readline() or "{}").get("tower") == fingerprint(tower))
+
+
 class TasteBank:
     """Taste tokens by sentence, or, for sentences that nobody spoke, by word."""
 
     def __init__(self, path: Path) -> None:
         self.sentences: dict[tuple[str, str], list[list[Codes]]] = defaultdict(list)
         self.by_word: dict[tuple[str, str], list[Codes]] = defaultdict(list)
-        for line in path.read_text().splitlines():
+        for line in path.read_text().splitlines()[1:]:
             item = json.loads(line)
             codes = [tuple(row) for row in item["codes"]]
             self.sentences[item["role"], " ".join(item["words"])].append(codes)

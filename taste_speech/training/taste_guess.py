@@ -26,11 +26,12 @@ def guess(
         taste_ids: (batch, tokens, levels), alike on all tokens of a word.
         word_ids: (batch, tokens).
         explained: e, from 0 to 1.
+        generator: of the CPU.
     """
     starts, words = number_words(word_ids)
     codes = quantizer.code_from_indices(taste_ids[starts])
     mean = codes.mean(0)
-    others = codes[torch.randperm(len(codes), generator=generator)]
+    others = codes[torch.randperm(len(codes), generator=generator).to(codes.device)]
     share = math.sqrt(explained * (1 - explained))
     guessed = mean + explained * (codes - mean) + share * (others - mean)
     return torch.where((word_ids >= 0)[..., None], quantizer.indices_from_code(guessed)[words], taste_ids)

@@ -34,7 +34,11 @@ class UnitNoise:
         )
 
     def __call__(self, units: Tensor, generator: torch.Generator, progress: float) -> Tensor:
-        """(batch, units) -> the same with some replaced; `progress` is the used part of the budget."""
+        """(batch, units) -> the same with some replaced; `progress` is the used part of the budget.
+
+        `generator` is one of the CPU, where the draws are made.
+        """
+        device, units = units.device, units.cpu()
         first, last = self.settings.replaced_units
         most = first + (last - first) * progress
         replaced = torch.rand(units.shape, generator=generator) < most * torch.rand(
@@ -46,7 +50,7 @@ class UnitNoise:
         near = self.near[units].gather(-1, which[..., None])[..., 0]
         heard = torch.where(replaced, torch.where(is_near, near, anything), units)
         strange = torch.rand(len(units), 1, generator=generator) < self.settings.strange_pitch_part
-        return torch.where(strange, self._at_any_pitch(heard, generator), heard)
+        return torch.where(strange, self._at_any_pitch(heard, generator), heard).to(device)
 
     def _at_any_pitch(self, units: Tensor, generator: torch.Generator) -> Tensor:
         """The same spectra, voiced ones at levels of pitch drawn one by one."""

@@ -1,9 +1,11 @@
 """Windows of whole words over utterances of the reply voice, as stage 1 takes them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
+from accelerate.utils import send_to_device
 from torch import Tensor
 
 from taste_speech.audio_tower.encoder import EncodedAudio
@@ -42,6 +44,11 @@ class Windows:
     unit_places: Tensor
     taste_ids: Tensor | None = None
 
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        moved = send_to_device({**vars(self), "encoded": vars(self.encoded)}, device)
+        return replace(self, **moved | {"encoded": EncodedAudio(**moved["encoded"])})
+
     def cut(self, per_token: Tensor) -> Tensor:
         """(batch, tokens, ...) of the utterances -> (batch, longest window, ...) of the windows."""
         places = torch.arange(int(self.n_tokens.max()), device=per_token.device)
@@ -54,11 +61,12 @@ class WindowBatches:
     """Batches of random windows of whole words.
 
     Args:
-        utterances: what to draw from.
+        utterances: what to draw from; the same ones with taste tokens may take their place.
         encoded: their encoder states.
         budget: most units in a padded batch.
         whole_part: fraction of the batches that are whole utterances.
         most_words: in a window that is not a whole utterance.
+        device: of the batches.
     """
 
     def __init__(
@@ -68,9 +76,10 @@ class WindowBatches:
         budget: int,
         whole_part: float,
         most_words: int = 14,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.utterances, self.encoded = utterances, encoded
-        self.whole_part, self.most_words = whole_part, most_words
+        self.whole_part, self.most_words, self.device = whole_part, most_words, torch.device(device)
         self.batches = LengthBatches([len(u.units) + len(u.token_ids) for u in utterances], budget)
 
     def endless(self, generator: torch.Generator) -> Iterator[Windows]:
@@ -129,7 +138,7 @@ class WindowBatches:
             pad(phones, batch_first=True),
             pad(places, batch_first=True),
             self._taste_ids(items),
-        )
+        ).to(self.device)
 
     def _taste_ids(self, items: Sequence[AlignedUtterance]) -> Tensor | None:
         """(batch, tokens, levels), -1 on padding; None while taste tokens still change."""

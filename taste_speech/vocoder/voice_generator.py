@@ -77,21 +77,24 @@ class VoiceGenerator(nn.Module):
         self,
         folder: str | os.PathLike[str],
         dtype: torch.dtype | None = None,
-        max_shard_bytes: int | None = None,
+        max_shard_size: int | str | None = None,
     ) -> Path:
         """Writes `voice_generator.safetensors`, or shards, into `folder`; returns the path to load.
 
         Args:
             folder: created if it is not there; other files of a voice generator in it are removed.
             dtype: of the stored tensors; None: as they are.
-            max_shard_bytes: size from which the file is split; None: one file.
+            max_shard_size: size from which the file is split: bytes, or "100KB", "5GB"; None: one file.
+
+        Raises:
+            ValueError: `max_shard_size` has another form.
         """
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
+        state = {name: value.to(dtype).contiguous() for name, value in self.state_dict().items()}
+        parts = [state] if max_shard_size is None else list(shards(state, max_shard_size))
         for stale in (*target.glob("voice_generator-*-of-*.safetensors"), target / FILE_NAMES[0]):
             stale.unlink(missing_ok=True)
-        state = {name: value.to(dtype).contiguous() for name, value in self.state_dict().items()}
-        parts = list(shards(state, max_shard_bytes)) if max_shard_bytes else [state]
         paths = [
             target / f"voice_generator-{n:05d}-of-{len(parts):05d}.safetensors"
             for n in range(1, len(parts) + 1)

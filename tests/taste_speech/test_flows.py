@@ -1,5 +1,6 @@
 """Batch mode on the tiny model: completion, reconstruction, scoring."""
 
+import copy
 import math
 from typing import Any
 
@@ -131,11 +132,39 @@ def test_scoring_prefers_what_the_model_would_say(tiny_model: Any, inputs: Any, 
     assert float(tiny_model.scoring(**shuffled)) != score
 
 
-def test_reduced_precision_runs_the_whole_path(tiny_checkpoint: Any, inputs: Any, tokenizers: Any) -> None:
-    model = TasteForCausalLM.from_pretrained(
-        tiny_checkpoint, dtype=torch.bfloat16, attn_implementation="eager"
+@pytest.mark.parametrize("deviations", [0.0, 1.0])
+def test_scoring_measures_the_taste_vector_that_is_read(
+    deviations: float, tiny_model: Any, inputs: Any
+) -> None:
+    model = copy.deepcopy(tiny_model)
+    lm = model.spoken_lm
+    lm.taste_deviations = deviations
+    model.config.spoken_lm_config.loss_weights = "0-1"
+    with torch.no_grad():  # a mean of 0 and a deviation of 2, whatever was said
+        lm.extraction.fc_mu.weight.zero_()
+        lm.extraction.fc_mu.bias.zero_()
+        lm.extraction.b_logvar.fill_(math.log(4))
+    _, codes = model.extract_vq(**inputs)
+    wanted = model.audio_tower.quantizer.code_from_indices(codes[0][codes[0, :, 0] != -1])
+    distance = (2 * deviations - wanted).square().mean()
+    divergence = 0.5 * (4 + wanted.square() - 1 - math.log(4)).mean()
+    torch.testing.assert_close(model.scoring(**inputs), 0.5 * (distance + divergence))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("text_top_p", [0.0, 0.9])
+def test_every_precision_runs_the_whole_path(
+    dtype: torch.dtype, text_top_p: float, tiny_checkpoint: Any, inputs: Any, tokenizers: Any
+) -> None:
+    model = TasteForCausalLM.from_pretrained(tiny_checkpoint, dtype=dtype, attn_implementation="eager")
+    output = model.inference_completion(
+        **tokenizers,
+        **inputs,
+        extra_words=2,
+        text_top_p=text_top_p,
+        repetition_penalty=1.1,
+        generator=seeded(),
     )
-    output = model.inference_completion(**tokenizers, **inputs, extra_words=2)
     assert output["speech_token_ids"].shape[1] > 0
 
 

@@ -120,6 +120,7 @@ def test_ids_of_text_align_with_its_words(tiny_processor):
 def test_voice_generator_is_loaded_once(tiny_processor):
     generator = tiny_processor.get_generator("cpu")
     assert generator is tiny_processor.get_generator(torch.device("cpu"))
+    assert generator is tiny_processor.get_generator("cpu:0")
     assert not generator.training
 
 
@@ -153,6 +154,19 @@ def test_saved_processor_loads(tiny_processor, tmp_path):
     assert all(torch.equal(fields[name], expected[name]) for name in expected)
     assert torch.equal(again.speaker_embedding("ben"), tiny_processor.speaker_embedding("ben"))
     assert again.get_generator() is not None
+
+
+def names(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_saving_within_its_own_folder_copies_nothing_twice(folder, tmp_path):
+    TasteProcessor.from_pretrained(folder).save_pretrained(tmp_path / "beside")
+    for _ in range(2):
+        TasteProcessor.from_pretrained(folder).save_pretrained(folder / "best" / "copy")
+        assert names(folder / "best" / "copy") == names(tmp_path / "beside")
+    TasteProcessor.from_pretrained(folder / "best" / "copy").save_pretrained(folder / "best")
+    assert names(folder / "best")[-1] == "voices.safetensors"
 
 
 def test_saving_keeps_a_config_that_is_there(tiny_processor, tmp_path):

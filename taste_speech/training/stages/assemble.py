@@ -34,7 +34,7 @@ class Settings(StrictSection):
     output: Path | None = None
     """Folder of the checkpoint; None: folder `assemble` of the run."""
     voices: list[str] = ["rms"]
-    max_shard_bytes: int = 14_000_000
+    max_shard_size: int | str = 14_000_000
     max_total_bytes: int = 40_000_000
     recognition_talks: int = 20_000
 
@@ -75,11 +75,11 @@ def run(settings: Settings, context: StageContext) -> None:
     _fill_autoencoder(model, parts, context)
     parts.fill(model.spoken_lm, "spoken_lm", "spoken_lm", "lm.")
     _configure_recognition(target, model, settings, context)
-    model.save_pretrained(target, dtype=torch.float16, max_shard_bytes=settings.max_shard_bytes)
+    model.save_pretrained(target, dtype=torch.float16, max_shard_size=settings.max_shard_size)
     generator = VoiceGenerator(context.config.voice_generator)
     parts.fill(generator.flow, "flow", "flow")
     parts.fill(generator.hift, "vocoder", "hift")
-    generator.save_pretrained(target, torch.float16, settings.max_shard_bytes)
+    generator.save_pretrained(target, torch.float16, settings.max_shard_size)
     size = context.config.voice_generator.speaker_embed_dim
     save_file({name: fixed_embedding(name, size) for name in settings.voices}, target / VOICES)
     for folder in (ASR_FOLDER, LLM_FOLDER):
@@ -102,19 +102,16 @@ def _keep_units(source: Path, target: Path) -> None:
 
 
 def _fill_autoencoder(model: TasteForCausalLM, parts: Parts, context: StageContext) -> None:
-    folder = context.folder("autoencoder")
-    names = {"audio_tower": model.audio_tower, "speech_decoder": model.speech_decoder}
-    if (
-        not all((folder / f"{name}.safetensors").exists() for name in names)
-        and (folder / "state.pt").exists()
-    ):
+    """Tower and unit decoder; both from the last state while taste tokens still change: they go together."""
+    state = context.folder("autoencoder") / "state.pt"
+    if autoencoder.final_tower(context) is None and state.exists():
         trained = autoencoder.trained_autoencoder(autoencoder.Settings(), context)
         model.audio_tower.load_state_dict(trained.tower.state_dict())
         model.speech_decoder.load_state_dict(trained.decoder.state_dict())
-        parts.provisional += list(names)
+        parts.provisional += ["audio_tower", "speech_decoder"]
         return
-    for name, module in names.items():
-        parts.fill(module, "autoencoder", name)
+    parts.fill(model.audio_tower, "autoencoder", "audio_tower")
+    parts.fill(model.speech_decoder, "autoencoder", "speech_decoder", "decoder.")
 
 
 def _configure_recognition(

@@ -6,22 +6,27 @@ synthesis asks of it later: units of the first words are given, those of the las
 
 Text only needs no tower, so this stage may start before `tower` has finished: it then goes on with text only
 until it is started again.
+
+Once taste tokens are final, `audio_tower.safetensors` is written: there is none before.
 """
 
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.audio_start import begin_audio, begin_quantizer
 from taste_speech.training.config import StageContext
 from taste_speech.training.free_speech import FreeSpeech
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
+from taste_speech.training.recogniser import Recogniser
 from taste_speech.training.reply_utterances import load_utterances, with_taste_ids
 from taste_speech.training.side_tasks import knows_text, learn_heads, learn_prosody, learn_spelling
 from taste_speech.training.spelling import Spelling
@@ -33,6 +38,7 @@ from taste_speech.training.unit_windows import WindowBatches, Windows
 from taste_speech.training.voices import fixed_embedding
 
 logger = logging.getLogger(__name__)
+TOWER_NAME = "audio_tower.safetensors"
 SAMPLED_BATCHES = 40
 """Batches from which means, deviations and codebooks are first estimated."""
 
@@ -95,17 +101,26 @@ class Settings(StrictSection):
     """Unseen ones that are spoken freely for `FreeSpeech`."""
 
 
+def heard_with(model: TasteAutoencoder, recogniser: Recogniser | None) -> WhisperEncoder | None:
+    """The encoder of the tower, or of the one to be taken.
+
+    None while there is neither, and once taste tokens are final: they are looked up then.
+    """
+    if bool(model.is_final):
+        return None
+    if recogniser is not None:
+        return recogniser.encoder
+    return model.tower.encoder if bool(model.has_tower) else None
+
+
 def take_tower(
     model: TasteAutoencoder,
     settings: Settings,
-    context: StageContext,
+    recogniser: Recogniser,
     train: WindowBatches,
     generator: torch.Generator,
 ) -> None:
-    """Encoder and aggregator from the recogniser, once there is one; the latter is taught to hear prosody."""
-    recogniser = trained_recogniser(context)
-    if recogniser is None or bool(model.has_tower):
-        return
+    """Encoder and aggregator from the recogniser; the latter is taught to hear prosody."""
     model.take_tower(recogniser.encoder, recogniser.decoder)
     learn_prosody(
         model, train.endless(generator), settings.prosody_steps, settings.prosody_rate, settings.loop
@@ -125,20 +140,25 @@ class Trainer:
     def __init__(
         self,
         settings: Settings,
+        context: StageContext,
         loop: TrainingLoop,
-        batches: WindowBatches,
+        train: WindowBatches,
         valid: WindowBatches,
         noise: UnitNoise,
         spelling: Spelling,
         speaker: Tensor,
     ) -> None:
         self.spelling = spelling
-        self.settings, self.loop, self.noise = settings, loop, noise
-        self.batches, self.valid = batches.endless(loop.generator), valid
-        self.sample = _sample(batches)
+        self.settings, self.context, self.loop, self.noise = settings, context, loop, noise
+        self.train, self.valid = train, valid
+        self.batches = train.endless(loop.generator)
+        self.sample = _sample(train)
         self.model: TasteAutoencoder = loop.accelerator.unwrap_model(loop.module)
         self.speaker = speaker
-        self.speech = FreeSpeech(batches.utterances, valid.utterances, settings.spoken_utterances)
+        self.speech = self._free_speech()
+
+    def _free_speech(self) -> FreeSpeech:
+        return FreeSpeech(self.train.utterances, self.valid.utterances, self.settings.spoken_utterances)
 
     def kind(self) -> Condition:
         """What the budget spent so far asks for."""
@@ -151,14 +171,14 @@ class Trainer:
 
     def losses(self, step: int, generator: torch.Generator) -> Losses:
         """Units, alignment and commitment."""
-        settings, windows = self.settings, next(self.batches)
-        kind = self.kind()
+        settings = self.settings
+        if self.loop.progress() >= settings.final_from and may_finish(self.model):
+            self._finish_tower()
+        windows, kind = next(self.batches), self.kind()
         dropped = torch.rand(len(windows.token_ids), generator=generator) < settings.withheld_part
+        dropped = dropped.to(self.loop.device)
         if kind is Condition.QUANTIZED and not (self.model.has_quantizer or self.model.is_final):
             begin_quantizer(self.model, self.sample)
-        if self.loop.progress() >= self.settings.final_from and not bool(self.model.is_final):
-            self.model.finish_tower()
-            save_tower(self.model, self.loop.workdir)
         audio, own = self.model.condition(self._guessed(windows, generator), kind, dropped)
         heard = self.noise(windows.unit_ids, generator, self.loop.progress())
         prediction, said = self.model.predict(windows, audio, heard, self.speaker)
@@ -177,6 +197,13 @@ class Trainer:
             "units": prediction.loss(settings.label_smoothing),
             **{name: weights[name] * loss for name, loss in own.items()},
         }
+
+    def _finish_tower(self) -> None:
+        """From now on taste tokens are looked up, so that some can be guessed."""
+        finish_tower(self.model, self.loop)
+        for batches in (self.train, self.valid):
+            batches.utterances = with_taste_ids(batches.utterances, self.model.tower, self.context)
+        self.speech = self._free_speech()
 
     def _guessed(self, windows: Windows, generator: torch.Generator) -> Windows:
         """The windows, at times with guessed taste tokens."""
@@ -209,52 +236,93 @@ class Trainer:
 
 
 def run(settings: Settings, context: StageContext) -> None:
-    """Train; writes `audio_tower.safetensors` and `speech_decoder.safetensors`."""
+    """Train; writes `speech_decoder.safetensors`, once taste tokens are final `audio_tower.safetensors`."""
     folder = context.folder("autoencoder")
-    utterances, encoded = load_utterances(context, settings.stores, settings.loop.threads)
     torch.manual_seed(settings.loop.seed)
     model = TasteAutoencoder(context.config, settings.aligned_heads)
     model.scale_inputs()
     loop = TrainingLoop("autoencoder", folder, model, settings.loop)
     resumed = loop.resume()
+    recogniser = None if bool(model.has_tower) else trained_recogniser(context)
+    encoder = heard_with(model, recogniser)
+    utterances, encoded = load_utterances(context, settings.stores, settings.loop.threads, encoder)
     if bool(model.is_final):
         model.finish_tower()
         save_tower(model, folder)
         utterances = with_taste_ids(utterances, model.tower, context)
+    else:
+        # Of an earlier version, which wrote it of an unfinished run too, or of a run before this one.
+        (folder / TOWER_NAME).unlink(missing_ok=True)
 
     def batches(split: str, whole_part: float) -> WindowBatches:
         chosen = [utterance for utterance in utterances if utterance.split == split]
-        return WindowBatches(chosen, encoded, settings.batch_units, whole_part, settings.window_words)
+        return WindowBatches(
+            chosen, encoded, settings.batch_units, whole_part, settings.window_words, loop.device
+        )
 
     noise = UnitNoise(load_file(context.folder("units") / "quantizer.safetensors"), settings)
     train, valid = batches("train", settings.whole_part), batches("valid", 1.0)
     spelling = Spelling.of_dialogues(context, settings.voice)
-    speaker = fixed_embedding(settings.voice, model.decoder.config.spk_embed_dim)
+    speaker = fixed_embedding(settings.voice, model.decoder.config.spk_embed_dim).to(loop.device)
     if not resumed and knows_text(model, loop.given):
         windows = train.endless(loop.generator)
         learn_heads(model, spelling, windows, speaker, settings.head_steps, settings.loop, loop.generator)
     elif not resumed:
         learn_spelling(model, spelling, settings.spelling_steps, settings.loop, loop.generator)
-    take_tower(model, settings, context, train, loop.generator)
-    trainer = Trainer(settings, loop, train, valid, noise, spelling, speaker)
+    if recogniser is not None:
+        take_tower(model, settings, recogniser, train, loop.generator)
+    trainer = Trainer(settings, context, loop, train, valid, noise, spelling, speaker)
     logger.info("autoencoder: %d utterances", len(utterances))
-    loop.run(trainer.losses, trainer.evaluate)
-    model.export_quantizer()
-    save_tower(model, folder)
-    decoder = {name: value.contiguous() for name, value in model.decoder.state_dict().items()}
-    save_file(decoder, folder / "speech_decoder.safetensors")
+
+    def write() -> None:
+        if loop.finished and may_finish(model):
+            finish_tower(model, loop)
+        decoder = {name: value.contiguous() for name, value in model.decoder.state_dict().items()}
+        save_file(decoder, folder / "speech_decoder.safetensors")
+
+    loop.run(trainer.losses, trainer.evaluate, write)
+
+
+def may_finish(model: TasteAutoencoder) -> bool:
+    """Whether there are taste tokens that still change."""
+    return bool(model.has_quantizer) and not bool(model.is_final)
+
+
+def finish_tower(model: TasteAutoencoder, loop: TrainingLoop) -> None:
+    """Taste tokens stay as they are from now on; the state says so before other stages find the tower."""
+    model.finish_tower()
+    loop.save()
+    save_tower(model, loop.workdir)
 
 
 def save_tower(model: TasteAutoencoder, folder: Path) -> None:
     """Write `audio_tower.safetensors`: encoder, aggregator and exported quantizer."""
     weights = {name: value.contiguous() for name, value in model.tower.state_dict().items()}
-    save_file(weights, folder / "audio_tower.safetensors")
+    partial = (folder / TOWER_NAME).with_suffix(".partial")
+    save_file(weights, partial)
+    partial.replace(folder / TOWER_NAME)
+
+
+def final_tower(context: StageContext) -> dict[str, Tensor] | None:
+    """Weights of the audio tower; None while its taste tokens may still change."""
+    folder = context.folder("autoencoder")
+    if not (folder / TOWER_NAME).exists():
+        return None
+    # An earlier version wrote the file of an unfinished run too.
+    if (folder / "state.pt").exists() and not bool(_state(context)["module"]["is_final"]):
+        return None
+    return load_file(folder / TOWER_NAME)
 
 
 def trained_autoencoder(settings: Settings, context: StageContext) -> TasteAutoencoder:
     """The model of the last saved state, in evaluation mode, with its quantizer exported."""
     model = TasteAutoencoder(context.config, settings.aligned_heads)
-    state = torch.load(context.folder("autoencoder") / "state.pt", weights_only=True, map_location="cpu")
-    model.load_state_dict(state["module"])
+    model.load_state_dict(_state(context)["module"])
     model.export_quantizer()
     return model.eval()
+
+
+def _state(context: StageContext) -> dict[str, Any]:
+    """The last saved state, read where it is looked at."""
+    path = context.folder("autoencoder") / "state.pt"
+    return torch.load(path, weights_only=True, map_location="cpu", mmap=True)

@@ -3,6 +3,7 @@
 import logging
 
 import torch
+from accelerate.utils import send_to_device
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -78,12 +79,12 @@ def run(settings: Settings, context: StageContext) -> None:
     flow = Flow(config)
     loop = TrainingLoop("flow", folder, flow, settings.loop)
     loop.resume()
-    speaker = fixed_embedding(settings.voice, config.speaker_embed_dim)
+    speaker = fixed_embedding(settings.voice, config.speaker_embed_dim).to(loop.device)
     train = WindowSampler(features, units, settings, "train")
     valid = WindowSampler(features, units, settings, "valid")
 
     def losses(sampler: WindowSampler, generator: torch.Generator) -> Losses:
-        batch, unit_counts, mel, frame_counts = sampler.batch(generator)
+        batch, unit_counts, mel, frame_counts = send_to_device(sampler.batch(generator), loop.device)
         speakers = speaker.expand(len(batch), -1)
         return {"flow": flow.loss(mel, frame_counts, batch, unit_counts, speakers)}
 
@@ -92,5 +93,7 @@ def run(settings: Settings, context: StageContext) -> None:
         values = [losses(valid, generator)["flow"] for _ in range(8)]
         return {"flow": float(torch.stack(values).mean())}
 
-    loop.run(lambda _step, generator: losses(train, generator), evaluate)
-    save_file({k: v.contiguous() for k, v in flow.state_dict().items()}, folder / "flow.safetensors")
+    def write() -> None:
+        save_file({k: v.contiguous() for k, v in flow.state_dict().items()}, folder / "flow.safetensors")
+
+    loop.run(lambda _step, generator: losses(train, generator), evaluate, write)

@@ -6,7 +6,6 @@ It begins with the lower layers of the tower, which has learned to hear before.
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -29,6 +28,7 @@ from taste_speech.training.initial import INITIAL_NAME
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.training.stages import tower as tower_stage
 from taste_speech.training.stages.tower import AugmentedBatches, Speech
+from taste_speech.training.word_errors import edit_distance
 
 logger = logging.getLogger(__name__)
 OUTPUT_NAME = "acoustic.safetensors"
@@ -112,17 +112,8 @@ def tower_weights(weights: dict[str, Tensor], model: AcousticModel) -> dict[str,
 
 def phone_error_rate(references: list[list[int]], hypotheses: list[list[int]]) -> float:
     """Edit distance over the number of reference phones."""
-    errors = sum(_distance(r, h) for r, h in zip(references, hypotheses, strict=True))
+    errors = sum(edit_distance(r, h) for r, h in zip(references, hypotheses, strict=True))
     return errors / max(1, sum(map(len, references)))
-
-
-def _distance(reference: list[int], hypothesis: list[int]) -> int:
-    row = list(range(len(hypothesis) + 1))
-    for i, wanted in enumerate(reference, 1):
-        diagonal, row[0] = row[0], i
-        for j, found in enumerate(hypothesis, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (wanted != found))
-    return row[-1]
 
 
 def evaluate(
@@ -138,6 +129,7 @@ def evaluate(
         found: list[list[int]] = []
         for start in range(0, len(audio), 12):
             batch = speech.batch(audio[start : start + 12], [[i] for i in clips[start : start + 12]])
+            batch = batch.to(model.output.weight.device)
             log_probs, frames = model(batch.features, batch.n_frames)
             for row, count in zip(log_probs.argmax(-1), frames.tolist(), strict=True):
                 found.append([i for i in torch.unique_consecutive(row[:count]).tolist() if i])
@@ -181,25 +173,21 @@ def run(settings: Settings, context: StageContext) -> None:
     groups = {"clean": clean, "augmented": [augment(samples, rng).astype(np.float32) for samples in clean]}
     batches: Iterator[tower_stage.Batch] = iter(VariedBatches(speech, training, settings, loop.generator))
     logger.info("phones: %d clips to train on", len(training))
-    on_cpu = loop.accelerator.device.type == "cpu"
+    on_cpu = loop.device.type == "cpu"
 
     def compute_losses(_step: int, generator: torch.Generator) -> Losses:
-        batch = next(batches)
+        batch = next(batches).to(loop.device)
         position = int(torch.randint(settings.last_position + 1, (), generator=generator))
         # Fused attention takes much longer to differentiate on a CPU.
         with sdpa_kernel(SDPBackend.MATH) if on_cpu else nullcontext():
-            return {
-                "ctc": ctc_loss(
-                    loop.module,
-                    _to(batch, loop.accelerator.device),
-                    [targets(t) for t in batch.texts],
-                    position,
-                )
-            }
+            return {"ctc": ctc_loss(loop.module, batch, [targets(t) for t in batch.texts], position)}
 
     unwrapped = loop.accelerator.unwrap_model(loop.module)
-    loop.run(compute_losses, lambda: evaluate(unwrapped, speech, targets, groups, valid))
-    save_file({name: tensor.contiguous() for name, tensor in unwrapped.state_dict().items()}, output)
+
+    def write() -> None:
+        save_file({name: tensor.contiguous() for name, tensor in unwrapped.state_dict().items()}, output)
+
+    loop.run(compute_losses, lambda: evaluate(unwrapped, speech, targets, groups, valid), write)
 
 
 def trained_weights(context: StageContext) -> dict[str, Tensor] | None:
@@ -221,10 +209,6 @@ def write_recogniser(folder: Path, context: StageContext, sentences: Sequence[st
     if weights is not None:
         save_acoustic_model(weights, folder / OUTPUT_NAME)
     return weights is not None
-
-
-def _to(batch: tower_stage.Batch, device: torch.device) -> tower_stage.Batch:
-    return replace(batch, features=batch.features.to(device), n_frames=batch.n_frames.to(device))
 
 
 def _begin_with_tower(model: AcousticModel, context: StageContext) -> None:

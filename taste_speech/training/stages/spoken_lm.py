@@ -1,8 +1,8 @@
 """Stage `spoken_lm`: TASTE stage 2, the spoken language model on talks in the streaming layout.
 
-Text needs no other stage, so this one may start first: until `autoencoder` has finished, all words carry the
-pad embedding; started again after that, it goes on with taste tokens and their loss, and after `phones` with
-the errors of the run's own recogniser.
+Text needs no other stage, so this one may start first: until the taste tokens of `autoencoder` are final, all
+words carry the pad embedding; started again after that, it goes on with taste tokens and their loss, and
+after `phones` with the errors of the run's own recogniser.
 """
 
 import logging
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from taste_speech.audio_tower.quantizer import ResidualQuantizer
@@ -39,8 +39,9 @@ from taste_speech.training.dialogue_rows import NoTaste, TalkEncoder, TalkRows, 
 from taste_speech.training.heard import Confusions, is_understood, misheard_talks, read_pairs, write_heard
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.training.mishearing import Mishearing, rival_words, sound_alikes
+from taste_speech.training.stages.autoencoder import final_tower
 from taste_speech.training.stages.phones import OUTPUT_NAME, trained_weights, write_recogniser
-from taste_speech.training.taste_bank import TasteBank, write_bank
+from taste_speech.training.taste_bank import TasteBank, is_bank_of, write_bank
 
 logger = logging.getLogger(__name__)
 
@@ -107,18 +108,21 @@ def talk_batches(
 
 
 def taste_source(settings: Settings, context: StageContext, quantizer: ResidualQuantizer) -> TasteSource:
-    """Taste tokens of the corpus and the weights of their quantizer, if they exist yet."""
-    trained = context.folder("autoencoder") / "audio_tower.safetensors"
-    if not trained.exists():
+    """Taste tokens of the corpus and the weights of their quantizer, once these are final.
+
+    They are kept in a file, and made anew when the tower has changed.
+    """
+    trained = final_tower(context)
+    if trained is None:
         return NoTaste()
     sections = context.config.audio_tower_config
     tower = AudioTower(
         context.config.tower, sections.kwargs_for_joint_encoder_segmenter, sections.kwargs_for_quantizer
     )
-    tower.load_state_dict(load_file(trained))
+    tower.load_state_dict(trained)
     quantizer.load_state_dict(tower.quantizer.state_dict())
     path = context.folder("spoken_lm") / "tastes.jsonl"
-    if not path.exists():
+    if not is_bank_of(path, tower):
         asr = tokenizers.load(context.folder("tokenizers") / "asr")
         rng = np.random.default_rng(settings.seed)
         stores = {
@@ -195,10 +199,12 @@ def run(settings: Settings, context: StageContext) -> None:
     def evaluate() -> dict[str, float]:
         return rates([answer(module.lm, quantizer, plain, prompt) for prompt in unseen])
 
-    loop.run(compute_losses, evaluate)
-    # The head shares the embedding, but tensors of a file may not share memory.
-    state = {name: value.clone() for name, value in module.lm.state_dict().items()}
-    save_file(state, folder / "spoken_lm.safetensors")
+    def write() -> None:
+        # The head shares the embedding, but tensors of a file may not share memory.
+        state = {name: value.clone() for name, value in module.lm.state_dict().items()}
+        save_file(state, folder / "spoken_lm.safetensors")
+
+    loop.run(compute_losses, evaluate, write)
 
 
 def evaluation_prompts(settings: Settings) -> list[Talk]:

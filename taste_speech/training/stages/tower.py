@@ -6,8 +6,9 @@ recogniser that the checkpoint carries.
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -64,6 +65,10 @@ class Batch:
     texts: list[str]
     clips: list[list[int]]
     """Indices of those that each item consists of."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same with its tensors on a device."""
+        return replace(self, features=self.features.to(device), n_frames=self.n_frames.to(device))
 
 
 class Speech:
@@ -173,16 +178,16 @@ def evaluate(
     model: Recogniser, speech: Speech, clip_pitch: ClipPitch, groups: dict[str, list[int]]
 ) -> dict[str, float]:
     """Greedy word error rates of groups of clips, by the decoder and by CTC, and the error of the pitch."""
-    result = {}
+    result, device = {}, model.ctc.weight.device
     for name, indices in groups.items():
         hypotheses, by_ctc, texts, pitch = [], [], [], []
         for start in range(0, len(indices), 12):
             chosen = indices[start : start + 12]
-            batch = speech.batch([speech.samples(i) for i in chosen], [[i] for i in chosen])
+            batch = speech.batch([speech.samples(i) for i in chosen], [[i] for i in chosen]).to(device)
             hypotheses += speech.tokenizer.batch_decode(model.greedy(batch.features, batch.n_frames))
             encoded = model.encode(batch.features, batch.n_frames)
             by_ctc += speech.tokenizer.batch_decode(model.ctc_greedy(encoded))
-            pitch.append(float(model.pitch_loss(encoded, clip_pitch(batch))))
+            pitch.append(float(model.pitch_loss(encoded, clip_pitch(batch).to(device))))
             texts += batch.texts
         result[f"wer_{name}"] = word_error_rate(texts, hypotheses)
         result[f"ctc_wer_{name}"] = word_error_rate(texts, by_ctc)
@@ -212,21 +217,25 @@ def run(settings: Settings, context: StageContext) -> None:
     logger.info("tower: %d clips to train on", len(speech.of_split("train")))
 
     def compute_losses(_step: int, _generator: torch.Generator) -> Losses:
-        batch = next(batches)
-        device = loop.accelerator.device
+        batch = next(batches).to(loop.device)
         losses = loop.accelerator.unwrap_model(loop.module).losses(
-            batch.features.to(device),
-            batch.n_frames.to(device),
+            batch.features,
+            batch.n_frames,
             batch.token_ids,
             settings.ctc_weight,
             settings.label_smoothing,
-            clip_pitch(batch).to(device),
+            clip_pitch(batch).to(loop.device),
         )
         return losses | {"pitch": settings.pitch_weight * losses["pitch"]}
 
     model = loop.accelerator.unwrap_model(loop.module)
-    if loop.run(compute_losses, lambda: evaluate(model, speech, clip_pitch, groups)):
-        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, output)
+
+    def write() -> None:
+        # What is made of the encoder would have to be made anew: later stages wait for the end.
+        if loop.finished:
+            save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, output)
+
+    loop.run(compute_losses, lambda: evaluate(model, speech, clip_pitch, groups), write)
 
 
 def recogniser(context: StageContext, dropout: float = 0.0) -> Recogniser:

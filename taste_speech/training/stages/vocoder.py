@@ -3,6 +3,7 @@
 import logging
 
 import torch
+from accelerate.utils import send_to_device
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
@@ -67,14 +68,25 @@ class SegmentSampler:
 
 
 class VocoderTrainer:
-    """Losses of one step; owns the discriminator and its optimiser."""
+    """Losses of one step; owns the discriminator and its optimiser.
+
+    Args:
+        hift: on `device`.
+        sampler: draws on the CPU.
+        device: of all that is computed.
+    """
 
     def __init__(
-        self, hift: HiFT, sampler: SegmentSampler, settings: Settings, context: StageContext
+        self,
+        hift: HiFT,
+        sampler: SegmentSampler,
+        settings: Settings,
+        context: StageContext,
+        device: torch.device,
     ) -> None:
-        self.hift, self.sampler, self.settings = hift, sampler, settings
+        self.hift, self.sampler, self.settings, self.device = hift, sampler, settings, device
         self.config = context.config.voice_generator
-        self.discriminator = Discriminator(channels=settings.discriminator_channels)
+        self.discriminator = Discriminator(channels=settings.discriminator_channels).to(device)
         self.optimizer = torch.optim.AdamW(
             self.discriminator.parameters(), lr=settings.discriminator_rate, betas=(0.8, 0.99)
         )
@@ -82,7 +94,7 @@ class VocoderTrainer:
 
     def losses(self, _step: int, generator: torch.Generator) -> Losses:
         """Losses of a fresh batch."""
-        mel, f0, audio = self.sampler.batch(generator)
+        mel, f0, audio = send_to_device(self.sampler.batch(generator), self.device)
         produced = self.hift(mel, f0=f0)
         with torch.autocast(audio.device.type, enabled=False):
             produced = produced.float().reshape(audio.shape)
@@ -123,20 +135,28 @@ def run(settings: Settings, context: StageContext) -> None:
     torch.manual_seed(settings.loop.seed)
     hift = HiFT(config)
     loop = TrainingLoop("vocoder", folder, hift, settings.loop)
-    trainer = VocoderTrainer(loop.module, SegmentSampler(features, settings, "train"), settings, context)
-    valid = VocoderTrainer(loop.module, SegmentSampler(features, settings, "valid"), settings, context)
-    resumed = loop.resume()
-    extra = folder / "discriminator.pt"
-    if resumed and extra.exists():
-        trainer.discriminator.load_state_dict(torch.load(extra, weights_only=True))
+    trainer, valid = (
+        VocoderTrainer(loop.module, SegmentSampler(features, settings, split), settings, context, loop.device)
+        for split in ("train", "valid")
+    )
+    loop.extra = {
+        "discriminator": trainer.discriminator,
+        "discriminator_optimizer": trainer.optimizer,
+    }
+    # Earlier versions kept the discriminator beside a state that does not hold it.
+    before = folder / "discriminator.pt"
+    if before.exists() and loop.state_path.exists():
+        trainer.discriminator.load_state_dict(torch.load(before, weights_only=True, map_location="cpu"))
+    loop.resume()
     trainer.progress = loop.progress
 
     def evaluate() -> dict[str, float]:
-        torch.save(trainer.discriminator.state_dict(), extra)
         generator = torch.Generator().manual_seed(1)
         rounds = [valid.losses(0, generator) for _ in range(4)]
         return {name: float(torch.stack([r[name] for r in rounds]).mean()) for name in rounds[0]}
 
-    loop.run(trainer.losses, evaluate)
-    weights = loop.accelerator.unwrap_model(loop.module).state_dict()
-    save_file({name: value.contiguous() for name, value in weights.items()}, folder / "hift.safetensors")
+    def write() -> None:
+        weights = {name: value.contiguous() for name, value in hift.state_dict().items()}
+        save_file(weights, folder / "hift.safetensors")
+
+    loop.run(trainer.losses, evaluate, write)

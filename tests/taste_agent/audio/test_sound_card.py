@@ -51,15 +51,21 @@ def test_what_cannot_be_opened_is_told_with_the_reason():
         card.open()
 
 
-@pytest.mark.parametrize("close_error", [None, OSError("cannot be closed either")])
-def test_stream_that_does_not_start_is_closed_before_the_next_attempt(close_error):
+def test_stream_that_does_not_start_is_closed_before_the_next_attempt():
     backend = FakeBackend(rates=(16000, 48000))
     backend.start_errors[16000] = OSError("no such format")
-    backend.close_error = close_error
     card, _ = new_card(backend)
     assert (card.capture.rate_hz, card.playback.rate_hz) == (48000, 48000)
-    assert backend.open_streams == 2
     assert [stream.rate_hz for stream in backend.opened if stream.is_open] == [48000, 48000]
+
+
+def test_error_of_closing_does_not_hide_why_the_stream_did_not_start():
+    backend = FakeBackend()
+    backend.start_errors[16000] = OSError("no such format")
+    backend.close_error = OSError("closed already")
+    with pytest.raises(AudioDeviceError, match="cannot be opened: no such format"):
+        new_card(backend)
+    assert backend.open_streams == 0
 
 
 def test_stream_whose_start_hangs_is_not_closed():

@@ -1,5 +1,9 @@
 """Finding checkpoints by folder, shipped name and hub id, without a network."""
 
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +16,66 @@ from taste_speech import CheckpointError
 from taste_speech.conversion import hub
 
 REPOSITORY = "owner/speaks"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CONTENT = b"{}"
 
 
 @pytest.fixture
 def online(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+
+class Hub(BaseHTTPRequestHandler):
+    """What the hub answers for `REPOSITORY`, which has a `config.json` and the branch `main`."""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        file = {"path": "config.json", "rfilename": "config.json", "size": len(CONTENT), "oid": "1" * 40}
+        if path.startswith(f"/api/models/{REPOSITORY}/tree/{COMMIT}"):
+            self._answer(200, json.dumps([{"type": "file", **file}]).encode())
+        elif path in (f"/api/models/{REPOSITORY}", f"/api/models/{REPOSITORY}/revision/main"):
+            info = {"id": REPOSITORY, "sha": COMMIT, "siblings": [file]}
+            self._answer(200, json.dumps(info).encode())
+        elif path == f"/{REPOSITORY}/resolve/{COMMIT}/config.json":
+            self._answer(200, CONTENT)
+        else:
+            what = "Revision" if path.startswith(f"/api/models/{REPOSITORY}/") else "Repo"
+            self._answer(404, b"", {"X-Error-Code": f"{what}NotFound"})
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        known = {"X-Repo-Commit": COMMIT, "ETag": '"abc"', "Content-Length": str(len(body))}
+        for name, value in (known | (headers or {})).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing is printed."""
+
+
+@pytest.fixture
+def local_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, online: None) -> Iterator[None]:
+    """A hub on this machine, and an empty folder of downloads."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    files = f"{url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    constants = {
+        "HF_HUB_CACHE": str(tmp_path / "downloads"),
+        "ENDPOINT": url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": files,
+    }
+    for name, value in constants.items():
+        monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+    yield
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def fail(*_: Any, **__: Any) -> Any:
@@ -65,11 +124,28 @@ def test_a_download_says_its_size_first(
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: None)
     assert hub.find_checkpoint(REPOSITORY) == tmp_path
     assert "downloading owner/speaks: 2 files, 3.00 GB" in calls[0]["said"]
-    assert calls[0]["revision"] == "abc"
+    assert calls[0]["revision"] is None
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: "/cached")
     caplog.clear()
     hub.find_checkpoint(REPOSITORY)
     assert "downloading" not in caplog.text
+
+
+@pytest.mark.usefixtures("local_hub")
+@pytest.mark.parametrize("revision", [None, "main"])
+def test_what_was_downloaded_is_found_offline(revision: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = hub.find_checkpoint(REPOSITORY, revision=revision)
+    assert (folder / "config.json").read_bytes() == CONTENT
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert hub.find_checkpoint(REPOSITORY, revision=revision) == folder
+
+
+@pytest.mark.usefixtures("local_hub")
+def test_mistyped_names_and_revisions_are_told_apart() -> None:
+    with pytest.raises(CheckpointError, match="owner/speaks has no revision 'mian' on the hub"):
+        hub.find_checkpoint(REPOSITORY, revision="mian")
+    with pytest.raises(CheckpointError, match="the hub has no repository 'owner/speks', or it is private"):
+        hub.find_checkpoint("owner/speks")
 
 
 class ConnectError(Exception):

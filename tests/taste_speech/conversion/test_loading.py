@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from taste_speech import CheckpointError, TasteForCausalLM
+from taste_speech import CheckpointError, TasteForCausalLM, TasteProcessor
 from taste_speech.conversion.names import published_state
 from tests.tiny import tiny_config, tiny_tokenizers
 from tests.tiny import tiny_model as random_model
@@ -81,8 +81,13 @@ def test_sharded_lora_checkpoint_loads(
 
 def test_saved_model_reloads_equal(tmp_path: Path, lora_config: Any, lora_state: dict[str, Tensor]) -> None:
     model = TasteForCausalLM.from_state_dict(lora_config, lora_state)
-    model.save_pretrained(tmp_path, max_shard_bytes=300_000)
-    assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
+    model.save_pretrained(tmp_path, max_shard_size="300KB")
+    written = sorted(path.stat().st_size for path in tmp_path.glob("model-*.safetensors"))
+    assert len(written) > 1
+    model.save_pretrained(tmp_path, max_shard_size=300_000)
+    assert sorted(path.stat().st_size for path in tmp_path.glob("model-*.safetensors")) == written
+    with pytest.raises(ValueError, match="not in a valid format"):
+        model.save_pretrained(tmp_path, max_shard_size="large")
     assert json.loads((tmp_path / "config.json").read_text())["spoken_lm_config"]["use_lora"] is False
     again = TasteForCausalLM.from_pretrained(tmp_path)
     expected, got = model.state_dict(), again.state_dict()
@@ -173,6 +178,15 @@ def test_damaged_files_are_named(tmp_path: Path, lora_config: Any, lora_state: d
     (folder / "model.safetensors.index.json").unlink()
     with pytest.raises(CheckpointError, match=r"neither model.safetensors nor model.safetensors.index.json"):
         TasteForCausalLM.from_pretrained(folder)
+    for text, message in (
+        ("{", "not a valid JSON file.$"),
+        ('{"streaming": {"extra_word": 3}}', "unknown key 'extra_word' .*; did you mean 'extra_words'.$"),
+        ('{"text_config": {"hidden_size": "large"}}', "'hidden_size' expected int, got str"),
+    ):
+        (folder / "config.json").write_text(text)
+        for kind in (TasteForCausalLM, TasteProcessor):
+            with pytest.raises(CheckpointError, match=f"is not a TASTE configuration: .*{message}"):
+                kind.from_pretrained(folder)
     (folder / "config.json").unlink()
     with pytest.raises(CheckpointError, match=r"has no file config.json"):
         TasteForCausalLM.from_pretrained(folder)
@@ -196,3 +210,7 @@ def test_wrong_dtype_is_refused(tiny_checkpoint: Path, dtype: Any) -> None:
 def test_unknown_arguments_are_refused(tiny_checkpoint: Path) -> None:
     with pytest.raises(TypeError, match="from_pretrained got device_map; it takes config"):
         TasteForCausalLM.from_pretrained(tiny_checkpoint, device_map="auto")
+    with pytest.raises(TypeError, match=r"from_pretrained got asr_on, path_cosyvoice_dir; it takes revision"):
+        TasteProcessor.from_pretrained(tiny_checkpoint, path_cosyvoice_dir="voices", asr_on=False)
+    with pytest.raises(TypeError, match="max_shard_bytes"):
+        TasteForCausalLM.from_pretrained(tiny_checkpoint).save_pretrained("unused", max_shard_bytes=1)

@@ -5,6 +5,8 @@ from typing import cast
 import numpy as np
 import pytest
 
+from taste_speech.audio_tower.configuration import TowerConfig
+from taste_speech.recognition.acoustic import AcousticConfig
 from taste_speech.recognition.base import Recognition, RecognizedWord
 from taste_speech.recognition.combined import CombinedRecognizer, believes_sphinx
 from taste_speech.recognition.ctc import CtcRecognizer, Hearing
@@ -182,3 +184,13 @@ def test_a_murmur_that_fits_better_is_no_word_however_sure_sphinx_is(
     recognizer = combined(Sphinx(recognition("who")), Ctc(recognition(text, confidence), margin))
     recognizer.accept(np.zeros(1600, np.float32))
     assert recognizer.finish().text == expected
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 3])
+def test_no_sound_is_no_words(pieces: int) -> None:
+    ctc = CtcRecognizer("acoustic", "words", "dictionary", AcousticConfig(), TowerConfig())
+    recognizer = CombinedRecognizer(cast(PocketSphinxRecognizer, Sphinx(recognition("of"))), ctc)
+    recognizer.start()
+    for _ in range(pieces):
+        recognizer.accept(np.zeros(0, np.float32))
+    assert recognizer.finish() == ctc.finish() == Recognition()

@@ -219,6 +219,6 @@ def test_a_delay_of_two_words_is_refused(
         tiny_model.config, "spoken_lm_config", TasteConfig(spoken_lm_config={"delay": 2}).spoken_lm_config
     )
     with pytest.raises(
-        CheckpointError, match=r"delays taste tokens by 2 word\(s\); streaming needs a delay of 1 word"
+        CheckpointError, match="delays taste tokens by 2 words; streaming needs a delay of 1 word"
     ):
         Conversation(tiny_model, tiny_processor)

@@ -266,3 +266,15 @@ def test_wrong_arguments_are_refused_at_the_call(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         streaming_generate(tiny_model, tiny_processor, **{"input_segments": []} | arguments)
+
+
+@pytest.mark.parametrize("wrong", ["hello", TASTESegment("user", "text", torch.tensor([[10**6]]))])
+def test_a_refused_call_changes_nothing(wrong: Any, tiny_model: Any, tiny_processor: Any) -> None:
+    conversation = talk(tiny_model, tiny_processor, QUESTION)
+    conversation.prefill()
+    before, rows = conversation.segments, conversation.lm_state.rows
+    new = spoken(tiny_processor, tiny_model, QUESTION)
+    with pytest.raises(ValueError, match=r"give TASTESegment objects|text_ids holds 1000000"):
+        streaming_generate(tiny_model, tiny_processor, [new, wrong], state=conversation)
+    assert conversation.segments == before
+    assert conversation.lm_state.rows == rows

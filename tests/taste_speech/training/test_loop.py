@@ -1,10 +1,12 @@
 import json
+import os
+import signal
 
 import pytest
 import torch
 from torch import nn
 
-from taste_speech.training.loop import LoopSettings, TrainingLoop, learning_rate_factor
+from taste_speech.training.loop import LoopSettings, StoppedError, TrainingLoop, learning_rate_factor
 
 
 def settings(**changes) -> LoopSettings:
@@ -34,7 +36,8 @@ def test_learning_rate_warms_up_and_ends_at_its_final_fraction():
 
 def test_training_reduces_the_loss_and_writes_metrics(tmp_path):
     loop = make(tmp_path, steps=200, log_every=20)
-    assert loop.run(squared_distance(loop.module))
+    loop.run(squared_distance(loop.module))
+    assert loop.finished
     records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert records[-1]["square"] < 0.05 * records[0]["square"]
 
@@ -48,10 +51,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
 
     def stop_at_20(step, generator):
         if step == 19:
-            first._stop = True
+            os.kill(os.getpid(), signal.SIGTERM)
         return losses(step, generator)
 
-    assert not first.run(stop_at_20)
+    with pytest.raises(StoppedError):
+        first.run(stop_at_20)
     second = make(tmp_path / "parts")
     assert second.resume()
     assert second.step == 20
@@ -68,5 +72,65 @@ def test_a_non_finite_loss_leaves_the_weights_alone(tmp_path):
 
 def test_a_spent_time_budget_ends_training(tmp_path):
     loop = make(tmp_path, steps=10**9, minutes=1e-4)
-    assert loop.run(squared_distance(loop.module))
+    loop.run(squared_distance(loop.module))
+    assert loop.finished
     assert loop.step < 10**6
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_saves_and_writes_and_says_so(tmp_path, number):
+    loop, written = make(tmp_path), []
+    losses = squared_distance(loop.module)
+
+    def stop(step, generator):
+        if step == 5:
+            os.kill(os.getpid(), number)
+        return losses(step, generator)
+
+    with pytest.raises(StoppedError, match=r"stage toy was stopped at step [56] .* saved in") as stopped:
+        loop.run(stop, write=lambda: written.append(loop.state_path.exists()))
+    assert stopped.value.signal_number == number
+    assert written == [True]
+
+
+def test_other_parts_are_saved_and_resumed_with_the_module(tmp_path):
+    def with_extra():
+        loop = make(tmp_path, steps=1)
+        part = nn.Linear(2, 1)
+        loop.extra = {"part": part, "optimizer": torch.optim.AdamW(part.parameters())}
+        return loop, part
+
+    loop, part = with_extra()
+    part(torch.ones(2)).sum().backward()
+    loop.extra["optimizer"].step()
+    loop.save()
+    again, other = with_extra()
+    assert again.resume()
+    assert torch.equal(other.weight, part.weight)
+    assert again.extra["optimizer"].state_dict()["state"]
+
+    state = torch.load(loop.state_path, weights_only=True)
+    del state["extra"]  # as of earlier versions
+    torch.save(state, loop.state_path)
+    again, other = with_extra()
+    before = other.weight.clone()
+    assert again.resume()
+    assert torch.equal(other.weight, before)
+
+
+def test_the_mean_of_a_loss_is_over_the_steps_summed(tmp_path):
+    def ones(loop):
+        def losses(step, _generator):
+            scale = float("nan") if step == 7 else 1.0
+            return {"one": (loop.module.weight.sum() * 0 + 1) * scale}
+
+        return losses
+
+    first = make(tmp_path, steps=5)
+    first.run(ones(first))
+    second = make(tmp_path, steps=10)
+    assert second.resume()
+    second.run(ones(second))
+    record = json.loads((tmp_path / "metrics.jsonl").read_text())
+    assert record["step"] == 10
+    assert record["one"] == pytest.approx(1.0)

@@ -103,7 +103,7 @@ def test_shards_load_as_one_file_does(
     generator: VoiceGenerator, small_config: VoiceGeneratorConfig, tmp_path: Path
 ) -> None:
     size = sum(p.numel() * 4 for p in generator.parameters())
-    first = generator.save_pretrained(tmp_path, max_shard_bytes=size // 3)
+    first = generator.save_pretrained(tmp_path, max_shard_size=size // 3)
     assert first.name.startswith("voice_generator-00001-of-")
     assert len(list(tmp_path.iterdir())) >= 3
     loaded = VoiceGenerator.from_pretrained(tmp_path, small_config)
@@ -113,7 +113,7 @@ def test_shards_load_as_one_file_does(
 def test_a_missing_shard_is_named(
     generator: VoiceGenerator, small_config: VoiceGeneratorConfig, tmp_path: Path
 ) -> None:
-    generator.save_pretrained(tmp_path, max_shard_bytes=1_000_000)
+    generator.save_pretrained(tmp_path, max_shard_size="1MB")
     last = sorted(tmp_path.iterdir())[-1]
     last.unlink()
     with pytest.raises(CheckpointError, match=last.name):

@@ -1,19 +1,22 @@
-import json
-import shutil
+import copy
+import os
+import signal
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from taste_speech.training.config import StageContext
+from taste_speech.audio_tower.quantizer import ResidualQuantizer
+from taste_speech.modeling_taste import TasteForCausalLM
+from taste_speech.training import reply_utterances
 from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.dialogue_rows import NoTaste
 from taste_speech.training.initial import INITIAL_NAME
-from taste_speech.training.loop import LoopSettings, TrainingLoop
+from taste_speech.training.loop import LoopSettings, StoppedError, TrainingLoop
 from taste_speech.training.recogniser import Recogniser
-from taste_speech.training.stages.autoencoder import Settings, run
+from taste_speech.training.stages import assemble, autoencoder, spoken_lm
+from taste_speech.training.stages.autoencoder import TOWER_NAME, Settings, Trainer, final_tower, run
 
-TEXTS = ("the train leaves", "at half past nine", "i think so", "we walk home")
 SETTINGS = Settings(
     loop=LoopSettings(steps=10, learning_rate=1e-3, warmup_steps=1, evaluate_every=10, precision="no"),
     stores=["reply"],
@@ -30,33 +33,8 @@ SETTINGS = Settings(
 )
 
 
-@pytest.fixture
-def context(tmp_path, tiny_checkpoint, tiny_model):
-    """A run whose earlier stages have left what this one needs."""
-    rng, context = np.random.default_rng(0), StageContext(tmp_path, tiny_model.config)
-    store, units, times = AudioStore(context.folder("corpus") / "reply"), {}, {}
-    manner = {"voice": "ada", "rate": 1.0, "pitch": 1.0, "slope": 0.0, "emphasis": None}
-    for number, text in enumerate(TEXTS):
-        key, split = f"clip-{number}", "valid" if number == 3 else "train"
-        sound = rng.integers(-3000, 3000, 16000, dtype=np.int16)
-        store.append(sound, id=key, split=split, text=text, **manner)
-        units[key] = torch.from_numpy(rng.integers(0, 64, 50))
-        ends = np.linspace(0, 1, len(text.split()) + 1)[1:].tolist()
-        times[key] = {"word_ends": ends, "phones": [["aa", end] for end in ends]}
-    save_file(units, context.folder("units") / "units.safetensors")
-    centroids = torch.randn(64, 10, generator=torch.Generator().manual_seed(0))
-    # 15 voiced spectra at four levels of pitch, and four unvoiced ones.
-    centroids[:, -1] = torch.arange(64) < 60
-    quantizer = {"centroids": centroids, "voiced": torch.zeros(15, 8), "pitch_edges": torch.zeros(3)}
-    save_file(quantizer, context.folder("units") / "quantizer.safetensors")
-    shutil.copytree(tiny_checkpoint / "asr", context.folder("tokenizers") / "asr")
-    (context.folder("autoencoder") / "times.json").write_text(json.dumps(times))
-    (context.folder("autoencoder") / "lexicon.json").write_text(json.dumps([[[5, 6], [1, 2]], [[7], [3]]]))
-    return context
-
-
-def finish_recogniser(context):
-    torch.manual_seed(1)
+def finish_recogniser(context, seed=1):
+    torch.manual_seed(seed)
     state = Recogniser(context.config.tower).state_dict()
     save_file(
         {name: value.clone() for name, value in state.items()},
@@ -64,19 +42,34 @@ def finish_recogniser(context):
     )
 
 
+def stop_in_step(number, monkeypatch):
+    """Tell the process to stop while it computes the losses of a step."""
+    losses = Trainer.losses
+
+    def stopping(self, step, generator):
+        if step == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return losses(self, step, generator)
+
+    monkeypatch.setattr(Trainer, "losses", stopping)
+
+
 def trained(context):
     return torch.load(context.folder("autoencoder") / "state.pt", weights_only=True)["module"]
 
 
-def test_text_then_vectors_then_final_taste_tokens(context):
+def test_text_then_vectors_then_final_taste_tokens(context, monkeypatch):
     finish_recogniser(context)
-    run(SETTINGS, context)
+    guesses, guess = [], autoencoder.guess
+    monkeypatch.setattr(autoencoder, "guess", lambda *given: guesses.append(guess(*given)) or guesses[-1])
+    run(SETTINGS.model_copy(update={"guessed_part": 1.0}), context)
+    assert len(guesses) == 2  # of 10 steps those from `final_from` on
     state, folder = trained(context), context.folder("autoencoder")
     assert all(bool(state[name]) for name in ("has_tower", "has_quantizer", "is_final"))
     run(SETTINGS, context)
     taste_ids = load_file(folder / "taste_ids.safetensors")
     assert {key: len(ids) for key, ids in taste_ids.items()} == {
-        f"clip-{number}": len(text.split()) for number, text in enumerate(TEXTS)
+        clip.id: len(clip.text.split()) for clip in AudioStore(context.folder("corpus") / "reply")
     }
     assert (folder / "audio_tower.safetensors").exists()
     assert (folder / "speech_decoder.safetensors").exists()
@@ -119,3 +112,77 @@ def test_new_taste_tokens_may_be_learned_with_the_decoder_of_a_checkpoint(contex
     assert all(bool(state[name]) for name in ("has_tower", "has_quantizer", "is_final"))
     assert torch.isfinite(state["heard_prosody.weight"]).all()
     assert (context.folder("autoencoder") / "audio_tower.safetensors").exists()
+
+
+def test_a_run_that_was_stopped_leaves_its_decoder_but_no_final_tower(context, monkeypatch):
+    finish_recogniser(context)
+    stop_in_step(6, monkeypatch)
+    with pytest.raises(StoppedError):
+        run(SETTINGS, context)
+    folder = context.folder("autoencoder")
+    assert (folder / "speech_decoder.safetensors").exists()
+    assert not (folder / TOWER_NAME).exists()
+    model, parts = TasteForCausalLM(context.config), assemble.Parts(context)
+    assemble._fill_autoencoder(model, parts, context)
+    assert parts.provisional == ["audio_tower", "speech_decoder"]
+    assert torch.equal(
+        model.speech_decoder.llm_decoder.weight, trained(context)["decoder.llm_decoder.weight"]
+    )
+
+
+def test_the_tower_of_an_unfinished_run_of_an_earlier_version_is_not_taken(context, tiny_model, monkeypatch):
+    """Those versions wrote it whenever training ended."""
+    finish_recogniser(context)
+    stop_in_step(6, monkeypatch)
+    with pytest.raises(StoppedError):
+        run(SETTINGS, context)
+    folder = context.folder("autoencoder")
+    save_file(tiny_model.audio_tower.state_dict(), folder / TOWER_NAME)
+    assert final_tower(context) is None
+    quantizer = ResidualQuantizer(context.config.audio_tower_config.kwargs_for_quantizer)
+    assert isinstance(spoken_lm.taste_source(spoken_lm.Settings(), context, quantizer), NoTaste)
+    stop_in_step(7, monkeypatch)
+    with pytest.raises(StoppedError):
+        run(SETTINGS, context)
+    assert not (folder / TOWER_NAME).exists()
+
+
+def test_at_the_end_of_the_budget_taste_tokens_are_final(context):
+    finish_recogniser(context)
+    run(SETTINGS.model_copy(update={"final_from": 1.0}), context)
+    assert final_tower(context) is not None
+
+
+def test_taste_tokens_are_looked_up_anew_only_for_another_tower(context, tiny_model, monkeypatch):
+    calls, word_codes = [], reply_utterances.word_codes
+    monkeypatch.setattr(reply_utterances, "word_codes", lambda *given: calls.append(1) or word_codes(*given))
+    utterances, _ = reply_utterances.load_utterances(context, ["reply"], 1, None)
+    tower = copy.deepcopy(tiny_model.audio_tower)
+    counts = []
+    for _ in range(2):
+        first = reply_utterances.with_taste_ids(utterances, tower, context)
+        counts.append(len(calls))
+    with torch.no_grad():
+        tower.quantizer.codebooks.normal_()
+    other = reply_utterances.with_taste_ids(utterances, tower, context)
+    counts.append(len(calls))
+    # A file of an earlier version does not say whose taste tokens it holds.
+    path = context.folder("autoencoder") / "taste_ids.safetensors"
+    save_file(load_file(path), path)
+    reply_utterances.with_taste_ids(utterances, tower, context)
+    counts.append(len(calls))
+    assert counts == [4, 4, 8, 12]
+    assert not all(torch.equal(a.taste_ids, b.taste_ids) for a, b in zip(first, other, strict=True))
+
+
+def test_a_tower_that_comes_later_is_heard_by_its_own_encoder(context):
+    """The recogniser may be trained on after its encoder was taken."""
+    finish_recogniser(context)
+    settings = SETTINGS.model_copy(update={"final_from": 0.9})
+    run(settings.model_copy(update={"loop": settings.loop.model_copy(update={"steps": 1})}), context)
+    index = context.folder("autoencoder") / "encoded" / "index.json"
+    before = index.read_text()
+    index.unlink()
+    finish_recogniser(context, seed=2)
+    run(settings, context)
+    assert index.read_text() == before
