@@ -157,15 +157,14 @@ def check_canceller(settings: AgentSettings) -> Finding:
 
 
 def check_checkpoint(settings: AgentSettings) -> Finding:
-    """The model's files, without a download."""
+    """The model's files, without a download; those in a folder are loaded."""
     from taste_agent.dialog.first_use import is_downloaded, is_on_hub
     from taste_speech.conversion.hub import SHIPPED, shipped_names
 
     name = settings.model.checkpoint
     folder = Path(name) if Path(name).is_dir() else SHIPPED / name
     if (folder / "config.json").is_file():
-        size_mb = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
-        return Finding("checkpoint", "ok", f"{name}: {size_mb:.0f} MB at {folder}")
+        return _check_folder(name, folder)
     if is_on_hub(name):
         if is_downloaded(name):
             return Finding("checkpoint", "ok", f"{name}: downloaded")
@@ -178,6 +177,21 @@ def check_checkpoint(settings: AgentSettings) -> Finding:
         f"{name} is no folder",
         f"give --model a folder, hub id or shipped name ({shipped})",
     )
+
+
+def _check_folder(name: str, folder: Path) -> Finding:
+    from taste_speech import TasteForCausalLM, TasteProcessor
+
+    try:
+        TasteForCausalLM.from_pretrained(folder)
+        processor = TasteProcessor.from_pretrained(folder)
+        processor.get_generator()
+        _ = processor.llm_tokenizer, processor.audio_tokenizer
+    except Exception as error:  # a damaged file fails in ways of its own
+        text = " ".join(str(error).split())
+        return Finding("checkpoint", "failed", f"{name}: {text}", "fetch it again, or give another --model")
+    size_mb = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+    return Finding("checkpoint", "ok", f"{name}: {size_mb:.0f} MB at {folder}, loads")
 
 
 def check_disk(settings: AgentSettings) -> Finding:

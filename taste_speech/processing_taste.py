@@ -230,7 +230,16 @@ class TasteProcessor:
 
     @cached_property
     def _speaker_onnx(self) -> OnnxModel:
-        return OnnxModel(self.files.fetch("cosyvoice/speaker_embed.onnx"))
+        try:
+            return OnnxModel(self.files.fetch("cosyvoice/speaker_embed.onnx"))
+        except CheckpointError as error:
+            names = ", ".join(self._speaker_encoder.voices)
+            if not names:
+                raise
+            raise CheckpointError(
+                f"{self.files.name} speaks in fixed voices only; it has no network that takes one from a "
+                f"recording; choose from {names}"
+            ) from error
 
     @cached_property
     def _unit_extractor(self) -> SpeechUnitExtractor:

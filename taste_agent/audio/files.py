@@ -90,6 +90,7 @@ class FileSource:
     def close(self) -> None:
         """Closes the file; safe to call twice."""
         self._file.close()
+        self._resampler.finish()  # soxr complains of a filter that is left over at the program's end
 
     def _notices(self) -> list[str]:
         notices = []

@@ -21,22 +21,21 @@ class StreamResampler:
             raise ValueError(f"sampling rates are {from_hz} and {to_hz} Hz; both must be positive")
         self.from_hz = from_hz
         self.to_hz = to_hz
-        self._soxr = None if from_hz == to_hz else self._new()
-
-    def _new(self) -> soxr.ResampleStream:
-        # Medium quality: 16 bits of precision, and half the look-ahead of the default.
-        return soxr.ResampleStream(self.from_hz, self.to_hz, 1, dtype="float32", quality="MQ")
+        self._stream: soxr.ResampleStream | None = None
 
     def feed(self, samples: Samples) -> Samples:
         """Convert the next (T,) samples; returns what is ready, (T',)."""
-        if self._soxr is None:
+        if self.from_hz == self.to_hz:
             return samples
-        return np.asarray(self._soxr.resample_chunk(samples), dtype=np.float32).reshape(-1)
+        if self._stream is None:
+            # Medium quality: 16 bits of precision, and half the look-ahead of the default.
+            self._stream = soxr.ResampleStream(self.from_hz, self.to_hz, 1, dtype="float32", quality="MQ")
+        return np.asarray(self._stream.resample_chunk(samples), dtype=np.float32).reshape(-1)
 
     def finish(self) -> Samples:
         """Return what the filter still holds and start afresh."""
-        if self._soxr is None:
+        stream, self._stream = self._stream, None
+        if stream is None:
             return np.zeros(0, dtype=np.float32)
-        rest = self._soxr.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
-        self._soxr = self._new()
+        rest = stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
         return np.asarray(rest, dtype=np.float32).reshape(-1)

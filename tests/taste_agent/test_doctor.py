@@ -1,3 +1,4 @@
+import shutil
 import sys
 
 import pytest
@@ -71,9 +72,24 @@ def test_canceller_works_here_and_its_mode_is_told():
     assert (finding.status, finding.detail) == ("warning", "works, but echo.mode is headphones")
 
 
-def test_checkpoints(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
-    assert doctor.check_checkpoint(settings(f"model.checkpoint={tmp_path}")).status == "ok"
+@pytest.mark.parametrize("damaged", ["config.json", "llama_tokenizer/tokenizer.json", "weights", "missing"])
+def test_a_damaged_checkpoint_is_not_ok(tiny_checkpoint, tmp_path, damaged):
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(tiny_checkpoint, folder)
+    assert doctor.check_checkpoint(settings(f"model.checkpoint={folder}")).status == "ok"
+    weights = next(folder.glob("model*.safetensors"))
+    if damaged == "missing":
+        weights.unlink()
+    elif damaged == "weights":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    else:
+        (folder / damaged).write_text('{"a":')
+    finding = doctor.check_checkpoint(settings(f"model.checkpoint={folder}"))
+    assert finding.status == "failed"
+    assert "\n" not in finding.detail
+
+
+def test_checkpoints():
     missing = doctor.check_checkpoint(settings("model.checkpoint=nonsense"))
     assert missing.status == "failed"
     assert "give --model" in missing.advice

@@ -97,6 +97,11 @@ def test_references_from_file_and_array_are_averaged(folder, tmp_path):
     assert torch.equal(processor.speaker_embedding(path), processor.speaker_embedding(path))
 
 
+def test_a_recording_as_voice_needs_a_network_that_the_checkpoint_may_lack(folder):
+    with pytest.raises(CheckpointError, match=r"fixed voices only; .*; choose from ada, ben"):
+        TasteProcessor.from_pretrained(folder).speaker_embedding(speech(seed=1))
+
+
 def test_speech_tokens_on_request(folder):
     (folder / "cosyvoice").mkdir()
     shutil.copy(DATA / "speech_tokenizer_v1.onnx", folder / "cosyvoice")
