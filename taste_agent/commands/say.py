@@ -25,7 +25,12 @@ from taste_agent.ui.quiet import native_stderr_silenced
 
 
 def say_text(text: str, settings: AgentSettings, out: Path | None) -> float:
-    """Speak `text` on the loudspeaker, or write it to the wav file `out`; returns its seconds."""
+    """Speak `text` on the loudspeaker, or write it to the wav file `out`; returns its seconds.
+
+    Raises:
+        AudioDeviceError: PortAudio or the loudspeaker is missing, cannot be opened, or stops.
+        AudioFileError: `out` cannot be written.
+    """
     if out is None:
         portaudio()
     announce_first_use(settings.model)

@@ -114,13 +114,17 @@ def test_device_with_another_rate_is_converted(sound, new_loop, spoken, voice, m
 @pytest.mark.parametrize("rate_hz", [16000, 44100])
 def test_say_is_heard_to_its_end(sound, voice, tmp_path, monkeypatch, rate_hz):
     monkeypatch.setattr("taste_agent.audio.sound_card.ENGINE_RATE_HZ", rate_hz)
-    recorder = sound.record(tmp_path / "speaker.wav")
-    time.sleep(0.5)
+    wav = tmp_path / "speaker.wav"
+    recorder = sound.record(wav)
+    deadline_s = time.monotonic() + 15
+    while not wav.exists() or wav.stat().st_size < RATE_HZ:  # half a second; it begins late
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
     say._play(voice, "speaker")
     time.sleep(0.5)  # what comes too late for the recorder is not to pass for what was cut off
     recorder.terminate()
     recorder.wait()
-    recorded, _ = soundfile.read(tmp_path / "speaker.wav", dtype="float32")
+    recorded, _ = soundfile.read(wav, dtype="float32")
     assert delay_of(recorded, voice)[1] > 0.98
 
 

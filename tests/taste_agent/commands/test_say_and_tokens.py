@@ -79,6 +79,7 @@ class Loudspeaker:
         block_s = stream.block / stream.rate_hz
         for _ in range(round(seconds / block_s)):
             self.now_s += block_s
+            assert self.now_s < 60, "it does not end"
             if self.now_s < self._lives_s:
                 self.heard.append(stream.take(stream.block))
 
@@ -102,15 +103,16 @@ def test_say_plays_at_a_rate_of_the_device(tiny_checkpoint, monkeypatch, tmp_pat
     assert (ends - begins) / 16000 == pytest.approx(written.size / 16000, abs=0.05)
 
 
-def test_say_plays_what_is_longer_than_the_queue_without_a_gap(monkeypatch):
+@pytest.mark.parametrize("size", [700, 25 * 16000 + 7])  # less than a block, more than the queue holds
+def test_say_plays_everything_without_a_gap(monkeypatch, size):
     loudspeaker = Loudspeaker(FakeBackend(), monkeypatch)
     say = importlib.import_module("taste_agent.commands.say")
-    samples = np.random.default_rng(0).standard_normal(25 * 16000 + 7).astype(np.float32)
+    samples = np.random.default_rng(0).standard_normal(size).astype(np.float32)
     say._play(samples, "")
     heard = loudspeaker.samples()
     faded = 128  # 8 ms at the start
-    np.testing.assert_array_equal(heard[faded : samples.size], samples[faded:])
-    assert not heard[samples.size :].any()
+    np.testing.assert_array_equal(heard[faded:size], samples[faded:])
+    assert not heard[size:].any()
 
 
 @pytest.mark.parametrize(
