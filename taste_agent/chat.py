@@ -69,6 +69,7 @@ def run_chat(
 
     Raises:
         AudioDeviceError: a device cannot be opened.
+        EchoUnavailableError: echo cancellation is asked for and does not run here.
         KeyboardInterrupt, Terminated: after the session was ended cleanly.
     """
     live = keys_available() and sys.stdout.isatty() and not options.json_events
