@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from taste_agent.config_section import Section
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class DeviceSettings(_Section):
+class DeviceSettings(Section):
     """The sound card of `chat`; files never use these."""
 
     # An index is a number in YAML, as which settings of the command line and the environment are read too.
@@ -57,7 +55,7 @@ class DeviceSettings(_Section):
     )
 
 
-class EchoSettings(_Section):
+class EchoSettings(Section):
     """Keeping the agent from hearing itself."""
 
     mode: Literal["auto", "webrtc", "half_duplex", "headphones"] = Field(

@@ -6,9 +6,10 @@ Every field's description is also its comment in `configs/agent/default.yaml`. R
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from taste_agent.audio_config import DeviceSettings, EchoSettings
+from taste_agent.config_section import Section
 
 ENV_PREFIX = "TASTE_AGENT_"
 ENV_NESTED_DELIMITER = "__"
@@ -22,12 +23,6 @@ _BACKCHANNELS = (
     "wow", "yeah", "yep", "yes",
 )
 # fmt: on
-
-
-class Section(BaseModel):
-    """A section of the settings; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class ModelSettings(Section):

@@ -6,13 +6,7 @@ from rich.console import Console
 
 from taste_agent.bench.options import BenchOptions
 from taste_agent.bench.report import Report
-from taste_agent.bench.run import (
-    JSON_NAME,
-    PICTURE_NAME,
-    TABLE_NAME,
-    run_benchmark,
-    write_report,
-)
+from taste_agent.bench.run import JSON_NAME, PICTURE_NAME, TABLE_NAME, run_benchmark, write_report
 from taste_agent.config import ModelSettings
 from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.output_folder import make_writable
