@@ -165,7 +165,10 @@ class Hearing:
         return self.turn.find(number) or self.interjection.find(number)
 
     def drop(self, now: int, pieces: list[Piece], reason: str) -> None:
-        """These pieces are not answered."""
+        """These pieces, as far as they were not dropped before, are not answered."""
+        pieces = [piece for piece in pieces if not piece.dropped]
+        if not pieces:
+            return
         numbers = tuple(piece.number for piece in pieces)
         for piece in pieces:
             piece.dropped = True
@@ -199,8 +202,7 @@ class Hearing:
 
     def forget_interjection(self, now: int, reason: str) -> None:
         """It was nothing."""
-        if left := [piece for piece in self.interjection.pieces if not piece.dropped]:
-            self.drop(now, left, reason)
+        self.drop(now, self.interjection.pieces, reason)
         self.interjection = Stretch()
 
     def reopen(self, now: int, question: Stretch) -> None:
@@ -214,8 +216,7 @@ class Hearing:
     def drop_turn(self, now: int, reason: str) -> None:
         """What waits for an answer gets none, and who speaks is not listened to further."""
         self.stop(now)
-        if left := [piece for piece in self.turn.pieces if not piece.dropped]:
-            self.drop(now, left, reason)
+        self.drop(now, self.turn.pieces, reason)
         self.turn = Stretch()
         self._ran_ahead = False
 
@@ -224,7 +225,6 @@ class Hearing:
         said = self.interjection.pieces
         nothing = [piece for piece in said if piece.recognised and not piece.text]
         for piece in nothing:
-            if not piece.dropped:
-                self.drop(now, [piece], piece.unheard_reason)
+            self.drop(now, [piece], piece.unheard_reason)
         self.turn = Stretch(unanswered.pieces + [piece for piece in said if piece not in nothing])
         self.interjection = Stretch()
