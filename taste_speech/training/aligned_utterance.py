@@ -1,5 +1,6 @@
 """Utterances of the reply voice with their units, and which word, phone and token each unit belongs to."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,8 @@ from taste_speech.training.corpus.audio_store import Clip
 from taste_speech.training.word_times import PAUSE, PHONES, Timing
 
 PROSODY_SIZE = 5
-"""Log duration, mean pitch, rise of the pitch, voiced part, loudness."""
+"""Pace, mean pitch, rise of the pitch, voiced part, loudness. Not the duration: that is mostly the length of
+the word, which the text tells; who learns to tell it need not listen."""
 _SILENT_SIGNS = '.,?!-:;"()'
 """At the end of a word these are written, not said."""
 
@@ -29,7 +31,7 @@ class AlignedUtterance:
     units: Tensor  # (units,) int64
     word_end_units: list[int]
     """Unit after the last one of each word."""
-    prosody: Tensor  # (words, PROSODY_SIZE), standardised
+    prosody: Tensor  # (words, PROSODY_SIZE), standardised; while it is being made, without the pace
     unit_phones: Tensor  # (units,) int64, number in `word_times.PHONES`
     unit_places: Tensor  # (units,) token that is being said, as a number between tokens
     taste_ids: Tensor | None = None  # (words, levels) int64 once the taste tokens are final
@@ -48,7 +50,7 @@ class UnitProsody:
         self.is_voiced = (centroids[:, -1] > 0.5 * centroids[:, -1].max()).float()
 
     def __call__(self, units: Tensor, word_end_units: Sequence[int]) -> Tensor:
-        """(words, PROSODY_SIZE), not standardised."""
+        """(words, PROSODY_SIZE - 1): all but the pace, not standardised."""
         rows = []
         for first, last in zip([0, *word_end_units[:-1]], word_end_units, strict=True):
             ids = units[first:last]
@@ -57,10 +59,40 @@ class UnitProsody:
             mean = (voiced * pitch).sum() / count
             ramp = torch.linspace(-1, 1, len(ids))
             rise = (voiced * (pitch - mean) * ramp).sum() / count
-            duration = torch.tensor(float(last - first)).clamp(min=0.5).log()
             loudness = self.loudness[ids].mean() if len(ids) else torch.tensor(0.0)
-            rows.append(torch.stack([duration, mean, rise, voiced.sum() / max(1, len(ids)), loudness]))
+            rows.append(torch.stack([mean, rise, voiced.sum() / max(1, len(ids)), loudness]))
         return torch.stack(rows)
+
+
+def with_pace(utterances: Sequence[AlignedUtterance]) -> list[AlignedUtterance]:
+    """The utterances with the pace of their words in front of the rest of their prosody.
+
+    It is the log of how long a word takes, pauses left out, over what its phones take in the training words.
+    """
+    units = torch.zeros(len(PHONES))
+    times = torch.zeros(len(PHONES))
+    for item in utterances:
+        if item.split == "train":
+            phones, lengths = torch.unique_consecutive(item.unit_phones, return_counts=True)
+            units.index_add_(0, phones, lengths.float())
+            times.index_add_(0, phones, torch.ones(len(phones)))
+    usual = (units / times.clamp(min=1)).clamp(min=0.5)
+    usual[PHONES.index(PAUSE)] = 0.0
+    return [
+        replace(item, prosody=torch.cat([_pace(item, usual)[:, None], item.prosody], dim=1))
+        for item in utterances
+    ]
+
+
+def _pace(item: AlignedUtterance, usual: Tensor) -> Tensor:
+    """(words,) pace; 0 of a word that has no units of its own."""
+    paces = []
+    for first, last in zip([0, *item.word_end_units[:-1]], item.word_end_units, strict=True):
+        own = item.unit_phones[first:last]
+        spoken = int((usual[own] > 0).sum())
+        expected = float(usual[torch.unique_consecutive(own)].sum())
+        paces.append(math.log(spoken / expected) if spoken else 0.0)
+    return torch.tensor(paces)
 
 
 def standardise(utterances: Sequence[AlignedUtterance]) -> list[AlignedUtterance]:

@@ -21,14 +21,18 @@ ROLE_WEIGHT = 3.0
 class TasteSource(Protocol):
     """Where the taste tokens of a turn come from."""
 
-    def codes(self, role: str, words: Sequence[str], rng: random.Random) -> list[Codes | None]:
+    def codes(
+        self, role: str, words: Sequence[str], rng: random.Random, manner: str = ""
+    ) -> list[Codes | None]:
         """One taste token for each word, None where there is none."""
 
 
 class NoTaste:
     """No taste tokens: every word carries the pad embedding."""
 
-    def codes(self, role: str, words: Sequence[str], rng: random.Random) -> list[Codes | None]:
+    def codes(
+        self, role: str, words: Sequence[str], rng: random.Random, manner: str = ""
+    ) -> list[Codes | None]:
         """None for each word."""
         return [None] * len(words)
 
@@ -96,7 +100,7 @@ class TalkEncoder:
         if turn.modality == "text":
             flat = [token for word in ids for token in word]
             return TASTESegment(turn.role, "text", torch.tensor([flat], dtype=torch.long))
-        codes = self.tastes.codes(turn.role, words, rng)
+        codes = self.tastes.codes(turn.role, words, rng, turn.manner)
         spoken = [SegmentWord(word, code) for word, code in zip(ids, codes, strict=True) if word]
         return TASTESegment.from_words(turn.role, spoken, self.fmt.num_quantizers)
 

@@ -20,6 +20,7 @@ from taste_speech.training.aligned_utterance import (
     UnitProsody,
     align_utterance,
     standardise,
+    with_pace,
 )
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
@@ -50,7 +51,7 @@ def load_utterances(
     utterances = [
         align_utterance(clip, units[clip.id], times[clip.id], tokenizer, rate, prosody) for _, clip in clips
     ]
-    return standardise(utterances), encoded
+    return standardise(with_pace(utterances)), encoded
 
 
 def with_taste_ids(

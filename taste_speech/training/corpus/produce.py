@@ -2,11 +2,11 @@
 
 import hashlib
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
-from taste_speech.training.corpus.speech import Utterance, Voice, random_manner, speak_all
+from taste_speech.training.corpus.speech import Manner, Utterance, Voice, random_manner, speak_all
 
 
 def split_of(text: str, valid_percent: int = 3, test_percent: int = 5) -> str:
@@ -19,14 +19,17 @@ def split_of(text: str, valid_percent: int = 3, test_percent: int = 5) -> str:
 
 
 def utterances(
-    texts: Sequence[str], voices: Sequence[Voice], seed: int, prefix: str, split: str | None = None
+    texts: Sequence[str],
+    voices: Sequence[Voice],
+    seed: int,
+    prefix: str,
+    split: str | None = None,
+    manner: Callable[[str, random.Random], Manner] = random_manner,
 ) -> list[Utterance]:
     """Give every text a voice, a manner and an id; the split is that of the text unless given."""
     rng = random.Random(seed)
     return [
-        Utterance(
-            f"{prefix}{i:06d}", split or split_of(text), text, rng.choice(voices), random_manner(text, rng)
-        )
+        Utterance(f"{prefix}{i:06d}", split or split_of(text), text, rng.choice(voices), manner(text, rng))
         for i, text in enumerate(texts)
     ]
 

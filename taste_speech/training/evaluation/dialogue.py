@@ -14,7 +14,7 @@ from taste_speech.recognition.base import Recognizer
 from taste_speech.streaming import Conversation, StreamingDetokenizer, streaming_generate
 from taste_speech.training.corpus.dialogues.talks import Turn
 from taste_speech.training.evaluation.judge import Judge
-from taste_speech.training.evaluation.material import RATE_HZ, Spoken
+from taste_speech.training.evaluation.material import RATE_HZ, Spoken, plainly_in_reply_voice
 from taste_speech.training.evaluation.segments import as_segment
 from taste_speech.training.evaluation.table import Row
 from taste_speech.training.evaluation.voice import error_rate
@@ -107,11 +107,21 @@ def rows(judge: Judge, finished: Sequence[Reply], unfinished: Sequence[Reply], s
         result.append(Row(f"cut-off turns given no_speech{suffix}", silent, "%", 90, True, len(unfinished)))
     if said:
         spoken = error_rate(judge, said, [s.samples for s in said])
+        natural = plainly_in_reply_voice([s.text for s in said])
+        bound = error_rate(judge, natural, [s.samples for s in natural])
         factor = sum(r.total_s for r in answered) / (sum(len(r.samples) for r in answered) / RATE_HZ)
         latency = float(np.median([r.first_audio_s for r in answered]))
         share = float(np.median([r.recognition_s for r in answered]))
         result += [
             Row(f"reply as sound against its text: word error{suffix}", spoken, "%", 15, False, len(said)),
+            Row(
+                f"the same replies in the natural voice: word error{suffix}",
+                bound,
+                "%",
+                None,
+                False,
+                len(said),
+            ),
             Row(f"whole reply: real-time factor{suffix}", factor, "", 0.5, False, len(said)),
             Row(f"first audio, compute latency (median){suffix}", latency, "s", 1.0, False, len(said)),
             Row(f"of it recognition (median){suffix}", share, "s", None, False, len(said)),

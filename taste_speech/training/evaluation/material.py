@@ -11,7 +11,7 @@ from taste_speech.training.corpus.dialogues.talks import Talk, Turn, make_questi
 from taste_speech.training.corpus.murmuring import murmured_utterances
 from taste_speech.training.corpus.produce import split_of, utterances
 from taste_speech.training.corpus.sentences import general_sentences
-from taste_speech.training.corpus.speech import speak_all
+from taste_speech.training.corpus.speech import Utterance, speak_all
 from taste_speech.training.corpus.voices import REPLY_VOICE
 from taste_speech.training.evaluation.voices import FRESH_VOICES
 
@@ -34,6 +34,12 @@ def reply_voice_sentences(count: int) -> list[Spoken]:
     """Unseen general sentences in the reply voice, with the corpus's variety of manner."""
     texts = [text for text in general_sentences(CORPUS_SENTENCES, CORPUS_SEED) if split_of(text) == "test"]
     wanted = utterances(texts[:count], [REPLY_VOICE], 99, "evaluation-", "test")
+    return [Spoken(u.text, to_float(samples), u.voice.name) for u, samples in speak_all(wanted)]
+
+
+def plainly_in_reply_voice(texts: Sequence[str]) -> list[Spoken]:
+    """`texts` by the voice itself in its plain manner: what a checkpoint that is perfect would say."""
+    wanted = [Utterance(f"plain-{i}", "test", text, REPLY_VOICE) for i, text in enumerate(texts)]
     return [Spoken(u.text, to_float(samples), u.voice.name) for u, samples in speak_all(wanted)]
 
 

@@ -16,7 +16,7 @@ from taste_speech.training.corpus.selection import (
     user_sentences,
 )
 from taste_speech.training.corpus.sentences import general_sentences
-from taste_speech.training.corpus.speech import Utterance
+from taste_speech.training.corpus.speech import Utterance, paced_manner
 from taste_speech.training.corpus.voices import (
     CROWD_VOICES,
     DIPHONE_VOICES,
@@ -39,6 +39,8 @@ class Settings(StrictSection):
     answers_test: int = Field(default=150, ge=1)
     plain_answers: int = Field(default=4000, ge=1)
     """Answers once more in the voice's plain manner, for the spoken LM to learn how it should speak."""
+    paced: int = Field(default=3000, ge=2)
+    """Sentences at any pace, half of them answers, for taste tokens to carry it."""
     questions_train: int = Field(default=6000, ge=1)
     questions_valid: int = Field(default=200, ge=1)
     questions_test: int = Field(default=400, ge=1)
@@ -58,7 +60,7 @@ class Settings(StrictSection):
 
 
 def run(settings: Settings, context: StageContext) -> None:
-    """Fill the stores: sentences (`reply`), answers (`reply2`, `plain`), users (the others)."""
+    """Fill the stores: sentences (`reply`), answers (`reply2`, `plain`), both (`paced`), users (others)."""
     folder, seed, processes = context.folder("corpus"), settings.seed, settings.processes
     wanted = utterances(general_sentences(settings.general, seed), [REPLY_VOICE], seed, "general-")
     stores = {"reply": record(wanted, folder / "reply", processes)}
@@ -74,6 +76,8 @@ def run(settings: Settings, context: StageContext) -> None:
     texts = [*answers(settings.plain_answers, 1, 1, seed + 20)["train"], *NOT_UNDERSTOOD]
     wanted = [Utterance(f"plain-{i:06d}", "train", text, REPLY_VOICE) for i, text in enumerate(texts)]
     stores["plain"] = record(wanted, folder / "plain", processes)
+
+    stores["paced"] = record(_paced(settings), folder / "paced", processes)
 
     train = user_sentences(settings.questions_train, seed + 10, "train")
     heard = heard_in_training(train, seed + 10)
@@ -106,3 +110,23 @@ def run(settings: Settings, context: StageContext) -> None:
     stores["murmurs"] = record(wanted, folder / "murmurs", processes)
     for name, store in stores.items():
         logger.info("corpus: %s has %d clips, %.1f hours", name, len(store), total_seconds(store) / 3600)
+
+
+def _paced(settings: Settings) -> list[Utterance]:
+    """Sentences and answers that are not measured on, at any pace."""
+    seed, half = settings.seed + 24, settings.paced // 2
+    by_split = answers(half, max(1, half // 30), 1, seed)
+    said = [(text, split) for split in ("train", "valid") for text in by_split[split]]
+    sentences = [(text, split_of(text)) for text in general_sentences(settings.paced - half, seed)]
+    return [
+        utterance
+        for split in ("train", "valid")
+        for utterance in utterances(
+            [text for text, own in [*said, *sentences] if own == split],
+            [REPLY_VOICE],
+            seed,
+            f"paced-{split}-",
+            split,
+            paced_manner,
+        )
+    ]

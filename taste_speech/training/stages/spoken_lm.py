@@ -41,7 +41,7 @@ from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.training.mishearing import Mishearing, rival_words, sound_alikes
 from taste_speech.training.stages.autoencoder import final_tower
 from taste_speech.training.stages.phones import OUTPUT_NAME, trained_weights, write_recogniser
-from taste_speech.training.taste_bank import TasteBank, is_bank_of, write_bank
+from taste_speech.training.taste_bank import Source, TasteBank, in_manner, is_bank_of, write_bank
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,8 @@ class Settings(StrictSection):
     stores: dict[str, list[str]] = {"assistant": ["plain"], "user": ["murmurs", "listeners"]}
     """Recordings whose taste tokens stand for each role's speech. Those of the assistant are its answers in
     the voice's plain manner: of clips in all manners the LM learns a mean that is slower than any."""
+    paced_stores: list[str] = ["paced"]
+    """Recordings at any pace: the slow and the fast ones stand for what the assistant is to say so."""
     clips_per_role: int = 4000
     batch_rows: int = 2000
     talks_at_once: int = 2000
@@ -122,22 +124,29 @@ def taste_source(settings: Settings, context: StageContext, quantizer: ResidualQ
     tower.load_state_dict(trained)
     quantizer.load_state_dict(tower.quantizer.state_dict())
     path = context.folder("spoken_lm") / "tastes.jsonl"
-    if not is_bank_of(path, tower):
+    sources = _taste_sources(settings, context)
+    if not is_bank_of(path, tower, sources):
         asr = tokenizers.load(context.folder("tokenizers") / "asr")
         rng = np.random.default_rng(settings.seed)
-        stores = {
-            role: [AudioStore(context.folder("corpus") / name) for name in names]
-            for role, names in settings.stores.items()
-        }
         write_bank(
             path,
             tower.eval(),
-            stores,
+            sources,
             lambda word: asr(f" {word}", add_special_tokens=False)["input_ids"],
             lambda samples: augment(samples, rng).astype(np.float32),
-            settings.clips_per_role,
         )
     return TasteBank(path)
+
+
+def _taste_sources(settings: Settings, context: StageContext) -> list[Source]:
+    def stores(names: Sequence[str]) -> list[AudioStore]:
+        return [AudioStore(context.folder("corpus") / name) for name in names]
+
+    plain = [
+        in_manner(role, "", stores(names), settings.clips_per_role) for role, names in settings.stores.items()
+    ]
+    paced = stores(settings.paced_stores)
+    return plain + [in_manner("assistant", pace, paced) for pace in ("slow", "fast")]
 
 
 def heard_turns(settings: Settings, context: StageContext) -> list[tuple[list[str], list[str]]]:

@@ -26,8 +26,8 @@ class LetterTokenizer:
 
 
 class LengthTaste:
-    def codes(self, role, words, rng):
-        return [(len(word) % 4, int(role == "user")) for word in words]
+    def codes(self, role, words, rng, manner=""):
+        return [(len(word) % 4, 2 * (manner == "slow") + (role == "user")) for word in words]
 
 
 def encoder(tastes=None, **options):
@@ -89,3 +89,9 @@ def test_what_a_recogniser_wrote_stands_for_the_turn():
     turn = Turn("user", "speech", "Will it rain?", recognised="will it lane")
     misheard = encoder(mishearing=Mishearing(sound_alike=1.0, alike={"lane": ["rain"]}))
     assert misheard.words(turn, random.Random(0)) == ["will", "it", "lane"]
+
+
+def test_what_is_said_slowly_has_taste_tokens_of_slow_speech():
+    talk = rows(QUESTION, Turn("assistant", "speech", "ab c", manner="slow"), tastes=LengthTaste())
+    targets = talk.taste_targets[talk.taste_targets >= 0]
+    assert talk.tastes[targets].tolist() == [[2, 2], [1, 2]]

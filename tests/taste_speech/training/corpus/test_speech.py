@@ -7,7 +7,9 @@ import pytest
 from taste_speech.errors import TasteError
 from taste_speech.training.corpus.pitch import HOP_SAMPLES, change_pitch, track_f0
 from taste_speech.training.corpus.produce import record, split_of, utterances
-from taste_speech.training.corpus.speech import Manner, Voice, random_manner, speak
+from taste_speech.training.corpus.selection import answers
+from taste_speech.training.corpus.sentences import general_sentences
+from taste_speech.training.corpus.speech import Manner, Voice, paced_manner, random_manner, speak
 from taste_speech.training.corpus.voices import (
     CROWD_VOICES,
     DIPHONE_VOICES,
@@ -16,7 +18,9 @@ from taste_speech.training.corpus.voices import (
     TEST_VOICES,
     TRAIN_VOICES,
 )
+from taste_speech.training.evaluation.material import CORPUS_SEED, CORPUS_SENTENCES
 from taste_speech.training.evaluation.voices import FRESH_VOICES
+from taste_speech.training.stages.corpus import Settings, _paced
 from tests.festival import needs_ked
 from tests.rhvoice import needs_rhvoice
 
@@ -160,3 +164,25 @@ def test_recording_goes_on_where_it_stopped(tmp_path):
     whole = record(wanted, tmp_path)
     assert list(whole)[:2] == list(first)
     assert [clip.text for clip in whole] == [utterance.text for utterance in wanted]
+
+
+def test_paced_sentences_are_drawn_slower_and_faster_alike():
+    rng = random.Random(3)
+    rates = [paced_manner(TEXT, rng).rate for _ in range(2000)]
+    assert 0.6 <= min(rates) < 0.63
+    assert 1.45 < max(rates) <= 1.51
+    assert 0.2 < np.mean([rate <= 0.8 for rate in rates]) < 0.3
+    assert 0.15 < np.mean([rate >= 1.25 for rate in rates]) < 0.25
+    assert len({paced_manner(TEXT, rng).emphasis for _ in range(100)}) > 3
+
+
+def test_sentences_at_any_pace_are_none_that_are_measured_on():
+    paced = _paced(Settings(paced=120))
+    assert {utterance.split for utterance in paced} == {"train", "valid"}
+    assert len({utterance.id for utterance in paced}) == len(paced) > 100
+    sentences = {utterance.text for utterance in paced}
+    assert (
+        not {text for text in general_sentences(CORPUS_SENTENCES, CORPUS_SEED) if split_of(text) == "test"}
+        & sentences
+    )
+    assert not set(answers(300, 80, 150, 21)["test"]) & sentences
