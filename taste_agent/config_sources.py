@@ -82,10 +82,21 @@ def load_settings(
     return LoadedSettings(_validate(values, origins), origins)
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """Refuses a key that comes twice, of which YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        for (key, _), name in zip(node.value, names, strict=True):
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{name} is given twice", key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def read_settings_file(path: Path) -> dict[str, Any]:
     """Dotted names and values of a YAML settings file; names are checked, values are not yet."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)
     except FileNotFoundError:
         raise SettingsError(
             f"settings file {path} does not exist; `taste-agent config init` writes one"

@@ -274,9 +274,10 @@ def _lengths(ids: Tensor) -> Tensor:
 def _load_tokenizer(source: str | Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of a damaged file whatever its parser stumbles over, KeyError for one
+        reason = next(iter(str(error).splitlines()), "")
         raise CheckpointError(
-            f"cannot load the tokenizer {str(source)!r} ({str(error).splitlines()[0]}); "
+            f"cannot load the tokenizer {str(source)!r} ({type(error).__name__}: {reason}); "
             "put it into the checkpoint, or connect to the network once"
         ) from error
 

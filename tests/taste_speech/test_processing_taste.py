@@ -257,8 +257,9 @@ def test_missing_parts_name_the_file(folder):
         TasteProcessor.from_pretrained("huge")
 
 
-def test_damaged_tokenizer(folder):
-    (folder / "asr" / "tokenizer.json").write_text("{")
+@pytest.mark.parametrize("content", ["{", "{}", "", '{"model": 3}'])
+def test_damaged_tokenizer(folder, content):
+    (folder / "asr" / "tokenizer.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"cannot load the tokenizer '.*asr'"):
         TasteProcessor.from_pretrained(folder).process_text("yes")
 
