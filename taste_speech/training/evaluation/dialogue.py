@@ -14,7 +14,7 @@ from taste_speech.recognition.base import Recognizer
 from taste_speech.streaming import Conversation, StreamingDetokenizer, streaming_generate
 from taste_speech.training.corpus.dialogues.talks import Turn
 from taste_speech.training.evaluation.judge import Judge
-from taste_speech.training.evaluation.material import RATE_HZ, Spoken, plainly_in_reply_voice
+from taste_speech.training.evaluation.material import RATE_HZ, Spoken, in_reply_voice
 from taste_speech.training.evaluation.segments import as_segment
 from taste_speech.training.evaluation.table import Row
 from taste_speech.training.evaluation.voice import error_rate
@@ -107,7 +107,7 @@ def rows(judge: Judge, finished: Sequence[Reply], unfinished: Sequence[Reply], s
         result.append(Row(f"cut-off turns given no_speech{suffix}", silent, "%", 90, True, len(unfinished)))
     if said:
         spoken = error_rate(judge, said, [s.samples for s in said])
-        natural = plainly_in_reply_voice([s.text for s in said])
+        natural = in_reply_voice([s.text for s in said])
         bound = error_rate(judge, natural, [s.samples for s in natural])
         factor = sum(r.total_s for r in answered) / (sum(len(r.samples) for r in answered) / RATE_HZ)
         latency = float(np.median([r.first_audio_s for r in answered]))

@@ -11,7 +11,7 @@ from taste_speech.training.corpus.dialogues.talks import Talk, Turn, make_questi
 from taste_speech.training.corpus.murmuring import murmured_utterances
 from taste_speech.training.corpus.produce import split_of, utterances
 from taste_speech.training.corpus.sentences import general_sentences
-from taste_speech.training.corpus.speech import Utterance, speak_all
+from taste_speech.training.corpus.speech import PLAIN, Manner, Utterance, speak_all
 from taste_speech.training.corpus.voices import REPLY_VOICE
 from taste_speech.training.evaluation.voices import FRESH_VOICES
 
@@ -37,9 +37,9 @@ def reply_voice_sentences(count: int) -> list[Spoken]:
     return [Spoken(u.text, to_float(samples), u.voice.name) for u, samples in speak_all(wanted)]
 
 
-def plainly_in_reply_voice(texts: Sequence[str]) -> list[Spoken]:
-    """`texts` by the voice itself in its plain manner: what a checkpoint that is perfect would say."""
-    wanted = [Utterance(f"plain-{i}", "test", text, REPLY_VOICE) for i, text in enumerate(texts)]
+def in_reply_voice(texts: Sequence[str], manner: Manner = PLAIN) -> list[Spoken]:
+    """`texts` by the reply voice itself, all in one manner."""
+    wanted = [Utterance(f"told-{i}", "test", text, REPLY_VOICE, manner) for i, text in enumerate(texts)]
     return [Spoken(u.text, to_float(samples), u.voice.name) for u, samples in speak_all(wanted)]
 
 

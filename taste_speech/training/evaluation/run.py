@@ -18,6 +18,7 @@ from taste_speech.training.corpus.dialogues.talks import Turn
 from taste_speech.training.evaluation import (
     dialogue,
     number_types,
+    pace,
     prosody,
     recognition,
     streaming,
@@ -42,6 +43,7 @@ logger = logging.getLogger(__name__)
 PARTS = ("size", "voice", "streaming", "number_types", "recognition", "dialogue")
 STREAMED_SENTENCES = 50
 NUMBER_TYPE_SENTENCES = 40
+PACED_ITEMS = 40
 READY_STARTS = 5
 """One start takes up to half as long again as the next."""
 _READY = (
@@ -144,7 +146,9 @@ def _voice_rows(
     rows.append(Row("tokenize -> detokenize: word error", errors, "%", natural + 8, False, len(spoken)))
     bare_errors = voice.error_rate(judge, spoken, bare)
     rows.append(Row("the same from text alone: word error", bare_errors, "%", None, False, len(spoken)))
-    return rows + prosody.rows(judge, spoken, retold, bare)
+    rows += prosody.rows(judge, spoken, retold, bare)
+    questions = [turn.text for turn in _questions(count)[0][:PACED_ITEMS]]
+    return rows + pace.rows(model, processor, speaker, [s.text for s in spoken[:PACED_ITEMS]], questions)
 
 
 def _streaming_rows(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from taste_speech.training.corpus.voices import REPLY_VOICE, TEST_VOICES, TRAIN_VOICES
-from taste_speech.training.evaluation.material import in_fresh_voices, plainly_in_reply_voice
+from taste_speech.training.evaluation.material import in_fresh_voices, in_reply_voice
 from taste_speech.training.evaluation.voices import FRESH_VOICES
 
 TENS = ("ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred")
@@ -35,7 +35,7 @@ def test_questions_are_asked_by_fresh_voices():
 
 @pytest.mark.skipif(not shutil.which("flite"), reason="no flite")
 def test_a_reply_is_said_plainly_by_the_reply_voice_each_time_it_is_asked_for():
-    spoken = plainly_in_reply_voice(["Six o'clock.", "It is warm today.", "Six o'clock."])
+    spoken = in_reply_voice(["Six o'clock.", "It is warm today.", "Six o'clock."])
     assert [clip.text for clip in spoken] == ["Six o'clock.", "It is warm today.", "Six o'clock."]
     assert {clip.voice for clip in spoken} == {REPLY_VOICE.name}
     assert np.array_equal(spoken[0].samples, spoken[2].samples)
