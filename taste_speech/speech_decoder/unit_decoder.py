@@ -106,6 +106,11 @@ class GeneratedUnits:
     attention: Tensor
 
 
+def rows_at(rows: Tensor, places: Tensor) -> Tensor:
+    """(batch, rows, size) at (batch, n) -> (batch, n, size)."""
+    return rows.gather(1, places[..., None].expand(-1, -1, rows.shape[-1]))
+
+
 class WeightedSum(nn.Module):
     """Trained mixture of two sequences of equal length; index 0 is the audio side."""
 
@@ -211,21 +216,43 @@ class UnitDecoder(nn.Module):
         if unit_lengths is None:
             unit_lengths = torch.full((batch,), units, device=device)
         condition = self.encode_condition(asr_token_ids, audio_embeds, asr_token_lengths)
-        prefix = self.prefix(speaker_embeds, condition)
+        rows, places = self.lay_out(self.prefix(speaker_embeds, condition), asr_token_lengths, unit_ids)
+        outputs = rows_at(self.llm(rows), places)
+        return UnitPrediction(
+            self.llm_decoder(outputs), self.unit_targets(unit_ids, unit_lengths, forced_lengths)
+        )
+
+    def lay_out(self, prefix: Tensor, token_lengths: Tensor, unit_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of the language model for a padded batch, and which of them predict.
+
+        Rows of shorter conditions move left: the task row follows directly, as in generation.
+
+        Args:
+            prefix: (batch, tokens + 3, size) from `prefix`.
+            token_lengths: (batch,) valid tokens.
+            unit_ids: (batch, units).
+
+        Returns:
+            (batch, tokens + 3 + units, size), and (batch, units + 1) places of the task row and of the units.
+        """
         rows = torch.cat([prefix, self.speech_embedding(unit_ids)], dim=1)
-        # Rows of shorter conditions move left: the task row follows directly, as in generation.
-        task_row = (FIRST_CONDITION + asr_token_lengths)[:, None]
-        places = torch.arange(rows.shape[1], device=device)
-        padding = tokens - asr_token_lengths[:, None]
-        sources = torch.where(places < task_row, places, (places + padding).clamp(max=rows.shape[1] - 1))
-        hidden = self.llm(rows.gather(1, sources[..., None].expand_as(rows)))
-        steps = torch.arange(units + 1, device=device)
-        outputs = hidden.gather(1, (task_row + steps)[..., None].expand(-1, -1, hidden.shape[-1]))
+        task_row = (FIRST_CONDITION + token_lengths)[:, None]
+        places = torch.arange(rows.shape[1], device=rows.device)
+        padding = prefix.shape[1] - _STRUCTURE_ROWS - token_lengths[:, None]
+        moved = (places + padding).clamp(max=rows.shape[1] - 1)
+        steps = torch.arange(unit_ids.shape[1] + 1, device=rows.device)
+        return rows_at(rows, torch.where(places < task_row, places, moved)), task_row + steps
+
+    def unit_targets(
+        self, unit_ids: Tensor, unit_lengths: Tensor, forced_lengths: Tensor | None = None
+    ) -> Tensor:
+        """(batch, units + 1) what the rows from the task row on are to predict; -1 where nothing is."""
+        steps = torch.arange(unit_ids.shape[1] + 1, device=unit_ids.device)
         targets = F.pad(unit_ids, (0, 1)).masked_fill(steps == unit_lengths[:, None], self.stop_id)
         ignored = steps > unit_lengths[:, None]
         if forced_lengths is not None:
             ignored = ignored | (steps < forced_lengths[:, None])
-        return UnitPrediction(self.llm_decoder(outputs), targets.masked_fill(ignored, IGNORED_TARGET))
+        return targets.masked_fill(ignored, IGNORED_TARGET)
 
     @torch.no_grad()
     def start(

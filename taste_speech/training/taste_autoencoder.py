@@ -14,7 +14,7 @@ from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.speech_decoder.alignment_window import FIRST_CONDITION
 from taste_speech.speech_decoder.attention import descending_offsets, sinusoids
-from taste_speech.speech_decoder.unit_decoder import IGNORED_TARGET, UnitDecoder, UnitPrediction
+from taste_speech.speech_decoder.unit_decoder import UnitDecoder, UnitPrediction, rows_at
 from taste_speech.training.aligned_utterance import PROSODY_SIZE
 from taste_speech.training.unit_windows import Windows, number_words
 from taste_speech.training.word_times import PHONES
@@ -139,27 +139,16 @@ class TasteAutoencoder(nn.Module):
         """
         decoder = self.decoder
         ids = windows.cut(windows.token_ids)
-        tokens, units, device = ids.shape[1], heard_units.shape[1], ids.device
+        tokens, units = ids.shape[1], heard_units.shape[1]
         condition = decoder.encode_condition(ids, audio, windows.n_tokens)
         prefix = decoder.prefix(speaker.expand(len(ids), -1), condition)
-        rows = torch.cat([prefix, decoder.speech_embedding(heard_units)], dim=1)
-        task_row = (FIRST_CONDITION + windows.n_tokens)[:, None]
-        places = torch.arange(rows.shape[1], device=device)
-        moved = (places + tokens - windows.n_tokens[:, None]).clamp(max=rows.shape[1] - 1)
-        sources = torch.where(places < task_row, places, moved)
-        hidden, attention = self._language_model(rows.gather(1, sources[..., None].expand_as(rows)))
-        steps = torch.arange(units + 1, device=device)
-        index = (task_row + steps)[..., None]
-        outputs = hidden.gather(1, index.expand(-1, -1, hidden.shape[-1]))
-        targets = functional.pad(windows.unit_ids, (0, 1))
-        targets = targets.masked_fill(steps == windows.n_units[:, None], decoder.stop_id)
-        targets = targets.masked_fill(steps > windows.n_units[:, None], IGNORED_TARGET)
-        valid = (steps < windows.n_units[:, None])[:, :-1]
+        rows, places = decoder.lay_out(prefix, windows.n_tokens, heard_units)
+        hidden, attention = self._language_model(rows)
+        outputs = rows_at(hidden, places)
+        valid = torch.arange(units, device=ids.device) < windows.n_units[:, None]
         right = self._being_said(windows)
         looked = [
-            weights.gather(1, index[:, :-1].expand(-1, -1, weights.shape[-1]))[
-                ..., FIRST_CONDITION : FIRST_CONDITION + tokens
-            ]
+            rows_at(weights, places[:, :-1])[..., FIRST_CONDITION : FIRST_CONDITION + tokens]
             for weights in attention
         ]
         masses = torch.stack([(weights.float() * right).sum(-1)[valid] for weights in looked])
@@ -172,6 +161,7 @@ class TasteAutoencoder(nn.Module):
         if bool(told.any()):
             heard = self.heard_prosody(condition[told]).float()
             losses["heard_prosody"] = functional.mse_loss(heard, windows.cut(windows.prosody)[told])
+        targets = decoder.unit_targets(windows.unit_ids, windows.n_units)
         return UnitPrediction(decoder.llm_decoder(outputs), targets), losses
 
     @staticmethod

@@ -116,7 +116,7 @@ def with_device(context, tiny_checkpoint, tiny_model, monkeypatch):
 @pytest.mark.parametrize("stage", SETTINGS)
 def test_a_stage_trains_and_evaluates_where_its_module_is(with_device, tiny_model, stage, monkeypatch):
     if stage == "spoken_lm":
-        monkeypatch.setattr(TasteBank, "codes", lambda _, role, words, rng: [(1, 2, 3)] * len(words))
+        monkeypatch.setattr(TasteBank, "codes", lambda _, role, words, rng, manner: [(1, 2, 3)] * len(words))
         folder = with_device.folder("autoencoder")
         save_file(tiny_model.audio_tower.state_dict(), folder / autoencoder.TOWER_NAME)
     module = importlib.import_module(f"taste_speech.training.stages.{stage}")
