@@ -161,7 +161,7 @@ class TasteAutoencoder(nn.Module):
         if bool(told.any()):
             heard = self.heard_prosody(condition[told]).float()
             losses["heard_prosody"] = functional.mse_loss(heard, windows.cut(windows.prosody)[told])
-        targets = decoder.unit_targets(windows.unit_ids, windows.n_units)
+        targets = decoder.unit_targets(windows.unit_ids, windows.n_units, windows.n_given)
         return UnitPrediction(decoder.llm_decoder(outputs), targets), losses
 
     @staticmethod

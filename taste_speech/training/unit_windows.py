@@ -28,6 +28,7 @@ class Windows:
         prosody: (batch, tokens, PROSODY_SIZE) what each token's word sounds like, standardised.
         unit_phones: (batch, units) phone that each unit belongs to.
         unit_places: (batch, units) where among the tokens of the utterance each unit is said.
+        n_given: (batch,) units at the start that are not to be learned: they have a pace of their own.
         taste_ids: (batch, tokens, levels) of the utterances, -1 on padding; None: not final yet.
     """
 
@@ -42,6 +43,7 @@ class Windows:
     prosody: Tensor
     unit_phones: Tensor
     unit_places: Tensor
+    n_given: Tensor
     taste_ids: Tensor | None = None
 
     def to(self, device: torch.device) -> Self:
@@ -57,6 +59,28 @@ class Windows:
         return per_token.gather(1, index.expand(-1, -1, *per_token.shape[2:]))
 
 
+@dataclass(frozen=True)
+class Span:
+    """Words [first, last) of an utterance, of which those before `learned` may be said at another pace."""
+
+    first: int
+    last: int
+    learned: int
+    stretch: float = 1.0
+    """Times as many units for the words before `learned`."""
+
+    def places(self, ends: Sequence[int]) -> tuple[Tensor, int]:
+        """Which units of the utterance the window has, and how many of them are before `learned`.
+
+        Args:
+            ends: units before each word, and all.
+        """
+        begin, middle, end = ends[self.first], ends[self.learned], ends[self.last]
+        given = torch.arange(round((middle - begin) * self.stretch)) / self.stretch
+        given = (begin + given.long()).clamp(max=max(begin, middle - 1))
+        return torch.cat([given, torch.arange(middle, end)]), len(given)
+
+
 class WindowBatches:
     """Batches of random windows of whole words.
 
@@ -67,6 +91,7 @@ class WindowBatches:
         whole_part: fraction of the batches that are whole utterances.
         most_words: in a window that is not a whole utterance.
         device: of the batches.
+        strange_pace_part: fraction of the random windows whose first words have another pace than the rest.
     """
 
     def __init__(
@@ -77,9 +102,11 @@ class WindowBatches:
         whole_part: float,
         most_words: int = 14,
         device: torch.device | str = "cpu",
+        strange_pace_part: float = 0.0,
     ) -> None:
         self.utterances, self.encoded = utterances, encoded
         self.whole_part, self.most_words, self.device = whole_part, most_words, torch.device(device)
+        self.strange_pace_part = strange_pace_part
         self.batches = LengthBatches([len(u.units) + len(u.token_ids) for u in utterances], budget)
 
     def endless(self, generator: torch.Generator) -> Iterator[Windows]:
@@ -88,38 +115,48 @@ class WindowBatches:
             items = [self.utterances[i] for i in chosen]
             # A batch is of one sort: a window beside whole utterances would be mostly padding.
             whole = float(torch.rand((), generator=generator)) < self.whole_part
-            spans = [
-                (0, len(item.word_end_units)) if whole else self._draw(item, generator) for item in items
-            ]
+            spans = [self._draw(item, whole, generator) for item in items]
             yield self.collate(items, spans)
 
     def whole(self) -> Iterator[tuple[list[AlignedUtterance], Windows]]:
         """All utterances as they are, once."""
         for chosen in self.batches.one_pass():
             items = [self.utterances[i] for i in chosen]
-            yield items, self.collate(items, [(0, len(item.word_end_units)) for item in items])
+            yield items, self.collate(items, [Span(0, len(item.word_end_units), 0) for item in items])
 
-    def _draw(self, item: AlignedUtterance, generator: torch.Generator) -> tuple[int, int]:
-        """First word and the word after the last of a window."""
+    def _draw(self, item: AlignedUtterance, whole: bool, generator: torch.Generator) -> Span:
+        """The words of a window, and which of them are said at another pace."""
+
+        def draw(low: int, high: int) -> int:
+            return int(torch.randint(low, high, (), generator=generator))
+
+        def chance() -> float:
+            return float(torch.rand((), generator=generator))
+
         count = len(item.word_end_units)
-        first = int(torch.randint(0, count, (), generator=generator))
-        # Half of the windows begin the utterance: the first chunks of a reply are the ones one waits for.
-        first = first if float(torch.rand((), generator=generator)) < 0.5 else 0
-        most = min(count, first + self.most_words)
-        return first, int(torch.randint(first + 1, most + 1, (), generator=generator))
+        first, last = 0, count
+        if not whole:
+            first = draw(0, count)
+            # Half of the windows begin the utterance: the first chunks of a reply are the ones one waits for.
+            first = first if chance() < 0.5 else 0
+            last = draw(first + 1, min(count, first + self.most_words) + 1)
+        if chance() >= self.strange_pace_part:
+            return Span(first, last, first)
+        return Span(first, last, draw(first, last), stretch=2 ** (1.6 * chance() - 0.8))
 
-    def collate(self, items: Sequence[AlignedUtterance], spans: Sequence[tuple[int, int]]) -> Windows:
-        """Windows over the words [first, last) of the items."""
-        units, words, first_tokens, n_tokens, phones, places = [], [], [], [], [], []
-        for item, (first, last) in zip(items, spans, strict=True):
+    def collate(self, items: Sequence[AlignedUtterance], spans: Sequence[Span]) -> Windows:
+        """Windows over the spans of the items."""
+        units, words, first_tokens, n_tokens, phones, places, n_given = [], [], [], [], [], [], []
+        for item, span in zip(items, spans, strict=True):
             ends = [0, *item.word_end_units]
-            units.append(item.units[ends[first] : ends[last]])
-            phones.append(item.unit_phones[ends[first] : ends[last]])
-            places.append(item.unit_places[ends[first] : ends[last]])
-            counts = torch.tensor([ends[w + 1] - ends[w] for w in range(first, last)])
-            words.append(torch.repeat_interleave(torch.arange(first, last), counts))
-            first_tokens.append(item.word_ids.index(first))
-            n_tokens.append(sum(first <= word < last for word in item.word_ids))
+            chosen, given = span.places(ends)
+            units.append(item.units[chosen])
+            phones.append(item.unit_phones[chosen])
+            places.append(item.unit_places[chosen])
+            words.append(torch.bucketize(chosen, torch.tensor(item.word_end_units), right=True))
+            first_tokens.append(item.word_ids.index(span.first))
+            n_tokens.append(sum(span.first <= word < span.last for word in item.word_ids))
+            n_given.append(given)
         states = [self.encoded.states(item.key) for item in items]
         pad = torch.nn.utils.rnn.pad_sequence
         n_frames = torch.tensor([len(keys) for keys, _ in states])
@@ -137,6 +174,7 @@ class WindowBatches:
             pad([item.prosody[torch.tensor(item.word_ids)] for item in items], batch_first=True),
             pad(phones, batch_first=True),
             pad(places, batch_first=True),
+            torch.tensor(n_given),
             self._taste_ids(items),
         ).to(self.device)
 

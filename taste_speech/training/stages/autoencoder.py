@@ -77,6 +77,9 @@ class Settings(StrictSection):
     strange_pitch_part: float = 0.5
     """Fraction of the items in which the decoder sees units at any level of pitch: what has been said is then
     no hint at how high the next unit is, and the taste tokens must tell."""
+    strange_pace_part: float = Field(default=0.5, ge=0, le=1)
+    """Fraction of the windows whose first words are at another pace than the rest: what has been said is then
+    no hint at how long the next sound is, and the taste tokens must tell."""
     aligned_heads: list[tuple[int, int]] = [(1, 0), (2, 0)]
     """(block, head) of the decoder that learn to look at what is being said."""
     alignment_weight: float = 0.2
@@ -255,9 +258,14 @@ def run(settings: Settings, context: StageContext) -> None:
         (folder / TOWER_NAME).unlink(missing_ok=True)
 
     def batches(split: str, whole_part: float) -> WindowBatches:
-        chosen = [utterance for utterance in utterances if utterance.split == split]
         return WindowBatches(
-            chosen, encoded, settings.batch_units, whole_part, settings.window_words, loop.device
+            [utterance for utterance in utterances if utterance.split == split],
+            encoded,
+            settings.batch_units,
+            whole_part,
+            settings.window_words,
+            loop.device,
+            settings.strange_pace_part,
         )
 
     noise = UnitNoise(load_file(context.folder("units") / "quantizer.safetensors"), settings)

@@ -7,7 +7,7 @@ from taste_speech.configuration_taste import TasteConfig
 from taste_speech.training.aligned_utterance import PROSODY_SIZE, AlignedUtterance
 from taste_speech.training.encoded_store import EncodedStore
 from taste_speech.training.taste_autoencoder import Condition, TasteAutoencoder
-from taste_speech.training.unit_windows import WindowBatches
+from taste_speech.training.unit_windows import Span, WindowBatches
 
 WIDTH = 16
 CONFIG = TasteConfig(
@@ -87,7 +87,7 @@ def model():
 
 
 def test_windows_hold_the_tokens_and_units_of_their_words(batches):
-    windows = batches.collate([LONG, SHORT], [(1, 3), (0, 1)])
+    windows = batches.collate([LONG, SHORT], [Span(1, 3, 1), Span(0, 1, 0)])
     assert windows.cut(windows.token_ids).tolist()[0] == [3, 4]
     assert windows.n_tokens.tolist() == [2, 1]
     assert windows.unit_ids[0].tolist() == [4, 5, 6, 7, 8]
@@ -102,12 +102,36 @@ def test_random_windows_are_never_empty(batches):
 
 def test_windows_have_no_more_words_than_asked_for(tmp_path):
     batches = WindowBatches([LONG, SHORT], EncodedStore(tmp_path, WIDTH), 100, 0.0, most_words=2)
-    spans = {batches._draw(LONG, torch.Generator().manual_seed(seed)) for seed in range(50)}
-    assert {last - first for first, last in spans} == {1, 2}
+    spans = {batches._draw(LONG, False, torch.Generator().manual_seed(seed)) for seed in range(50)}
+    assert {span.last - span.first for span in spans} == {1, 2}
+    assert all(span.learned == span.first for span in spans)
+
+
+def test_first_words_at_another_pace_are_given_and_the_rest_is_learned(batches, model):
+    windows = batches.collate([LONG, SHORT], [Span(0, 3, 2, stretch=1.5), Span(0, 2, 1, stretch=0.5)])
+    assert windows.unit_ids[0].tolist() == [0, 0, 1, 2, 2, 3, 4, 4, 5, 6, 7, 8]
+    assert windows.unit_words[0].tolist() == [0] * 6 + [1] * 3 + [2] * 3
+    assert windows.unit_phones[0].tolist() == [0, 0, 1, 2, 2, 3, 4, 4, 4, 5, 5, 0]
+    assert windows.unit_ids[1, : windows.n_units[1]].tolist() == [10, 12, 13]
+    assert windows.n_given.tolist() == [9, 1]
+    silence = torch.zeros(2, 4, WIDTH)
+    prediction, _ = model.predict(windows, silence, windows.unit_ids, torch.zeros(1, 4))
+    assert prediction.targets[0].tolist() == [-1] * 9 + [6, 7, 8, 20]
+    assert prediction.targets[1, :4].tolist() == [-1, 12, 13, 20]
+
+
+def test_as_many_windows_as_asked_for_begin_at_another_pace(tmp_path):
+    batches = WindowBatches([LONG], EncodedStore(tmp_path, WIDTH), 100, 0.0, strange_pace_part=0.25)
+    spans = [batches._draw(LONG, True, torch.Generator().manual_seed(seed)) for seed in range(400)]
+    strange = [span for span in spans if span.stretch != 1]
+    assert 0.2 < len(strange) / len(spans) < 0.3
+    assert all(0.57 < span.stretch < 1.75 for span in strange)
+    assert {span.learned for span in strange} == {0, 1, 2}
+    assert all((span.first, span.last) == (0, 3) for span in spans)
 
 
 def test_prediction_equals_the_unit_decoders_own(batches, model):
-    windows = batches.collate([LONG, SHORT], [(0, 2), (0, 2)])
+    windows = batches.collate([LONG, SHORT], [Span(0, 2, 0), Span(0, 2, 0)])
     audio = torch.randn(2, 3, WIDTH)
     speaker = torch.randn(1, 4)
     prediction, losses = model.predict(windows, audio, windows.unit_ids, speaker)
@@ -126,7 +150,7 @@ def test_prediction_equals_the_unit_decoders_own(batches, model):
 
 
 def test_several_heads_of_one_block_learn_to_look(batches):
-    windows = batches.collate([LONG, SHORT], [(0, 2), (0, 2)])
+    windows = batches.collate([LONG, SHORT], [Span(0, 2, 0), Span(0, 2, 0)])
 
     def alignment(heads):
         torch.manual_seed(0)
@@ -140,14 +164,14 @@ def test_several_heads_of_one_block_learn_to_look(batches):
 
 
 def test_withheld_audio_equals_text_only(batches, model):
-    windows = batches.collate([LONG, SHORT], [(0, 3), (0, 2)])
+    windows = batches.collate([LONG, SHORT], [Span(0, 3, 0), Span(0, 2, 0)])
     text, _ = model.condition(windows, Condition.TEXT, None)
     withheld, _ = model.condition(windows, Condition.CONTINUOUS, torch.tensor([True, True]))
     assert torch.equal(text, withheld)
 
 
 def test_the_exported_quantizer_gives_what_the_trained_one_gave(batches, model):
-    windows = batches.collate([LONG, SHORT] * 4, [(0, 3), (0, 2)] * 4)
+    windows = batches.collate([LONG, SHORT] * 4, [Span(0, 3, 0), Span(0, 2, 0)] * 4)
     model.train()
     model.has_quantizer.fill_(True)
     for _ in range(3):
@@ -169,7 +193,7 @@ def test_a_quantizer_that_came_with_the_tower_is_kept(batches, model):
 
 def test_final_taste_tokens_are_read_from_the_windows(batches, model):
     spoken = replace(LONG, taste_ids=torch.tensor([[0, 1], [2, 3], [3, 0]]))
-    windows = batches.collate([spoken], [(1, 3)])
+    windows = batches.collate([spoken], [Span(1, 3, 1)])
     audio, losses = model.condition(windows, Condition.QUANTIZED, None)
     expected = model.tower.quantizer.output_from_indices(torch.tensor([[[2, 3], [3, 0]]]))
     torch.testing.assert_close(audio, expected)
