@@ -31,6 +31,15 @@ class Condition(Enum):
     QUANTIZED = "quantized"
 
 
+def _mean_pace_loss(heard: Tensor, true: Tensor, told: Tensor) -> Tensor:
+    """Squared error of the mean pace of each window (batch, tokens) over the tokens that are `told`.
+
+    Most of what makes single words slow or fast is where they stand; that of a sentence is how it is spoken.
+    """
+    count = told.sum(1).clamp(min=1)
+    return (((heard - true) * told).sum(1) / count)[told.any(1)].square().mean()
+
+
 class TasteAutoencoder(nn.Module):
     """Speech of known text -> one quantized vector per word -> speech units."""
 
@@ -129,8 +138,8 @@ class TasteAutoencoder(nn.Module):
     ) -> tuple[UnitPrediction, dict[str, Tensor]]:
         """Teacher-forced prediction, and losses that say which token and which phone is being said.
 
-        Without the loss of `heard_prosody` (told from the condition rows) the decoder long finds the text
-        enough and does not listen to the taste tokens.
+        Without the losses of `heard_prosody` and `heard_pace` (told from the condition rows) the decoder long
+        finds the text enough and does not listen to the taste tokens.
 
         Args:
             audio: (batch, longest window, dim) from `condition`.
@@ -159,8 +168,9 @@ class TasteAutoencoder(nn.Module):
         }
         told = audio.abs().sum(-1) > 0
         if bool(told.any()):
-            heard = self.heard_prosody(condition[told]).float()
-            losses["heard_prosody"] = functional.mse_loss(heard, windows.cut(windows.prosody)[told])
+            heard, true = self.heard_prosody(condition).float(), windows.cut(windows.prosody)
+            losses["heard_prosody"] = functional.mse_loss(heard[told], true[told])
+            losses["heard_pace"] = _mean_pace_loss(heard[..., 0], true[..., 0], told)
         targets = decoder.unit_targets(windows.unit_ids, windows.n_units, windows.n_given)
         return UnitPrediction(decoder.llm_decoder(outputs), targets), losses
 

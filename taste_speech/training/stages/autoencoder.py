@@ -94,6 +94,8 @@ class Settings(StrictSection):
     head_steps: int = 200
     """Instead of those, after `restore`: steps in which only the heads that checkpoints lack are learned."""
     prosody_weight: float = 0.3
+    pace_weight: float = 1.0
+    """Of the mean pace of a window, told from the condition: the unit decoder does not hear it otherwise."""
     prosody_steps: int = 250
     """Steps in which the aggregator learns to tell the words' prosody before the decoder listens to it."""
     prosody_rate: float = 1e-3
@@ -192,6 +194,7 @@ class Trainer:
             "commitment": settings.commitment_weight,
             "prosody": settings.prosody_weight,
             "heard_prosody": settings.prosody_weight,
+            "heard_pace": settings.pace_weight,
             "alignment": settings.alignment_weight,
             "phones": settings.phones_weight,
             "spelling": settings.spelling_weight,

@@ -198,3 +198,18 @@ def test_final_taste_tokens_are_read_from_the_windows(batches, model):
     expected = model.tower.quantizer.output_from_indices(torch.tensor([[[2, 3], [3, 0]]]))
     torch.testing.assert_close(audio, expected)
     assert losses == {}
+
+
+def test_the_mean_pace_of_a_window_is_to_be_heard(batches, model):
+    slow = replace(LONG, prosody=torch.tensor([[1.0], [2.0], [3.0]]) * torch.eye(PROSODY_SIZE)[0])
+    windows = batches.collate([slow, SHORT], [Span(0, 3, 0), Span(0, 2, 0)])
+    with torch.no_grad():
+        model.heard_prosody.weight.zero_()
+        model.heard_prosody.bias.fill_(0.5)
+    audio = torch.ones(2, 4, WIDTH)
+    audio[0, 3] = 0.0  # the last word of the first is not told
+    audio[1, 2:] = 0.0
+    _, losses = model.predict(windows, audio, windows.unit_ids, torch.zeros(1, 4))
+    # The words of the first take two, one and one tokens; all of the second have the pace 1.
+    expected = ((1 + 1 + 2) / 3 - 0.5) ** 2, (1 - 0.5) ** 2
+    assert float(losses["heard_pace"].detach()) == pytest.approx(sum(expected) / 2)
