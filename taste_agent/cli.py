@@ -150,8 +150,12 @@ def chat(
 def devices(
     input_device: InputOption = None,
     output_device: OutputOption = None,
-    tone: Annotated[float, typer.Option("--tone", help="Play a test tone for so many seconds.", min=0)] = 0,
-    level: Annotated[float, typer.Option("--level", help="Show the microphone's level so long.", min=0)] = 0,
+    tone: Annotated[
+        float, typer.Option("--tone", help="Play a test tone for so many seconds.", min=0, max=600)
+    ] = 0,
+    level: Annotated[
+        float, typer.Option("--level", help="Show the microphone's level so long.", min=0, max=600)
+    ] = 0,
     config: ConfigOption = None,
     overrides: SetOption = None,
     debug: DebugOption = False,

@@ -40,12 +40,15 @@ def split_words(text: str | Sequence[str]) -> list[str]:
     Unlike the published model's code, doubled blanks do not make an empty word.
 
     Raises:
-        TextError: there are none.
+        TextError: there are none, or some that are no Unicode text (as bytes of another encoding become).
     """
     parts = [text] if isinstance(text, str) else list(text)
     words = [word for part in parts for word in part.split()]
     if not words:
         raise TextError("the text is empty; give at least one word")
+    for word in words:
+        if any("\ud800" <= letter <= "\udfff" for letter in word):
+            raise TextError(f"the word {word!a} is not Unicode text; give it in UTF-8")
     return words
 
 

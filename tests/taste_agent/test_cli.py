@@ -70,6 +70,7 @@ def test_config_init_check_and_show(tmp_path):
         (["replay", "none.wav", "--compute-time", "never"], 2, "replay.compute_time = 'never'"),
         (["replay", "none.wav", "--device", "tpu"], 2, "model.device = 'tpu'"),
         (["config", "check", "none.yaml"], 2, "none.yaml does not exist"),
+        (["devices", "--tone", "inf"], 2, "'--tone'"),
     ],
 )
 def test_errors_are_one_line_on_stderr(tmp_path, arguments, code, message):

@@ -46,6 +46,12 @@ def test_empty_text(text):
         split_words(text)
 
 
+def test_bytes_of_another_encoding_are_no_text():
+    text = b"one caf\xe9".decode(errors="surrogateescape")
+    with pytest.raises(TextError, match=r"the word 'caf\\udce9' is not Unicode text; give it in UTF-8"):
+        split_words(text)
+
+
 @pytest.mark.parametrize(
     "words", [["the", "strawberry", "ripens"], ["..."], ["😀", "sun"], ["it's", "."], ["w"] * 500]
 )
