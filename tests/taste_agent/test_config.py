@@ -99,7 +99,7 @@ def test_wrong_settings_are_refused_with_help(override, message):
         ("- 1", "holds a list; sections of settings are needed"),
         ("a: [", "is not valid YAML"),
         ("sampling:\n  seed: 1\n  seed: 2", "seed is given twice.*line 2"),
-        ("sampling: {seed: true}", "sampling.seed = True .*true and false are not among its values"),
+        ("sampling: {seed: true}", "sampling.seed = True .*neither true nor false"),
         ("barge_in: {enabled: 2.5}", "barge_in.enabled = 2.5"),
         ("sampling: {text_top_p: high}", r"text_top_p = 'high' \(file .*\) is not allowed"),
     ],
