@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from taste_speech.training.corpus.audio_store import Clip
+from taste_speech.training.corpus.markup import mark_up
 
 PAUSE = "pau"
 _SOUNDS = (
@@ -38,11 +39,9 @@ class Timing:
 
 def timed_phones(text: str, clip: Clip) -> list[tuple[str, float]]:
     """Phones of a clip with their end times in seconds, spoken in the manner of the clip."""
-    words = re.sub(r"[&<>]", " ", text).split()
-    if clip.emphasis is not None and clip.emphasis < len(words):
-        words[clip.emphasis] = f'<prosody rate="0.78">{words[clip.emphasis]}</prosody>'
     stretch = ["--setf", f"duration_stretch={1 / clip.rate:.4f}"]
-    printed = _flite(f"<speak>{' '.join(words)}</speak>", [*stretch, "-ssml", "-psdur"], clip.voice)
+    marked = mark_up(text, clip.emphasis, clip.change_word, clip.change_rate)
+    printed = _flite(marked, [*stretch, "-ssml", "-psdur"], clip.voice)
     pairs = [item.rsplit(":", 1) for item in printed.split()]
     # Each sentence of a long text counts from zero.
     phones: list[tuple[str, float]] = []

@@ -27,6 +27,8 @@ class Clip:
     emphasis: int | None
     offset: int
     samples: int
+    change_word: int | None = None
+    change_rate: float = 1.0
 
 
 class AudioStore(Sequence[Clip]):

@@ -49,6 +49,8 @@ def record(wanted: Iterable[Utterance], folder: str | Path, processes: int = 1) 
             pitch=utterance.manner.pitch * utterance.voice.pitch,
             slope=utterance.manner.slope,
             emphasis=utterance.manner.emphasis,
+            change_word=utterance.manner.change_word,
+            change_rate=utterance.manner.change_rate,
         )
     return store
 

@@ -14,6 +14,7 @@ import numpy as np
 import soxr
 
 from taste_speech.errors import TasteError
+from taste_speech.training.corpus.markup import mark_up
 from taste_speech.training.corpus.pitch import HOP_SAMPLES, change_pitch
 
 SAMPLE_RATE_HZ = 16_000
@@ -56,6 +57,10 @@ class Manner:
     """Octaves that F0 gains from start to end on top of the voice's own contour."""
     emphasis: int | None = None
     """Index of the emphasised word, spoken longer and higher."""
+    change_word: int | None = None
+    """Index of the word from which on the pace is another (flite only)."""
+    change_rate: float = 1.0
+    """Times as fast from there on."""
 
 
 PLAIN = Manner()
@@ -92,6 +97,19 @@ def paced_manner(text: str, rng: random.Random) -> Manner:
     return replace(random_manner(text, rng), rate=round(rng.uniform(0.6, 1.0) ** rng.choice((1, -0.8)), 3))
 
 
+def changing_manner(text: str, rng: random.Random) -> Manner:
+    """Draw a manner in which the pace changes somewhere in the sentence, by a quarter to twice."""
+    times = round(2.0 ** (rng.choice((1, -1)) * rng.uniform(0.3, 1.0)), 3)
+    manner = random_manner(text, rng)
+    return replace(
+        manner,
+        # Both parts are as far from the usual pace.
+        rate=round(manner.rate / times**0.5, 3),
+        change_word=rng.randrange(1, max(2, len(text.split()))),
+        change_rate=times,
+    )
+
+
 def speak(text: str, voice: Voice, manner: Manner = PLAIN) -> np.ndarray:
     """Return `text` spoken, (T,) int16 at 16 kHz.
 
@@ -123,13 +141,10 @@ def speak_all(utterances: Iterable[Utterance], processes: int = 2) -> Iterator[t
 
 
 def _flite(text: str, variant: str, manner: Manner) -> np.ndarray:
-    plain = re.sub(r"[&<>]", " ", text)
-    words = plain.split()
-    if manner.emphasis is not None and manner.emphasis < len(words):
-        words[manner.emphasis] = f'<prosody rate="0.78">{words[manner.emphasis]}</prosody>'
     stretch = f"duration_stretch={1 / manner.rate:.4f}"
     command = ["flite", "-voice", variant, "--setf", stretch, "-ssml", TEXT_FILE, SPEECH_FILE]
-    return _samples(_run_on_file(command, f"<speak>{' '.join(words)}</speak>"), text)
+    marked = mark_up(text, manner.emphasis, manner.change_word, manner.change_rate)
+    return _samples(_run_on_file(command, marked), text)
 
 
 def _festival(text: str, variant: str, manner: Manner) -> np.ndarray:

@@ -1,6 +1,8 @@
 """Stage `corpus`: general sentences and answers in the reply voice, questions in the listeners' voices."""
 
 import logging
+import random
+from collections.abc import Callable
 
 from pydantic import Field
 
@@ -16,7 +18,7 @@ from taste_speech.training.corpus.selection import (
     user_sentences,
 )
 from taste_speech.training.corpus.sentences import general_sentences
-from taste_speech.training.corpus.speech import Utterance, paced_manner
+from taste_speech.training.corpus.speech import Manner, Utterance, changing_manner, paced_manner
 from taste_speech.training.corpus.voices import (
     CROWD_VOICES,
     DIPHONE_VOICES,
@@ -41,6 +43,8 @@ class Settings(StrictSection):
     """Answers once more in the voice's plain manner, for the spoken LM to learn how it should speak."""
     paced: int = Field(default=3000, ge=2)
     """Sentences at any pace, half of them answers, for taste tokens to carry it."""
+    changing: int = Field(default=2400, ge=2)
+    """The same with a pace that changes in the middle, for each taste token to carry that of its word."""
     questions_train: int = Field(default=6000, ge=1)
     questions_valid: int = Field(default=200, ge=1)
     questions_test: int = Field(default=400, ge=1)
@@ -60,7 +64,7 @@ class Settings(StrictSection):
 
 
 def run(settings: Settings, context: StageContext) -> None:
-    """Fill the stores: sentences (`reply`), answers (`reply2`, `plain`), both (`paced`), users (others)."""
+    """Fill the stores: sentences (`reply`), answers (`reply2`, `plain`), both at other paces, users."""
     folder, seed, processes = context.folder("corpus"), settings.seed, settings.processes
     wanted = utterances(general_sentences(settings.general, seed), [REPLY_VOICE], seed, "general-")
     stores = {"reply": record(wanted, folder / "reply", processes)}
@@ -77,7 +81,12 @@ def run(settings: Settings, context: StageContext) -> None:
     wanted = [Utterance(f"plain-{i:06d}", "train", text, REPLY_VOICE) for i, text in enumerate(texts)]
     stores["plain"] = record(wanted, folder / "plain", processes)
 
-    stores["paced"] = record(_paced(settings), folder / "paced", processes)
+    for name, count, manner, offset in (
+        ("paced", settings.paced, paced_manner, 24),
+        ("changing", settings.changing, changing_manner, 25),
+    ):
+        wanted = _at_other_paces(name, count, manner, seed + offset)
+        stores[name] = record(wanted, folder / name, processes)
 
     train = user_sentences(settings.questions_train, seed + 10, "train")
     heard = heard_in_training(train, seed + 10)
@@ -112,12 +121,14 @@ def run(settings: Settings, context: StageContext) -> None:
         logger.info("corpus: %s has %d clips, %.1f hours", name, len(store), total_seconds(store) / 3600)
 
 
-def _paced(settings: Settings) -> list[Utterance]:
-    """Sentences and answers that are not measured on, at any pace."""
-    seed, half = settings.seed + 24, settings.paced // 2
+def _at_other_paces(
+    name: str, count: int, manner: Callable[[str, random.Random], Manner], seed: int
+) -> list[Utterance]:
+    """Sentences and answers, half of each, that are not measured on; `manner` draws how they are spoken."""
+    half = count // 2
     by_split = answers(half, max(1, half // 30), 1, seed)
     said = [(text, split) for split in ("train", "valid") for text in by_split[split]]
-    sentences = [(text, split_of(text)) for text in general_sentences(settings.paced - half, seed)]
+    sentences = [(text, split_of(text)) for text in general_sentences(count - half, seed)]
     return [
         utterance
         for split in ("train", "valid")
@@ -125,8 +136,8 @@ def _paced(settings: Settings) -> list[Utterance]:
             [text for text, own in [*said, *sentences] if own == split],
             [REPLY_VOICE],
             seed,
-            f"paced-{split}-",
+            f"{name}-{split}-",
             split,
-            paced_manner,
+            manner,
         )
     ]

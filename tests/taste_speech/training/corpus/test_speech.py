@@ -1,15 +1,24 @@
 import random
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from taste_speech.errors import TasteError
+from taste_speech.training.corpus.audio_store import Clip
 from taste_speech.training.corpus.pitch import HOP_SAMPLES, change_pitch, track_f0
 from taste_speech.training.corpus.produce import record, split_of, utterances
 from taste_speech.training.corpus.selection import answers
 from taste_speech.training.corpus.sentences import general_sentences
-from taste_speech.training.corpus.speech import Manner, Voice, paced_manner, random_manner, speak
+from taste_speech.training.corpus.speech import (
+    Manner,
+    Voice,
+    changing_manner,
+    paced_manner,
+    random_manner,
+    speak,
+)
 from taste_speech.training.corpus.voices import (
     CROWD_VOICES,
     DIPHONE_VOICES,
@@ -20,7 +29,8 @@ from taste_speech.training.corpus.voices import (
 )
 from taste_speech.training.evaluation.material import CORPUS_SEED, CORPUS_SENTENCES
 from taste_speech.training.evaluation.voices import FRESH_VOICES
-from taste_speech.training.stages.corpus import Settings, _paced
+from taste_speech.training.stages.corpus import _at_other_paces
+from taste_speech.training.word_times import pronunciations, timed_phones, word_ends
 from tests.festival import needs_ked
 from tests.rhvoice import needs_rhvoice
 
@@ -176,8 +186,34 @@ def test_paced_sentences_are_drawn_slower_and_faster_alike():
     assert len({paced_manner(TEXT, rng).emphasis for _ in range(100)}) > 3
 
 
+def test_the_pace_changes_within_the_sentence_about_the_usual_one():
+    rng = random.Random(3)
+    manners = [changing_manner(TEXT, rng) for _ in range(2000)]
+    assert {m.change_word for m in manners} == set(range(1, len(TEXT.split())))
+    times = np.array([m.change_rate for m in manners])
+    assert 0.5 <= times.min() < 0.52
+    assert 1.95 < times.max() <= 2.0
+    assert not ((times > 0.85) & (times < 1.2)).any()
+    assert 0.45 < np.mean(times > 1) < 0.55
+    before = np.array([m.rate for m in manners])
+    assert abs(np.corrcoef(np.log(before), np.log(times))[0, 1]) > 0.9
+    assert abs(np.log(before * times**0.5).mean()) < 0.05
+
+
+@needs_flite
+def test_the_words_after_a_change_take_as_many_times_as_long():
+    clip = Clip("x", "train", TEXT, "rms", 1.0, 1.0, 0.0, None, 0, 0)
+    plain, changed = (
+        word_ends(list(pronunciations(TEXT.split(), "rms").values()), timed_phones(TEXT, c))
+        for c in (clip, replace(clip, change_word=2, change_rate=0.6))
+    )
+    assert changed[1] == pytest.approx(plain[1], abs=0.02)
+    assert (changed[-1] - changed[1]) / (plain[-1] - plain[1]) == pytest.approx(1 / 0.6, rel=0.08)
+    assert len(speak(TEXT, REPLY_VOICE, Manner(change_word=2, change_rate=0.6))) / 16000 > 1.2 * plain[-1]
+
+
 def test_sentences_at_any_pace_are_none_that_are_measured_on():
-    paced = _paced(Settings(paced=120))
+    paced = _at_other_paces("paced", 120, paced_manner, 25)
     assert {utterance.split for utterance in paced} == {"train", "valid"}
     assert len({utterance.id for utterance in paced}) == len(paced) > 100
     sentences = {utterance.text for utterance in paced}
