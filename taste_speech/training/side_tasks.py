@@ -86,7 +86,7 @@ def learn_heads(
 
     A checkpoint does not carry these heads: random ones would soon pull good weights out of place.
     """
-    heads = (model.spelling, model.phones, model.heard_prosody)
+    heads = (model.spelling, model.phones, model.heard_prosody, model.said_prosody)
 
     def loss() -> Tensor:
         windows = next(batches)

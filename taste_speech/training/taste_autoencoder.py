@@ -70,6 +70,7 @@ class TasteAutoencoder(nn.Module):
             config.speech_decoder_config.llm_input_size, _PHONES_PER_TOKEN * (len(PHONES) + 1)
         )
         self.heard_prosody = nn.Linear(config.speech_decoder_config.llm_input_size, PROSODY_SIZE)
+        self.said_prosody = nn.Linear(config.speech_decoder_config.llm_output_size, PROSODY_SIZE)
         self.has_tower: Tensor
         self.register_buffer("has_tower", torch.tensor(False))
         self.is_final: Tensor
@@ -138,8 +139,9 @@ class TasteAutoencoder(nn.Module):
     ) -> tuple[UnitPrediction, dict[str, Tensor]]:
         """Teacher-forced prediction, and losses that say which token and which phone is being said.
 
-        Without the losses of `heard_prosody` and `heard_pace` (told from the condition rows) the decoder long
-        finds the text enough and does not listen to the taste tokens.
+        Without the losses of `heard_prosody` and `heard_pace` (told from the condition rows) and of
+        `said_prosody` (told at each unit) the decoder long finds the text enough and does not listen to the
+        taste tokens.
 
         Args:
             audio: (batch, longest window, dim) from `condition`.
@@ -171,6 +173,11 @@ class TasteAutoencoder(nn.Module):
             heard, true = self.heard_prosody(condition).float(), windows.cut(windows.prosody)
             losses["heard_prosody"] = functional.mse_loss(heard[told], true[told])
             losses["heard_pace"] = _mean_pace_loss(heard[..., 0], true[..., 0], told)
+            # Of those that are given nothing is to be learned: they may have another pace than their word.
+            learned = valid & told.any(1)[:, None]
+            learned &= torch.arange(units, device=ids.device) >= windows.n_given[:, None]
+            said = self.said_prosody(outputs[:, :-1][learned]).float()
+            losses["said_prosody"] = functional.mse_loss(said, windows.unit_prosody[learned])
         targets = decoder.unit_targets(windows.unit_ids, windows.n_units, windows.n_given)
         return UnitPrediction(decoder.llm_decoder(outputs), targets), losses
 

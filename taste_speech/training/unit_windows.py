@@ -26,6 +26,7 @@ class Windows:
         unit_words: (batch, units) word id that each unit belongs to.
         n_units: (batch,).
         prosody: (batch, tokens, PROSODY_SIZE) what each token's word sounds like, standardised.
+        unit_prosody: (batch, units, PROSODY_SIZE) of the word that each unit belongs to.
         unit_phones: (batch, units) phone that each unit belongs to.
         unit_places: (batch, units) where among the tokens of the utterance each unit is said.
         n_given: (batch,) units at the start that are not to be learned: they have a pace of their own.
@@ -41,6 +42,7 @@ class Windows:
     unit_words: Tensor
     n_units: Tensor
     prosody: Tensor
+    unit_prosody: Tensor
     unit_phones: Tensor
     unit_places: Tensor
     n_given: Tensor
@@ -172,6 +174,7 @@ class WindowBatches:
             pad(words, batch_first=True, padding_value=-2),
             torch.tensor([len(u) for u in units]),
             pad([item.prosody[torch.tensor(item.word_ids)] for item in items], batch_first=True),
+            pad([item.prosody[of] for item, of in zip(items, words, strict=True)], batch_first=True),
             pad(phones, batch_first=True),
             pad(places, batch_first=True),
             torch.tensor(n_given),

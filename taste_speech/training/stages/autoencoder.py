@@ -96,6 +96,8 @@ class Settings(StrictSection):
     prosody_weight: float = 0.3
     pace_weight: float = 1.0
     """Of the mean pace of a window, told from the condition: the unit decoder does not hear it otherwise."""
+    said_weight: float = 0.5
+    """Of the prosody of the word that is being said, told from the unit decoder's last hidden state."""
     prosody_steps: int = 250
     """Steps in which the aggregator learns to tell the words' prosody before the decoder listens to it."""
     prosody_rate: float = 1e-3
@@ -195,6 +197,7 @@ class Trainer:
             "prosody": settings.prosody_weight,
             "heard_prosody": settings.prosody_weight,
             "heard_pace": settings.pace_weight,
+            "said_prosody": settings.said_weight,
             "alignment": settings.alignment_weight,
             "phones": settings.phones_weight,
             "spelling": settings.spelling_weight,

@@ -213,3 +213,17 @@ def test_the_mean_pace_of_a_window_is_to_be_heard(batches, model):
     # The words of the first take two, one and one tokens; all of the second have the pace 1.
     expected = ((1 + 1 + 2) / 3 - 0.5) ** 2, (1 - 0.5) ** 2
     assert float(losses["heard_pace"].detach()) == pytest.approx(sum(expected) / 2)
+
+
+def test_the_prosody_of_a_word_is_to_be_told_while_it_is_said(batches, model):
+    slow = replace(LONG, prosody=torch.tensor([[1.0], [2.0], [3.0]]).expand(3, PROSODY_SIZE))
+    windows = batches.collate([slow, SHORT], [Span(0, 3, 1, stretch=0.5), Span(0, 2, 0)])
+    with torch.no_grad():
+        model.said_prosody.weight.zero_()
+        model.said_prosody.bias.fill_(0.5)
+    audio = torch.ones(2, 4, WIDTH)
+    audio[1] = 0.0  # nothing of the second is told
+    _, losses = model.predict(windows, audio, windows.unit_ids, torch.zeros(1, 4))
+    # Two units of the second word and three of the third are learned; those of the first are given.
+    expected = (2 * (2 - 0.5) ** 2 + 3 * (3 - 0.5) ** 2) / 5
+    assert float(losses["said_prosody"].detach()) == pytest.approx(expected)

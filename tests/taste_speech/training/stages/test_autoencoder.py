@@ -97,7 +97,7 @@ def test_weights_of_a_checkpoint_are_not_taught_to_spell_again(context, tiny_mod
     short, resumed, long = heads
     for name, value in given.items():
         assert torch.equal(long[name], value), name
-    for name in ("spelling.weight", "phones.weight", "heard_prosody.weight"):
+    for name in ("spelling.weight", "phones.weight", "heard_prosody.weight", "said_prosody.weight"):
         assert torch.equal(short[name], resumed[name])
         assert not torch.equal(short[name], long[name])
 
