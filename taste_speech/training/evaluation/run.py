@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -136,17 +136,18 @@ def _voice_rows(
     rows += voice.vocoder_rows(judge, processor, spoken, natural)
     if workdir is not None:
         quantizer = UnitQuantizer(load_file(workdir / "units" / "quantizer.safetensors"), UnitSettings())
-        sounds = [voice.resynthesise_units(processor, quantizer, speaker, s) for s in spoken]
-        errors = voice.error_rate(judge, spoken, sounds)
-        rows.append(Row("units -> mel -> wave: word error", errors, "%", natural + 3, False, len(spoken)))
-    retold = [voice.retell(model, processor, speaker, s) for s in spoken]
-    muted = voice.text_only(model)
-    bare = [voice.retell(muted, processor, speaker, s) for s in spoken]
-    errors = voice.error_rate(judge, spoken, retold)
-    rows.append(Row("tokenize -> detokenize: word error", errors, "%", natural + 8, False, len(spoken)))
-    bare_errors = voice.error_rate(judge, spoken, bare)
-    rows.append(Row("the same from text alone: word error", bare_errors, "%", None, False, len(spoken)))
-    rows += prosody.rows(judge, spoken, retold, bare)
+        resynthesise = partial(voice.resynthesise_units, processor, quantizer, speaker)
+        sounds = voice.draw(resynthesise, spoken)
+        rows.append(voice.error_row("units -> mel -> wave: word error", judge, spoken, sounds, natural + 3))
+    retold, bare = (
+        voice.draw(partial(voice.retell, by, processor, speaker), spoken)
+        for by in (model, voice.text_only(model))
+    )
+    rows += [
+        voice.error_row("tokenize -> detokenize: word error", judge, spoken, retold, natural + 8),
+        voice.error_row("the same from text alone: word error", judge, spoken, bare),
+    ]
+    rows += prosody.rows(judge, spoken, retold[0], bare[0])
     questions = [turn.text for turn in _questions(count)[0][:PACED_ITEMS]]
     return rows + pace.rows(model, processor, speaker, [s.text for s in spoken[:PACED_ITEMS]], questions)
 
