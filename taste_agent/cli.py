@@ -218,7 +218,7 @@ def say(
 
 @app.command()
 def tokens(
-    file: Annotated[Path, typer.Argument(help="Recording of at most 30 s.", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="Recording of at most 48 s (V0: 30 s).", metavar="FILE")],
     model: ModelOption = None,
     device: DeviceOption = None,
     text: Annotated[

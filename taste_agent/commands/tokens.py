@@ -25,7 +25,7 @@ def show_tokens(path: Path, settings: AgentSettings, text: str | None, as_json: 
     """Print one row for each word: its text, its text tokens and the levels of its taste token.
 
     Args:
-        path: a recording of at most 30 s.
+        path: a recording of at most 48 s with the shipped checkpoint, 30 s with V0.
         settings: of the agent; the model and the recogniser are used.
         text: what is said, where it is known; None lets the recogniser find out.
         as_json: a JSON list instead of a table.
