@@ -25,6 +25,7 @@ from taste_speech.configuration_base import StrictSection
 from taste_speech.training.audio_start import begin_audio, begin_quantizer
 from taste_speech.training.config import StageContext
 from taste_speech.training.free_speech import FreeSpeech
+from taste_speech.training.initial import mixed_with_initial
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.training.recogniser import Recogniser
 from taste_speech.training.reply_utterances import load_utterances, with_taste_ids
@@ -98,6 +99,8 @@ class Settings(StrictSection):
     """Of the mean pace of a window, told from the condition: the unit decoder does not hear it otherwise."""
     said_weight: float = 0.5
     """Of the prosody of the word that is being said, told from the unit decoder's last hidden state."""
+    first_share: float = Field(default=0.0, ge=0, le=1)
+    """Of the first weights in the decoder that is written at the end of a run that `restore` began."""
     prosody_steps: int = 250
     """Steps in which the aggregator learns to tell the words' prosody before the decoder listens to it."""
     prosody_rate: float = 1e-3
@@ -291,8 +294,10 @@ def run(settings: Settings, context: StageContext) -> None:
     def write() -> None:
         if loop.finished and may_finish(model):
             finish_tower(model, loop)
-        decoder = {name: value.contiguous() for name, value in model.decoder.state_dict().items()}
-        save_file(decoder, folder / "speech_decoder.safetensors")
+        share = settings.first_share if loop.finished else 0.0
+        decoder = mixed_with_initial(folder, "decoder.", model.decoder.state_dict(), share)
+        weights = {name: value.contiguous() for name, value in decoder.items()}
+        save_file(weights, folder / "speech_decoder.safetensors")
 
     loop.run(trainer.losses, trainer.evaluate, write)
 

@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from taste_speech.training.initial import INITIAL_NAME, load_initial
+from taste_speech.training.initial import INITIAL_NAME, load_initial, mixed_with_initial
 from taste_speech.training.loop import LoopSettings, TrainingLoop
 
 
@@ -36,3 +36,14 @@ def test_a_loops_own_state_comes_before_initial_weights(tmp_path, has_state):
     second = loop()
     assert second.resume() is has_state
     assert float(second.module.weight.detach()) == (2.0 if has_state else 7.0)
+
+
+def test_trained_weights_are_mixed_with_the_first_ones_where_both_fit(tmp_path):
+    trained = {"a": torch.tensor([2.0, 4.0]), "wider": torch.ones(3), "new": torch.ones(2)}
+    assert mixed_with_initial(tmp_path, "lm.", trained, 0.5) == trained  # it began with none
+    first = {"lm.a": torch.tensor([0.0, 0.0]).half(), "lm.wider": torch.zeros(2), "head.new": torch.zeros(2)}
+    save_file(first, tmp_path / INITIAL_NAME)
+    mixed = mixed_with_initial(tmp_path, "lm.", trained, 0.25)
+    assert mixed["a"].tolist() == [1.5, 3.0]
+    assert mixed["a"].dtype == torch.float32
+    assert all(torch.equal(mixed[name], trained[name]) for name in ("wider", "new"))

@@ -102,6 +102,22 @@ def test_weights_of_a_checkpoint_are_not_taught_to_spell_again(context, tiny_mod
         assert not torch.equal(short[name], long[name])
 
 
+def test_a_share_of_the_first_decoder_is_kept_in_the_written_one(context, tiny_model):
+    finish_recogniser(context)
+    decoder = tiny_model.speech_decoder.state_dict()
+    given = {f"decoder.{name}": value.clone() for name, value in decoder.items()}
+    folder = context.folder("autoencoder")
+    save_file(given, folder / INITIAL_NAME)
+    run(SETTINGS.model_copy(update={"text_until": 0.0, "first_share": 0.5}), context)
+    name = "llm_decoder.weight"
+    written, last = (
+        load_file(folder / "speech_decoder.safetensors")[name],
+        trained(context)[f"decoder.{name}"],
+    )
+    assert not torch.equal(last, decoder[name])
+    torch.testing.assert_close(written, (last + decoder[name]) / 2)
+
+
 def test_new_taste_tokens_may_be_learned_with_the_decoder_of_a_checkpoint(context, tiny_model):
     finish_recogniser(context)
     decoder = tiny_model.speech_decoder.state_dict()
