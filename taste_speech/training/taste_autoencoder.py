@@ -156,7 +156,8 @@ class TasteAutoencoder(nn.Module):
         rows, places = decoder.lay_out(prefix, windows.n_tokens, heard_units)
         hidden, attention = self._language_model(rows)
         outputs = rows_at(hidden, places)
-        valid = torch.arange(units, device=ids.device) < windows.n_units[:, None]
+        numbers = torch.arange(units, device=ids.device)
+        valid = numbers < windows.n_units[:, None]
         right = self._being_said(windows)
         looked = [
             rows_at(weights, places[:, :-1])[..., FIRST_CONDITION : FIRST_CONDITION + tokens]
@@ -174,8 +175,7 @@ class TasteAutoencoder(nn.Module):
             losses["heard_prosody"] = functional.mse_loss(heard[told], true[told])
             losses["heard_pace"] = _mean_pace_loss(heard[..., 0], true[..., 0], told)
             # Of those that are given nothing is to be learned: they may have another pace than their word.
-            learned = valid & told.any(1)[:, None]
-            learned &= torch.arange(units, device=ids.device) >= windows.n_given[:, None]
+            learned = valid & told.any(1)[:, None] & (numbers >= windows.n_given[:, None])
             said = self.said_prosody(outputs[:, :-1][learned]).float()
             losses["said_prosody"] = functional.mse_loss(said, windows.unit_prosody[learned])
         targets = decoder.unit_targets(windows.unit_ids, windows.n_units, windows.n_given)

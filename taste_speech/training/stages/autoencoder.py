@@ -100,7 +100,8 @@ class Settings(StrictSection):
     said_weight: float = 0.5
     """Of the prosody of the word that is being said, told from the unit decoder's last hidden state."""
     first_share: float = Field(default=0.0, ge=0, le=1)
-    """Of the first weights in the decoder that is written at the end of a run that `restore` began."""
+    """Of the first weights in the decoder that is written at the end of a run that `restore` began; 0 if the
+    voice or the taste tokens are new, which the first decoder does not know."""
     prosody_steps: int = 250
     """Steps in which the aggregator learns to tell the words' prosody before the decoder listens to it."""
     prosody_rate: float = 1e-3
