@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from taste_speech.pretrained.packaged import PackagedFile, file_sha256
 
 
@@ -19,3 +21,8 @@ def install(site: Path, content: bytes, name: str = "some-weights") -> PackagedF
     return PackagedFile(
         name, "1.0", f"{module}/model.bin", file_sha256(path), "somebody/weights", "model.bin", "--no-deps"
     )
+
+
+def needs_package(file: PackagedFile) -> pytest.MarkDecorator:
+    """Skips a test where the package is not installed; the reason says what to run."""
+    return pytest.mark.skipif(file.installed() is None, reason=f"run: {file.pip_command}")
