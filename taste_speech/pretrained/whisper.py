@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -172,4 +171,3 @@ def whisper_configs(
 
 def _depth(stored: Mapping[str, Tensor], side: str) -> int:
     return len({name.split("/")[1] for name in stored if name.startswith(f"{side}/layer_")} - {"layer_norm"})
-

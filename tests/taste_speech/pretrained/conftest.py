@@ -1,6 +1,5 @@
-import pytest
-
 import huggingface_hub
+import pytest
 
 
 @pytest.fixture

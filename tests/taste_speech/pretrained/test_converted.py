@@ -60,7 +60,7 @@ def test_a_conversion_that_fails_leaves_nothing(site, hub, cache):
 def test_a_cache_that_cannot_be_written(site, hub, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(CheckpointError, match="cannot write the converted thing to .*set XDG_CACHE_HOME"):
+    with pytest.raises(CheckpointError, match=r"cannot write the converted thing to .*set XDG_CACHE_HOME"):
         converted("thing", [install(site, b"ab")], copy_twice, 1)
 
 

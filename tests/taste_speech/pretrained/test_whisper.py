@@ -50,7 +50,10 @@ def as_stored(model):
     stored = {"decoder/pre_norm": torch.tensor(1, dtype=torch.int8)}
     for side, blocks in (
         ("encoder", {"self_attention": ("self_attn", "qkv", "out")}),
-        ("decoder", {"self_attention": ("self_attn", "qkv", "out"), "attention": ("encoder_attn", "q", "kv", "out")}),
+        (
+            "decoder",
+            {"self_attention": ("self_attn", "qkv", "out"), "attention": ("encoder_attn", "q", "kv", "out")},
+        ),
     ):
         half = model.get_submodule(f"model.{side}")
         stored[f"{side}/num_heads"] = torch.tensor(2, dtype=torch.int16)

