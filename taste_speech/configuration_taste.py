@@ -97,15 +97,12 @@ class TasteConfig(PreTrainedConfig):
             for name in (*_PUBLISHED, *_OURS, "tower")
             if isinstance(value := getattr(self, name), (StrictSection, TolerantSection))
         }
+        # transformers' own conversion knows no pydantic models; it gets a copy without them.
+        plain = copy.copy(self)
         for name in sections:
-            setattr(self, name, None)
-        try:
-            output = super().to_dict()
-        finally:
-            for name, value in sections.items():
-                setattr(self, name, value)
-        output |= {name: value.model_dump() for name, value in sections.items()}
-        return output
+            setattr(plain, name, None)
+        output = super(TasteConfig, plain).to_dict()
+        return output | {name: value.model_dump() for name, value in sections.items()}
 
 
 AutoConfig.register("taste", TasteConfig)

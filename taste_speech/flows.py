@@ -67,6 +67,8 @@ def complete_speech(
     Returns:
         generated_text; and, unless `output_text_only`, speech_token_ids (1, S) and speech_token_lengths (1,).
     """
+    if not output_text_only:
+        _check_voice(model, speaker_embeds)
     text_ids, asr_codes, llm_codes = _read_inputs(model, conditional_mode, inputs)
     delay = model.config.spoken_lm_config.delay
     prompt = make_prompt(
@@ -121,6 +123,9 @@ def reconstruct_speech(
     Returns:
         speech_token_ids (1, S) and speech_token_lengths (1,).
     """
+    if mode not in ("SpeechAutoEncoder", "SpokenLLM"):
+        raise ValueError(f"unknown mode {mode!r}; choose SpokenLLM or SpeechAutoEncoder")
+    _check_voice(model, speaker_embeds)
     text_ids, asr_codes, llm_codes = _read_inputs(model, "audio", inputs)
     assert text_ids is not None
     assert asr_codes is not None
@@ -132,8 +137,6 @@ def reconstruct_speech(
         codes = model.audio_tower.quantizer.indices_from_code(model.spoken_lm.read_taste(hidden))[
             0, taste_rows
         ]
-    elif mode != "SpeechAutoEncoder":
-        raise ValueError(f"unknown mode {mode!r}; choose SpokenLLM or SpeechAutoEncoder")
     return _speak(model, inputs["asr_token_ids"][0].tolist(), word_ids, codes, speaker_embeds, generator)
 
 
@@ -157,6 +160,17 @@ def score_speech(model: TasteForCausalLM, **inputs: Any) -> Tensor:
     divergence = 0.5 * (logvar.exp() + (mu - target).square() - 1 - logvar).mean()
     text_weight, taste_weight = (float(w) for w in model.config.spoken_lm_config.loss_weights.split("-"))
     return text_weight * text_loss + taste_weight * 0.5 * (distance + divergence)
+
+
+def _check_voice(model: TasteForCausalLM, speaker_embeds: Tensor | None) -> None:
+    """Refuse a voice that the unit decoder could not take, before anything is computed."""
+    if speaker_embeds is None:
+        raise ValueError("speaker_embeds missing; pass the processor's output made with a reference voice")
+    width = model.config.speech_decoder_config.spk_embed_dim
+    if tuple(speaker_embeds.shape) != (1, width):
+        raise ValueError(
+            f"speaker_embeds has shape {tuple(speaker_embeds.shape)}; give one voice (1, {width})"
+        )
 
 
 def _read_inputs(
@@ -225,8 +239,7 @@ def _speak(
     generator: torch.Generator | None,
 ) -> dict[str, Tensor]:
     """Speech units for words with one row of codes each."""
-    if speaker_embeds is None:
-        raise ValueError("speaker_embeds missing; pass the processor's output made with a reference voice")
+    assert speaker_embeds is not None
     device = model.device
     if not asr_ids:
         units = torch.zeros(1, 0, dtype=torch.int32, device=device)

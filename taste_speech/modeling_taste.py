@@ -17,7 +17,7 @@ from taste_speech.audio_tower.windows import EncoderWindows
 from taste_speech.checkpoint_files import read_config, refuse_unknown
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.conversion.hub import find_checkpoint
-from taste_speech.conversion.loading import fill, open_weights
+from taste_speech.conversion.loading import COMPUTE_DTYPE_PARTS, fill, open_weights
 from taste_speech.conversion.names import resolve_tower
 from taste_speech.conversion.saving import save_weights
 from taste_speech.conversion.tensor_store import DictStore, TensorStore
@@ -92,6 +92,11 @@ class TasteForCausalLM(PreTrainedModel):
         refuse_unknown(
             unknown, "config, attn_implementation, dtype and revision (move the model with .to(device))"
         )
+        if torch.empty(0).is_meta:
+            raise ValueError(
+                "from_pretrained was called under torch.device('meta'), which cannot hold weights; "
+                "call it outside, or build TasteForCausalLM(config) there"
+            )
         folder = find_checkpoint(pretrained_model_name_or_path, revision=revision)
         if config is None:
             config = read_config(folder, pretrained_model_name_or_path)
@@ -161,6 +166,25 @@ class TasteForCausalLM(PreTrainedModel):
         config.architectures = [type(self).__name__]
         config.save_pretrained(folder)
         save_weights(self, folder, dtype, max_shard_size)
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move the model; a data type is that of the same parts as in `from_pretrained`."""
+        dtypes = [x for x in (*args, *kwargs.values()) if isinstance(x, torch.dtype)]
+        for dtype in dtypes:
+            for part in COMPUTE_DTYPE_PARTS:
+                self.get_submodule(part).to(dtype)
+            self.spoken_lm.reset_rotary()
+        rest = [x for x in args if x not in dtypes]
+        super().to(*rest, **{name: x for name, x in kwargs.items() if name != "dtype"})
+        return self
+
+    def half(self) -> Self:
+        """`to(torch.float16)`."""
+        return self.to(torch.float16)
+
+    def bfloat16(self) -> Self:
+        """`to(torch.bfloat16)`."""
+        return self.to(torch.bfloat16)
 
     @property
     def num_quantizers(self) -> int:

@@ -57,6 +57,13 @@ class TasteProcessor:
         self._audio_tokenizer = audio_tokenizer
         self._asr_device = asr_device
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the parts that are loaded on first use; a copy loads its own."""
+        cached = {
+            name for name in self.__dict__ if isinstance(getattr(type(self), name, None), cached_property)
+        }
+        return {name: value for name, value in self.__dict__.items() if name not in cached}
+
     @classmethod
     def from_pretrained(
         cls,

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from torch import Tensor
 
@@ -17,9 +17,9 @@ class Prepared(Generic[Form]):
         self._weights: tuple[int, ...] = ()
         self._lock = threading.Lock()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Nothing is copied: a form belongs to the weights that it was made of."""
-        return type(self)()
+    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+        """Nothing is copied or stored: a form belongs to the weights that it was made of."""
+        return type(self), ()
 
     def of(self, weights: Iterable[Tensor], make: Callable[[], Form]) -> Form:
         """What `make` made of these weights."""

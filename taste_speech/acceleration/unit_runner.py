@@ -2,7 +2,7 @@
 
 import math
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
@@ -27,9 +27,9 @@ class UnitRunner:
         self._weights: tuple[object, ...] = ()
         self._lock = threading.Lock()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """A copied model records its own steps."""
-        return type(self)(self.settings)
+    def __reduce__(self) -> tuple[type[Self], tuple[Acceleration]]:
+        """A copied or stored model records its own steps."""
+        return type(self), (self.settings,)
 
     @torch.no_grad()
     def generate(

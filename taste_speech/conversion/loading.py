@@ -17,7 +17,10 @@ from taste_speech.spoken_lm.configuration import SpokenLMConfig
 
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 _LISTED = 5
-_COMPUTE_DTYPE_PARTS = ("spoken_lm.language_model.", "audio_tower.encoder.", "audio_tower.aggregator.")
+COMPUTE_DTYPE_PARTS = ("spoken_lm.language_model", "audio_tower.encoder", "audio_tower.aggregator")
+"""Parts whose data type may be chosen; all others stay float32, as the published model keeps them."""
+
+_CAST = tuple(f"{part}." for part in COMPUTE_DTYPE_PARTS)
 
 
 def open_weights(folder: Path) -> SafetensorsStore:
@@ -44,8 +47,7 @@ def fill(
     """Fill `model` (built on the meta device) from `store`.
 
     Args:
-        dtype: of the Llama, the encoder and the aggregator; all other parts stay float32, as the published
-            model keeps them.
+        dtype: of `COMPUTE_DTYPE_PARTS`.
         origin: where the weights come from, for errors.
 
     Raises:
@@ -58,7 +60,7 @@ def fill(
     _check(sources.values(), store, origin)
     with threads_of_a_row(sum(math.prod(shape) for shape in store.shapes.values())):
         for name, source in sources.items():
-            target = dtype if name.startswith(_COMPUTE_DTYPE_PARTS) else torch.float32
+            target = dtype if name.startswith(_CAST) else torch.float32
             merged = source.merge([store.read(part) for part in source.names])
             _assign(model, name, merged.to(target))
         _tie(model, tied)

@@ -77,6 +77,14 @@ class VocabularyCache:
         self._config = config
         self._built: weakref.WeakKeyDictionary[Any, Vocabulary] = weakref.WeakKeyDictionary()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was built: weak references cannot be stored, and it is soon built again."""
+        return self.__dict__ | {"_built": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._built = weakref.WeakKeyDictionary()
+
     def get(self, tokenizer: Any) -> Vocabulary:
         """The vocabulary of `tokenizer`."""
         if tokenizer not in self._built:

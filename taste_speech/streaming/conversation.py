@@ -182,11 +182,14 @@ class Conversation:
 
     def clone(self) -> Conversation:
         """An independent conversation with the same history and LM state, on the same model."""
-        other = copy.copy(self)
+        other = object.__new__(type(self))
+        other.__dict__ |= self.__dict__
         other._segments = list(self._segments)
         other.lm_state = self.lm_state.clone()
         other.reply = copy.deepcopy(self.reply)
         return other
+
+    __copy__ = clone
 
     def reset(self) -> None:
         """Forget everything."""

@@ -47,8 +47,8 @@ def streaming_generate(
         text_temperature: of the text distribution.
         repetition_penalty: above 1 makes tokens of this reply less likely (`streaming.repetition_scope`).
         max_length: most new text tokens of this reply.
-        eos_id: text token that ends the reply; None: SEGMENT_END, or the line break that ends a template's
-            turn. All other special tokens cannot be drawn.
+        eos_id: text token that ends the reply too. The checkpoint's own end always does: SEGMENT_END, or the
+            line break that ends a template's turn. All other special tokens cannot be drawn.
         emit_timing_func: asked after each ready word whether the pending ones go out; None: growing chunks.
         state: conversation to go on with. An interrupted one goes on where it stopped (with `input_segments`
             empty), and gives the tokens that it would have given.
@@ -132,7 +132,7 @@ class _Replier:
         self._max_length = max_length
         self._emit = emit
         self._generator = generator
-        self._stop_ids = conversation.stop_ids if eos_id is None else frozenset([eos_id])
+        self._stop_ids = conversation.stop_ids | ({eos_id} if eos_id is not None else set())
         device = conversation.lm_state.logits.device
         self._banned = conversation.vocabulary.banned_but(*self._stop_ids).to(device)
         scope = conversation.config.repetition_scope

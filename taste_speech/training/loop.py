@@ -137,6 +137,7 @@ class TrainingLoop:
                 "module": self.accelerator.unwrap_model(self.module).state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "generator": self.generator.get_state(),
+                "global_generator": torch.get_rng_state(),
                 "step": self.step,
                 "elapsed_s": self.elapsed_s,
                 "extra": {name: part.state_dict() for name, part in self.extra.items()},
@@ -157,6 +158,8 @@ class TrainingLoop:
         self.accelerator.unwrap_model(self.module).load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
+        if "global_generator" in state:  # of dropout and the like; earlier versions did not keep it
+            torch.set_rng_state(state["global_generator"])
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]
         for name, part_state in state.get("extra", {}).items():
             self.extra[name].load_state_dict(part_state)
@@ -232,13 +235,18 @@ class TrainingLoop:
                 self._log("train", {name: value / summed for name, value in sums.items()})
                 sums, summed = {}, 0
             if evaluate is not None and self.step % self.settings.evaluate_every == 0:
-                self.module.eval()
-                with torch.no_grad():
-                    self._log("valid", evaluate())
-                self.module.train()
+                self._validate(evaluate)
             if time.monotonic() - saved_at > self.settings.save_every_s:
                 self.save()
                 saved_at = time.monotonic()
+
+    def _validate(self, evaluate: Callable[[], dict[str, float]]) -> None:
+        """Log `evaluate` with the same random numbers each time, which training does not miss."""
+        self.module.eval()
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(self.settings.seed)
+            self._log("valid", evaluate())
+        self.module.train()
 
     def _one_step(self, compute_losses: Callable[[int, torch.Generator], Losses]) -> dict[str, float]:
         rate = self.settings.learning_rate * learning_rate_factor(self.settings, self.step, self.progress())

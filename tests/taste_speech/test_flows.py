@@ -195,3 +195,18 @@ def test_wrong_features_are_refused(tiny_model: Any, inputs: Any) -> None:
         tiny_model.inference_reconstruction(
             "Mute", **inputs | {"speaker_embeds": torch.zeros(1, SPEAKER_WIDTH)}
         )
+
+
+@pytest.mark.parametrize("voice", [None, torch.zeros(2, SPEAKER_WIDTH), torch.zeros(1, SPEAKER_WIDTH + 1)])
+def test_a_voice_that_does_not_fit_is_noticed_first(
+    voice: Any, tiny_model: Any, inputs: Any, tokenizers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def computed(*_: Any, **__: Any) -> None:
+        raise AssertionError("something was computed first")
+
+    monkeypatch.setattr("taste_speech.flows._read_inputs", computed)
+    given = inputs | {"speaker_embeds": voice}
+    with pytest.raises(ValueError, match="speaker_embeds"):
+        tiny_model.inference_completion(**tokenizers, **given)
+    with pytest.raises(ValueError, match="speaker_embeds"):
+        tiny_model.inference_reconstruction(**given)

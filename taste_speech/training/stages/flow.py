@@ -86,7 +86,7 @@ def run(settings: Settings, context: StageContext) -> None:
     def losses(sampler: WindowSampler, generator: torch.Generator) -> Losses:
         batch, unit_counts, mel, frame_counts = send_to_device(sampler.batch(generator), loop.device)
         speakers = speaker.expand(len(batch), -1)
-        return {"flow": flow.loss(mel, frame_counts, batch, unit_counts, speakers)}
+        return {"flow": flow.loss(mel, frame_counts, batch, unit_counts, speakers, generator)}
 
     def evaluate() -> dict[str, float]:
         generator = torch.Generator().manual_seed(1)

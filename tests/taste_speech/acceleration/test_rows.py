@@ -1,6 +1,7 @@
 """Single rows on the CPU give what the plain steps give, from weights that are packed and that are not."""
 
 import copy
+import threading
 from typing import Any
 
 import pytest
@@ -179,5 +180,19 @@ def test_small_rows_take_one_thread():
         assert torch.get_num_threads() == 2
         with threads_of_a_row(10**9):
             assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_thread_that_begins_within_a_row_keeps_all_its_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    seen = []
+    try:
+        with threads_of_a_row(10**6):
+            other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+            other.start()
+            other.join()
+        assert seen == [2]
     finally:
         torch.set_num_threads(before)

@@ -1,5 +1,6 @@
 """Conversations: cutting back to what was heard, taking turns back, windows, clones."""
 
+import copy
 import itertools
 from typing import Any
 
@@ -222,3 +223,16 @@ def test_a_delay_of_two_words_is_refused(
         CheckpointError, match="delays taste tokens by 2 words; streaming needs a delay of 1 word"
     ):
         Conversation(tiny_model, tiny_processor)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, Conversation.clone])
+def test_a_copy_in_mid_reply_goes_on_by_itself(copied: Any, tiny_model: Any, tiny_processor: Any) -> None:
+    expected = words_of(stream(talk(tiny_model, tiny_processor, QUESTION), tiny_model, tiny_processor))
+    conversation = talk(tiny_model, tiny_processor, QUESTION)
+    items = stream(conversation, tiny_model, tiny_processor, emit_timing_func=every_words(1))
+    heard = words_of([next(items)])
+    other = copied(conversation)
+    assert other.reply is not conversation.reply
+    list(stream(other, tiny_model, tiny_processor, seed=5))
+    assert heard + words_of(items) == expected
+    assert conversation.segments[-1].words == expected

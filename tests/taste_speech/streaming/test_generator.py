@@ -88,6 +88,16 @@ def test_end_token_finishes_the_reply(tiny_model: Any, tiny_processor: Any) -> N
     assert conversation.status == "finished"
 
 
+def test_a_given_end_token_adds_to_the_checkpoints_own(tiny_model: Any, tiny_processor: Any) -> None:
+    conversation = talk(tiny_model, tiny_processor, QUESTION)
+    own = conversation.stop_ids
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("taste_speech.streaming.generator.sample_text", lambda *_, **__: next(iter(own)))
+        items = list(stream(conversation, tiny_model, tiny_processor, eos_id=9))
+    assert items[-1]["completion_reason"] == "finished"
+    assert words_of(items) == []
+
+
 def test_segment_end_is_the_default_end(tiny_model: Any, tiny_processor: Any) -> None:
     greedy = {"text_top_p": 0.0, "emit_timing_func": every_words(1)}
     words = words_of(stream(talk(tiny_model, tiny_processor, QUESTION), tiny_model, tiny_processor, **greedy))

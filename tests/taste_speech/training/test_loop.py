@@ -134,3 +134,33 @@ def test_the_mean_of_a_loss_is_over_the_steps_summed(tmp_path):
     record = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert record["step"] == 10
     assert record["one"] == pytest.approx(1.0)
+
+
+def test_what_layers_draw_goes_on_after_a_stop_and_is_not_touched_by_validation(tmp_path):
+    """Dropout and the like draw from the global generator."""
+
+    def losses_of(module):
+        return lambda _step, _generator: {
+            "square": (module(torch.randn(16, 3)) - torch.rand(())).square().mean()
+        }
+
+    def run(folder, stop_at=None, **validation):
+        loop = make(folder, evaluate_every=7)
+        loop.resume()
+        losses = losses_of(loop.module)
+
+        def step(number, generator):
+            if number == stop_at:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return losses(number, generator)
+
+        loop.run(step, **validation)
+        return loop.module.weight
+
+    plain = run(tmp_path / "plain")
+    drawn = []
+    with pytest.raises(StoppedError):
+        run(tmp_path / "parts", 19)
+    resumed = run(tmp_path / "parts", evaluate=lambda: drawn.append(float(torch.rand(()))) or {})
+    assert torch.equal(plain, resumed)
+    assert len(set(drawn)) == 1
