@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -31,10 +32,9 @@ from taste_agent.dialog.worker import DialogWorker
 from taste_agent.errors import Terminated
 from taste_agent.session.costs import CostMeter
 from taste_agent.session.engine import Levels
-from taste_agent.session.recording import SessionRecording, recording_folder
+from taste_agent.session.recording import SessionRecording, TalkFolder
 from taste_agent.session.runner import ThreadRunner
-from taste_agent.ui.chat_screen import LiveChat, PlainChat
-from taste_agent.ui.keys import keys_available
+from taste_agent.ui.chat_screen import LiveChat, PlainChat, can_draw
 from taste_agent.ui.quiet import native_stderr_silenced
 from taste_agent.ui.state import Figures
 
@@ -54,35 +54,37 @@ def run_chat(
     settings: AgentSettings,
     options: ChatOptions,
     load_brain: Callable[[AgentSettings], Brain],
-    prepare: Callable[[], None] = lambda: None,
+    prepare: Callable[[AgentSettings], None] = lambda settings: None,
 ) -> None:
-    """Talk until the quit key, Ctrl-C or SIGTERM; with `text_only` also until the typed input ends.
+    """Talk until the quit key, Ctrl-C, SIGTERM or the end of typed input.
 
-    The sound card is opened before the model is loaded, so that a missing device is told at once, and what
-    is said while it is loaded is answered when it is there.
+    The sound card is opened before the model is loaded, so that a missing device is told at once. What is
+    said while the model is loaded is answered when it is there.
 
     Args:
         settings: of the agent.
         options: of this call.
         load_brain: makes the model; other threads must get their turn while it does.
-        prepare: the part of loading that keeps them waiting; what is said during it is not heard.
+        prepare: the part of loading that keeps them waiting; what is said during it is not heard. It also
+            tells what would keep the model from running here.
 
     Raises:
-        AudioDeviceError: a device cannot be opened.
+        AudioDeviceError: a device that was named cannot be opened, or there is none at all.
         EchoUnavailableError: echo cancellation is asked for and does not run here.
         KeyboardInterrupt, Terminated: after the session was ended cleanly.
     """
-    live = keys_available() and sys.stdout.isatty() and not options.json_events
+    live = not options.json_events and can_draw(sys.stdin, sys.stdout, os.environ.get("TERM", ""))
     with ExitStack() as stack:
         stack.enter_context(native_stderr_silenced())
         notices: list[tuple[str, str]] = []
         parts = _Parts(settings, options, stack, lambda level, text: notices.append((level, text)))
-        recording = SessionRecording(recording_folder(options.out)) if options.record else None
+        folder = TalkFolder(options.out)
+        recording = folder.new_recording() if options.record else None
         if recording is not None:
             stack.callback(recording.close)
         # The screen would hide these lines and the progress of the download, so that comes before it.
         brain = load_brain(settings) if announce_first_use(settings.model) else None
-        view: LiveChat | PlainChat = LiveChat(options) if live else PlainChat(options)
+        view: LiveChat | PlainChat = LiveChat(options, folder) if live else PlainChat(options, folder)
         stack.enter_context(view)
         view.loading(settings.model.checkpoint)
         engine = parts.engine(recording)
@@ -91,19 +93,25 @@ def run_chat(
             engine.notice(level, text)
         if recording is not None:
             engine.notice("info", f"recording to {recording.folder}")
-        prepare()
-        parts.watch()
-        engine.start()
+        if options.push_to_talk:
+            engine.do(lambda session: session.set_push_to_talk(False))
         try:
-            if brain is None:
-                view.listening()
-                brain = load_brain(settings)
-            parts.begin(brain)
+            with view.alive(engine, parts.figures):
+                prepare(settings)
+                parts.watch()
+                engine.start()
+                if brain is None:
+                    view.listening(engine)
+                    brain = load_brain(settings)
+                parts.begin(brain)
             reason = view.run(engine, parts.figures)
         except BaseException as stop:
-            engine.stop(_reason_of(stop))
+            quitting = view.quitting and isinstance(stop, KeyboardInterrupt)
+            engine.stop("quit" if quitting else _reason_of(stop))
             if brain is not None:  # else there was no talk to show
                 view.drain(engine)
+            if quitting:
+                return
             raise
         engine.stop(reason)
         view.drain(engine)

@@ -13,7 +13,7 @@ import numpy as np
 from taste_agent import events as ev
 from taste_agent.audio.ports import AudioSink, AudioSource, Samples
 from taste_agent.audio.text_gate import EchoGate, PlayedWord
-from taste_agent.clock import ms_of_samples
+from taste_agent.clock import ENGINE_RATE_HZ, ms_of_samples
 from taste_agent.config import AgentSettings
 from taste_agent.errors import AgentError
 from taste_agent.session.engine import Levels, Session
@@ -53,6 +53,7 @@ class ChatEngine:
         self._session: Session | None = None
         self._stop_reason: str | None = None
         self._cut_now = False
+        self._samples_read = 0
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
         self.events: deque[ev.Event] = deque()
         self.error: Exception | None = None
@@ -116,7 +117,7 @@ class ChatEngine:
                 model=self._settings.model.checkpoint,
             )
             lead_samples = session.frame_samples
-            self._record(lambda recording: recording.begin_audio(lead_samples))
+            self._record(lambda recording: recording.begin(0, lead_samples))
             while self._stop_reason is None and (samples := self._source.read()) is not None:
                 self._step(session, samples)
         except Exception as error:  # raised again in the thread that shows it
@@ -134,6 +135,7 @@ class ChatEngine:
         while not self._commands.empty():
             self._commands.get()(session)
         session.output_latency_samples = self._sink.latency_samples
+        self._samples_read += len(samples)
         spoken = session.process(samples)
         if self._cut_now:
             self._cut_now = False
@@ -171,5 +173,11 @@ class ChatEngine:
     def _switch_recording(self, recording: SessionRecording | None) -> None:
         self._record(lambda old: old.close())
         self._recording = recording
-        if recording is not None and self._session is not None:
-            recording.begin_audio(self._session.frame_samples)
+        if recording is not None and (session := self._session) is not None:
+            start = self._samples_read
+            recording.begin(start, session.frame_samples - (start - session.now))
+            model = self._settings.model.checkpoint
+            started = ev.SessionStarted(
+                start, self._source_name, model, session.frame_samples, ENGINE_RATE_HZ
+            )
+            self._record(lambda new: new.take(started))

@@ -129,7 +129,8 @@ def chat(
     Example: taste-agent chat --input headset --output headset --record
     """
     from taste_agent.chat import ChatOptions, run_chat
-    from taste_agent.dialog.brain_loader import import_torch, load_brain
+    from taste_agent.commands.checks import check_names
+    from taste_agent.dialog.brain_loader import load_brain, prepare
 
     settings = settings_of(
         config,
@@ -143,7 +144,8 @@ def chat(
         output_device=output_device,
     )
     options = ChatOptions(text, push_to_talk, record, out, json_events)
-    run_chat(settings, options, load_brain, import_torch)
+    check_names(settings)
+    run_chat(settings, options, load_brain, prepare)
 
 
 @app.command()

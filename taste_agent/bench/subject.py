@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from taste_agent.bench.options import BenchOptions
-from taste_agent.dialog.loading import choose_device, fast_paths, load_checkpoint, number_type, use_threads
+from taste_agent.dialog.loading import fast_paths, load_checkpoint, number_type, use_threads
 from taste_agent.dialog.taste_brain import speaker_embedding
+from taste_agent.dialog.torch_device import choose_device
 from taste_speech.acceleration import accelerate
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor

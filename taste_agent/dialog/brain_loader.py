@@ -13,10 +13,19 @@ from taste_agent.signals import signals_held
 from taste_speech.collector_pause import collector_paused
 
 
-def import_torch() -> None:
-    """The one step of loading that keeps all other threads waiting, for a third of a second."""
+def prepare(settings: AgentSettings) -> None:
+    """Import PyTorch and check the device of the settings.
+
+    This is the one step of loading that keeps all other threads waiting, for a third of a second.
+
+    Raises:
+        AgentError: the device is not there, or cannot compute with the number type.
+    """
     with _left_out_of_collections(), signals_held():
         importlib.import_module("torch")
+    from taste_agent.dialog.torch_device import device_of
+
+    device_of(settings.model)
 
 
 def load_brain(settings: AgentSettings) -> Brain:

@@ -154,7 +154,8 @@ def this_machine(settings: ModelSettings) -> Machine:
     import torch
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from taste_agent.dialog.loading import choose_device, number_type
+    from taste_agent.dialog.loading import number_type
+    from taste_agent.dialog.torch_device import choose_device
 
     device = choose_device(settings.device)
     is_cuda = device.type == "cuda"

@@ -3,7 +3,7 @@
 import torch
 
 from taste_agent.config import ModelSettings
-from taste_agent.errors import AgentError
+from taste_agent.dialog.torch_device import device_of
 from taste_speech import TasteForCausalLM, TasteProcessor
 from taste_speech.acceleration import Acceleration, accelerate
 
@@ -20,12 +20,7 @@ def load_model(settings: ModelSettings, speaks: bool = True) -> tuple[TasteForCa
         TasteError: the checkpoint cannot be loaded.
         AgentError: the device is not there, or cannot compute with this number type.
     """
-    device = choose_device(settings.device)
-    if settings.dtype == "int8" and device.type != "cpu":
-        raise AgentError(
-            f"model.dtype int8 works on the CPU only, and the model would run on {device.type}; "
-            "give --device cpu, or leave model.dtype at auto"
-        )
+    device = device_of(settings)
     model, processor = load_checkpoint(settings.checkpoint, device, settings.dtype, speaks=speaks)
     use_threads(model, settings.threads)
     return model, processor
@@ -77,21 +72,6 @@ def load_checkpoint(
 def fast_paths(number: str, static_shapes: bool | None) -> Acceleration:
     """The fast paths for a number type, as `number_type` returns it."""
     return Acceleration(static_shapes=static_shapes, linear="int8" if number == "int8" else "as_is")
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a setting; `auto` takes CUDA, then MPS, then the CPU.
-
-    Raises:
-        AgentError: the device is not there.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
-    if not there[name]:
-        usable = ", ".join(kind for kind, is_there in there.items() if is_there)
-        raise AgentError(f"device {name} is not available here; use one of: {usable}")
-    return torch.device(name)
 
 
 def number_type(dtype: str, device: torch.device) -> str:

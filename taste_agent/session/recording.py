@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from taste_agent.audio.ports import Samples
 from taste_agent.audio.recording import WavRecorder
@@ -38,36 +39,134 @@ def write_private(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+class TalkFolder:
+    """The one folder of a talk. It is made when the first thing goes there, and nothing in it is replaced."""
+
+    def __init__(self, base: Path | None = None) -> None:
+        """Make nothing yet; the folder will be in `base`, or in the current folder."""
+        self._base = base
+        self._saved: str | None = None
+        self.path: Path | None = None
+
+    def new_recording(self) -> SessionRecording:
+        """Begin a recording.
+
+        Raises:
+            AudioFileError: the folder or a file cannot be made.
+        """
+        folder = self.path or recording_folder(self._base)
+        recording = SessionRecording(folder, _free_suffix(folder))
+        self.path = folder
+        return recording
+
+    def save(self, transcript: Transcript) -> Path:
+        """Write the whole talk, with its own times; again replaces what was saved before.
+
+        Raises:
+            AudioFileError: the folder or a file cannot be written.
+        """
+        folder = self.path or recording_folder(self._base)
+        suffix = _free_suffix(folder) if self._saved is None else self._saved
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path = write_transcript(transcript, folder, suffix)
+        except OSError as error:
+            raise AudioFileError(
+                f"cannot save to {folder}: {error.strerror}; choose another folder with --out"
+            ) from error
+        self.path, self._saved = folder, suffix
+        return path
+
+
+def _free_suffix(folder: Path) -> str:
+    """Return what sets the next set of files in `folder` apart: nothing for the first, then a number."""
+    number = 1
+    while (folder / f"transcript{_suffix(number)}.txt").exists():
+        number += 1
+    return _suffix(number)
+
+
+def _suffix(number: int) -> str:
+    return "" if number == 1 else f"-{number}"
+
+
+def write_transcript(transcript: Transcript, folder: Path, suffix: str = "") -> Path:
+    """Write `transcript.txt` and `transcript.json`, private to the owner; returns the path of the text."""
+    path = folder / f"transcript{suffix}.txt"
+    write_private(path, transcript.as_text())
+    write_private(path.with_suffix(".json"), transcript.as_json())
+    return path
+
+
+SAMPLE_FIELDS = frozenset(
+    (
+        "at",
+        "first_sample",
+        "last_sample",
+        "cut_sample",
+        "end_of_speech",
+        "start",
+        "end",
+        "speech_first_sample",
+    )
+)
+"""The fields of events that are positions in the input."""
+
+
+def counted_from(start: int, value: Any) -> Any:
+    """Return `value`, an event or a part of one, with positions counted from `start`, none before it."""
+    changes: dict[str, Any] = {}
+    for name in (field.name for field in dataclasses.fields(value)):
+        item = getattr(value, name)
+        if name in SAMPLE_FIELDS:
+            changes[name] = max(0, item - start)
+        elif isinstance(item, tuple):
+            changes[name] = tuple(
+                counted_from(start, part) if dataclasses.is_dataclass(part) else part for part in item
+            )
+    return dataclasses.replace(value, **changes)
+
+
 class SessionRecording:
-    """Writes what was heard and said from now on.
+    """Writes what was heard and said from now on; all times count from its beginning.
 
     `person.wav` is the microphone after echo cancellation, `session.wav` has it on the left and the agent
     on the right, as it was handed to the loudspeaker (whose latency is not in it); `events.jsonl` and the
     transcripts tell what happened. `take`, `write` and `close` raise `AudioFileError` where the disk is full.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Make `folder` (mode 0700) and the files (mode 0600); `AudioFileError` where that fails."""
+    def __init__(self, folder: Path, suffix: str = "") -> None:
+        """Make `folder` (mode 0700) and the files (mode 0600), their names with `suffix`.
+
+        Raises:
+            AudioFileError: that fails.
+        """
         self.folder = folder
-        with self._explained():
-            folder.mkdir(mode=0o700, parents=True)
-            descriptor = os.open(folder / "events.jsonl", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        self._log: TextIO = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)
-        self._person = WavRecorder(folder / "person.wav", ENGINE_RATE_HZ)
-        self._both = WavRecorder(folder / "session.wav", ENGINE_RATE_HZ, channels=2)
+        self._suffix = suffix
+        self._start = 0
         self._transcript = Transcript()
         self._sides = Sides()
+        with self._explained():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            log = folder / f"events{suffix}.jsonl"
+            descriptor = os.open(log, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            self._log: TextIO = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)
+            self.save()
+        self._person = WavRecorder(folder / f"person{suffix}.wav", ENGINE_RATE_HZ)
+        self._both = WavRecorder(folder / f"session{suffix}.wav", ENGINE_RATE_HZ, channels=2)
 
     def take(self, event: Event) -> None:
         """Log `event`; the transcript is written anew after each turn."""
+        event = counted_from(self._start, event)
         with self._explained():
             self._log.write(event.to_json() + "\n")
             self._transcript.take(event)
             if event.kind in ("reply_finished", "reply_cancelled", "session_ended"):
-                self._write_transcript()
+                self.save()
 
-    def begin_audio(self, lead_samples: int) -> None:
-        """The agent's first sample sounds `lead_samples` after the first one that is heard."""
+    def begin(self, start: int, lead_samples: int) -> None:
+        """Count from input sample `start`; the agent's next sample sounds `lead_samples` after it."""
+        self._start = start
         self._sides.begin(lead_samples)
 
     def write(self, person: Samples, agent: Samples) -> None:
@@ -76,9 +175,9 @@ class SessionRecording:
         self._sides.add(person, agent)
         self._both.write(*self._sides.take())
 
-    def _write_transcript(self) -> None:
-        write_private(self.folder / "transcript.txt", self._transcript.as_text())
-        write_private(self.folder / "transcript.json", self._transcript.as_json())
+    def save(self) -> Path:
+        """Write the transcript as it is now; returns its path."""
+        return write_transcript(self._transcript, self.folder, self._suffix)
 
     def close(self) -> None:
         """Complete all files, each as far as that can be; safe to call twice."""
@@ -87,7 +186,7 @@ class SessionRecording:
         with self._explained(), ExitStack() as files:
             for file in (self._both, self._person, self._log):
                 files.callback(file.close)
-            self._write_transcript()
+            self.save()
             self._both.write(*self._sides.take(everything=True))
 
     @contextmanager

@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from rich.console import Console
 from rich.live import Live
 
 from taste_agent.chat_engine import ChatEngine
 from taste_agent.errors import AgentError
-from taste_agent.session.recording import SessionRecording, recording_folder, write_private
+from taste_agent.session.recording import TalkFolder
 from taste_agent.session.transcript import Transcript
-from taste_agent.ui.keys import BACKSPACE, ENTER, ESCAPE, KeyReader
-from taste_agent.ui.live import render
+from taste_agent.ui import keys
+from taste_agent.ui.keys import Key, KeyReader, Paste, keys_available, next_key
+from taste_agent.ui.line_editor import Line, edit
+from taste_agent.ui.live import render, scroll
 from taste_agent.ui.plain import plain_line
 from taste_agent.ui.state import Figures, ViewState, reduce
 
 REDRAW_S = 0.1
 IDLE_REDRAW_S = 0.25
+TOGETHER_S = 0.3
+"""Lines of a pipe that come within this belong together and are answered one after the other."""
+PASTES_MARKED, PASTES_UNMARKED = "\x1b[?2004h", "\x1b[?2004l"
 SPEAK_ALREADY = "you may speak already: the answer comes when the model is loaded"
+
+
+def can_draw(stdin: TextIO | None, stdout: TextIO, terminal: str) -> bool:
+    """Return whether a screen can be drawn and keys be read; `terminal` is what TERM says."""
+    return keys_available(stdin) and stdout.isatty() and terminal not in ("", "dumb", "unknown")
 
 
 class Options(Protocol):
@@ -42,36 +53,50 @@ class Options(Protocol):
         """The person talks only while the talk key says so."""
 
     @property
-    def out(self) -> Path | None:
-        """Where recordings and transcripts go."""
-
-    @property
     def json_events(self) -> bool:
         """Events as JSON lines on stdout."""
 
 
 @dataclass(frozen=True)
 class KeyOutcome:
-    """What a key does: the new state, and a command's name for the engine."""
+    """What a key does: the new state, and a command's name for the engine or the screen."""
 
     state: ViewState
     action: str = ""
     text: str = ""
 
 
-def press(state: ViewState, key: str) -> KeyOutcome:
-    """What `key` means in `state`. Pure."""
+SCROLL_KEYS = {
+    keys.UP: "line up",
+    keys.DOWN: "line down",
+    keys.PAGE_UP: "page up",
+    keys.PAGE_DOWN: "page down",
+    keys.HOME: "top",
+    keys.END: "end",
+}
+
+
+def press(state: ViewState, key: Key) -> KeyOutcome:
+    """Return what `key` means in `state`. Pure."""
+    if state.help and not isinstance(key, Paste):
+        return KeyOutcome(replace(state, help=False))
+    if key in (keys.PAGE_UP, keys.PAGE_DOWN) or (state.typing is None and key in SCROLL_KEYS):
+        return KeyOutcome(state, "scroll", SCROLL_KEYS[str(key)])
     if state.typing is not None:
         return _press_while_typing(state, state.typing, key)
     match key:
+        case Paste():
+            return KeyOutcome(replace(state, typing=edit(Line(), key), help=False))
         case "q":
             return KeyOutcome(state, "quit")
-        case "t" | "\r":
-            return KeyOutcome(replace(state, typing=""))
-        case "i" | "\x1b":
+        case "t" | keys.ENTER:
+            return KeyOutcome(replace(state, typing=Line()))
+        case "i" | keys.ESCAPE:
             return KeyOutcome(state, "interrupt")
         case "s":
             return KeyOutcome(state, "save")
+        case "?":
+            return KeyOutcome(replace(state, help=True))
     if not state.text_only:
         match key:
             case "m":
@@ -86,37 +111,47 @@ def press(state: ViewState, key: str) -> KeyOutcome:
     return KeyOutcome(state)
 
 
-def _press_while_typing(state: ViewState, typed: str, key: str) -> KeyOutcome:
-    if key == ENTER:
-        rest = "" if state.text_only else None
-        text = typed.strip()
-        return KeyOutcome(replace(state, typing=rest), "type" if text else "", text)
-    if key == ESCAPE:
-        return KeyOutcome(replace(state, typing=None))
-    if key == BACKSPACE:
-        return KeyOutcome(replace(state, typing=typed[:-1]))
-    return KeyOutcome(replace(state, typing=typed + key) if key.isprintable() else state)
+def _press_while_typing(state: ViewState, line: Line, key: Key) -> KeyOutcome:
+    if key not in (keys.ENTER, keys.ESCAPE):
+        return KeyOutcome(replace(state, typing=edit(line, key, state.history)))
+    text = line.text.strip()
+    # What is not sent can be taken up again.
+    history = (*state.history, text) if text and state.history[-1:] != (text,) else state.history
+    state = replace(state, typing=None, history=history)
+    if key == keys.ESCAPE:
+        return KeyOutcome(state)
+    if state.text_only:
+        state = replace(state, typing=Line())
+    return KeyOutcome(replace(state, top=None), "type" if text else "", text)
 
 
 class LiveChat:
     """The drawn view on the terminal's alternate screen; the conversation stays visible after the end."""
 
-    def __init__(self, options: Options) -> None:
-        """Nothing is drawn until the context is entered."""
+    def __init__(self, options: Options, folder: TalkFolder) -> None:
+        """Draw nothing until the context is entered; `folder` takes recordings and transcripts."""
         self._options = options
+        self._folder = folder
         self._stack = ExitStack()
         self._console = Console(highlight=False)
         self._state = ViewState(
             text_only=options.text_only,
-            typing="" if options.text_only else None,
+            typing=Line() if options.text_only else None,
             talk_key=False if options.push_to_talk else None,
         )
         self._transcript = Transcript()
+        self._began_s = time.monotonic()
+        self._drawn_s = 0.0
+        self._error: BaseException | None = None
+        self.quitting = False
+        """Whether the quit key was pressed."""
 
     def __enter__(self) -> LiveChat:
         self._keys = self._stack.enter_context(KeyReader())
         self._live = Live(console=self._console, screen=True, auto_refresh=False, transient=True)
         self._stack.enter_context(self._live)
+        self._stack.callback(self._write, PASTES_UNMARKED)
+        self._write(PASTES_MARKED)
         return self
 
     def __exit__(
@@ -124,40 +159,77 @@ class LiveChat:
     ) -> None:
         self._stack.close()
         self._console.print(self._transcript.as_text().rstrip("\n"), markup=False, soft_wrap=True)
+        if (line := written_line(self._folder)) is not None:
+            self._console.print(line, markup=False, soft_wrap=True)
+
+    def _write(self, codes: str) -> None:
+        self._console.file.write(codes)
+        self._console.file.flush()
 
     def loading(self, checkpoint: str) -> None:
         """Say that the model is being loaded."""
         self._state = replace(self._state, model=checkpoint)
         self._draw()
 
-    def listening(self) -> None:
+    def listening(self, engine: ChatEngine) -> None:
         """Say that the person may speak while the model is still being loaded."""
-        if not self._state.text_only:
-            self._state = replace(self._state, notice=SPEAK_ALREADY, notice_level="info")
-            self._draw()
+        if not self._options.text_only:
+            engine.notice("info", SPEAK_ALREADY)
+
+    @contextmanager
+    def alive(self, engine: ChatEngine, figures: Callable[[], Figures]) -> Iterator[None]:
+        """Draw and take keys in another thread while this one loads; the quit key interrupts it."""
+        done = threading.Event()
+        thread = threading.Thread(
+            target=self._stay_alive, args=(engine, figures, done), name="screen", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        except KeyboardInterrupt:
+            if self._error is None:  # else it came from there
+                raise
+        finally:
+            done.set()
+            thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _stay_alive(self, engine: ChatEngine, figures: Callable[[], Figures], done: threading.Event) -> None:
+        try:
+            while not (done.is_set() or self.quitting):
+                self._step(engine, figures)
+        except BaseException as error:
+            self._error = error
+        if not done.is_set():
+            # A real signal, as it also ends a call that waits.
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def run(self, engine: ChatEngine, figures: Callable[[], Figures]) -> str:
         """Show and steer until the quit key (`quit`) or the engine's own end; returns the reason."""
-        if self._options.push_to_talk:
-            engine.do(lambda session: session.set_push_to_talk(False))
-        self._state = replace(self._state, notice="")  # the model is loaded
-        drawn_s = 0.0
-        while engine.running:
-            for key in self._keys.read(REDRAW_S):
-                outcome = press(self._state, key)
-                self._state = outcome.state
-                if outcome.action == "quit":
-                    return "quit"
-                self._act(engine, outcome)
-            changed = self.drain(engine)
-            now_s = time.monotonic()
-            if changed or now_s - drawn_s >= IDLE_REDRAW_S:
-                drawn_s = now_s
-                self._state = replace(
-                    self._state, figures=figures(), elapsed_s=engine.now / 16000, recording=_folder(engine)
-                )
-                self._draw()
-        return "end_of_input"
+        notice = "" if self._state.notice == SPEAK_ALREADY else self._state.notice
+        self._state = replace(self._state, model_loaded=True, notice=notice)
+        while engine.running and not self.quitting:
+            self._step(engine, figures)
+        return "quit" if self.quitting else "end_of_input"
+
+    def _step(self, engine: ChatEngine, figures: Callable[[], Figures]) -> None:
+        pressed = self._keys.read(REDRAW_S)
+        changed = bool(pressed)
+        while pressed and not self.quitting:
+            key, pressed = next_key(pressed, self._state.typing is not None)
+            outcome = press(self._state, key)
+            self._state = outcome.state
+            self._act(engine, outcome)
+        changed = self.drain(engine) or changed
+        now_s = time.monotonic()
+        if changed or now_s - self._drawn_s >= IDLE_REDRAW_S:
+            self._drawn_s = now_s
+            recording = str(engine.recording.folder) if engine.recording else ""
+            self._state = replace(
+                self._state, figures=figures(), elapsed_s=now_s - self._began_s, recording=recording
+            )
+            self._draw()
 
     def drain(self, engine: ChatEngine) -> bool:
         """Take the events that are there; returns whether there were any."""
@@ -175,6 +247,11 @@ class LiveChat:
     def _act(self, engine: ChatEngine, outcome: KeyOutcome) -> None:
         state, text = outcome.state, outcome.text
         match outcome.action:
+            case "quit":
+                self.quitting = True
+            case "scroll":
+                size = self._console.size
+                self._state = scroll(state, size.width, size.height, text)
             case "interrupt":
                 engine.do(lambda session: session.interrupt())
             case "mute":
@@ -194,7 +271,7 @@ class LiveChat:
             engine.record(None)
             return
         try:
-            recording = SessionRecording(recording_folder(self._options.out))
+            recording = self._folder.new_recording()
         except AgentError as error:
             engine.notice("error", str(error))
             return
@@ -202,32 +279,43 @@ class LiveChat:
         engine.notice("info", f"recording to {recording.folder}")
 
     def _save(self, engine: ChatEngine) -> None:
-        folder = recording_folder(self._options.out)
-        try:
-            folder.mkdir(mode=0o700, parents=True)
-            write_private(folder / "transcript.txt", self._transcript.as_text())
-            write_private(folder / "transcript.json", self._transcript.as_json())
-        except OSError as error:
-            engine.notice("error", f"cannot save to {folder}: {error.strerror}")
+        """A recording keeps its own transcript, in its own times, up to date."""
+        if engine.recording is not None:
+            engine.notice("info", f"the transcript is kept with the recording: {engine.recording.folder}")
             return
-        engine.notice("info", f"saved {folder / 'transcript.txt'}")
+        try:
+            engine.notice("info", f"saved {self._folder.save(self._transcript)}")
+        except AgentError as error:
+            engine.notice("error", str(error))
 
 
-def _folder(engine: ChatEngine) -> str:
-    return str(engine.recording.folder) if engine.recording else ""
+def written_line(folder: TalkFolder) -> str | None:
+    """Return the line that says what a talk has written and where; None where it wrote nothing."""
+    if folder.path is None:
+        return None
+    names = sorted(path.name for path in folder.path.iterdir() if not path.name.startswith("."))
+    return f"Written to {folder.path}: {', '.join(names)}"
 
 
 class PlainChat:
-    """Lines on stdout, or events as JSON. Lines that come on stdin are typed text, one after the other."""
+    """Lines on stdout, or events as JSON. Lines that come on stdin are typed text.
 
-    def __init__(self, options: Options) -> None:
-        """Nothing is written yet."""
+    Lines that come together, as from a file, are answered one after the other. One that comes alone takes the
+    floor, as on the screen.
+    """
+
+    def __init__(self, options: Options, folder: TalkFolder) -> None:
+        """Write nothing yet; `folder` takes recordings."""
         self._json = options.json_events
         self._text_only = options.text_only
         self._push_to_talk = options.push_to_talk
+        self._folder = folder
         self._stdin: int | None = sys.stdin.fileno() if sys.stdin and not sys.stdin.closed else None
         self._pending = b""
         self._lines: list[str] = []
+        self._typed = False
+        self._came_s = 0.0
+        self.quitting = False
 
     def __enter__(self) -> PlainChat:
         return self
@@ -236,27 +324,35 @@ class PlainChat:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         sys.stdout.flush()
+        if (line := written_line(self._folder)) is not None:
+            sys.stderr.write(f"{line}\n")
 
     def loading(self, checkpoint: str) -> None:
         """Say that the model is being loaded, on stderr."""
         sys.stderr.write(f"loading {checkpoint}\n")
 
-    def listening(self) -> None:
+    def listening(self, engine: ChatEngine) -> None:
         """Say that the person may speak while the model is still being loaded, on stderr."""
         if not self._text_only:
             sys.stderr.write(f"{SPEAK_ALREADY}\n")
 
+    @contextmanager
+    def alive(self, engine: ChatEngine, figures: Callable[[], Any]) -> Iterator[None]:
+        """Do nothing meanwhile: what happens is written once the model is loaded."""
+        yield
+
     def run(self, engine: ChatEngine, figures: Callable[[], Any]) -> str:
-        """Write what happens until the input or the engine ends; returns the reason."""
-        if self._push_to_talk:
-            engine.do(lambda session: session.set_push_to_talk(False))
+        """Write what happens until the input or the engine ends; returns the reason.
+
+        An input that ends without a line (`< /dev/null`) leaves a spoken talk alone.
+        """
         while engine.running:
-            self._read_lines(REDRAW_S)
+            alone = self._read_lines(REDRAW_S)
             self.drain(engine)
-            if self._lines and engine.idle:
-                text = self._lines.pop(0)
-                self._type(engine, text)
-            elif not self._lines and self._stdin is None and self._text_only and engine.idle:
+            if self._lines and (alone or engine.idle):
+                self._typed = True
+                self._type(engine, self._lines.pop(0))
+            elif not self._lines and self._stdin is None and engine.idle and (self._text_only or self._typed):
                 return "end_of_input"
         return "end_of_input"
 
@@ -274,16 +370,22 @@ class PlainChat:
         sys.stdout.flush()
         return before > 0
 
-    def _read_lines(self, timeout_s: float) -> None:
+    def _read_lines(self, timeout_s: float) -> bool:
+        """Take the lines that are there; returns whether it is one that came alone."""
         if self._stdin is None:
             time.sleep(timeout_s)
-            return
+            return False
         ready, _, _ = select.select([self._stdin], [], [], timeout_s)
         if not ready:
-            return
+            return False
         got = os.read(self._stdin, 4096)
         *lines, self._pending = (self._pending + got).split(b"\n")
         if not got:
             self._stdin = None
             lines, self._pending = [self._pending], b""
-        self._lines += [text for line in lines if (text := line.decode("utf-8", "replace").strip())]
+        new = [text for line in lines if (text := line.decode("utf-8", "replace").strip())]
+        now_s = time.monotonic()
+        alone = len(new) == 1 and not self._lines and now_s - self._came_s > TOGETHER_S
+        self._came_s = now_s if new else self._came_s
+        self._lines += new
+        return alone

@@ -1,11 +1,16 @@
-"""The live view: a pure function from what is known to what is drawn, for any terminal from 40x12 up."""
+"""The live view: a pure function from what is known to what is drawn, for a terminal of any size."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from taste_agent.ui.level_bar import level_bar
+from taste_agent.ui.line_editor import Line
 from taste_agent.ui.state import Figures, TurnView, ViewState
 
 PHASES = {
@@ -17,41 +22,99 @@ PHASES = {
     "waiting": ("waiting for you", "magenta"),
 }
 NOTICE_STYLES = {"info": "yellow", "warning": "bold yellow", "error": "bold red"}
-QUIET_DBFS = -45.0
 # Clocks differ by less; what looks like more is sound that a busy machine has lost.
 MAX_DRIFT_PPM = 1000
-MIN_WIDTH = 40
-MIN_HEIGHT = 12
-SHORT_KEYS = {"i interrupt": "i stop", "p push-to-talk": "p push", "r stop rec": "r end rec"}
+COMPACT_HEIGHT = 14
+"""Below this only what a conversation needs is shown."""
+INPUT_LINES = 3
+SHORT_KEYS = {"p push-to-talk": "p push", "r stop rec": "r end rec", "i interrupt": "i stop"}
 SHORT_MEASURES = {"own words dropped": "dropped", "underruns": "gaps"}
 ECHO_LABELS = {
     "webrtc": "cancelled",
     "half_duplex": "half duplex",
     "headphones": "headphones",
 }
+HELP = (
+    ("t or Enter", "type; Enter sends, Esc stops, Up and Down recall"),
+    ("i or Esc", "interrupt the agent"),
+    ("m", "mute, unmute"),
+    ("p, then space", "push-to-talk on or off; space begins and ends a turn"),
+    ("r", "start or stop recording"),
+    ("s", "save the transcript"),
+    ("Up, Down, PgUp, PgDn", "scroll; End goes back to the newest"),
+    ("?", "this help; any key closes it"),
+    ("q or Ctrl-C", "quit"),
+)
+SOUND_KEYS = ("m", "p, then space", "r")
 
 
 def render(state: ViewState, width: int, height: int) -> RenderableType:
-    """A renderable of exactly `height` lines, none wider than `width`."""
-    width, height = max(width, MIN_WIDTH), max(height, MIN_HEIGHT)
-    head = [_header(state, width), *_levels(state, width), Text("─" * width, style="dim")]
-    foot = [Text("─" * width, style="dim"), _notice(state), *_measures(state, width), _keys(state, width)]
+    """Return a renderable of exactly `height` lines, none wider than `width`."""
+    head, foot = _head(state, width, height), _foot(state, width, height)
     room = height - len(head) - len(foot)
-    lines = [*head, *_conversation(state, width, room), *foot]
+    if room < 1:  # a terminal of a few lines
+        foot, room = foot[-1:], max(0, height - len(head) - 1)
+    middle = _help(state, width) if state.help else _conversation(state, width, room)
+    middle = middle[:room] + [Text("")] * (room - len(middle))
+    lines = [line.copy() for line in (*head, *middle, *foot)][:height]
     for line in lines:
         line.no_wrap = True
         line.truncate(width, overflow="ellipsis")
     return Group(*lines)
 
 
-def _header(state: ViewState, width: int) -> Text:
+def scroll(state: ViewState, width: int, height: int, how: str) -> ViewState:
+    """Move the conversation on the screen: `line up`, `line down`, `page up`, `page down`, `top` or `end`."""
+    room = max(1, height - len(_head(state, width, height)) - len(_foot(state, width, height)))
+    last = max(0, sum(len(block) for block in _blocks(state, width)) - room)
+    top = last if state.top is None else state.top
+    page = max(1, room - 1)
+    steps = {"line up": -1, "line down": 1, "page up": -page, "page down": page, "top": -top}
+    top = max(0, top + steps.get(how, last))
+    return replace(state, top=None if top >= last else top)
+
+
+def _head(state: ViewState, width: int, height: int) -> list[Text]:
+    levels = _levels(state, width)
+    if height < COMPACT_HEIGHT:
+        return [_header(state, width), *levels[:1]]
+    return [_header(state, width), *levels, Text("─" * width, style="dim")]
+
+
+def _foot(state: ViewState, width: int, height: int) -> list[Text]:
+    typed = [] if state.typing is None else _input(state.typing, width)
+    if height < COMPACT_HEIGHT:
+        notice = [_notice(state)] if state.notice else []
+        return [*notice, *typed[-1:], _keys(state, width)]
+    rule = Text("─" * width, style="dim")
+    return [rule, _notice(state), *_measures(state, width), *typed, _keys(state, width)]
+
+
+def _phase(state: ViewState) -> tuple[str, str]:
+    """Words and style for what the agent is doing."""
+    silent = state.phase in ("listening", "hearing")
+    if silent and state.text_only:
+        return "ready", "green"
     # What was heard before the microphone was muted is still worked on; but nobody is being heard now.
-    phase = "listening" if state.muted and state.phase == "hearing" else state.phase
-    words, style = PHASES[phase]
+    if silent and state.muted:
+        return "not listening", "red"
+    if state.phase == "listening" and not state.figures.input_name and state.figures.output_name:
+        return "type to talk", "green"
+    if state.phase == "listening" and state.talk_key is False:
+        return "waiting for space", "green"
+    if state.phase == "waiting" and state.person_speaks:
+        return PHASES["hearing"]
+    return PHASES[state.phase]
+
+
+def _header(state: ViewState, width: int) -> Text:
+    words, style = _phase(state)
     left = Text.assemble(("● ", style), (words, style))
+    if state.phase != "loading" and not state.model_loaded:
+        left.append("  loading", style="yellow")
     if state.muted:
         left.append("  MUTED", style="bold red")
-    if state.talk_key is not None:
+    elif state.talk_key is not None:
         left.append(
             "  TALK" if state.talk_key else "  push to talk", style="bold green" if state.talk_key else "dim"
         )
@@ -61,6 +124,8 @@ def _header(state: ViewState, width: int) -> Text:
         left.append("  ● REC", style="bold red")
     minutes, seconds = divmod(int(state.elapsed_s), 60)
     right = Text(f"{state.model}  {minutes:d}:{seconds:02d}", style="dim")
+    if left.cell_len + right.cell_len >= width:
+        right = Text(f"{minutes:d}:{seconds:02d}", style="dim")
     left.append(" " * max(1, width - left.cell_len - right.cell_len))
     left.append_text(right)
     return left
@@ -87,10 +152,8 @@ def _input_hint(state: ViewState) -> tuple[str, str]:
         return "no microphone: type instead", "bold red"
     if state.muted:
         return "muted", "red"
-    if figures.input_dbfs <= -99.0:
-        return "no sound at all: is it muted?", "yellow"
-    if figures.is_speech and figures.input_dbfs < QUIET_DBFS:
-        return "very quiet: come closer or raise it", "yellow"
+    if figures.microphone_advice:
+        return figures.microphone_advice, "yellow"
     return f"{figures.input_dbfs:4.0f} dB", "dim"
 
 
@@ -99,22 +162,60 @@ def _level(label: str, dbfs: float, style: str, width: int) -> Text:
     return Text.assemble((f"{label} ", "bold"), level_bar(dbfs, size, style))
 
 
+def _blocks(state: ViewState, width: int) -> Iterator[list[Text]]:
+    """The conversation from its end, in blocks of lines."""
+    console = Console(width=width, color_system=None, legacy_windows=False)
+    if state.partial:
+        yield list(
+            Text.assemble(("You: ", "bold green"), (f"{state.partial} …", "italic")).wrap(console, width)
+        )
+    for turn in reversed(state.turns):
+        if turn.words:
+            yield list(_turn(turn).wrap(console, width))
+
+
 def _conversation(state: ViewState, width: int, room: int) -> list[Text]:
-    """The newest lines that fit into `room`, and blank ones above where there are fewer."""
+    """The lines that fit into `room`, and blank ones above where there are fewer."""
+    lines: list[Text] = []
+    for block in _blocks(state, width):
+        if state.top is None and len(lines) >= room:
+            break
+        lines = block + lines
+    if not lines and state.phase == "listening":
+        way = "press t and type" if not state.figures.input_name else "say something, or press t and type"
+        lines.append(Text("" if state.typing else way, style="dim"))
+    if state.top is not None:
+        below = len(lines) - state.top - room
+        if below > 0:
+            lines = lines[state.top : state.top + room - 1]
+            return [*lines, Text(f"↓ {below + 1} more lines, End shows them", style="reverse dim")]
+    lines = lines[-room:] if room else []
+    return [Text("") for _ in range(room - len(lines))] + lines
+
+
+def _help(state: ViewState, width: int) -> list[Text]:
     console = Console(width=width, color_system=None, legacy_windows=False)
     lines: list[Text] = []
-    for turn in state.turns:
-        if turn.words:
-            lines += _turn(turn).wrap(console, width)
-    if state.partial:
-        lines += Text.assemble(("You: ", "bold green"), (f"{state.partial} …", "italic")).wrap(console, width)
-    if state.typing is not None:
-        typed = Text.assemble(("Type: ", "bold yellow"), state.typing, ("▏", "blink"))
-        lines += typed.wrap(console, width)
-    if not lines and state.phase == "listening":
-        lines.append(Text("say something, or press t and type", style="dim"))
-    lines = lines[-room:]
-    return [Text("") for _ in range(room - len(lines))] + list(lines)
+    for keys, meaning in HELP:
+        if not (state.text_only and keys in SOUND_KEYS):
+            lines += Text.assemble((keys, "bold"), f"  {meaning}").wrap(console, width)
+    return lines
+
+
+def _input(line: Line, width: int) -> list[Text]:
+    """What is typed, as many rows around the cursor as there is room for."""
+    label = "Type: "
+    typed = Text.assemble((label, "bold yellow"), f"{line.text} ")
+    cursor = len(label) + line.cursor
+    typed.stylize("reverse", cursor, cursor + 1)
+    breaks, column = [], 0
+    for position, character in enumerate(typed.plain):
+        column += cell_len(character)
+        if column > width:
+            breaks.append(position)
+            column = cell_len(character)
+    last = sum(position <= cursor for position in breaks)
+    return list(typed.divide(breaks))[max(0, last - INPUT_LINES + 1) :][:INPUT_LINES]
 
 
 def _turn(turn: TurnView) -> Text:
@@ -177,8 +278,8 @@ def _audio_measures(figures: Figures, reply_underruns: int, width: int) -> Text:
 
 
 def _keys(state: ViewState, width: int) -> Text:
-    if state.phase == "loading":  # no key is read yet
-        return Text("Ctrl-C quit", style="reverse")
+    if state.help:
+        return Text("any key closes this", style="reverse")
     if state.typing is not None:
         after = "Esc, then q: quit" if state.text_only else "Esc stop typing"
         return Text(f"Enter send · {after}", style="reverse")
@@ -188,8 +289,10 @@ def _keys(state: ViewState, width: int) -> Text:
         if state.talk_key is not None:
             keys.append("space done" if state.talk_key else "space talk")
         keys.append("r stop rec" if state.recording else "r record")
-    keys.append("s save")
-    line = " · ".join(keys)
-    if len(line) > width:
-        line = " · ".join(SHORT_KEYS.get(key, key) for key in keys)
-    return Text(line, style="reverse")
+    keys += ["s save", "? help"]
+    for long, short in SHORT_KEYS.items():
+        if len(" · ".join(keys)) > width:
+            keys = [short if key == long else key for key in keys]
+    while len(" · ".join(keys)) > width and len(keys) > 1:
+        del keys[-2]  # the help tells the others
+    return Text(" · ".join(keys), style="reverse")

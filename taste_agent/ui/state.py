@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from taste_agent import events as ev
-from taste_agent.clock import seconds_of_samples
+from taste_agent.ui.line_editor import Line
 
-MAX_TURNS = 60
+MAX_TURNS = 1000
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Figures:
     drift_ppm: float = 0.0
     input_name: str = ""
     output_name: str = ""
+    microphone_advice: str = ""
+    """What is wrong with the microphone's level; stays until a better one was heard."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class ViewState:
 
     phase: str = "loading"
     """`loading`, `listening`, `hearing`, `thinking`, `speaking` or `waiting` (paused by the person)."""
+    model_loaded: bool = False
+    person_speaks: bool = False
     elapsed_s: float = 0.0
     model: str = ""
     turns: tuple[TurnView, ...] = ()
@@ -58,8 +62,14 @@ class ViewState:
     talk_key: bool | None = None
     """With push-to-talk: whether the person may talk now; None without it."""
     recording: str = ""
-    typing: str | None = None
-    """What is typed so far; None while nothing is typed."""
+    typing: Line | None = None
+    """What is typed so far; None while keys are commands."""
+    history: tuple[str, ...] = ()
+    """What was typed before, oldest first."""
+    help: bool = False
+    """Whether the keys are explained instead of the conversation."""
+    top: int | None = None
+    """First line of the conversation on the screen when scrolled back; None follows its end."""
     notice: str = ""
     notice_level: str = "info"
     text_only: bool = False
@@ -68,12 +78,14 @@ class ViewState:
 
 def reduce(state: ViewState, event: ev.Event) -> ViewState:
     """The state after `event`."""
-    state = replace(state, elapsed_s=seconds_of_samples(event.at))
     match event:
         case ev.SessionStarted():
             return replace(state, phase="listening", model=event.model)
         case ev.SpeechStarted():
-            return replace(state, phase="hearing" if state.phase == "listening" else state.phase, notice="")
+            phase = "hearing" if state.phase == "listening" else state.phase
+            return replace(state, phase=phase, person_speaks=True, notice="")
+        case ev.SpeechEnded():
+            return replace(state, person_speaks=False)
         case ev.PartialHeard():
             return replace(state, partial=event.text)
         case ev.PieceRecognised():
@@ -108,7 +120,9 @@ def _reply(state: ViewState, event: ev.Event) -> ViewState:
             phase = "listening" if event.reason in ("key", "closed") else "hearing"
             state = replace(state, phase=phase)
             return _change_reply(
-                state, event.generation, lambda t: replace(t, heard=event.heard_words, cut=True)
+                state,
+                event.generation,
+                lambda t: replace(t, heard=event.heard_words, cut=bool(event.cut_text)),
             )
         case ev.ReplyFinished():
             return replace(state, phase="listening")

@@ -1,6 +1,11 @@
 """The start of a chat: what is told, and what is heard, before the model is there."""
 
 import json
+import os
+import pty
+import threading
+import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -8,7 +13,8 @@ from taste_agent.chat import ChatOptions, run_chat
 from taste_agent.config_sources import load_settings
 from taste_agent.dialog.brain import Brain
 from taste_agent.errors import AgentError
-from taste_agent.ui.chat_screen import SPEAK_ALREADY, PlainChat
+from taste_agent.session.recording import TalkFolder
+from taste_agent.ui.chat_screen import SPEAK_ALREADY, LiveChat, PlainChat, can_draw
 from tests.taste_agent.fakes import FakeBrain
 
 
@@ -22,16 +28,17 @@ def steps(monkeypatch):
         return "quit"
 
     monkeypatch.setattr(PlainChat, "loading", lambda view, checkpoint: seen.append("loading"))
-    monkeypatch.setattr(PlainChat, "listening", lambda view: seen.append("listening"))
+    monkeypatch.setattr(PlainChat, "listening", lambda view, engine: seen.append("listening"))
     monkeypatch.setattr(PlainChat, "run", run)
     monkeypatch.setattr("taste_agent.chat_engine.ChatEngine.start", lambda engine: seen.append("start"))
     monkeypatch.setattr("sys.stdin", None)
     return seen
 
 
-def chat(load_brain, prepare=lambda: None):
+def chat(load_brain, prepare=lambda settings: None, **options):
     settings = load_settings(environment={}).settings
-    run_chat(settings, ChatOptions(text_only=True, json_events=True), load_brain, prepare)
+    options = {"text_only": True, "json_events": True, **options}
+    run_chat(settings, ChatOptions(**options), load_brain, prepare)
 
 
 def test_it_listens_before_the_model_is_loaded(steps):
@@ -39,7 +46,7 @@ def test_it_listens_before_the_model_is_loaded(steps):
         steps.append("load")
         return FakeBrain()
 
-    chat(load, lambda: steps.append("prepare"))
+    chat(load, lambda settings: steps.append("prepare"))
     assert steps == ["loading", "prepare", "start", "listening", "load", "talk"]
 
 
@@ -68,5 +75,144 @@ def test_typed_lines_wait_for_the_model(monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize("text_only", [False, True])
 def test_lines_say_that_the_person_may_speak(capfd, monkeypatch, text_only):
     monkeypatch.setattr("sys.stdin", None)
-    PlainChat(ChatOptions(text_only=text_only)).listening()
+    PlainChat(ChatOptions(text_only=text_only), TalkFolder()).listening(None)
     assert (SPEAK_ALREADY in capfd.readouterr().err) is not text_only
+
+
+def test_what_would_keep_the_model_from_running_is_told_before_the_person_is_invited(steps):
+    def prepare(settings) -> None:
+        raise AgentError("device cuda is not available here")
+
+    with pytest.raises(AgentError):
+        chat(lambda settings: FakeBrain(), prepare)
+    assert steps == ["loading"]
+
+
+@pytest.mark.parametrize(("terminal", "draws"), [("xterm-256color", True), ("dumb", False), ("", False)])
+def test_a_terminal_that_cannot_draw_gets_lines(terminal, draws):
+    controller, device = pty.openpty()
+    with os.fdopen(device, "r") as stdin:
+        assert can_draw(stdin, stdin, terminal) is draws
+    os.close(controller)
+
+
+@contextmanager
+def piped(monkeypatch, *parts):
+    """Stdin into which the texts of `parts` come, each number a pause of so many seconds; then it ends."""
+    reading, writing = os.pipe()
+
+    def write():
+        with os.fdopen(writing, "w") as pipe:
+            for part in parts:
+                if isinstance(part, str):
+                    pipe.write(part)
+                    pipe.flush()
+                else:
+                    time.sleep(part)
+
+    thread = threading.Thread(target=write)
+    with os.fdopen(reading) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        thread.start()
+        yield
+        thread.join()
+
+
+STORY = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+
+
+def test_lines_that_come_together_are_all_answered(monkeypatch, capsys):
+    with piped(monkeypatch, "one\ntwo\n", 0.5):
+        chat(lambda settings: FakeBrain(replies=["yes", "no"]))
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["text"] for event in events if event["kind"] == "reply_finished"] == ["yes", "no"]
+
+
+def test_a_line_that_comes_alone_takes_the_floor(monkeypatch, capsys):
+    with piped(monkeypatch, "tell me a story\n", 1.5, "stop\n"):
+        chat(lambda settings: FakeBrain(replies=[STORY, "yes"]))
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["reason"] for event in events if event["kind"] == "reply_cancelled"] == ["typed"]
+    assert events[-1]["reason"] == "end_of_input"
+
+
+class Engine:
+    """An engine that has nothing to do."""
+
+    running = idle = True
+    recording = None
+
+    def __init__(self):
+        self.events, self.typed = [], []
+
+    def do(self, command):
+        self.typed.append(command)
+
+    def notice(self, level, text):
+        self.events.append(text)
+
+
+@pytest.mark.parametrize(("parts", "ends"), [(["hello\n"], True), ([], False)])
+def test_a_spoken_talk_ends_with_typed_input_only_if_something_was_typed(monkeypatch, parts, ends):
+    with piped(monkeypatch, *parts):
+        view, engine = PlainChat(ChatOptions(), TalkFolder()), Engine()
+        thread = threading.Thread(target=view.run, args=(engine, None), daemon=True)
+        thread.start()
+        thread.join(1.0)
+        assert thread.is_alive() is not ends
+        engine.running = False
+        thread.join()
+
+
+@pytest.fixture
+def keyboard(monkeypatch):
+    """A terminal as stdin; what is written to it is typed."""
+    controller, device = pty.openpty()
+    with os.fdopen(device, "r") as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        monkeypatch.setattr("taste_agent.chat.can_draw", lambda *_: True)
+        yield controller
+    os.close(controller)
+
+
+def test_the_quit_key_works_while_the_model_is_loaded(keyboard, capsys):
+    def load(settings) -> Brain:
+        os.write(keyboard, b"\x1bq")  # Escape leaves the input line
+        time.sleep(60)
+        raise AssertionError("not interrupted")
+
+    chat(load, json_events=False)
+
+
+def test_the_screen_lives_while_the_model_is_loaded(keyboard, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(LiveChat, "_draw", lambda view: drawn.append(view._state))
+
+    def load(settings) -> Brain:
+        os.write(keyboard, b"hello")
+        deadline_s = time.monotonic() + 20
+        while drawn[-1].elapsed_s < 1.2 or drawn[-1].typing.text != "hello":
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        os.write(keyboard, b"\x1bq")
+        time.sleep(60)
+        raise AssertionError("not interrupted")
+
+    chat(load, json_events=False)
+    assert not drawn[-1].model_loaded
+
+
+def test_an_error_of_the_screen_ends_the_loading(keyboard, monkeypatch):
+    def load(settings) -> Brain:
+        monkeypatch.setattr(LiveChat, "_step", lambda *_: 1 / 0)
+        time.sleep(60)
+        raise AssertionError("not interrupted")
+
+    with pytest.raises(ZeroDivisionError):
+        chat(load, json_events=False)
+
+
+def test_marked_pastes_are_asked_for_and_the_terminal_forgets_it(keyboard, capsys):
+    with LiveChat(ChatOptions(text_only=True), TalkFolder()):
+        assert "\x1b[?2004h" in capsys.readouterr().out
+    assert "\x1b[?2004l" in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """The engine thread with ports made of lists: no sound card, no waiting for the clock."""
 
 import errno
+import json
 import threading
 import time
 
@@ -265,3 +266,26 @@ class FullLog:
     def close(self):
         self.closed = True
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_recording_that_begins_in_the_middle_has_its_own_times(new_engine, tmp_path):
+    engine = new_engine(replies=["before it", "it is five o clock"])
+    engine.start()
+    engine.do(lambda session: session.type_text("what is that"))
+    wait_for(engine, ev.ReplyFinished)
+    engine.record(SessionRecording(tmp_path / "part"))
+    engine.do(lambda session: session.type_text("what is the time"))
+    first = wait_for(engine, ev.FirstAudio)[-1]
+    wait_for(engine, ev.ReplyFinished)
+    engine.record(None)
+    engine.stop("quit")
+    both, _ = soundfile.read(tmp_path / "part" / "session.wav")
+    events = [json.loads(line) for line in (tmp_path / "part" / "events.jsonl").read_text().splitlines()]
+    (recorded,) = [event for event in events if event["kind"] == "first_audio"]
+    assert recorded["at"] < first.at
+    assert np.flatnonzero(both[:, 1])[0] == pytest.approx(recorded["at"], abs=2)
+    assert (events[0]["kind"], events[0]["at"]) == ("session_started", 0)
+    turns = json.loads((tmp_path / "part" / "transcript.json").read_text())["turns"]
+    assert [turn["text"] for turn in turns] == ["what is the time", "it is five o clock"]
+    assert turns[0]["start_s"] < 1
+    assert turns[1]["start_s"] == pytest.approx(recorded["at"] / RATE, abs=1e-3)

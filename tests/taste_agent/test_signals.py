@@ -56,8 +56,9 @@ HOLDS = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from taste_agent.dialog import brain_loader
+from taste_agent.config import AgentSettings
 brain_loader.importlib.import_module = lambda name: print(signal.getsignal(signal.SIGINT).__module__)
-brain_loader.import_torch()
+brain_loader.prepare(AgentSettings())
 """
 
 

@@ -72,7 +72,7 @@ def test_a_signal_ends_it_cleanly(chat, sound, speech, state, number):
 
 
 @pytest.mark.soak  # the quit key while it listens is in `test_chat_screen`
-@pytest.mark.parametrize("state", ["loading", "hearing you", "thinking", "speaking", "waiting for you"])
+@pytest.mark.parametrize("state", ["loading", "hearing you", "thinking", "speaking", "interrupted"])
 def test_the_quit_key_ends_it_cleanly(sound, speech, new_terminal, tmp_path, state):
     script = tmp_path / "script.json"
     options = {"loading": {"load_s": 6}, "thinking": {"slow_s": 4}}.get(state, {})
@@ -88,9 +88,9 @@ def test_the_quit_key_ends_it_cleanly(sound, speech, new_terminal, tmp_path, sta
         terminal.wait_for("● listening")
         time.sleep(1.5)
         sound.say(speech(QUESTION, "rms"))
-        if state == "waiting for you":
+        if state == "interrupted":
             terminal.wait_for("● speaking")
             sound.say(speech(STOP, "rms"))
-        terminal.wait_for(f"● {state}")
+        terminal.wait_for("● hearing you" if state == "interrupted" else f"● {state}")
     terminal.keys("q")
     terminal.wait_for("code 0")

@@ -71,7 +71,11 @@ def test_a_chat_begins_without_the_model_s_modules():
 
 
 def test_listening_needs_torch_only():
-    code = "from taste_agent.dialog.brain_loader import import_torch; import_torch()"
+    code = (
+        "from taste_agent.config_sources import load_settings\n"
+        "from taste_agent.dialog.brain_loader import prepare\n"
+        "prepare(load_settings(environment={}).settings)"
+    )
     heavy = {"transformers", "tokenizers", "sympy", "scipy", "triton", "torch._dynamo", "torchaudio"}
     assert imported(code, {"torch", *heavy}) == ["torch"]
 

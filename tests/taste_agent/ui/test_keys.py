@@ -4,8 +4,10 @@ import termios
 
 import pytest
 
+from taste_agent.ui import keys as k
 from taste_agent.ui.chat_screen import press
-from taste_agent.ui.keys import BACKSPACE, ENTER, ESCAPE, KeyReader, split_keys
+from taste_agent.ui.keys import BACKSPACE, ENTER, ESCAPE, KeyParser, KeyReader, Paste, next_key
+from taste_agent.ui.line_editor import Line
 from taste_agent.ui.state import ViewState
 
 
@@ -15,16 +17,64 @@ from taste_agent.ui.state import ViewState
         ("q", ["q"]),
         ("ab", ["a", "b"]),
         ("\x1b", ["\x1b"]),
-        ("\x1b[A", []),
+        ("\x1b[A\x1bOB", [k.UP, k.DOWN]),
+        ("\x1b[H\x1b[4~\x1b[5~", [k.HOME, k.END, k.PAGE_UP]),
+        ("\x1b[1;5D\x1bf", [k.WORD_LEFT, k.WORD_RIGHT]),
         ("\x1bOPx", ["x"]),
         ("\x1b[15~m", ["m"]),
+        ("\x1bq", [ESCAPE, "q"]),
+        ("\x1b[200~quit\rnow\x1b[201~m", [Paste("quit\rnow"), "m"]),
         ("\n", [ENTER]),
         ("\b", [BACKSPACE]),
         ("你é", ["你", "é"]),
     ],
 )
-def test_split_keys(text, keys):
-    assert split_keys(text) == keys
+def test_keys_of_what_a_terminal_sends(text, keys):
+    parser = KeyParser()
+    assert parser.feed(text) + parser.flush() == keys
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [("\x1b[1;5C", [k.WORD_RIGHT]), ("\x1b[200~my quick\nquestion\x1b[201~", [Paste("my quick\nquestion")])],
+)
+def test_sequences_may_come_in_parts(text, keys):
+    parser = KeyParser()
+    assert [key for character in text for key in parser.feed(character)] == keys
+    assert not parser.unfinished
+
+
+def pressed(state, *keys):
+    """The actions of keys that come at once, and the state after them."""
+    actions, left = [], list(keys)
+    while left:
+        key, left = next_key(left, state.typing is not None)
+        outcome = press(state, key)
+        actions += [outcome.action] if outcome.action else []
+        state = outcome.state
+    return actions, state
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [[Paste("my quick\nquestion\r")], [*"my quick", ENTER, *"question"]],
+)
+def test_a_paste_presses_no_key_and_waits_for_enter(keys):
+    actions, state = pressed(ViewState(), *keys)
+    assert (actions, state.typing.text) == ([], "my quick question")
+    actions, state = pressed(state, ENTER)
+    assert (actions, state.typing) == (["type"], None)
+
+
+def test_lines_pasted_without_marks_press_no_key_even_where_they_begin_with_one():
+    lines = [*"tell me", ENTER, *"quit", ENTER, *"mars"]
+    assert pressed(ViewState(), *lines) == ([], ViewState(typing=Line("tell me quit mars", 17)))
+
+
+def test_keys_that_a_busy_loop_reads_at_once_are_pressed():
+    assert pressed(ViewState(), "t", *"count", ENTER)[0] == ["type"]
+    assert pressed(ViewState(), "m", "m")[0] == ["mute", "mute"]
+    assert pressed(ViewState(), k.UP, k.UP, k.DOWN, "q")[0] == ["scroll", "scroll", "scroll", "quit"]
 
 
 @pytest.fixture
@@ -63,10 +113,13 @@ def test_terminal_comes_back_after_an_error(terminal):
     assert termios.tcgetattr(stream) == before
 
 
-def test_ctrl_c_still_interrupts(terminal):
+def test_ctrl_c_still_interrupts_and_no_other_key_acts_on_the_terminal(terminal):
     _, stream = terminal
     with KeyReader(stream):
-        assert termios.tcgetattr(stream)[3] & termios.ISIG
+        changed = termios.tcgetattr(stream)
+        assert changed[3] & termios.ISIG
+        assert not changed[0] & termios.IXON
+        assert changed[6][termios.VQUIT] == changed[6][termios.VSUSP] == b"\0"
 
 
 @pytest.mark.parametrize(
@@ -116,8 +169,28 @@ def test_escape_leaves_typing():
 
 
 def test_text_only_goes_on_typing_and_has_no_microphone_keys():
-    state = ViewState(text_only=True, typing="")
+    state = ViewState(text_only=True, typing=Line())
     outcome = typed(state, ["a", ENTER])
-    assert (outcome.action, outcome.state.typing) == ("type", "")
+    assert (outcome.action, outcome.state.typing) == ("type", Line())
     quiet = ViewState(text_only=True)
     assert [press(quiet, key).action for key in "mrp"] == ["", "", ""]
+
+
+def test_what_was_not_sent_comes_back():
+    left = typed(ViewState(), ["t", *"long text", ESCAPE]).state
+    assert typed(left, ["t", k.UP]).state.typing.text == "long text"
+
+
+def test_help_is_closed_by_any_key_which_does_nothing_else():
+    help_shown = press(ViewState(), "?").state
+    assert help_shown.help
+    closed = press(help_shown, "q")
+    assert (closed.action, closed.state.help) == ("", False)
+
+
+@pytest.mark.parametrize(("key", "how"), [(k.UP, "line up"), (k.PAGE_DOWN, "page down"), (k.END, "end")])
+def test_scroll_keys(key, how):
+    outcome = press(ViewState(), key)
+    assert (outcome.action, outcome.text) == ("scroll", how)
+    while_typing = press(ViewState(typing=Line()), key).action
+    assert while_typing == ("scroll" if key == k.PAGE_DOWN else "")

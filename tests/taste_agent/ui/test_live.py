@@ -1,11 +1,13 @@
 import io
+import re
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from taste_agent import events as ev
-from taste_agent.ui.live import render
+from taste_agent.ui.line_editor import Line
+from taste_agent.ui.live import render, scroll
 from taste_agent.ui.state import Figures, TurnView, ViewState
 
 SIZES = [(80, 24), (160, 50)]
@@ -22,6 +24,7 @@ FIGURES = Figures(
 )
 TALK = ViewState(
     phase="speaking",
+    model_loaded=True,
     model="small",
     elapsed_s=75.0,
     turns=(
@@ -88,8 +91,7 @@ def test_every_phase_has_its_words(phase):
 @pytest.mark.parametrize(
     ("figures", "hint"),
     [
-        (replace(FIGURES, input_dbfs=-50.0, is_speech=True), "very quiet"),
-        (replace(FIGURES, input_dbfs=-100.0), "is it muted?"),
+        (replace(FIGURES, microphone_advice="very quiet (-50 dB)"), "very quiet (-50 dB)"),
         (replace(FIGURES, input_name=""), "no microphone: type instead"),
         (replace(FIGURES, output_name=""), "no loudspeaker: read instead"),
         (replace(FIGURES, echo_mode="half_duplex"), "HALF DUPLEX"),
@@ -110,12 +112,20 @@ def test_hints(figures, hint):
         ({"talk_key": True}, "space done"),
         ({"recording": "/tmp/x"}, "● REC"),
         ({"notice": "microphone 'mic' is gone", "notice_level": "warning"}, "microphone 'mic' is gone"),
-        ({"typing": "hello 你好"}, "Type: hello 你好"),
-        ({"typing": ""}, "Enter send · Esc stop typing"),
+        ({"typing": Line("hello 你好")}, "Type: hello 你好"),
+        ({"typing": Line()}, "Enter send · Esc stop typing"),
         ({"partial": "what is"}, "You: what is …"),
         ({"text_only": True}, "text only"),
-        ({"text_only": True, "typing": ""}, "Enter send · Esc, then q: quit"),
+        ({"text_only": True, "typing": Line()}, "Enter send · Esc, then q: quit"),
         ({"phase": "listening", "turns": ()}, "say something, or press t and type"),
+        ({"phase": "listening", "talk_key": False}, "waiting for space"),
+        ({"phase": "listening", "talk_key": True}, "● listening  TALK"),
+        ({"phase": "listening", "text_only": True}, "● ready"),
+        ({"phase": "listening", "model_loaded": False}, "● listening  loading"),
+        ({"phase": "listening", "muted": True}, "● not listening"),
+        ({"phase": "waiting", "person_speaks": True}, "● hearing you"),
+        ({"phase": "waiting", "person_speaks": False}, "● waiting for you"),
+        ({"help": True}, "push-to-talk on or off"),
     ],
 )
 def test_states(changes, shown):
@@ -126,7 +136,8 @@ def test_who_is_muted_is_not_said_to_be_heard():
     state = replace(TALK, phase="hearing", talk_key=True)
     assert "hearing you" in screen(state)
     assert "hearing you" not in screen(replace(state, muted=True))
-    assert "listening" in screen(replace(state, muted=True))
+    assert "not listening" in screen(replace(state, muted=True))
+    assert "TALK" not in screen(replace(state, muted=True))
 
 
 def test_measures_that_do_not_fit_are_shortened_and_the_last_left_out():
@@ -144,8 +155,7 @@ def test_nothing_is_said_of_the_microphone_while_the_model_is_loaded():
     assert "loading the model" in text
     assert "no microphone" not in text
     assert "no reply" not in text
-    assert "Ctrl-C quit" in text  # keys are not read yet
-    assert "mute" not in text
+    assert "q quit" in text
 
 
 @pytest.mark.parametrize("talk_key", [None, False, True])
@@ -154,7 +164,7 @@ def test_nothing_is_said_of_the_microphone_while_the_model_is_loaded():
 def test_every_key_fits_into_eighty_columns(talk_key, muted, recording):
     state = replace(TALK, talk_key=talk_key, muted=muted, recording=recording)
     keys = screen(state).rstrip("\n").split("\n")[-1]
-    assert keys.rstrip().endswith("s save")
+    assert keys.rstrip().endswith("? help")
     if talk_key is None and not recording:
         assert "i interrupt" in keys
 
@@ -167,10 +177,65 @@ def test_long_talk_shows_its_end():
     assert "q quit" in text
 
 
-@pytest.mark.parametrize(("width", "height"), [(40, 12), (10, 3), (79, 13)])
-def test_small_terminals_do_not_break_it(width, height):
-    lines = screen(TALK, max(width, 40), max(height, 12)).rstrip("\n").split("\n")
-    assert len(lines) == max(height, 12)
+@pytest.mark.parametrize(("width", "height"), [(200, 60), (80, 24), (79, 13), (40, 10), (10, 3), (1, 1)])
+@pytest.mark.parametrize("changes", [{}, {"typing": Line("word " * 200, 500)}, {"help": True}, {"top": 0}])
+def test_every_size_is_filled_exactly(width, height, changes):
+    lines = screen(replace(TALK, **changes), width, height).rstrip("\n").split("\n")
+    assert len(lines) == height
+    assert max(map(len, lines)) <= width
+
+
+def test_a_small_terminal_shows_what_a_talk_needs():
+    text = screen(replace(TALK, notice="did not catch that"), 40, 10)
+    for part in (
+        "● speaking",
+        "1:15",
+        "you ",
+        "You: what is the time",
+        "did not catch that",
+        "q quit",
+        "? help",
+    ):
+        assert part in text
+    keys = text.rstrip("\n").split("\n")[-1]
+    assert "…" not in keys
+
+
+def test_the_cursor_of_a_long_line_is_seen():
+    line = Line("first " + "word " * 100 + "last", 0)
+    assert "first" in screen(replace(TALK, typing=line))
+    at_end = screen(replace(TALK, typing=replace(line, cursor=len(line.text))), styles=True)
+    assert re.search("last(\x1b\\[0m)?\x1b\\[[0-9;]*7m ", at_end)
+    assert "first" not in at_end
+
+
+def talk_of(count):
+    return replace(TALK, turns=tuple(TurnView("user", (f"question{i}",)) for i in range(count)))
+
+
+def test_scrolling_back_stays_in_place_while_the_talk_goes_on():
+    state = scroll(talk_of(100), 80, 24, "page up")
+    shown = screen(state)
+    assert "question99" not in shown
+    assert "more lines, End shows them" in shown
+    longer = screen(replace(talk_of(120), top=state.top))
+    assert [line for line in longer.split("\n") if "question" in line] == [
+        line for line in shown.split("\n") if "question" in line
+    ]
+    assert "question0" in screen(scroll(state, 80, 24, "top"))
+
+
+@pytest.mark.parametrize("back", [["page down"], ["line down"] * 14, ["end"]])
+def test_scrolling_down_ends_at_the_newest(back):
+    state = scroll(talk_of(100), 80, 24, "page up")
+    for how in back:
+        state = scroll(state, 80, 24, how)
+    assert state.top is None
+    assert "question99" in screen(state)
+
+
+def test_a_short_talk_does_not_scroll():
+    assert scroll(TALK, 80, 24, "page up").top is None
 
 
 def test_markup_in_words_is_plain_text():

@@ -39,6 +39,17 @@ def test_interruption_keeps_what_was_heard():
     assert (state.turns[-1].heard, state.turns[-1].cut) == (2, True)
 
 
+def test_a_reply_that_was_heard_to_its_end_was_not_interrupted():
+    cancelled = ev.ReplyCancelled(25000, 1, "word", 3, "it is five", "")
+    assert not after(STARTED, ASKED, CHUNK, FIRST, cancelled).turns[-1].cut
+
+
+def test_whether_the_person_speaks():
+    state = after(STARTED, ev.SpeechStarted(2000, 0))
+    assert state.person_speaks
+    assert not after(ev.SpeechEnded(9000, 8000), state=state).person_speaks
+
+
 def test_false_interruption_goes_on():
     state = after(STARTED, ASKED, CHUNK, FIRST, ev.PlaybackPaused(24000, 1, 23000))
     assert state.phase == "waiting"
@@ -74,10 +85,10 @@ def test_chunks_of_another_reply_change_nothing():
 
 
 def test_conversation_is_bounded():
-    turns = [ev.UserTurn(i, i, f"question {i}", (), i, i) for i in range(1, 200)]
-    chunks = [ev.ReplyChunk(i, i, ("yes",), 1, 0.0, 0.0) for i in range(1, 200)]
+    turns = [ev.UserTurn(i, i, f"question {i}", (), i, i) for i in range(1, 1200)]
+    chunks = [ev.ReplyChunk(i, i, ("yes",), 1, 0.0, 0.0) for i in range(1, 1200)]
     state = after(STARTED, *(event for pair in zip(turns, chunks, strict=True) for event in pair))
-    assert len(state.turns) == 60
+    assert len(state.turns) == 1000
 
 
 def test_a_question_stays_when_something_else_is_typed_before_its_answer():

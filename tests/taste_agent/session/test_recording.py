@@ -1,0 +1,79 @@
+import dataclasses
+import typing
+
+import pytest
+
+from taste_agent import events as ev
+from taste_agent.errors import AudioFileError
+from taste_agent.session.recording import SAMPLE_FIELDS, TalkFolder, counted_from
+from taste_agent.session.transcript import Transcript
+
+NUMBERS = {
+    "frame_samples",
+    "sampling_rate_hz",
+    "piece",
+    "generation",
+    "samples",
+    "index",
+    "from_word",
+    "heard_words",
+    "underruns",
+    "gap_samples",
+}
+"""Integer fields of events that are no positions."""
+
+
+def talk(text):
+    transcript = Transcript()
+    transcript.take(ev.UserTurn(16000, 1, text, (), 8000, 9000))
+    return transcript
+
+
+def test_every_number_of_an_event_is_known_to_be_a_position_or_not():
+    kinds = [ev.TimedWord, *ev.Event.__subclasses__()]
+    found = {
+        field.name
+        for kind in kinds
+        for field in dataclasses.fields(kind)
+        if typing.get_type_hints(kind)[field.name] is int
+    }
+    assert found == SAMPLE_FIELDS | NUMBERS
+
+
+def test_positions_count_from_the_beginning_of_the_recording():
+    word = ev.TimedWord("hello", 9000, 12000)
+    moved = counted_from(10000, ev.UserTurn(16000, 1, "hello", (word,), 9000, 12000))
+    assert moved == ev.UserTurn(6000, 1, "hello", (ev.TimedWord("hello", 0, 2000),), 0, 2000)
+
+
+def test_everything_of_a_talk_goes_to_one_folder_and_nothing_is_replaced(tmp_path):
+    folder = TalkFolder(tmp_path)
+    assert folder.path is None
+    saved = folder.save(talk("one"))
+    first = folder.new_recording()
+    first.take(ev.UserTurn(16000, 1, "recorded", (), 8000, 9000))
+    first.close()
+    folder.new_recording().close()
+    assert folder.save(talk("two")) == saved
+    assert [path.name for path in tmp_path.iterdir()] == [folder.path.name]
+    names = {path.name for path in folder.path.iterdir()}
+    parts = ("person{}.wav", "session{}.wav", "events{}.jsonl", "transcript{}.txt", "transcript{}.json")
+    assert names == {
+        "transcript.txt",
+        "transcript.json",
+        *(part.format(number) for part in parts for number in ("-2", "-3")),
+    }
+    assert "two" in saved.read_text()
+    assert "recorded" in (folder.path / "transcript-2.txt").read_text()
+    assert {path.stat().st_mode & 0o777 for path in folder.path.iterdir()} == {0o600}
+    assert folder.path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_a_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    folder = TalkFolder(tmp_path / "file")
+    with pytest.raises(AudioFileError, match=r"cannot save to .*--out"):
+        folder.save(talk("one"))
+    with pytest.raises(AudioFileError, match=r"cannot record to .*--out"):
+        folder.new_recording()
+    assert folder.path is None
