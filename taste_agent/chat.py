@@ -101,7 +101,7 @@ def run_chat(
                 parts.watch()
                 engine.start()
                 if brain is None:
-                    view.listening(engine)
+                    view.listening(engine, parts.hears)
                     brain = load_brain(settings)
                 parts.begin(brain)
             reason = view.run(engine, parts.figures)
@@ -153,6 +153,11 @@ class _Parts:
             self.source = DeviceSource(card, self._canceller, settings.devices, settings.echo.lead_ms)
             self.sink = DeviceSink(card, settings.devices)
 
+    @property
+    def hears(self) -> bool:
+        """Whether there is a microphone now."""
+        return self._card is not None and self._card.capture is not None
+
     def watch(self) -> None:
         if self._card is not None:
             self._card.watch()
@@ -160,7 +165,7 @@ class _Parts:
     def engine(self, recording: SessionRecording | None) -> ChatEngine:
         if self._card is not None and self._settings.echo.text_gate:
             self._gate = EchoGate(self._echo_reach_s)
-        name = self._card.names["input"] if self._card else "typing"
+        name = self._card.names["input"] if self._card and self._card.capture else "typing"
         engine = ChatEngine(self._settings, self._runner, self.source, self.sink, self._gate, name, recording)
         self._engine = engine
         return engine
@@ -194,6 +199,7 @@ class _Parts:
             device_underruns=sink.underruns if isinstance(sink, DeviceSink) else 0,
             latency_ms=ms_of_samples(sink.latency_samples),
             drift_ppm=source.drift_ppm if isinstance(source, DeviceSource) else 0.0,
+            microphone_advice=source.level.advice if isinstance(source, DeviceSource) else "",
             input_name=card.names["input"] if card and card.capture else "",
             output_name=card.names["output"] if card and card.playback else "",
         )

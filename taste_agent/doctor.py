@@ -16,6 +16,7 @@ from taste_agent.errors import AgentError
 
 MIN_PYTHON = (3, 11)
 MIN_FREE_GB = 2.0
+LISTEN_S = 1.0
 PACKAGES = ("soundfile", "soxr", "webrtcvad", "pocketsphinx", "rich")
 
 
@@ -116,8 +117,16 @@ def check_portaudio(settings: AgentSettings) -> Finding:
 
 
 def check_microphone(settings: AgentSettings) -> Finding:
-    """The input device that `chat` would take."""
-    return _check_side("microphone", settings.devices.input, "input")
+    """The input device that `chat` would take, and what it gives."""
+    from taste_agent.audio.microphone_level import listen, verdict
+
+    finding = _check_side("microphone", settings.devices.input, "input")
+    if finding.status != "ok":
+        return finding
+    level = listen(settings.devices, LISTEN_S)
+    detail = f"{finding.detail}, loudest {level.loudest_dbfs:.0f} dB in {LISTEN_S:.0f} s"
+    advice = verdict(level)
+    return Finding("microphone", "warning" if advice else "ok", detail, advice)
 
 
 def check_loudspeaker(settings: AgentSettings) -> Finding:

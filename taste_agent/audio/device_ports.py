@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from taste_agent.audio.echo import FRAME_MS, Canceller
+from taste_agent.audio.microphone_level import MicrophoneLevel
 from taste_agent.audio.ports import Samples
 from taste_agent.audio.reference import PlayedReference
 from taste_agent.audio.resampling import StreamResampler
@@ -69,6 +70,7 @@ class DeviceSource:
 
     def _attach(self, side: CaptureSide | None) -> None:
         self._side = side
+        self.level = MicrophoneLevel()
         self.clock = StreamClock(ENGINE_RATE_HZ)
         self._resampler = StreamResampler(side.rate_hz, ENGINE_RATE_HZ) if side else None
         self._pending = np.zeros(0, dtype=np.float32)
@@ -126,10 +128,12 @@ class DeviceSource:
             position, captured_s = side.stamps.popleft()
             self.clock.observe(round(position * ENGINE_RATE_HZ / side.rate_hz), captured_s)
         fresh = side.ring.read(MAX_READ_SAMPLES * side.rate_hz // ENGINE_RATE_HZ)
-        if self._canceller is None:
-            return self._resampler.feed(fresh) if fresh.size else fresh
         if fresh.size:
-            self._pending = np.concatenate((self._pending, self._resampler.feed(fresh)))
+            fresh = self._resampler.feed(fresh)
+            self.level.take(fresh)
+        if self._canceller is None:
+            return fresh
+        self._pending = np.concatenate((self._pending, fresh))
         return self._cleaned(self._canceller)
 
     def _cleaned(self, canceller: Canceller) -> Samples:

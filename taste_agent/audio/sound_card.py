@@ -27,6 +27,8 @@ FLOWING_CALLBACKS = 10
 DRY_FOR_GOOD = 10
 LONGER = 1.5
 MAX_BLOCK_MS = 100
+# A side that was never there may come, but nobody waits for it.
+ABSENT_RETRY_S = 10.0
 RENEW_AT_TRIES = frozenset(2**power - 1 for power in range(2, 20))
 _WHAT: dict[Direction, str] = {"input": "microphone", "output": "loudspeaker"}
 Notify = Callable[[str, str], None]
@@ -106,6 +108,8 @@ class SoundCard:
         self._streams: dict[Direction, Stream] = {}
         self._lost: set[Direction] = set()
         self._told: set[Direction] = set()
+        self._absent: set[Direction] = set()
+        """The lost sides that were never there."""
         self._next_try_s = 0.0
         self._failed_tries = 0
         self._asked_s = 0.0
@@ -118,18 +122,31 @@ class SoundCard:
         return self._block_ms["output"]
 
     def open(self, watch: bool = True) -> None:
-        """Open both sides and start to watch them; `AudioDeviceError` where one cannot be opened.
+        """Open both sides and start to watch them. A side that was not asked for by name may be missing.
 
         Loading a model holds the callbacks up for seconds; so with `watch` False, `watch()` begins it later.
+
+        Raises:
+            AudioDeviceError: a side that was named cannot be opened, or neither can.
         """
-        try:
-            self._open("output")
-            self._open("input")
-        except AudioDeviceError:
-            self._close_all()
-            raise
+        errors: list[AudioDeviceError] = []
+        for direction in ("output", "input"):
+            try:
+                self._open(direction, check_route=not self._wanted[direction])
+            except AudioDeviceError as error:
+                errors.append(error)
+                if self._wanted[direction] or len(errors) == 2:
+                    self._close_all()
+                    raise errors[0 if len(errors) == 2 else -1] from None
+                self._go_without(direction, error)
         if watch:
             self.watch()
+
+    def _go_without(self, direction: Direction, error: AudioDeviceError) -> None:
+        for sides in (self._lost, self._told, self._absent):
+            sides.add(direction)
+        reason = str(error).partition(";")[0]
+        self._notify("warning", f"no {_WHAT[direction]} here: {reason}")
 
     def watch(self) -> None:
         """Begin to notice when a side is lost."""
@@ -139,7 +156,7 @@ class SoundCard:
         self._watcher = threading.Thread(target=self._watch, name="sound-card", daemon=True)
         self._watcher.start()
 
-    def _open(self, direction: Direction, again: bool = False) -> None:
+    def _open(self, direction: Direction, check_route: bool = False) -> None:
         device = devices.find_device(self._backend.list_devices(), self._wanted[direction], direction)
         stream, side = open_stream(
             self._backend,
@@ -149,7 +166,7 @@ class SoundCard:
             lambda rate_hz: self._new_side(direction, rate_hz),
         )
         self._streams[direction] = stream
-        if again and direction == "input" and hears_only_the_loudspeaker(self._backend.routes()):
+        if check_route and direction == "input" and hears_only_the_loudspeaker(self._backend.routes()):
             self._close(direction)
             raise AudioDeviceError("the sound server has no microphone now")
         self.names[direction] = device.name
@@ -222,7 +239,7 @@ class SoundCard:
         self._close("output")
         self._notify("info", f"the loudspeaker kept running dry; its blocks are {longer_ms} ms long now")
         try:
-            self._open("output", again=True)
+            self._open("output")
         except AudioDeviceError:
             self._lose("output", now_s)
 
@@ -246,20 +263,23 @@ class SoundCard:
 
     def _recover(self, now_s: float) -> None:
         tries, self._failed_tries = self._failed_tries, self._failed_tries + 1
-        self._next_try_s = now_s + self._settings.retry_s
+        gone = self._lost - self._absent
+        self._next_try_s = now_s + (self._settings.retry_s if gone else ABSENT_RETRY_S)
         # Rarer and rarer, because it interrupts the side that still works.
-        if tries in RENEW_AT_TRIES or len(self._lost) == 2:
+        if (gone and tries in RENEW_AT_TRIES) or len(self._lost) == 2:
             self._renew_device_list()
         # The loudspeaker first: whether there is a microphone shows only beside it.
         for direction in sorted(self._lost, reverse=True):
             try:
-                self._open(direction, again=True)
+                self._open(direction, check_route=True)
             except AudioDeviceError:
                 continue
             self._lost.discard(direction)
             if direction in self._told:
                 self._told.discard(direction)
-                self._notify("info", f"{_WHAT[direction]} {self.names[direction]!r} is back")
+                state = "there" if direction in self._absent else "back"
+                self._notify("info", f"{_WHAT[direction]} {self.names[direction]!r} is {state}")
+            self._absent.discard(direction)
         for direction in sorted(self._lost - self._told):  # closed to renew the list, and not there again
             self._tell_lost(direction)
 

@@ -12,9 +12,11 @@ from rich.text import Text
 
 from taste_agent.audio.device_ports import DeviceSink, DeviceSource
 from taste_agent.audio.devices import DeviceList, list_devices
+from taste_agent.audio.microphone_level import MicrophoneLevel, verdict
 from taste_agent.audio.sound_card import SoundCard
 from taste_agent.audio_config import DeviceSettings
 from taste_agent.clock import ENGINE_RATE_HZ
+from taste_agent.errors import AudioDeviceError
 from taste_agent.turns.frames import level_dbfs
 from taste_agent.ui.level_bar import level_bar
 from taste_agent.ui.quiet import native_stderr_silenced
@@ -23,20 +25,27 @@ TONE_HZ = 440.0
 TONE_DBFS = -18.0
 FADE_S = 0.05
 BAR_CELLS = 40
+LISTEN_S = 1.0
 
 
 def show_devices(settings: DeviceSettings, tone_s: float = 0.0, meter_s: float = 0.0) -> None:
-    """List the devices; then play a tone and show the microphone's level where that is asked for.
+    """List the devices and show the microphone's level, for a second at least; play a tone if asked to.
 
     Raises:
-        AudioDeviceError: PortAudio is missing, or a device cannot be opened.
+        AudioDeviceError: PortAudio is missing, or a device that was asked for cannot be opened.
     """
     console = Console(highlight=False)
     with native_stderr_silenced():
         listed = list_devices()
         console.print(device_table(listed) if listed.devices else "no audio devices")
-        if tone_s > 0 or meter_s > 0:
-            _run(settings, tone_s, max(tone_s, meter_s), console)
+        if not any(device.input_channels for device in listed.devices) and not (tone_s or meter_s):
+            return
+        try:
+            _run(settings, tone_s, max(tone_s, meter_s, LISTEN_S), console)
+        except AudioDeviceError as error:
+            if tone_s or meter_s or settings.input or settings.output:
+                raise
+            console.print(str(error), markup=False)
 
 
 def device_table(listed: DeviceList) -> Table:
@@ -71,27 +80,29 @@ def _run(settings: DeviceSettings, tone_s: float, seconds: float, console: Conso
     card.open()
     try:
         source, sink = DeviceSource(card, None, settings), DeviceSink(card, settings)
-        console.print(f"microphone {card.names['input']}, loudspeaker {card.names['output']}", markup=False)
-        played, loudest = 0, -100.0
+        used = f"microphone {card.names['input'] or 'none'}, loudspeaker {card.names['output'] or 'none'}"
+        console.print(f"{used}; say something" if card.capture else used, markup=False)
+        if card.capture is None and tone_s == 0:
+            return
+        played = 0
         ends_s = time.monotonic() + seconds
-        with Live(console=console, auto_refresh=False) as live:
+        meter = Text()
+        with Live(console=console, auto_refresh=False, transient=True) as live:
             while time.monotonic() < ends_s and (heard := source.read()) is not None:
                 part = tone[played : played + heard.size]
                 sink.write(np.pad(part, (0, heard.size - part.size)))
                 played += heard.size
-                level = level_dbfs(heard)
-                loudest = max(loudest, level)
-                live.update(_microphone_level(level, loudest), refresh=True)
+                meter = _meter(level_dbfs(heard), source.level)
+                live.update(meter, refresh=True)
+        console.print(meter)
     finally:
         card.close()
 
 
-def _microphone_level(dbfs: float, loudest_dbfs: float) -> Text:
+def _meter(dbfs: float, level: MicrophoneLevel) -> Text:
     """The level as a bar, with what it means."""
     bar = level_bar(dbfs, BAR_CELLS, "green")
-    bar.append(f" {dbfs:5.0f} dB, loudest {loudest_dbfs:.0f} dB")
-    if loudest_dbfs <= -99.0:
-        bar.append("  nothing at all: is it muted?", style="yellow")
-    elif loudest_dbfs < -45.0:
-        bar.append("  speak: this is very quiet", style="yellow")
+    bar.append(f" {dbfs:5.0f} dB, loudest {level.loudest_dbfs:.0f} dB")
+    if advice := verdict(level):
+        bar.append(f"\n{advice}", style="yellow")
     return bar

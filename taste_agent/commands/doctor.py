@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,8 +17,12 @@ STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 def show_diagnosis(settings: AgentSettings) -> bool:
     """Print all findings; returns whether nothing failed."""
+    findings: list[Finding] = []
     with native_stderr_silenced():
-        findings = list(diagnose(settings))
+        for finding in diagnose(settings):
+            findings.append(finding)
+            if finding.name == "portaudio" and finding.status == "ok":
+                sys.stderr.write("listening for a second: say something\n")
     Console(highlight=False).print(findings_table(findings))
     return all(finding.status != "failed" for finding in findings)
 

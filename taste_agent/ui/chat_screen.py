@@ -34,6 +34,7 @@ TOGETHER_S = 0.3
 """Lines of a pipe that come within this belong together and are answered one after the other."""
 PASTES_MARKED, PASTES_UNMARKED = "\x1b[?2004h", "\x1b[?2004l"
 SPEAK_ALREADY = "you may speak already: the answer comes when the model is loaded"
+TYPE_ALREADY = "type already: the answer is spoken when the model is loaded"
 
 
 def can_draw(stdin: TextIO | None, stdout: TextIO, terminal: str) -> bool:
@@ -171,10 +172,10 @@ class LiveChat:
         self._state = replace(self._state, model=checkpoint)
         self._draw()
 
-    def listening(self, engine: ChatEngine) -> None:
-        """Say that the person may speak while the model is still being loaded."""
+    def listening(self, engine: ChatEngine, by_ear: bool = True) -> None:
+        """Say that the person may speak, or type, while the model is still being loaded."""
         if not self._options.text_only:
-            engine.notice("info", SPEAK_ALREADY)
+            engine.notice("info", SPEAK_ALREADY if by_ear else TYPE_ALREADY)
 
     @contextmanager
     def alive(self, engine: ChatEngine, figures: Callable[[], Figures]) -> Iterator[None]:
@@ -207,7 +208,7 @@ class LiveChat:
 
     def run(self, engine: ChatEngine, figures: Callable[[], Figures]) -> str:
         """Show and steer until the quit key (`quit`) or the engine's own end; returns the reason."""
-        notice = "" if self._state.notice == SPEAK_ALREADY else self._state.notice
+        notice = "" if self._state.notice in (SPEAK_ALREADY, TYPE_ALREADY) else self._state.notice
         self._state = replace(self._state, model_loaded=True, notice=notice)
         while engine.running and not self.quitting:
             self._step(engine, figures)
@@ -331,10 +332,10 @@ class PlainChat:
         """Say that the model is being loaded, on stderr."""
         sys.stderr.write(f"loading {checkpoint}\n")
 
-    def listening(self, engine: ChatEngine) -> None:
-        """Say that the person may speak while the model is still being loaded, on stderr."""
+    def listening(self, engine: ChatEngine, by_ear: bool = True) -> None:
+        """Say that the person may speak, or type, while the model is still being loaded, on stderr."""
         if not self._text_only:
-            sys.stderr.write(f"{SPEAK_ALREADY}\n")
+            sys.stderr.write(f"{SPEAK_ALREADY if by_ear else TYPE_ALREADY}\n")
 
     @contextmanager
     def alive(self, engine: ChatEngine, figures: Callable[[], Any]) -> Iterator[None]:

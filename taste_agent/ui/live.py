@@ -35,10 +35,10 @@ ECHO_LABELS = {
     "headphones": "headphones",
 }
 HELP = (
-    ("t or Enter", "type; Enter sends, Esc stops, Up and Down recall"),
+    ("t or Enter", "type; Enter sends, Esc stops, Up recalls"),
     ("i or Esc", "interrupt the agent"),
     ("m", "mute, unmute"),
-    ("p, then space", "push-to-talk on or off; space begins and ends a turn"),
+    ("p, then space", "push-to-talk; space begins and ends a turn"),
     ("r", "start or stop recording"),
     ("s", "save the transcript"),
     ("Up, Down, PgUp, PgDn", "scroll; End goes back to the newest"),
@@ -54,7 +54,9 @@ def render(state: ViewState, width: int, height: int) -> RenderableType:
     room = height - len(head) - len(foot)
     if room < 1:  # a terminal of a few lines
         foot, room = foot[-1:], max(0, height - len(head) - 1)
-    middle = _help(state, width) if state.help else _conversation(state, width, room)
+    if state.help and height < COMPACT_HEIGHT:
+        head, room = [], room + len(head)
+    middle = _help(state, width, room) if state.help else _conversation(state, width, room)
     middle = middle[:room] + [Text("")] * (room - len(middle))
     lines = [line.copy() for line in (*head, *middle, *foot)][:height]
     for line in lines:
@@ -193,13 +195,14 @@ def _conversation(state: ViewState, width: int, room: int) -> list[Text]:
     return [Text("") for _ in range(room - len(lines))] + lines
 
 
-def _help(state: ViewState, width: int) -> list[Text]:
+def _help(state: ViewState, width: int, room: int) -> list[Text]:
     console = Console(width=width, color_system=None, legacy_windows=False)
-    lines: list[Text] = []
-    for keys, meaning in HELP:
-        if not (state.text_only and keys in SOUND_KEYS):
-            lines += Text.assemble((keys, "bold"), f"  {meaning}").wrap(console, width)
-    return lines
+    rows = [row for row in HELP if not (state.text_only and row[0] in SOUND_KEYS)]
+    texts = [Text.assemble((keys, "bold"), f"  {meaning}") for keys, meaning in rows]
+    lines = [line for text in texts for line in text.wrap(console, width)]
+    if len(lines) <= room:
+        return lines
+    return [Text.assemble((keys, "bold"), f"  {meaning.partition(';')[0]}") for keys, meaning in rows]
 
 
 def _input(line: Line, width: int) -> list[Text]:

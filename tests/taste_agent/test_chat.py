@@ -28,7 +28,7 @@ def steps(monkeypatch):
         return "quit"
 
     monkeypatch.setattr(PlainChat, "loading", lambda view, checkpoint: seen.append("loading"))
-    monkeypatch.setattr(PlainChat, "listening", lambda view, engine: seen.append("listening"))
+    monkeypatch.setattr(PlainChat, "listening", lambda view, engine, by_ear: seen.append("listening"))
     monkeypatch.setattr(PlainChat, "run", run)
     monkeypatch.setattr("taste_agent.chat_engine.ChatEngine.start", lambda engine: seen.append("start"))
     monkeypatch.setattr("sys.stdin", None)

@@ -275,3 +275,28 @@ def test_device_that_does_not_exist_is_told_in_one_line(sound, tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("taste-agent: there is no input device 'nonsense'; ")
     assert done.stderr.count("\n") == 1
+
+
+def test_without_a_microphone_what_is_typed_is_answered_aloud(sound, speech, tmp_path):
+    sound.control("unload-module", sound.module_of("room"))
+    script, recorded = tmp_path / "script.json", tmp_path / "out.wav"
+    script.write_text(json.dumps({"heard": [], "replies": ["it is five o clock"]}))
+    recorder = sound.record(recorded)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.taste_agent.audio.talker", str(script), "chat"],
+        cwd=ROOT,
+        env={**os.environ, **sound.environment},
+        input="what is the time\n",
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    time.sleep(0.5)
+    recorder.terminate()
+    recorder.wait()
+    assert done.returncode == 0, done.stderr
+    assert "warning: no microphone here: " in done.stdout
+    assert "Agent: it is five o clock" in done.stdout
+    heard, _ = soundfile.read(recorded, dtype="float32")
+    _, likeness = find(heard, flite("it is five o clock"))
+    assert likeness > 0.9

@@ -24,10 +24,9 @@ def new_card(backend, **settings):
 
 def flow(backend, now=20):
     for _ in range(now):
-        for direction in ("input", "output"):
-            stream = backend.last(direction)
+        for stream in backend.opened:
             if stream.active:
-                stream.give(np.zeros(BLOCK)) if direction == "input" else stream.take()
+                stream.give(np.zeros(BLOCK)) if stream.direction == "input" else stream.take()
 
 
 def test_engine_rate_is_taken_where_the_device_can():
@@ -509,3 +508,48 @@ def test_sink_without_a_loudspeaker_takes_everything():
     sink.cut(10)
     assert sink.latency_samples == 0
     assert sink.underruns == 0
+
+
+@pytest.mark.parametrize(
+    ("missing", "told"), [("mic", "no microphone here: "), ("box", "no loudspeaker here: ")]
+)
+def test_a_side_that_is_not_there_is_done_without_until_it_comes(missing, told):
+    backend = FakeBackend()
+    backend.present[missing] = False
+    notices = []
+    card = SoundCard(DeviceSettings(), lambda level, text: notices.append(text), backend)
+    card.open(watch=False)
+    assert (card.capture is None, card.playback is None) == (missing == "mic", missing == "box")
+    assert len(notices) == 1
+    assert notices[0].startswith(told)
+    flow(backend)
+    now_s = time.monotonic()
+    card.check(now_s)
+    backend.present[missing] = True
+    card.check(now_s + 0.5)
+    assert (backend.refreshed, len(notices)) == (0, 1)  # what there is goes on undisturbed
+    flow(backend)
+    card._next_try_s -= 10.0
+    card.check(now_s + 0.5)
+    assert card.capture
+    assert card.playback
+    assert notices[1].endswith("is there")
+
+
+def test_a_side_that_was_named_must_be_there():
+    backend = FakeBackend()
+    backend.present["mic"] = False
+    card = SoundCard(DeviceSettings(input="mic"), lambda *_: None, backend)
+    with pytest.raises(AudioDeviceError, match="no audio input device"):
+        card.open()
+    assert backend.open_streams == 0
+
+
+def test_the_loudspeaker_s_monitor_is_no_microphone():
+    backend = FakeBackend()
+    backend.routed = Routes("box.monitor", "box")
+    notices = []
+    card = SoundCard(DeviceSettings(), lambda level, text: notices.append(text), backend)
+    card.open(watch=False)
+    assert card.capture is None
+    assert notices[0].startswith("no microphone")

@@ -125,7 +125,7 @@ def test_hints(figures, hint):
         ({"phase": "listening", "muted": True}, "● not listening"),
         ({"phase": "waiting", "person_speaks": True}, "● hearing you"),
         ({"phase": "waiting", "person_speaks": False}, "● waiting for you"),
-        ({"help": True}, "push-to-talk on or off"),
+        ({"help": True}, "push-to-talk; space begins and ends a turn"),
     ],
 )
 def test_states(changes, shown):
@@ -199,6 +199,12 @@ def test_a_small_terminal_shows_what_a_talk_needs():
         assert part in text
     keys = text.rstrip("\n").split("\n")[-1]
     assert "…" not in keys
+
+
+def test_help_names_every_key_on_a_small_terminal():
+    text = screen(replace(TALK, help=True), 40, 10)
+    for keys in ("t or Enter", "i or Esc", "m ", "p, then space", "r ", "s ", "PgDn", "? ", "q or Ctrl-C"):
+        assert keys in text
 
 
 def test_the_cursor_of_a_long_line_is_seen():
