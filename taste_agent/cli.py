@@ -1,5 +1,6 @@
 """The `taste-agent` command: parses, builds, calls, shows. Nothing heavy is imported before it is needed."""
 
+import locale
 import sys
 import traceback
 from pathlib import Path
@@ -30,6 +31,7 @@ app = typer.Typer(
     help="Talk with a full-duplex voice agent in the terminal, or replay a recording through it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(config_app, name="config")
@@ -57,7 +59,7 @@ def _root(
 
 @app.command()
 def replay(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Sound files; one session each.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", hidden=True)],
     model: ModelOption = None,
     device: DeviceOption = None,
     voice: VoiceOption = None,
@@ -71,13 +73,16 @@ def replay(
     ] = None,
     realtime: Annotated[bool | None, typer.Option("--realtime", help="Pace it by the wall clock.")] = None,
     compute_time: Annotated[
-        str | None, typer.Option("--compute-time", help="What computing costs: measured, fixed or zero.")
+        str | None,
+        typer.Option("--compute-time", help="What computing costs: measured, fixed or zero.", metavar="KIND"),
     ] = None,
     text: Annotated[bool, typer.Option("--text", help="The conversation as plain lines, no table.")] = False,
     json_events: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Run sound files through the whole agent on a virtual clock.
+
+    FILE is a recording, or - for one on stdin; each is a session of its own.
 
     Writes reply.wav, session.wav, events.jsonl, transcript.txt, transcript.json and session.png.
 
@@ -153,16 +158,19 @@ def devices(
     input_device: InputOption = None,
     output_device: OutputOption = None,
     tone: Annotated[
-        float, typer.Option("--tone", help="Play a test tone for so many seconds.", min=0, max=600)
+        float, typer.Option("--tone", help="Play a test tone so long.", min=0, max=600, metavar="SECONDS")
     ] = 0,
     level: Annotated[
-        float, typer.Option("--level", help="Show the microphone's level so long.", min=0, max=600)
+        float,
+        typer.Option(
+            "--level", help="Show the microphone's level so long.", min=0, max=600, metavar="SECONDS"
+        ),
     ] = 0,
     config: ConfigOption = None,
     overrides: SetOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """List sound devices; play a test tone, show the microphone's level.
+    """List sound devices; try the loudspeaker and the microphone.
 
     Example: taste-agent devices --output speakers --tone 1 --level 5
     """
@@ -180,7 +188,9 @@ def doctor(
     overrides: SetOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Check this machine: packages, GPU, sound devices, echo cancellation, checkpoint, disk.
+    """Check this machine, and say what to do.
+
+    Packages, GPU, sound devices, echo cancellation, checkpoint, disk, terminal.
 
     Example: taste-agent doctor --model small
     """
@@ -192,13 +202,13 @@ def doctor(
 
 @app.command()
 def say(
-    text: Annotated[str, typer.Argument(help="What to say.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", hidden=True)],
     model: ModelOption = None,
     device: DeviceOption = None,
     voice: VoiceOption = None,
     output_device: OutputOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write a wav instead of playing.", metavar="FILE")
+        Path | None, typer.Option("--out", help="Write a sound file instead of playing.", metavar="FILE")
     ] = None,
     seed: SeedOption = None,
     config: ConfigOption = None,
@@ -206,6 +216,8 @@ def say(
     debug: DebugOption = False,
 ) -> None:
     """Speak a text with the checkpoint's voice.
+
+    TEXT is what to say; - reads it from stdin.
 
     Example: taste-agent say "hello there" --out hello.wav
     """
@@ -220,18 +232,21 @@ def say(
 
 @app.command()
 def tokens(
-    file: Annotated[Path, typer.Argument(help="Recording of at most 48 s (V0: 30 s).", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", hidden=True)],
     model: ModelOption = None,
     device: DeviceOption = None,
     text: Annotated[
-        str | None, typer.Option("--text", help="What is said, where known; else it is recognised.")
+        str | None,
+        typer.Option("--text", help="What is said, where known; else it is recognised.", metavar="TEXT"),
     ] = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
     json_rows: Annotated[bool, typer.Option("--json", help="A JSON list instead of a table.")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show the words of a recording with their taste tokens.
+    """Show the words of a recording with their taste tokens, times and pitch.
+
+    FILE is a recording of at most 48 s (V0: 30 s), or - for one on stdin.
 
     Example: taste-agent tokens question.wav --json
     """
@@ -249,18 +264,28 @@ def bench(
         ),
     ] = "small",
     preset: Annotated[
-        str | None, typer.Option("--preset", help="Random weights of a size instead: v0 or v0-short.")
+        str | None,
+        typer.Option("--preset", help="Random weights of a size instead: v0 or v0-short.", metavar="NAME"),
     ] = None,
     device: DeviceOption = None,
     dtype: Annotated[
-        str, typer.Option("--dtype", help="float32, bfloat16, float16, int8 (CPU only) or auto.")
+        str,
+        typer.Option("--dtype", help="float32, bfloat16, float16, int8 (CPU only) or auto.", metavar="TYPE"),
     ] = "auto",
     baseline: Annotated[
         bool, typer.Option("--baseline", help="Run the naive forms too, and show the ratios.")
     ] = False,
-    repeats: Annotated[int, typer.Option("--repeats", help="Timed runs of each stage.", min=1)] = 10,
+    repeats: Annotated[
+        int, typer.Option("--repeats", help="Timed runs of each stage.", min=1, metavar="N")
+    ] = 10,
     threads: Annotated[
-        int, typer.Option("--threads", help="CPU threads; 0: two at most for a small model, else all.", min=0)
+        int,
+        typer.Option(
+            "--threads",
+            help="CPU threads; 0: two at most for a small model, else all.",
+            min=0,
+            metavar="N",
+        ),
     ] = 0,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for bench.json, .md and .png.", metavar="DIR")
@@ -268,7 +293,7 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout instead of the table.")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Measure the speed of every stage, of the first audio and of a whole reply.
+    """Measure the speed of every stage and of a whole reply.
 
     Example: taste-agent bench --baseline --out speed
     """
@@ -288,6 +313,7 @@ def main() -> NoReturn:
     """
     debug = "--debug" in sys.argv
     raise_on_signals()
+    _draw_as_the_terminal_can()
     try:
         code = app(prog_name="taste-agent", standalone_mode=False) or int(ExitCode.OK)
         if code == ExitCode.INTERRUPTED:  # some versions of typer turn Ctrl-C into a return value
@@ -303,6 +329,13 @@ def main() -> NoReturn:
             traceback.print_exception(error)
         code = _explain(error, debug)
     sys.exit(code)
+
+
+def _draw_as_the_terminal_can() -> None:
+    """Have tables drawn in ASCII on a terminal whose locale says that it knows nothing else."""
+    for stream in (sys.stdout, sys.stderr):
+        if "utf" not in locale.getencoding().lower() and stream is not None and stream.isatty():
+            stream.reconfigure(encoding="ascii", errors="replace")  # type: ignore[union-attr]
 
 
 def _explain(error: Exception, debug: bool) -> int:

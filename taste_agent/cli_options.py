@@ -12,7 +12,9 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", help="Checkpoint: a shipped name, a folder or a hub id.", metavar="PATH_OR_ID"),
 ]
-DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda, mps or auto.")]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda, mps or auto.", metavar="DEVICE")
+]
 VoiceOption = Annotated[
     str | None, typer.Option("--voice", help="Fixed voice, or a wav to speak like.", metavar="NAME_OR_WAV")
 ]
@@ -23,7 +25,9 @@ InputOption = Annotated[
 OutputOption = Annotated[
     str | None, typer.Option("--output", help="Loudspeaker: name, part of it, or number.", metavar="DEVICE")
 ]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Same seed, same reply.")]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", help="Same seed and threads, same reply.", metavar="N")
+]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings file.", metavar="FILE")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="One setting, as often as needed.", metavar="key=value")

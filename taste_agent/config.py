@@ -83,7 +83,10 @@ class SamplingSettings(Section):
         description="checkpoints without role tokens stop at a sentence end after so many words",
     )
     seed: int | None = Field(
-        default=None, ge=0, lt=2**63, description="same seed, same reply; null for a new one each time"
+        default=None,
+        ge=0,
+        lt=2**63,
+        description="same seed and threads, same reply; null: another each time",
     )
 
 

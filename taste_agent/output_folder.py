@@ -1,4 +1,4 @@
-"""The folder that a command writes to."""
+"""Where a command writes to."""
 
 import errno
 import os
@@ -8,18 +8,24 @@ from tempfile import TemporaryFile
 from taste_agent.errors import AgentError
 
 
-def make_writable(folder: Path) -> None:
-    """Make a folder if need be, and see that it can be written: what is to go there takes long to make.
+def check_writable(folder: Path) -> None:
+    """See that a folder can be written, or made: what is to go there takes long to make.
+
+    Nothing is made or left behind, for what comes first may fail.
 
     Raises:
         AgentError: it cannot be made or written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
+        with TemporaryFile(dir=next(there for there in (folder, *folder.parents) if there.exists())):
             pass
     except OSError as error:
         raise cannot_write(folder, error) from error
+
+
+def owner_only(path: str, flags: int) -> int:
+    """Opener (of `open`) for files that nobody else may read."""
+    return os.open(path, flags, 0o600)
 
 
 def cannot_write(folder: Path, error: OSError) -> AgentError:

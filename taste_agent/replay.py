@@ -9,7 +9,7 @@ from typing import Self, TextIO
 
 import numpy as np
 
-from taste_agent.audio.files import FileSource
+from taste_agent.audio.files import engine_blocks
 from taste_agent.audio.ports import Samples
 from taste_agent.audio.recording import WavRecorder
 from taste_agent.clock import ENGINE_RATE_HZ, WallClockPacer
@@ -18,19 +18,21 @@ from taste_agent.dialog.brain import Brain
 from taste_agent.dialog.worker import DialogWorker
 from taste_agent.errors import AgentError, Terminated
 from taste_agent.events import Event, Notice
-from taste_agent.output_folder import cannot_write, make_writable
+from taste_agent.output_folder import cannot_write, check_writable, owner_only
 from taste_agent.session.costs import CostMeter
 from taste_agent.session.engine import Session
+from taste_agent.session.recording import write_private
 from taste_agent.session.runner import VirtualRunner
 from taste_agent.session.sides import Sides
 from taste_agent.session.transcript import Transcript
 from taste_agent.signals import signals_held
 from taste_agent.ui.picture import SessionPicture
+from taste_speech.sound_file import SoundFile
 
 _SILENCE_SAMPLES = ENGINE_RATE_HZ // 10
 _WRITE_SAMPLES = ENGINE_RATE_HZ
 """Audio is written in pieces of a second."""
-_NAMES = ("reply.wav", "session.wav", "session.png", "events.jsonl", "transcript.txt", "transcript.json")
+NAMES = ("reply.wav", "session.wav", "session.png", "events.jsonl", "transcript.txt", "transcript.json")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class ReplayResult:
 
 
 def run_replay(
-    path: Path,
+    sound: SoundFile,
     settings: AgentSettings,
     out: Path,
     load_brain: Callable[[AgentSettings], Brain],
@@ -52,30 +54,28 @@ def run_replay(
 ) -> ReplayResult:
     """Runs one file through the agent and writes everything to `out`.
 
-    The input and the folder are checked before the model is loaded, and earlier outputs are replaced when it
-    is. Whatever stops the session (an error, Ctrl-C), all files are complete up to that moment.
+    The folder is checked before the model is loaded; it is made, and earlier outputs in it are replaced, when
+    that is there. Whatever stops the session (an error, Ctrl-C), all files are complete up to that moment.
 
     Args:
-        path: any sound file.
+        sound: what is heard.
         settings: of the agent.
-        out: folder, made if needed; earlier outputs in it are replaced.
+        out: folder of the results.
         load_brain: makes the model.
         on_event: called with every event.
         on_progress: called with (seconds done, seconds of the file).
         block_samples: file frames read at a time (of no influence on the result).
 
     Raises:
-        AgentError: the file cannot be read or would be overwritten, or the folder cannot be written.
+        AudioError: the file cannot be read any more.
+        AgentError: it would be overwritten, or the folder cannot be written.
     """
-    with ExitStack() as stack:
-        source = FileSource(path, block_samples)
-        stack.callback(source.close)
-        make_writable(out)
-        for name in _NAMES:
-            if (out / name).exists() and path.samefile(out / name):
-                raise AgentError(f"{path} would be overwritten; name another folder with --out")
-        brain = load_brain(settings)
-        outputs = stack.enter_context(_Outputs(out, path.name))
+    check_writable(out)
+    for name in NAMES:
+        if sound.path.exists() and (out / name).exists() and sound.path.samefile(out / name):
+            raise AgentError(f"{sound.path} would be overwritten; name another folder with --out")
+    brain = load_brain(settings)
+    with _Outputs(out, sound.name) as outputs:
         meter = CostMeter(settings.replay.compute_time, settings.replay.fixed)
         runner = VirtualRunner(DialogWorker(brain, settings, meter), meter)
 
@@ -83,12 +83,12 @@ def run_replay(
             outputs.take(event)
             on_event(event)
 
-        session = Session(settings, runner, emit, source=path.name, model=settings.model.checkpoint)
-        for text in source.notices:
+        session = Session(settings, runner, emit, source=sound.name, model=settings.model.checkpoint)
+        for text in sound.notices:
             emit(Notice(0, "info", text))
         outputs.begin_audio(session.frame_samples)
         try:
-            _run(session, source, outputs, settings, on_progress)
+            _run(session, sound, outputs, settings, on_progress, block_samples)
         except (KeyboardInterrupt, Terminated) as stop:
             session.close("terminated" if isinstance(stop, Terminated) else "interrupted")
             raise
@@ -101,10 +101,11 @@ def run_replay(
 
 def _run(
     session: Session,
-    source: FileSource,
+    sound: SoundFile,
     outputs: "_Outputs",
     settings: AgentSettings,
     on_progress: Callable[[float, float], None],
+    block_samples: int | None,
 ) -> None:
     pacer = WallClockPacer() if settings.replay.realtime else None
 
@@ -113,17 +114,17 @@ def _run(
             pacer.wait_for(session.now + len(samples))
         outputs.write(samples, session.process(samples))
 
-    while (samples := source.read()) is not None:
+    for samples, read_s in engine_blocks(sound, block_samples):
         step(samples)
-        on_progress(source.position_s, source.duration_s)
+        on_progress(read_s, sound.duration_s)
     limit = session.now + int(settings.replay.max_tail_s * ENGINE_RATE_HZ)
     while session.now < limit and not session.idle:  # the last reply is heard to its end
         step(np.zeros(_SILENCE_SAMPLES, np.float32))
-        on_progress(source.duration_s, source.duration_s)
+        on_progress(sound.duration_s, sound.duration_s)
 
 
 class _Outputs:
-    """The files of one session, written as it goes on."""
+    """The files of one session, written as it goes on; only their owner can read them."""
 
     def __init__(self, out: Path, title: str) -> None:
         self.transcript = Transcript()
@@ -136,9 +137,10 @@ class _Outputs:
 
     def __enter__(self) -> Self:
         try:
-            for name in _NAMES:
+            self._out.mkdir(parents=True, exist_ok=True)
+            for name in NAMES:
                 (self._out / name).unlink(missing_ok=True)
-            log = (self._out / "events.jsonl").open("w", encoding="utf-8", buffering=1)
+            log = open(self._out / "events.jsonl", "w", encoding="utf-8", buffering=1, opener=owner_only)
         except OSError as error:
             raise cannot_write(self._out, error) from error
         self._log: TextIO = self._stack.enter_context(log)
@@ -153,8 +155,8 @@ class _Outputs:
         failure: OSError | AgentError | None = None
         with signals_held(), self._stack:
             for write in (  # each on its own: what can be written is
-                lambda: (self._out / "transcript.txt").write_text(text, encoding="utf-8"),
-                lambda: (self._out / "transcript.json").write_text(data, encoding="utf-8"),
+                lambda: write_private(self._out / "transcript.txt", text),
+                lambda: write_private(self._out / "transcript.json", data),
                 lambda: self._write_audio(everything=True),
                 lambda: self._picture.draw(self._out / "session.png", self.transcript, self._title),
             ):

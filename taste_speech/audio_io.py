@@ -1,40 +1,31 @@
 """Audio files and arrays -> mono float32 samples at the rate that the model needs."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import soxr
 import torch
-from numpy.typing import NDArray
 
 from taste_speech.errors import AudioError
+from taste_speech.sound_file import MAX_FLOAT_PEAK, MAX_RATE_HZ, MIN_RATE_HZ, Samples, SoundFile
 
-Samples = NDArray[np.float32]
-
-MIN_RATE_HZ, MAX_RATE_HZ = 4000, 384_000
-"""Sampling rates that a recording of speech can have; anything else is a mistake of the caller."""
+logger = logging.getLogger(__name__)
 
 
 def load_audio(path: str | Path, sampling_rate_hz: int) -> Samples:
-    """Read a sound file of any format that libsndfile knows as mono samples at `sampling_rate_hz`.
+    """Read a sound file of any format that libsndfile knows as one channel at `sampling_rate_hz`.
 
-    Channels are averaged.
+    What is remarkable about it (see `SoundFile`) is logged.
 
     Raises:
         AudioError: the file is missing, not audio, damaged or empty.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise AudioError(f"no audio file at {str(path)!r}; give the path of a wav, flac, ogg or mp3 file")
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        raise AudioError(
-            f"{str(path)!r} is not a sound file that libsndfile can read ({error}); convert it to wav or flac"
-        ) from error
-    return prepare_audio(samples.mean(axis=1), rate, sampling_rate_hz, name=repr(str(path)))
+    sound = SoundFile(path)
+    for notice in sound.notices:
+        logger.warning(notice)
+    return resample(sound.samples(), sound.rate_hz, sampling_rate_hz)
 
 
 def prepare_audio(
@@ -55,7 +46,8 @@ def prepare_audio(
         1-D float32 samples, a copy or a view of `audio`.
 
     Raises:
-        AudioError: empty, not 1-D, not numbers, NaN or infinite, at an impossible rate or too long.
+        AudioError: empty, not 1-D, not numbers, NaN or infinite, integers as floats,
+            at an impossible rate or too long.
     """
     rate = check_rate(sampling_rate_hz)
     samples = _as_float(audio, name)
@@ -69,6 +61,10 @@ def prepare_audio(
     if not np.isfinite(samples).all():
         bad = int(np.count_nonzero(~np.isfinite(samples)))
         raise AudioError(f"{name} has {bad} NaN or infinite samples; expected finite values in [-1, 1]")
+    if (peak := float(np.abs(samples).max())) > MAX_FLOAT_PEAK:
+        raise AudioError(
+            f"{name} reaches {peak:.0f}; expected float samples in [-1, 1]: pass int16, or divide by 32768"
+        )
     duration_s = samples.size / rate
     if max_duration_s is not None and duration_s > max_duration_s:
         raise AudioError(

@@ -13,6 +13,7 @@ from torchaudio.compliance import kaldi
 
 from taste_speech.audio_io import Samples, load_audio, prepare_audio
 from taste_speech.errors import AudioError, CheckpointError
+from taste_speech.sound_file import STDIN
 
 SPEAKER_RATE_HZ = 16000
 """Rate that the speaker encoder was trained with; a property of the encoder's file format, not of ours."""
@@ -70,7 +71,7 @@ class SpeakerEncoder:
 
     def _samples(self, reference: Reference, sampling_rate_hz: int) -> Samples:
         if isinstance(reference, str | Path):
-            if not Path(reference).is_file() and self.voices:
+            if self.voices and not (Path(reference).exists() or Path(reference) == STDIN):
                 raise AudioError(f"no voice and no audio file {str(reference)!r}{self._hint()}")
             samples = load_audio(reference, SPEAKER_RATE_HZ)
         else:

@@ -60,7 +60,7 @@ def run_benchmark(options: BenchOptions, on_stage: Callable[[str], None] = lambd
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """Write `bench.json`, `bench.md` and `bench.png` into a folder that is there.
+    """Write `bench.json`, `bench.md` and `bench.png` into a folder, which is made if need be.
 
     Raises:
         AgentError: they cannot be written.
@@ -69,6 +69,7 @@ def write_report(report: Report, folder: Path) -> None:
 
     text = json.dumps(report.as_json(), indent=1)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / JSON_NAME).write_text(text + "\n", encoding="utf-8")
         (folder / TABLE_NAME).write_text(report.markdown(), encoding="utf-8")
         draw(report, folder / PICTURE_NAME)

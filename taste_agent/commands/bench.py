@@ -9,7 +9,7 @@ from taste_agent.bench.report import Report
 from taste_agent.bench.run import JSON_NAME, PICTURE_NAME, TABLE_NAME, run_benchmark, write_report
 from taste_agent.config import ModelSettings
 from taste_agent.dialog.first_use import announce_first_use
-from taste_agent.output_folder import make_writable
+from taste_agent.output_folder import check_writable
 
 _WIDE = 150
 
@@ -23,7 +23,7 @@ def show_benchmark(options: BenchOptions, as_json: bool = False) -> None:
         TasteError, AgentError: checkpoint or device are not there, or the output folder cannot be written.
     """
     if options.out is not None:
-        make_writable(options.out)
+        check_writable(options.out)
     if options.preset is None:
         of_model = {"checkpoint": options.checkpoint, "device": options.device, "dtype": options.dtype}
         announce_first_use(ModelSettings.model_validate(of_model))

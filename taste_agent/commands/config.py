@@ -27,11 +27,13 @@ def config_show(config: ConfigOption = None, overrides: SetOption = None, debug:
 
 @config_app.command("init")
 def config_init(
-    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("taste-agent.yaml"),
+    path: Annotated[Path, typer.Argument(metavar="FILE", hidden=True)] = Path("taste-agent.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Write a settings file with every setting, its default and what it does.
+    """Write a settings file with all defaults, and comments.
+
+    FILE is taste-agent.yaml unless given.
 
     Example: taste-agent config init my.yaml
     """
@@ -50,7 +52,7 @@ def config_init(
 
 @config_app.command("check")
 def config_check(
-    path: Annotated[Path, typer.Argument(help="Settings file.")], debug: DebugOption = False
+    path: Annotated[Path, typer.Argument(metavar="FILE", hidden=True)], debug: DebugOption = False
 ) -> None:
     """Check a settings file.
 

@@ -6,15 +6,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from taste_agent.audio.files import FileSource
+from taste_agent.commands.checks import check_names
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.brain import Brain
 from taste_agent.dialog.brain_loader import load_brain
 from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.events import Event, Notice
-from taste_agent.replay import ReplayResult, run_replay
+from taste_agent.replay import NAMES, ReplayResult, run_replay
 from taste_agent.session.recording import recording_folder
 from taste_agent.ui.turn_table import turn_table
+from taste_speech.sound_file import SoundFile
 
 
 def replay_files(
@@ -26,23 +27,34 @@ def replay_files(
 ) -> None:
     """Replays each file into a folder of its own and shows the result on stdout.
 
-    Progress and notices go to stderr.
+    Progress, notices and, with `plain_text` or `json_events`, the folder go to stderr.
 
     Raises:
-        AgentError: a file cannot be read, or a folder cannot be written.
+        AudioError: a file cannot be read.
+        TasteError: the model cannot be loaded.
+        AgentError: a folder cannot be written.
     """
-    for path in files:  # before the first takes its time
-        FileSource(path).close()
+    check_names(settings)
+    sounds = [SoundFile(path) for path in files]  # before the first takes its time
     base = out or recording_folder()
-    folders = [base] if len(files) == 1 else [base / name for name in _session_names(files)]
-    for path, folder in zip(files, folders, strict=True):
-        result = _replay_one(path, settings, folder, json_events, show_progress=not plain_text)
-        if json_events:
-            continue
+    folders = (
+        [base]
+        if len(files) == 1
+        else [base / name for name in _session_names([Path(s.name) for s in sounds])]
+    )
+    for sound, folder in zip(sounds, folders, strict=True):
+        result = _replay_one(sound, settings, folder, json_events, show_progress=not plain_text)
         if plain_text:
-            print_plain(result)
-        else:
-            _print_table(result)
+            _print_plain(result, title=sound.name if len(files) > 1 else "")
+        elif not json_events and result.transcript.turns:
+            Console(highlight=False, emoji=False).print(turn_table(result.transcript.turns))
+        console = _plain_console(stderr=plain_text or json_events)
+        if not result.transcript.turns:
+            console.print(
+                f"no words were heard in {sound.name}, whose loudest is at {sound.loudest_dbfs:.0f} dBFS; "
+                "if somebody speaks in it, record it louder and closer, or lower vad.above_noise_db"
+            )
+        console.print(f"Written to {result.out}: {', '.join(NAMES)}")
 
 
 def _session_names(files: list[Path]) -> list[str]:
@@ -61,10 +73,10 @@ def _session_names(files: list[Path]) -> list[str]:
 
 
 def _replay_one(
-    path: Path, settings: AgentSettings, out: Path, json_events: bool, show_progress: bool
+    sound: SoundFile, settings: AgentSettings, out: Path, json_events: bool, show_progress: bool
 ) -> ReplayResult:
     errors = Console(stderr=True, highlight=False, emoji=False)
-    stdout = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    stdout = _plain_console()
     with ExitStack() as stack:
         progress = Progress(
             TextColumn("{task.description}", markup=False),
@@ -76,16 +88,16 @@ def _replay_one(
             disable=not (show_progress and errors.is_terminal),
         )
         stack.enter_context(progress)
-        task = progress.add_task(f"Replaying {path.name}", total=None)
+        task = progress.add_task(f"Replaying {sound.name}", total=None)
 
         def on_event(event: Event) -> None:
             if json_events:
                 stdout.print(event.to_json())
             elif isinstance(event, Notice):
-                errors.print(f"{event.level}: {event.text}", markup=False)
+                errors.print(f"{event.level}: {event.text}", markup=False, soft_wrap=True)
 
         return run_replay(
-            path,
+            sound,
             settings,
             out,
             _load_brain,
@@ -99,15 +111,12 @@ def _load_brain(settings: AgentSettings) -> Brain:
     return load_brain(settings)
 
 
-def print_plain(result: ReplayResult) -> None:
-    """The conversation, one line a turn."""
-    Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(
-        result.transcript.as_text().rstrip("\n")
-    )
+def _print_plain(result: ReplayResult, title: str) -> None:
+    """The conversation, one line a turn; below a title where there are several."""
+    for line in ([f"{title}:"] if title else []) + result.transcript.as_text().splitlines():
+        _plain_console().print(line)
 
 
-def _print_table(result: ReplayResult) -> None:
-    console = Console(highlight=False, emoji=False)
-    console.print(turn_table(result.transcript.turns))
-    names = "reply.wav, session.wav, session.png, transcript.txt"
-    console.print(f"Written to {result.out}: {names}", soft_wrap=True, markup=False)
+def _plain_console(stderr: bool = False) -> Console:
+    """Lines as they are, however long."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)

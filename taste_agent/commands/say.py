@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,27 +16,49 @@ from taste_agent.audio.resampling import StreamResampler
 from taste_agent.audio.sound_card import FADE_S, MAX_BLOCK_MS, START_S, open_stream
 from taste_agent.audio.streams import PlaybackSide
 from taste_agent.clock import ENGINE_RATE_HZ
+from taste_agent.commands.checks import check_names
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.dialog.loading import load_model
 from taste_agent.dialog.reading import read_aloud
 from taste_agent.dialog.taste_brain import speaker_embedding
+from taste_agent.dialog.torch_device import device_of
 from taste_agent.errors import AudioDeviceError, AudioFileError
+from taste_agent.output_folder import check_writable
 from taste_agent.ui.quiet import native_stderr_silenced
+from taste_speech import TasteProcessor
+from taste_speech.words import split_words
+
+_FORMATS = (".wav", ".flac", ".ogg", ".mp3")
 
 
 def say_text(text: str, settings: AgentSettings, out: Path | None) -> float:
-    """Speak `text` on the loudspeaker, or write it to the wav file `out`; returns its seconds.
+    """Speak `text` on the loudspeaker, or write it to the sound file `out`; returns its seconds.
+
+    Args:
+        text: at least one word; `-` reads it from stdin.
+        settings: of the agent; model, voice, loudspeaker and seed are used.
+        out: its ending says the format.
 
     Raises:
         AudioDeviceError: PortAudio or the loudspeaker is missing, cannot be opened, or stops.
         AudioFileError: `out` cannot be written.
+        TextError: there are no words, or they are no Unicode text.
     """
+    if text == "-":
+        text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+    split_words(text)
+    check_names(settings)
+    device_of(settings.model)
     if out is None:
         portaudio()
+    else:
+        _check_out(out)
     announce_first_use(settings.model)
+    speaker = speaker_embedding(
+        TasteProcessor.from_pretrained(settings.model.checkpoint), settings.dialog.voice
+    )
     model, processor = load_model(settings.model)
-    speaker = speaker_embedding(processor, settings.dialog.voice)
     chunks = read_aloud(model, processor, text, speaker, settings.sampling.seed)
     samples = np.concatenate(list(chunks))
     if out is None:
@@ -81,9 +104,17 @@ def _feed(samples: np.ndarray, side: PlaybackSide) -> None:
     time.sleep(side.delay_s)
 
 
+def _check_out(path: Path) -> None:
+    if path.suffix.lower() not in _FORMATS:
+        raise AudioFileError(f"cannot write {path}; its name must end in {', '.join(_FORMATS)}")
+    if not path.parent.is_dir() or path.is_dir():
+        raise AudioFileError(f"cannot write {path}; name a .wav file in a folder that is there")
+    check_writable(path.parent)
+
+
 def _write(path: Path, samples: np.ndarray) -> None:
     try:
-        soundfile.write(path, samples, ENGINE_RATE_HZ, subtype="PCM_16")
+        soundfile.write(path, samples, ENGINE_RATE_HZ)
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
         raise AudioFileError(
             f"cannot write {path} ({error}); name a .wav file in a writable folder"

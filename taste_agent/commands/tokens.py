@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,18 +12,25 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from taste_agent.audio.files import FileSource
-from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ
+from taste_agent.commands.checks import check_names
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.dialog.loading import load_model
-from taste_agent.errors import AudioFileError
+from taste_agent.dialog.torch_device import device_of
+from taste_agent.errors import AgentError
+from taste_speech import AudioError, TasteProcessor
+from taste_speech.audio_io import Samples, resample
+from taste_speech.recognition.base import RecognizedWord
+from taste_speech.recognition.voicing import HOP_SAMPLES, WINDOW_SAMPLES, pitch_hz
+from taste_speech.recognition.word_times import timed_words
+from taste_speech.sound_file import SoundFile
 from taste_speech.streaming import taste_tokenize
+from taste_speech.words import split_words
 
 
 def show_tokens(path: Path, settings: AgentSettings, text: str | None, as_json: bool) -> None:
-    """Print one row for each word: its text, its text tokens and the levels of its taste token.
+    """Print one row for each word: when it was said, how high, its text tokens and its taste token.
 
     Args:
         path: a recording of at most 48 s with the shipped checkpoint, 30 s with V0.
@@ -31,10 +39,36 @@ def show_tokens(path: Path, settings: AgentSettings, text: str | None, as_json: 
         as_json: a JSON list instead of a table.
 
     Raises:
-        AudioFileError: the file cannot be read, or no words were recognised in it.
+        AudioError: the file cannot be read, or is too long.
+        TextError: `text` has no words.
+        AgentError: no words were recognised in the file.
     """
-    samples = _read(path)
+    if text is not None:
+        split_words(text)
+    check_names(settings)
+    device_of(settings.model)
+    sound = SoundFile(path)
+    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    for notice in sound.notices:
+        errors.print(f"info: {notice}")
     announce_first_use(settings.model)
+    limit_s = TasteProcessor.from_pretrained(settings.model.checkpoint).features.max_duration_s
+    if sound.duration_s > limit_s:
+        raise AudioError(
+            f"{path} lasts {sound.duration_s:.1f} s, at most {limit_s:g} s are allowed; split it into parts"
+        )
+    samples = resample(sound.samples(), sound.rate_hz, ENGINE_RATE_HZ)
+    rows = _rows(samples, settings, text)
+    if not rows:
+        raise AgentError(f"no words were recognised in {path}; give them with --text")
+    if as_json:
+        Console(soft_wrap=True, highlight=False, markup=False).print(json.dumps(rows, ensure_ascii=False))
+    else:
+        Console(highlight=False).print(_table(sound.name, rows))
+
+
+def _rows(samples: Samples, settings: AgentSettings, text: str | None) -> list[dict[str, Any]]:
+    """What is known of each word; empty where none was recognised."""
     model, processor = load_model(settings.model, speaks=False)
     if text is None:
         recognizer = processor.recognizer(settings.recognition.own_backend)
@@ -42,31 +76,42 @@ def show_tokens(path: Path, settings: AgentSettings, text: str | None, as_json: 
         recognizer.accept(samples)
         text = recognizer.finish().text
     if not text.strip():
-        raise AudioFileError(f"no words were recognised in {path}; give them with --text")
+        return []
     text_ids = processor.process_text(text)["llm_token_ids"]
     taste_ids = taste_tokenize(model, processor, torch.from_numpy(samples)[None], text_ids, ENGINE_RATE_HZ)
-    words = [
-        {"word": word.text, "text_ids": list(word.token_ids), "taste": taste_ids[0, word.start].tolist()}
-        for word in processor.llm_ids_to_words(text_ids)
+    words = processor.llm_ids_to_words(text_ids)
+    pitch = pitch_hz(samples, ENGINE_RATE_HZ)
+    return [
+        {
+            "word": word.text,
+            "start_s": timed.start_s,
+            "end_s": timed.end_s,
+            "pitch_hz": _pitch_of(timed, pitch),
+            "text_ids": list(word.token_ids),
+            "taste": taste_ids[0, word.start].tolist(),
+        }
+        for word, timed in zip(words, timed_words(samples, [word.text for word in words]), strict=True)
     ]
-    if as_json:
-        Console(soft_wrap=True, highlight=False, markup=False).print(json.dumps(words, ensure_ascii=False))
-        return
-    table = Table(title=escape(path.name))
+
+
+def _pitch_of(word: RecognizedWord, pitch: np.ndarray) -> float | None:
+    """Median of the voiced moments of a word, in Hz; None where there are none."""
+    if word.start_s is None or word.end_s is None:
+        return None
+    middles_s = (np.arange(len(pitch)) * HOP_SAMPLES + WINDOW_SAMPLES / 2) / ENGINE_RATE_HZ
+    voiced = pitch[(middles_s >= word.start_s) & (middles_s < word.end_s) & (pitch > 0)]
+    return round(float(np.median(voiced)), 1) if len(voiced) else None
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(title=escape(title))
     for name in ("Word", "Text tokens", "Taste token"):
         table.add_column(name)
-    for row in words:
+    for name in ("Start", "Length", "Pitch"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
         ids = (" ".join(map(str, row[name])) for name in ("text_ids", "taste"))
-        table.add_row(escape(str(row["word"])), *ids)
-    Console(highlight=False).print(table)
-
-
-def _read(path: Path) -> Samples:
-    source = FileSource(path)
-    try:
-        blocks = []
-        while (block := source.read()) is not None:
-            blocks.append(block)
-    finally:
-        source.close()
-    return np.concatenate(blocks)
+        start_s, end_s, hz = row["start_s"], row["end_s"], row["pitch_hz"]
+        when = ("-", "-") if start_s is None else (f"{start_s:.2f} s", f"{1000 * (end_s - start_s):.0f} ms")
+        table.add_row(escape(row["word"]), *ids, *when, "-" if hz is None else f"{hz:.0f} Hz")
+    return table

@@ -15,6 +15,7 @@ from taste_agent.audio.recording import WavRecorder
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.errors import AudioFileError
 from taste_agent.events import Event
+from taste_agent.output_folder import owner_only
 from taste_agent.session.sides import Sides
 from taste_agent.session.transcript import Transcript
 
@@ -33,8 +34,7 @@ def recording_folder(base: Path | None = None, now: datetime | None = None) -> P
 def write_private(path: Path, text: str) -> None:
     """Write `text` to `path` so that only its owner can read it; replaces what was there at once."""
     temporary = path.with_name(f".{path.name}.part")
-    descriptor = os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    with open(temporary, "w", encoding="utf-8", opener=owner_only) as file:
         file.write(text)
     os.replace(temporary, path)
 

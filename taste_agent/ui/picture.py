@@ -3,6 +3,8 @@
 import math
 from array import array
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,23 @@ import numpy as np
 from taste_agent import events as ev
 from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ, seconds_of_samples
+from taste_agent.output_folder import owner_only
 from taste_agent.session.transcript import Transcript, Turn
+from taste_agent.ui.picture_layout import MIN_SHARE, Caption, Row, captions, rows_of
 
 _BIN_SAMPLES = ENGINE_RATE_HZ // 50
 _PERSON, _AGENT, _SPEECH = "#2563a8", "#d9622b", "#cfe3f7"
-_THINKING, _PAUSED, _ALARM, _QUIET, _INK = "#fdf0c4", "#f6d5d5", "#c0262d", "#8a8f98", "#22262b"
-_ROW_S, _MAX_ROWS, _COLUMNS = 20.0, 12, 1600
+_THINKING, _PAUSED, _ALARM, _QUIET, _INK = "#fdf0c4", "#f6d5d5", "#c0262d", "#6c727c", "#22262b"
+_FILLS = {"speech": _SPEECH, "thinking": _THINKING, "paused": _PAUSED}
 _LANE = {"user": 0.55, "assistant": -0.55}
-_LANE_HEIGHT = 0.36
-_WORDS_UP_TO_S = 45.0
-"""Rows that last longer show turns only, for words would lie on each other."""
+_LANE_HEIGHT, _EDGE = 0.36, 1.05
+_COLUMNS = 1600
+_WIDTH_IN, _LEFT_IN, _RIGHT_IN, _TITLE_IN, _TICKS_IN = 16.0, 0.7, 0.2, 0.6, 0.35
+_UNIT_IN = 0.85
+"""Height of a unit of the rows' y axis; a line of text takes `_LINE` of it."""
+_LINE, _TEXT_PT, _LETTERS = 0.19, 8.5, 205
+"""`_LETTERS` of that size fit into a row."""
+_TICK_STEPS_S = (1, 2, 5, 10, 30, 60, 300)
 
 
 @dataclass
@@ -101,7 +110,7 @@ class SessionPicture:
             self._spans.append(_Span(kind, start_s, at_s, label))
 
     def draw(self, path: Path, transcript: Transcript, title: str = "") -> None:
-        """Writes the picture.
+        """Writes the picture, for its owner only.
 
         Raises:
             OSError: the file cannot be written.
@@ -109,94 +118,149 @@ class SessionPicture:
         from matplotlib import rc_context
 
         with rc_context({"text.parse_math": False}):  # a dollar sign is one
-            self._draw(path, transcript, title)
+            figure = self._figure(transcript.turns, title)
+            with open(path, "wb", opener=owner_only) as file:
+                figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
 
-    def _draw(self, path: Path, transcript: Transcript, title: str) -> None:
+    def _figure(self, turns: list[Turn], title: str) -> Any:
         from matplotlib.figure import Figure
 
         duration_s = max(1.0, len(self.person.peaks) * _BIN_SAMPLES / ENGINE_RATE_HZ)
-        rows = min(_MAX_ROWS, math.ceil(duration_s / _ROW_S))
-        row_s = max(duration_s / rows, 4.0)
-        figure = Figure(figsize=(16, 1.1 + 2.5 * rows), layout="constrained", facecolor="white")
-        grid = figure.subplots(rows, 1, squeeze=False)[:, 0]
-        peak = max(max(self.person.peaks, default=0.0), 0.02), max(max(self.agent.peaks, default=0.0), 0.02)
-        for index, axes in enumerate(grid):
-            self._draw_row(axes, index * row_s, (index + 1) * row_s, peak, transcript.turns)
-        grid[-1].set_xlabel("seconds", color=_QUIET)
-        figure.suptitle(title or "Session", x=0.01, ha="left", fontsize=13, color=_INK, fontweight="bold")
-        _draw_legend(figure)
-        figure.savefig(path, dpi=100, metadata={"Software": None})
+        busy = [(span.start_s, span.end_s) for span in self._spans]
+        rows = rows_of(duration_s, busy + [(turn.start_s, turn.end_s) for turn in turns], turns)
+        texts = [
+            {
+                role: captions(row, [turn for turn in turns if turn.role == role], _LETTERS)
+                for role in ("user", "assistant")
+            }
+            for row in rows
+        ]
+        limits = [
+            (-_EDGE - _height(text["assistant"]), _EDGE + _height(text["user"])) for text in texts
+        ]  # in units
+        heights = [(top - bottom) * _UNIT_IN + _TICKS_IN for bottom, top in limits]
+        height = sum(heights) + _TITLE_IN
+        figure = Figure(figsize=(_WIDTH_IN, height), facecolor="white")
+        peaks = {"user": max(self.person.peaks, default=0.0), "assistant": max(self.agent.peaks, default=0.0)}
+        below = height - _TITLE_IN
+        for row, text, (bottom, top), row_height in zip(rows, texts, limits, heights, strict=True):
+            below -= row_height
+            box = (
+                _LEFT_IN / _WIDTH_IN,
+                (below + _TICKS_IN) / height,
+                (_WIDTH_IN - _LEFT_IN - _RIGHT_IN) / _WIDTH_IN,
+                (row_height - _TICKS_IN) / height,
+            )
+            axes = figure.add_axes(box)
+            axes.set_ylim(bottom, top)
+            self._draw_row(axes, row, peaks)
+            for role, color in (("user", _PERSON), ("assistant", _AGENT)):
+                _draw_captions(axes, text[role], role == "user", color)
+        at = 1 - 0.12 / height
+        shown = drawable(title, "") or "Session"
+        figure.text(0.01, at, shown, ha="left", va="top", fontsize=13, color=_INK, fontweight="bold")
+        _draw_legend(figure, at)
+        return figure
 
-    def _draw_row(
-        self, axes: Any, start_s: float, end_s: float, peak: tuple[float, float], turns: list[Turn]
-    ) -> None:
-        axes.set_xlim(start_s, end_s)
-        axes.set_ylim(-1.25, 1.25)
+    def _draw_row(self, axes: Any, row: Row, peaks: dict[str, float]) -> None:
+        axes.set_xlim(0, row.width_s)
         axes.set_yticks([_LANE["user"], _LANE["assistant"]], ["person", "agent"], color=_INK)
         axes.tick_params(length=0, colors=_INK)
         axes.grid(axis="x", color="#e6e8eb", linewidth=0.6)
         axes.set_axisbelow(True)
         for side in ("top", "right", "left", "bottom"):
             axes.spines[side].set_visible(False)
+        _draw_ticks(axes, row)
         for span in self._spans:
-            if span.end_s >= start_s and span.start_s <= end_s:
-                _draw_span(axes, span, start_s, end_s)
-        for envelope, role, color, top in (
-            (self.person, "user", _PERSON, peak[0]),
-            (self.agent, "assistant", _AGENT, peak[1]),
-        ):
-            times, peaks = envelope.between(start_s, end_s, _COLUMNS)
-            height = peaks / top * _LANE_HEIGHT
-            axes.fill_between(times, _LANE[role] - height, _LANE[role] + height, color=color, linewidth=0)
-        for turn in turns:
-            if turn.end_s >= start_s and turn.start_s <= end_s:
-                _draw_text(axes, turn, start_s, end_s)
+            _draw_span(axes, span, row)
+        for envelope, role, color in ((self.person, "user", _PERSON), (self.agent, "assistant", _AGENT)):
+            for stretch in row.stretches:
+                columns = max(2, int(_COLUMNS * (stretch.end_s - stretch.start_s) / row.width_s))
+                times, loud = envelope.between(stretch.start_s, stretch.end_s, columns)
+                height = loud / max(peaks[role], 0.02) * _LANE_HEIGHT
+                x = stretch.x + times - stretch.start_s
+                axes.fill_between(x, _LANE[role] - height, _LANE[role] + height, color=color, linewidth=0)
 
 
-def _draw_span(axes: Any, span: _Span, start_s: float, end_s: float) -> None:
-    low, high = _LANE["user"] - 0.42, _LANE["user"] + 0.42
-    middle = (max(span.start_s, start_s) + min(span.end_s, end_s)) / 2
-    if span.kind == "speech":
-        axes.fill_between([span.start_s, span.end_s], low, high, color=_SPEECH, linewidth=0)
-    elif span.kind in ("thinking", "paused"):
-        color = _THINKING if span.kind == "thinking" else _PAUSED
-        lane = _LANE["assistant"]
-        axes.fill_between([span.start_s, span.end_s], lane - 0.42, lane + 0.42, color=color, linewidth=0)
+def _height(texts: list[Caption]) -> float:
+    """Of the highest of the texts, in units."""
+    lines = max((len(text.heard) + len(text.cut) for text in texts), default=0)
+    return lines * _LINE + (0.1 if lines else 0.0)
+
+
+def _draw_ticks(axes: Any, row: Row) -> None:
+    step = next((step for step in _TICK_STEPS_S if step * 16 >= row.width_s), _TICK_STEPS_S[-1])
+    ticks = [
+        second
+        for stretch in row.stretches
+        for second in range(math.ceil(stretch.start_s / step) * step, math.ceil(stretch.end_s), step)
+    ]
+    labels = [f"{second // 60}:{second % 60:02d}" for second in ticks]
+    axes.set_xticks([row.x_of(second) for second in ticks], labels, fontsize=8, color=_QUIET)
+    for left, right in pairwise(row.stretches):
+        if right.start_s - left.end_s < 0.05:
+            continue
+        end = left.x + left.end_s - left.start_s
+        axes.axvspan(end, right.x, color="#f1f2f4", linewidth=0)
+        style = {"ha": "center", "va": "center", "fontsize": 8, "color": _QUIET}
+        axes.text((end + right.x) / 2, 0.0, f"{right.start_s - left.end_s:.0f} s", rotation=90, **style)
+
+
+def _draw_span(axes: Any, span: _Span, row: Row) -> None:
+    if span.end_s < row.stretches[0].start_s or span.start_s >= row.stretches[-1].end_s:
+        return
+    start, end = row.x_of(span.start_s), row.x_of(span.end_s)
+    lane = _LANE["user" if span.kind == "speech" else "assistant"]
+    if span.kind in _FILLS:
+        axes.fill_between([start, end], lane - 0.42, lane + 0.42, color=_FILLS[span.kind], linewidth=0)
         if span.label:
-            axes.text(middle, lane + 0.44, span.label, ha="center", va="bottom", fontsize=7, color=_QUIET)
-        if span.kind == "thinking":
-            axes.plot([span.start_s] * 2, [-1.0, 1.0], color=_QUIET, linewidth=0.9, linestyle=(0, (3, 2)))
+            place = {"ha": "center", "va": "bottom", "fontsize": 7, "color": _QUIET}
+            axes.text((start + end) / 2, lane + 0.44, span.label, **place)
+        if span.kind == "thinking" and row.holds(span.start_s):
+            axes.plot([start] * 2, [-1.0, 1.0], color=_QUIET, linewidth=0.9, linestyle=(0, (3, 2)))
     elif span.kind == "latency":
         arrow = {"arrowstyle": "<->", "color": _INK, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0}
-        axes.annotate("", (span.start_s, 0.0), (span.end_s, 0.0), arrowprops=arrow)
-        axes.text(
-            span.end_s, 0.0, f" {span.label}", ha="left", va="center", fontsize=8, color=_INK, clip_on=True
-        )
-    elif span.kind == "cut" and start_s <= span.start_s < end_s:
-        axes.plot([span.start_s] * 2, [-1.0, 1.0], color=_ALARM, linewidth=1.4)
-        axes.text(span.start_s, 0.0, "interrupted ", color=_ALARM, fontsize=8, ha="right", va="center")
+        axes.annotate("", (start, 0.0), (end, 0.0), arrowprops=arrow)
+        _draw_label(axes, row, span.label, end, start, _INK)
+    elif span.kind == "cut" and row.holds(span.start_s):
+        axes.plot([start] * 2, [-1.0, 1.0], color=_ALARM, linewidth=1.4)
+        _draw_label(axes, row, span.label, end, start, _ALARM)
 
 
-def _draw_text(axes: Any, turn: Turn, start_s: float, end_s: float) -> None:
-    person = turn.role == "user"
-    color = _PERSON if person else _AGENT
-    y, va = (1.0, "bottom") if person else (-1.0, "top")
-    if end_s - start_s > _WORDS_UP_TO_S:
-        if start_s <= turn.start_s < end_s:
-            text = turn.heard_text if len(turn.heard_text) < 40 else turn.heard_text[:38] + "…"
-            axes.text(turn.start_s, y, text, fontsize=6, color=color, va=va, clip_on=True)
-        return
-    slant = 20 if person else -20
-    for word in turn.words:
-        if start_s <= word.start_s < end_s:
-            axes.text(word.start_s, y, word.text.strip(), fontsize=7.5, color=color, va=va, rotation=slant)
-    if turn.cut_text and start_s <= turn.end_s < end_s:
-        text = turn.cut_text if len(turn.cut_text) < 32 else turn.cut_text[:30] + "…"
-        style = {"fontsize": 7.5, "color": _QUIET, "style": "italic", "clip_on": True}
-        axes.text(turn.end_s, _LANE["assistant"], f"  {text}", va="center", zorder=1, **style)
+def _draw_label(axes: Any, row: Row, text: str, right: float, left: float, color: str) -> None:
+    """Between the lanes: to the right of `right`, or, at the row's end, to the left of `left`."""
+    at_end = right > (1 - MIN_SHARE) * row.width_s
+    place = {"ha": "right" if at_end else "left", "va": "center", "fontsize": 8, "color": color}
+    axes.text(left if at_end else right, 0.0, f" {text} ", **place)
 
 
-def _draw_legend(figure: Any) -> None:
+def _draw_captions(axes: Any, texts: list[Caption], above: bool, color: str) -> None:
+    for text in texts:
+        lines = [
+            *((line, color, "normal") for line in text.heard),
+            *((line, _QUIET, "italic") for line in text.cut),
+        ]
+        for number, (line, ink, style) in enumerate(lines):
+            y = _EDGE + (len(lines) - number) * _LINE if above else -_EDGE - number * _LINE
+            axes.text(text.x, y, drawable(line, "?"), fontsize=_TEXT_PT, color=ink, style=style, va="top")
+
+
+def drawable(text: str, instead: str) -> str:
+    """The text as the picture's font can draw it: `instead` of what it lacks, or of all if that is empty."""
+    known = _letters_of_font()
+    if instead:
+        return "".join(letter if ord(letter) in known else instead for letter in text)
+    return text if all(ord(letter) in known for letter in text) else ""
+
+
+@cache
+def _letters_of_font() -> frozenset[int]:
+    from matplotlib.font_manager import findfont, get_font
+
+    return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())
+
+
+def _draw_legend(figure: Any, top: float) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -210,4 +274,5 @@ def _draw_legend(figure: Any) -> None:
         Patch(color=_PAUSED, label="paused"),
         Line2D([], [], color=_ALARM, label="interrupted"),
     ]
-    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), fontsize=8, frameon=False)
+    place = {"loc": "upper right", "bbox_to_anchor": (0.995, top), "borderaxespad": 0.0}
+    figure.legend(handles=handles, ncols=len(handles), fontsize=8, frameon=False, **place)

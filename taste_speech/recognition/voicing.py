@@ -1,4 +1,4 @@
-"""Whether a sound is periodic as voices are, to keep noise from being taken for words."""
+"""How high a voice is, and whether a sound is one at all."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,14 +8,20 @@ HOP_SAMPLES = 160
 LOWEST_HZ, HIGHEST_HZ = 75, 400
 BAND_HZ = 1500
 """Voices have their energy below this, noise above it too."""
+PER_OCTAVE = 0.05
 PERIODIC = 0.65
 """Least autocorrelation at the period, as a share of the energy; noise stays below it."""
 
 
 def voiced_seconds(samples: NDArray[np.float32], rate_hz: int) -> float:
     """Return for how long `samples` (T,) are periodic with a pitch between 75 and 400 Hz."""
+    return float((pitch_hz(samples, rate_hz) > 0).sum() * HOP_SAMPLES / rate_hz)
+
+
+def pitch_hz(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64]:
+    """The fundamental of `samples` (T,) around each `HOP_SAMPLES`, (windows,) in Hz; 0: not periodic."""
     if len(samples) < WINDOW_SAMPLES:
-        return 0.0
+        return np.zeros(0)
     windows = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float64), WINDOW_SAMPLES)[
         ::HOP_SAMPLES
     ]
@@ -25,6 +31,9 @@ def voiced_seconds(samples: NDArray[np.float32], rate_hz: int) -> float:
     power[:, round(BAND_HZ * 2 * WINDOW_SAMPLES / rate_hz) :] = 0.0
     correlation = np.fft.irfft(power)[:, :WINDOW_SAMPLES]
     overlap = 1.0 - np.arange(WINDOW_SAMPLES) / WINDOW_SAMPLES
-    lags = slice(rate_hz // HIGHEST_HZ, rate_hz // LOWEST_HZ)
-    strength = (correlation / overlap)[:, lags].max(axis=1) / np.maximum(correlation[:, 0], 1e-9)
-    return float((strength > PERIODIC).sum() * HOP_SAMPLES / rate_hz)
+    lags = np.arange(rate_hz // HIGHEST_HZ, rate_hz // LOWEST_HZ)
+    likeness = (correlation / overlap)[:, lags]
+    periodic = likeness.max(axis=1) / np.maximum(correlation[:, 0], 1e-9) > PERIODIC
+    # Two periods are as alike as one.
+    best = (likeness * (1 - PER_OCTAVE * np.log2(lags / lags[0]))).argmax(axis=1)
+    return np.where(periodic, rate_hz / lags[best], 0.0)

@@ -3,12 +3,13 @@ import errno
 import pytest
 
 from taste_agent.errors import AgentError
-from taste_agent.output_folder import make_writable
+from taste_agent.output_folder import check_writable
 
 
-def test_a_folder_is_made_and_nothing_is_left_in_it(tmp_path):
-    make_writable(tmp_path / "a" / "b")
-    assert list((tmp_path / "a" / "b").iterdir()) == []
+def test_nothing_is_made_and_nothing_is_left(tmp_path):
+    check_writable(tmp_path / "a" / "b")
+    check_writable(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -25,4 +26,4 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path, monkeypatch, number, 
 
     monkeypatch.setattr("taste_agent.output_folder.TemporaryFile", refuse)  # root may write everywhere
     with pytest.raises(AgentError, match=message):
-        make_writable(tmp_path)
+        check_writable(tmp_path)

@@ -16,8 +16,10 @@ SCRIPT = """
 import json, resource, sys, time
 from pathlib import Path
 from taste_agent.replay import run_replay
+from taste_speech.sound_file import SoundFile
 from tests.taste_agent.fakes import FakeBrain, settings
-run_replay(Path(sys.argv[1]), settings("replay.compute_time=zero"), Path(sys.argv[2]), lambda _: FakeBrain())
+sound, out = SoundFile(Path(sys.argv[1])), Path(sys.argv[2])
+run_replay(sound, settings("replay.compute_time=zero"), out, lambda _: FakeBrain())
 usage = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps({"cpu_s": usage.ru_utime + usage.ru_stime, "peak_kib": usage.ru_maxrss}))
 """

@@ -16,10 +16,10 @@ def tone(rate, seconds=0.5, hz=440.0):
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
 def test_reads_a_file_and_averages_its_channels(tmp_path, suffix):
     path = tmp_path / f"sound.{suffix}"
-    soundfile.write(path, np.stack([tone(RATE), 0 * tone(RATE)], axis=1), RATE)
+    soundfile.write(path, np.stack([tone(RATE), 0.5 * tone(RATE)], axis=1), RATE)
     samples = load_audio(path, RATE)
     assert samples.dtype == np.float32
-    np.testing.assert_allclose(samples, tone(RATE) / 2, atol=0.05)
+    np.testing.assert_allclose(samples, tone(RATE) * 0.75, atol=0.05)
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 96000])
@@ -61,21 +61,19 @@ def test_refuses_unusable_audio(audio, rate, message):
 
 
 def test_missing_file():
-    with pytest.raises(AudioError, match=r"no audio file at '/nowhere/x\.wav'; give the path"):
+    with pytest.raises(AudioError, match=r"/nowhere/x\.wav does not exist; give the path"):
         load_audio("/nowhere/x.wav", RATE)
 
 
 def test_damaged_file(tmp_path):
     path = tmp_path / "x.wav"
     path.write_bytes(b"RIFF not really")
-    with pytest.raises(
-        AudioError, match=r"x.wav' is not a sound file that libsndfile can read \(.*convert it"
-    ):
+    with pytest.raises(AudioError, match=r"x.wav is not a sound file that can be read here; convert it"):
         load_audio(path, RATE)
 
 
 def test_file_without_samples(tmp_path):
     path = tmp_path / "x.wav"
     soundfile.write(path, np.zeros(0), RATE)
-    with pytest.raises(AudioError, match=r"x.wav' is empty"):
+    with pytest.raises(AudioError, match=r"x.wav holds no samples"):
         load_audio(path, RATE)

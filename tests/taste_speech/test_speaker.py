@@ -110,7 +110,7 @@ def test_damaged_voices_file(tmp_path):
         (np.full(8000, np.nan), "reference audio has 8000 NaN"),
         (np.zeros((2, 8000)), "reference audio has shape"),
         (np.zeros(100), "the reference audio lasts 6 ms; expected at least 100 ms"),
-        ("/nowhere.wav", r"no audio file at '/nowhere\.wav'"),
+        ("/nowhere.wav", r"/nowhere\.wav does not exist; give the path"),
     ],
 )
 def test_refuses_unusable_references(counting, reference, message):

@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from taste_agent.replay import run_replay
+from taste_speech.sound_file import SoundFile
 from tests.taste_agent.audio.talker import Talker
 from tests.taste_agent.audio.test_chat_on_pulseaudio import LONG, chat
 from tests.taste_agent.fakes import settings
@@ -29,7 +30,7 @@ def replayed(recording, folder):
     brain.listens_to_script = False
     events = []
     run_replay(
-        recording / "person.wav",
+        SoundFile(recording / "person.wav"),
         settings("replay.compute_time=zero"),
         folder / "again",
         lambda _: brain,

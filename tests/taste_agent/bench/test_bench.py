@@ -31,7 +31,6 @@ from taste_agent.bench.timing import Span, Times, measure
 from taste_agent.bench.turn import Turn
 from taste_agent.commands import bench as command
 from taste_agent.errors import AgentError, SettingsError
-from taste_agent.output_folder import make_writable
 from taste_speech.streaming import TASTESegment
 from taste_speech.streaming.row_cache import RowCache
 from taste_speech.vocoder.weight_norm import WeightNormConv
@@ -120,7 +119,6 @@ def test_the_report_says_what_was_not_measured(report):
 
 
 def test_files_and_table(report, tmp_path):
-    make_writable(tmp_path / "new" / "one")
     write_report(report, tmp_path / "new" / "one")
     assert {path.name for path in (tmp_path / "new" / "one").iterdir()} == FILES
     written = json.loads((tmp_path / "new" / "one" / "bench.json").read_text())

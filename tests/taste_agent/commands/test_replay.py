@@ -8,9 +8,9 @@ import pytest
 import soundfile
 
 from taste_agent.commands import replay
-from taste_agent.errors import AudioFileError
+from taste_speech import AudioError, CheckpointError
 from tests.taste_agent.fakes import FakeBrain, settings
-from tests.taste_agent.speech import RATE, silence, track
+from tests.taste_agent.speech import RATE, silence, spoken, track
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,9 @@ def test_two_files_of_one_name_have_two_folders(sound, tmp_path, capsys):
     run(files, out)
     lengths = {path.name: round(soundfile.info(path / "session.wav").duration) for path in out.iterdir()}
     assert lengths == {"talk": 1, "talk-2": 2, "talk-3": 3}
-    told = re.findall(r"Written to (.*): reply\.wav", capsys.readouterr().out)
+    told = re.findall(
+        r"Written to (.*): reply\.wav, session\.wav, session\.png, events\.jsonl", capsys.readouterr().out
+    )
     assert told == [str(out / name) for name in ("talk", "talk-2", "talk-3")]
 
 
@@ -107,8 +109,37 @@ def test_progress_names_the_file_as_it_is(sound, tmp_path, monkeypatch):
 
 def test_all_files_are_looked_at_before_the_first_takes_its_time(sound, tmp_path, monkeypatch):
     monkeypatch.setattr(replay, "_load_brain", lambda _: pytest.fail("the model was loaded"))
-    with pytest.raises(AudioFileError, match=r"nothere\.wav does not exist"):
+    with pytest.raises(AudioError, match=r"nothere\.wav does not exist"):
         run([sound("talk.wav"), tmp_path / "nothere.wav"], tmp_path / "out")
+
+
+def test_a_mistyped_checkpoint_leaves_nothing(sound, tmp_path, monkeypatch):
+    path = sound("talk.wav")
+    monkeypatch.chdir(tmp_path)
+    for out in (None, tmp_path / "out"):
+        with pytest.raises(CheckpointError, match="no checkpoint 'smal'"):
+            replay.replay_files([path], settings("model.checkpoint=smal"), out)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_plain_lines_of_several_files_name_them_and_the_folders(sound, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(replay, "_load_brain", lambda _: FakeBrain(["hello there"], ["hello"]))
+    spoken_file = sound("b.wav")
+    soundfile.write(spoken_file, track(silence(0.5), spoken("hello there"), silence(1)), RATE)
+    run([sound("a.wav"), spoken_file], tmp_path / "out", plain_text=True)
+    printed = capsys.readouterr()
+    assert re.fullmatch(r"a\.wav:\nb\.wav:\n\[.*\] You: hello there\n\[.*\] Agent: hello\n", printed.out)
+    for name in "ab":
+        files = {path.name for path in (tmp_path / "out" / name).iterdir()}
+        told = re.search(f"Written to {re.escape(str(tmp_path / 'out' / name))}: (.*)", printed.err)
+        assert set(told[1].split(", ")) == files
+
+
+def test_a_file_without_words_is_told_with_its_level(sound, tmp_path, capsys):
+    run([sound("still.wav")], tmp_path / "out")
+    shown = capsys.readouterr().out
+    assert "no words were heard in still.wav, whose loudest is at -75 dBFS; if somebody speaks" in shown
+    assert "Turns" not in shown
 
 
 def test_a_dollar_in_the_name_is_one(sound, tmp_path):

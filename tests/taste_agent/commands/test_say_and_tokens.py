@@ -1,5 +1,8 @@
 import importlib
+import io
 import json
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +16,7 @@ from taste_agent.dialog.reading import read_aloud, taste_of_text
 from taste_agent.errors import AudioDeviceError
 from tests.taste_agent.audio.fake_backend import FakeBackend
 
+QUESTION = Path(cli.__file__).parent / "demo" / "question.wav"
 TEXT = "the train leaves at half past nine from the old city."
 
 
@@ -55,10 +59,59 @@ def test_say_writes_a_file(tiny_checkpoint, monkeypatch, tmp_path, capsys):
     assert f"{samples.size / rate_hz:.1f} s of speech in {out}" in capsys.readouterr().out
 
 
-def test_say_tells_where_it_cannot_write(tiny_checkpoint, monkeypatch, tmp_path, capsys):
-    out = tmp_path / "none" / "say.wav"
-    assert run(monkeypatch, "say", TEXT, "--model", tiny_checkpoint, "--out", out) == 1
-    assert "name a .wav file in a writable folder" in capsys.readouterr().err
+@pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3"])
+def test_say_writes_the_format_of_the_name(tiny_checkpoint, monkeypatch, tmp_path, suffix):
+    out = tmp_path / f"say.{suffix}"
+    assert run(monkeypatch, "say", TEXT, "--model", tiny_checkpoint, "--out", out, "--seed", 1) == 0
+    assert soundfile.info(out).format == suffix.upper()
+
+
+def test_say_reads_stdin(tiny_checkpoint, monkeypatch, tmp_path):
+    for name, text in (("a.wav", TEXT), ("b.wav", "-")):
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(f"{TEXT}\n".encode())))
+        arguments = ("--model", tiny_checkpoint, "--out", tmp_path / name, "--seed", 1)
+        assert run(monkeypatch, "say", text, *arguments) == 0
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
+@pytest.fixture
+def _nothing_is_loaded(monkeypatch):
+    for command in ("say", "tokens"):
+        module = importlib.import_module(f"taste_agent.commands.{command}")
+        monkeypatch.setattr(module, "load_model", lambda *_, **__: pytest.fail("the model was loaded"))
+
+
+@pytest.mark.usefixtures("_nothing_is_loaded")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("say", TEXT, "--out", "none/say.wav"), "cannot write none/say.wav; name a .wav file in a folder"),
+        (("say", TEXT, "--out", "say.xyz"), "its name must end in .wav, .flac, .ogg, .mp3"),
+        (("say", TEXT, "--out", "a.wav", "--voice", "nobody"), "no voice and no audio file 'nobody'"),
+        (("say", TEXT, "--out", "a.wav", "--voice", "none.wav"), "no recording none.wav to speak like"),
+        (("say", TEXT, "--out", "a.wav", "--device", "mps"), "device mps is not available here"),
+        (("say", " ", "--out", "a.wav"), "the text is empty; give at least one word"),
+        (("tokens", "none.wav"), "none.wav does not exist"),
+        (("tokens", "long.wav"), "long.wav lasts 31.0 s, at most 30 s are allowed; split it into parts"),
+        (("tokens", "long.wav", "--text", ""), "the text is empty; give at least one word"),
+    ],
+)
+def test_what_can_be_checked_is_checked_first(
+    tiny_checkpoint, monkeypatch, tmp_path, capsys, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("long.wav", np.random.default_rng(0).standard_normal(31 * 16000) * 0.1, 16000)
+    assert run(monkeypatch, *arguments, "--model", tiny_checkpoint) == 1
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["long.wav"]
+
+
+@pytest.mark.usefixtures("_nothing_is_loaded")
+@pytest.mark.parametrize("arguments", [("say", TEXT, "--out", "a.wav"), ("tokens", "nothere.wav")])
+def test_a_mistyped_checkpoint_is_told_first(monkeypatch, tmp_path, capsys, arguments):
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, *arguments, "--model", "smal") == 1
+    assert "no checkpoint 'smal'" in capsys.readouterr().err
 
 
 class Loudspeaker:
@@ -142,6 +195,27 @@ def test_tokens_lists_each_word(tiny_checkpoint, monkeypatch, tmp_path, capsys):
     rows = json.loads(capsys.readouterr().out)
     assert [row["word"] for row in rows] == ["the", "old", "library"]
     assert all(len(row["taste"]) == 3 for row in rows)
+    assert [row["start_s"] for row in rows] == [None] * 3, "noise says nothing, so it has no times"
+
+
+def test_tokens_tells_when_and_how_high(tiny_checkpoint, monkeypatch, capsys):
+    said = ("--text", "what is the capital of italy")
+    assert run(monkeypatch, "tokens", QUESTION, "--model", tiny_checkpoint, *said, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert all(0.5 < row["start_s"] < row["end_s"] < 2.5 for row in rows)
+    assert all(150 < row["pitch_hz"] < 200 for row in rows)
+    assert [row["start_s"] for row in rows] == sorted(row["start_s"] for row in rows)
+    assert run(monkeypatch, "tokens", QUESTION, "--model", tiny_checkpoint, *said) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"capital .* 1\.13 s .* 650 ms .* 1\d\d Hz", shown)
+
+
+def test_tokens_of_a_pipe(tiny_checkpoint, monkeypatch, capsys):
+    with QUESTION.open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        arguments = ("--model", tiny_checkpoint, "--text", "what is the capital of italy", "--json")
+        assert run(monkeypatch, "tokens", "-", *arguments) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 6
 
 
 def test_tokens_of_a_missing_file(monkeypatch, capsys):

@@ -8,6 +8,7 @@ from taste_agent import events as ev
 from taste_agent.config_sources import load_settings
 from taste_agent.dialog.brain_loader import load_brain
 from taste_agent.replay import run_replay
+from taste_speech.sound_file import SoundFile
 from tests.taste_agent.speech import RATE, silence, spoken, track
 
 QUESTION = "count from one to twenty"
@@ -20,7 +21,7 @@ def talk(tmp_path, said: np.ndarray) -> list[ev.Event]:
     overrides = ("replay.compute_time=fixed", "sampling.seed=1")
     settings = load_settings(None, overrides, environment={}).settings
     events: list[ev.Event] = []
-    run_replay(tmp_path / "talk.wav", settings, tmp_path / "out", load_brain, events.append)
+    run_replay(SoundFile(tmp_path / "talk.wav"), settings, tmp_path / "out", load_brain, events.append)
     return events
 
 

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import matplotlib.image
 import numpy as np
+import pytest
 
 from taste_agent import events as ev
 from taste_agent.session.transcript import Transcript
-from taste_agent.ui.picture import Envelope, SessionPicture
+from taste_agent.ui.picture import Envelope, SessionPicture, drawable
 
 RATE = 16000
 
@@ -36,17 +39,35 @@ def session_events() -> list[ev.Event]:
     ]
 
 
+def drawn(seconds: float, path: Path, title: str = "talk.wav") -> np.ndarray:
+    picture, transcript = SessionPicture(), Transcript()
+    for event in session_events():
+        picture.take(event)
+        transcript.take(event)
+    sound = np.full(round(seconds * RATE), 0.1, np.float32)
+    picture.person.add(sound)
+    picture.agent.add(sound)
+    picture.draw(path, transcript, title)
+    return matplotlib.image.imread(path)
+
+
 def test_a_picture_of_any_length_is_drawn(tmp_path):
-    for seconds, rows in ((0, 1), (5, 1), (65, 4), (3600, 12)):
-        picture, transcript = SessionPicture(), Transcript()
-        for event in session_events():
-            picture.take(event)
-            transcript.take(event)
-        sound = np.full(seconds * RATE, 0.1, np.float32)
-        picture.person.add(sound)
-        picture.agent.add(sound)
-        picture.draw(tmp_path / "p.png", transcript, "talk.wav")
-        image = matplotlib.image.imread(tmp_path / "p.png")
-        assert image.shape[:2] == (110 + 250 * rows, 1600)
+    for seconds in (0, 5, 65, 3600):
+        image = drawn(seconds, tmp_path / "p.png")
+        assert 250 < image.shape[0] < 400, "what is silent takes no rows"
+        assert image.shape[1] == 1600
         colours = {tuple((pixel[:3] * 255).astype(int)) for pixel in image.reshape(-1, 4)[::97]}
         assert (0x25, 0x63, 0xA8) in colours or seconds == 0  # the person's waveform
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_title_that_the_font_lacks_is_replaced(tmp_path, capfd):
+    plain = drawn(5, tmp_path / "plain.png", "")
+    assert np.array_equal(drawn(5, tmp_path / "p.png", "問題.wav"), plain)
+    assert not np.array_equal(drawn(5, tmp_path / "p.png", "talk.wav"), plain)
+    assert capfd.readouterr().err == ""
+
+
+def test_letters_that_the_font_lacks_are_replaced():
+    assert drawable("où est 問題?", "?") == "où est ???"
+    assert (drawable("où", ""), drawable("問題", "")) == ("où", "")

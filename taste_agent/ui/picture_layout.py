@@ -1,0 +1,158 @@
+"""What goes where in the picture of a session: rows break between turns, silences are folded."""
+
+import textwrap
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from taste_agent.session.transcript import Turn
+
+ROW_S = 20.0
+LONGEST_S = 2 * ROW_S
+"""What belongs together stays in one row up to this length, which is then drawn closer."""
+MOST_ROWS = 30
+FOLD_FROM_S, FOLD_KEEPS_S, FOLD_S = 3.0, 0.7, 0.6
+"""Silences from here on are folded, how much stays at each end, and how wide the fold is drawn."""
+MIN_SHARE = 0.12
+"""Of a row's width that every text gets, unless there are too many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A piece of a session, and where in its row it is drawn: both in seconds."""
+
+    start_s: float
+    end_s: float
+    x: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Stretches from left to right; what lies between two of them is folded."""
+
+    stretches: tuple[Stretch, ...]
+    width_s: float
+
+    def x_of(self, at_s: float) -> float:
+        """Where a moment of the session is drawn; one in a fold lies at its edge."""
+        starts = [stretch.start_s for stretch in self.stretches]
+        stretch = self.stretches[max(0, bisect_right(starts, at_s) - 1)]
+        return stretch.x + min(max(at_s, stretch.start_s), stretch.end_s) - stretch.start_s
+
+    def holds(self, at_s: float) -> bool:
+        """Whether a moment of the session is in this row."""
+        return self.stretches[0].start_s <= at_s < self.stretches[-1].end_s
+
+
+def rows_of(duration_s: float, busy: Iterable[tuple[float, float]], turns: Sequence[Turn]) -> list[Row]:
+    """Rows for a session.
+
+    Args:
+        duration_s: of the session.
+        busy: (start, end) of everything that happens in it; what overlaps is kept together.
+        turns: of both sides; where something is too long for a row it is cut between them, or between words.
+    """
+    whole = [part for atom in _merged(busy, duration_s) for part in _cut(atom, turns)]
+    stretches = _folded(whole, duration_s)
+    total_s = sum(end - start for start, end in stretches) + FOLD_S * len(stretches)
+    row_s = max(ROW_S, total_s / MOST_ROWS)
+    rows: list[list[tuple[float, float]]] = [[]]
+    for stretch in stretches:
+        if rows[-1] and _width(rows[-1]) + FOLD_S + stretch[1] - stretch[0] > row_s:
+            rows.append([])
+        rows[-1].append(stretch)
+    return [Row(tuple(_placed(row)), max(_width(row), row_s)) for row in rows]
+
+
+def _merged(busy: Iterable[tuple[float, float]], duration_s: float) -> list[tuple[float, float]]:
+    merged: list[tuple[float, float]] = []
+    for start, end in sorted((max(0.0, start), min(end, duration_s)) for start, end in busy):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        elif start <= end:
+            merged.append((start, end))
+    return merged
+
+
+def _cut(atom: tuple[float, float], turns: Sequence[Turn]) -> list[tuple[float, float]]:
+    """Parts of at most `LONGEST_S`: they begin with a turn, else with a word, else anywhere."""
+    turn_starts = [turn.start_s for turn in turns]
+    word_starts = [word.start_s for turn in turns for word in turn.words]
+    parts = []
+    start, end = atom
+    while end - start > LONGEST_S:
+        for candidates in (turn_starts, word_starts, [start + ROW_S]):
+            inside = [at for at in candidates if start + ROW_S / 2 < at <= start + LONGEST_S]
+            if inside:
+                break
+        parts.append((start, max(inside)))
+        start = max(inside)
+    return [*parts, (start, end)]
+
+
+def _folded(parts: list[tuple[float, float]], duration_s: float) -> list[tuple[float, float]]:
+    """The parts with the silences around them, or with what stays of these; without any parts all."""
+    if not parts:
+        return [(0.0, min(duration_s, ROW_S))]
+    stretches = []
+    for index, (start, end) in enumerate(parts):
+        before = start - (parts[index - 1][1] if index else 0.0)
+        after = (parts[index + 1][0] if index + 1 < len(parts) else duration_s) - end
+        kept_before = FOLD_KEEPS_S if before > FOLD_FROM_S else before if index == 0 else before / 2
+        kept_after = FOLD_KEEPS_S if after > FOLD_FROM_S else after if index + 1 == len(parts) else after / 2
+        stretches.append((start - kept_before, end + kept_after))
+    return stretches
+
+
+def _gap(left: tuple[float, float], right: tuple[float, float]) -> float:
+    return FOLD_S if right[0] - left[1] > 1e-6 else 0.0
+
+
+def _width(row: Sequence[tuple[float, float]]) -> float:
+    gaps = sum(_gap(left, right) for left, right in pairwise(row))
+    return sum(end - start for start, end in row) + gaps
+
+
+def _placed(row: Sequence[tuple[float, float]]) -> Iterable[Stretch]:
+    for index, (start, end) in enumerate(row):
+        yield Stretch(start, end, _width(row[: index + 1]) - (end - start))
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """Text of a turn in a row: lines that were heard, then lines that were not."""
+
+    x: float
+    heard: tuple[str, ...]
+    cut: tuple[str, ...]
+
+
+def captions(row: Row, turns: Sequence[Turn], letters: int) -> list[Caption]:
+    """Texts of one side in a row, none over another.
+
+    Args:
+        row: where they go.
+        turns: of one side, in order.
+        letters: that fit into the whole width of the row.
+    """
+    here = [(turn, *_text_in(row, turn)) for turn in turns]
+    shown = [(turn, heard, cut) for turn, heard, cut in here if heard or cut]
+    narrowest = row.width_s * min(MIN_SHARE, 1 / max(1, len(shown)))
+    right, found = row.width_s, []
+    for before, (turn, heard, cut) in reversed(list(enumerate(shown))):
+        x = max(before * narrowest, min(row.x_of(turn.start_s), right - narrowest))
+        width = max(8, int((right - x) / row.width_s * letters) - 1)
+        lines = [tuple(textwrap.wrap(text, width)) for text in (heard, f"(not heard: {cut})" if cut else "")]
+        found.append(Caption(x, *lines))
+        right = x
+    return found[::-1]
+
+
+def _text_in(row: Row, turn: Turn) -> tuple[str, str]:
+    """What of a turn's words belongs to the row: heard, and cut off."""
+    if turn.words:
+        heard = " ".join(word.text.strip() for word in turn.words if row.holds(word.start_s))
+    else:
+        heard = turn.heard_text if row.holds(turn.start_s) else ""
+    return heard, turn.cut_text if row.holds(turn.end_s) else ""

@@ -1,0 +1,323 @@
+"""Sound files as people have them (piped, never closed, in stereo, too loud, too quiet) as one channel."""
+
+import os
+import shutil
+import stat
+import struct
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from taste_speech.errors import AudioError
+
+Samples = NDArray[np.float32]
+
+MIN_RATE_HZ, MAX_RATE_HZ = 4000, 384_000
+"""Sampling rates that a recording of speech can have; anything else is a mistake of the caller."""
+STDIN = Path("-")
+MAX_FLOAT_PEAK = 64.0
+"""Float samples beyond this are no loud sound, but integers that were written as floats."""
+_INTEGER_SCALES = (2.0**15, 2.0**23, 2.0**31)
+_OPEN_LENGTH = 0x7FFF0000
+"""From here on a size stands for a length that the writer did not know."""
+_SCAN_S, _FRAME_S = 1.0, 0.02
+_DEAD, _CANCELLED = 1e-3, 0.1
+"""Power of a channel against the loudest one, and of the mix against its channels."""
+_SPEECH_S = 0.5
+_QUIET_DBFS, _RAISED_DBFS, _ABOVE_NOISE_DB = -40.0, -25.0, 20.0
+_MIN_OFFSET = 0.005
+
+
+class _Forward(soundfile.SoundFile):
+    """Only reads on: in a stream that does not say how long it is, libsndfile cannot seek to the end."""
+
+    def seekable(self) -> bool:
+        """It need not be."""
+        return False
+
+
+class SoundFile:
+    """A sound file of any format that libsndfile knows, read through once and ready to be read again.
+
+    What can be mended is mended, and `notices` says so, one line each: sizes that a recorder left open or
+    never wrote, channels that are silent or cancel each other, integers written as floats, a constant offset,
+    speech that is far too quiet though it stands out of its noise.
+
+    Args:
+        path: a file, a pipe such as `/dev/stdin`, or `-` for stdin; pipes are copied to a temporary file.
+
+    Attributes:
+        name: for people.
+        rate_hz, channels: of the file.
+        duration_s: what is there, whatever the header says.
+        loudest_dbfs: level of its loudest half second, before it is raised.
+        notices: what is told about it.
+
+    Raises:
+        AudioError: missing, a folder, not sound, empty, damaged, NaN or infinite samples, an impossible rate.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.name = "stdin" if self.path == STDIN else self.path.name
+        self.notices: list[str] = []
+        self._copy: IO[bytes] | None = None
+        self._check_kind()
+        self._mend_sizes()
+        with self._opened() as file:
+            self.rate_hz, self.channels = int(file.samplerate), int(file.channels)
+            self._prints = file.format in ("MP3", "MPEG")
+            if not MIN_RATE_HZ <= self.rate_hz <= MAX_RATE_HZ:
+                raise AudioError(
+                    f"{self.path} has {self.rate_hz} samples per second; "
+                    f"{MIN_RATE_HZ} to {MAX_RATE_HZ} can be used"
+                )
+            self._scan(file)
+
+    def blocks(self, block_samples: int | None = None) -> Iterator[Samples]:
+        """One channel of samples in [-1, 1] at the file's rate, `block_samples` (default: .1 s) at a time."""
+        size = block_samples or max(1, self.rate_hz // 10)
+        with self._opened() as file:
+            for block in self._read(file, size):
+                yield ((block @ self._weights - self._offset) * self._gain).astype(np.float32)
+
+    def samples(self) -> Samples:
+        """All of it."""
+        return np.concatenate(list(self.blocks(self.rate_hz)))
+
+    def _check_kind(self) -> None:
+        try:
+            mode = None if self.path == STDIN else self.path.stat().st_mode
+        except OSError:
+            raise AudioError(
+                f"{self.path} does not exist; give the path of a wav, flac, ogg or mp3 file"
+            ) from None
+        if mode is None:
+            if sys.stdin is None or sys.stdin.isatty():
+                raise AudioError("- stands for a sound file on stdin; pipe one into the command")
+            self._copy = _copied(sys.stdin.buffer)
+        elif stat.S_ISDIR(mode):
+            raise AudioError(f"{self.path} is a folder; give the path of one sound file")
+        elif stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+            with self.path.open("rb") as pipe:
+                self._copy = _copied(pipe)
+        elif not stat.S_ISREG(mode):
+            raise AudioError(f"{self.path} is a device; give the path of one sound file")
+
+    @contextmanager
+    def _bytes(self) -> Iterator[IO[bytes]]:
+        if self._copy is not None:
+            self._copy.seek(0)
+            yield self._copy
+            return
+        try:
+            file = self.path.open("rb")
+        except OSError as error:
+            raise AudioError(f"{self.path} cannot be read: {error.strerror}") from error
+        with file:
+            yield file
+
+    def _mend_sizes(self) -> None:
+        """See that the size of a wav file's sound is right; whatever reads it believes its header."""
+        with self._bytes() as file:
+            total = file.seek(0, os.SEEK_END)
+            if total == 0:
+                raise AudioError(f"{self.path} is empty (0 bytes); record it again")
+            file.seek(0)
+            head = file.read(12)
+            if head[:4] != b"RIFF" or head[8:] not in (b"WAVE", b""):
+                return
+            found = _find_chunk(file, b"data", total)
+            if found is None:
+                raise AudioError(f"{self.path} is a damaged wav file (it has no sound data); record it again")
+            begin, announced = found
+            there = total - begin
+            if announced == 0 and there > 0 and not _ends_with_chunks(file, begin, total):
+                self._copy = file if file is self._copy else _copied(file)
+                for position, size in ((4, total - 8), (begin - 4, there)):
+                    self._copy.seek(position)
+                    self._copy.write(struct.pack("<I", min(size, 0xFFFFFFFF)))
+                self.notices.append(f"{self.name} was never closed by its recorder; it is read to its end")
+            elif there < announced < _OPEN_LENGTH:
+                self.notices.append(
+                    f"{self.name} is truncated, {announced - there} bytes are missing; what is there is used"
+                )
+
+    @contextmanager
+    def _opened(self) -> Iterator[_Forward]:
+        with self._bytes() as content:
+            try:
+                with _native_stderr_closed():
+                    file = _Forward(content)
+            except (soundfile.SoundFileError, RuntimeError, OSError, ValueError, TypeError) as error:
+                raise AudioError(
+                    f"{self.path} is not a sound file that can be read here; convert it to wav "
+                    "(raw samples: sox -t raw -r 16000 -e signed -b 16 -c 1 IN OUT.wav)"
+                ) from error
+            with file:
+                yield file
+
+    def _read(self, file: _Forward, size: int) -> Iterator[NDArray[np.float32]]:
+        """Blocks of (frames, channels)."""
+        position = 0
+        while True:
+            try:
+                with _native_stderr_closed(self._prints):
+                    block = file.read(size, dtype="float32", always_2d=True)
+            except (soundfile.SoundFileError, RuntimeError) as error:
+                raise AudioError(
+                    f"{self.path} is damaged after {position / self.rate_hz:.2f} s; "
+                    "convert or record it again"
+                ) from error
+            if not len(block):
+                return
+            position += len(block)
+            yield block
+
+    def _scan(self, file: _Forward) -> None:
+        """Read it through, and decide what is made of its channels and its level."""
+        frames, peak = 0, 0.0
+        sums = np.zeros(self.channels)
+        products = np.zeros((self.channels, self.channels))
+        frame_size = max(1, round(_FRAME_S * self.rate_hz))
+        powers: list[NDArray[np.float32]] = []  # of every 20 ms, of the loudest channel, without its offset
+        for block in self._read(file, max(1, round(_SCAN_S * self.rate_hz))):
+            finite = np.isfinite(block).all(axis=1)
+            if not finite.all():
+                at_s = (frames + int(np.argmin(finite))) / self.rate_hz
+                raise AudioError(
+                    f"{self.path} has NaN or infinite samples, first at {at_s:.3f} s; export it again "
+                    "as 16-bit"
+                )
+            frames += len(block)
+            peak = max(peak, float(np.abs(block).max()))
+            sums += block.sum(axis=0, dtype=np.float64)
+            products += block.T.astype(np.float64) @ block
+            size = min(frame_size, len(block))
+            parts = block[: len(block) // size * size].reshape(-1, size, self.channels)
+            powers.append(parts.var(axis=1).max(axis=1))
+        if not frames:
+            raise AudioError(f"{self.path} holds no samples (its header only); record it again")
+        self.duration_s = frames / self.rate_hz
+        means = sums / frames
+        self._weights = self._chosen_channels(products / frames - np.outer(means, means))
+        self._offset = self._offset_of(float(means @ self._weights), peak)
+        self._gain = self._gain_of(peak, np.concatenate(powers))
+
+    def _chosen_channels(self, covariance: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Weights of the channels: the mean of those that sound, or the loudest if they cancel each other."""
+        powers = np.diag(covariance)
+        live = powers > _DEAD * powers.max()
+        if not live.any():  # digital silence
+            live = np.ones(self.channels, bool)
+        weights = live / live.sum()
+        if self.channels == 1:
+            return weights.astype(np.float32)
+        told = "they are mixed to one"
+        if weights @ covariance @ weights < _CANCELLED * powers[live].mean():
+            weights = np.eye(self.channels)[int(np.argmax(powers))]
+            told = "they cancel each other, so the loudest alone is used"
+        elif not live.all():
+            silent = self.channels - int(live.sum())
+            told = f"{silent} of them {'is' if silent == 1 else 'are'} silent and left out"
+        self.notices.append(f"{self.name} has {self.channels} channels; {told}")
+        return weights.astype(np.float32)
+
+    def _offset_of(self, mean: float, peak: float) -> float:
+        if abs(mean) < _MIN_OFFSET * max(1.0, peak):
+            return 0.0
+        self.notices.append(f"{self.name} has a constant offset of {mean:.2g}, which is taken out")
+        return mean
+
+    def _gain_of(self, peak: float, powers: NDArray[np.float32]) -> float:
+        """What brings it to the usual level: down from more than full scale, up where speech is faint."""
+        gain = 1.0
+        if peak > MAX_FLOAT_PEAK:
+            gain = 1 / next((scale for scale in _INTEGER_SCALES if peak <= scale), peak)
+            self.notices.append(
+                f"{self.name} holds integers as floats, up to {peak:.0f}; they are divided by {1 / gain:.0f}"
+            )
+        elif peak > 1.0:
+            gain = 1 / peak
+            if peak > 1.5:  # decoders of mp3 and ogg overshoot a little
+                self.notices.append(
+                    f"{self.name} reaches {peak:.2f}, full scale is 1; it is turned down to it"
+                )
+        levels = np.sort(10 * np.log10(powers[powers > 0] * gain**2 + 1e-15))
+        if not levels.size:
+            self.loudest_dbfs = -100.0
+            return gain
+        self.loudest_dbfs = float(levels[-min(round(_SPEECH_S / _FRAME_S), len(levels) // 10 + 1)])
+        noise_dbfs = levels[len(levels) // 10]
+        if self.loudest_dbfs < _QUIET_DBFS and self.loudest_dbfs - noise_dbfs > _ABOVE_NOISE_DB:
+            raised_db = _RAISED_DBFS - self.loudest_dbfs
+            gain *= 10 ** (raised_db / 20)
+            self.notices.append(
+                f"{self.name} is very quiet, its loudest at {self.loudest_dbfs:.0f} dBFS; "
+                f"it is raised by {raised_db:.0f} dB"
+            )
+        return float(gain)
+
+
+def _copied(source: IO[bytes]) -> IO[bytes]:
+    """A copy that can be read again and written, gone when it is closed."""
+    if source.seekable():
+        source.seek(0)
+    copy = tempfile.TemporaryFile()  # noqa: SIM115
+    shutil.copyfileobj(source, copy)
+    return copy
+
+
+def _find_chunk(file: IO[bytes], wanted: bytes, total: int) -> tuple[int, int] | None:
+    """Where the content of a RIFF chunk begins and its announced size; None: there is none."""
+    file.seek(12)
+    while file.tell() < total:
+        name, size = file.read(4), file.read(4)
+        if len(size) < 4:
+            return None
+        length = int.from_bytes(size, "little")
+        if name == wanted:
+            return file.tell(), length
+        file.seek(length + length % 2, os.SEEK_CUR)
+    return None
+
+
+def _ends_with_chunks(file: IO[bytes], begin: int, total: int) -> bool:
+    """Whether what follows `begin` is a chain of RIFF chunks up to the file's end, so no sound."""
+    position = begin
+    while position < total:
+        file.seek(position)
+        name, size = file.read(4), file.read(4)
+        if len(size) < 4 or not name.isascii() or not name.decode().isprintable():
+            return False
+        length = int.from_bytes(size, "little")
+        position += 8 + length + length % 2
+    return position in (total, total + 1)
+
+
+@contextmanager
+def _native_stderr_closed(wanted: bool = True) -> Iterator[None]:
+    """Keep decoders from writing to standard error for so long as a block takes to read."""
+    if not wanted:
+        yield
+        return
+    try:
+        saved = os.dup(2)
+    except OSError:  # closed anyway
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
