@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from taste_agent.audio.high_pass import HighPass
 from taste_agent.audio.playback import PlaybackBuffer
 from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
@@ -13,7 +14,7 @@ from taste_agent.config import AgentSettings
 from taste_agent.dialog.messages import Hear
 from taste_agent.events import Event, SessionEnded, SessionStarted
 from taste_agent.session.runner import Runner
-from taste_agent.turns.frames import FrameClassifier, FrameDecision, level_dbfs
+from taste_agent.turns.frames import FrameClassifier, FrameDecision, is_gap, level_dbfs
 from taste_agent.turns.manager import TurnManager
 from taste_agent.turns.orders import ListenFrom, ListenStop, Output
 
@@ -49,6 +50,7 @@ class Session:
         self._emit = emit
         self._classifier = FrameClassifier(settings.vad)
         self.frame_samples = self._classifier.frame_samples
+        self._high_pass = HighPass(self.frame_samples)
         self._playback = PlaybackBuffer(settings.playback)
         self._manager = TurnManager(settings, self._playback)
         self._block_samples = samples_of_ms(settings.recognition.block_ms)
@@ -136,7 +138,9 @@ class Session:
         if self._muted:
             frame = np.zeros_like(frame)
         self._now += len(frame)
-        decision = self._classifier.judge(frame)
+        in_gap = is_gap(frame)
+        frame = self._high_pass(frame)
+        decision = self._classifier.judge(frame, in_gap)
         if self._talk_key is not None:
             decision = replace(decision, is_speech=self._talk_key)
         self._recent.append(frame)

@@ -12,6 +12,7 @@ from taste_agent.errors import AgentError
 
 _SILENCE_DBFS = -100.0
 _FLOOR_WINDOW_MS = 3000
+_GAP_PEAK = 2.0**-16  # half a step of 16 bits
 _WINDOW_SAMPLES = 1024
 _FIRST_BIN, _LAST_BIN = 6, 200  # 94 Hz to 3.1 kHz
 _SMOOTHING_BINS = 9
@@ -39,13 +40,19 @@ def level_dbfs(samples: Samples) -> float:
     return max(_SILENCE_DBFS, 10 * float(np.log10(power + 1e-12)))
 
 
+def is_gap(frame: Samples) -> bool:
+    """Whether half of a frame or more is digital silence: muted, gated or missing, no sound of the room."""
+    return 2 * np.count_nonzero(np.abs(frame) > _GAP_PEAK) <= len(frame)
+
+
 class FrameClassifier:
     """Decides frame by frame, with a memory of the last seconds only.
 
     A frame is speech when WebRTC's detector says so, its level is above `min_level_dbfs` and
     `above_noise_db` above the noise floor (the quietest frame of the last seconds), and the sound of the
     last moments was not as steady as music (notes keep their harmonics in place, voices glide) nor
-    without any pitch like noise.
+    without any pitch like noise. A gap is never speech, and neither the noise floor nor the detector
+    learns from it.
     """
 
     def __init__(self, settings: VadSettings) -> None:
@@ -65,13 +72,12 @@ class FrameClassifier:
         self._voiced: deque[bool] = deque(maxlen=_VOICED_WINDOW_MS // settings.frame_ms)
         self._voiced_frames = _VOICED_MIN_MS // settings.frame_ms
 
-    def judge(self, frame: Samples) -> FrameDecision:
-        """The verdict on the next frame of exactly `frame_samples`."""
+    def judge(self, frame: Samples, in_gap: bool = False) -> FrameDecision:
+        """The verdict on the next frame of exactly `frame_samples`; `in_gap` as `is_gap` says of it."""
         level = level_dbfs(frame)
-        self._levels.append(level)
-        floor = min(self._levels)
-        limits = self._settings
-        loud = level >= limits.min_level_dbfs and level >= floor + limits.above_noise_db
+        if not in_gap:
+            self._levels.append(level)
+        loud = not in_gap and self._is_loud(level)
         steadiness, voiced = self._harmonics.push(frame, loud)
         if steadiness is not None:
             self._steadiness.append(steadiness)
@@ -82,11 +88,18 @@ class FrameClassifier:
             for memory in (self._steadiness, self._voiced):
                 if memory:
                     memory.popleft()
-        # The detector adapts to what it hears, so it gets every frame.
-        pcm = (np.clip(frame, -1.0, 1.0) * 32767).astype("<i2").tobytes()
-        detected = self._detector.is_speech(pcm, ENGINE_RATE_HZ)
+        # The detector adapts to what it hears, so it gets every frame of the room.
+        detected = not in_gap and self._detects(frame)
         is_speech = detected and loud and not self._musical() and not self._hissing()
-        return FrameDecision(bool(is_speech), level, steadiness, voiced)
+        return FrameDecision(is_speech, level, steadiness, voiced)
+
+    def _is_loud(self, level: float) -> bool:
+        limits = self._settings
+        return level >= max(limits.min_level_dbfs, min(self._levels) + limits.above_noise_db)
+
+    def _detects(self, frame: Samples) -> bool:
+        pcm = (np.clip(frame, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+        return bool(self._detector.is_speech(pcm, ENGINE_RATE_HZ))
 
     def _hissing(self) -> bool:
         if len(self._voiced) < self._voiced_frames:
