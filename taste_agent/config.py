@@ -52,6 +52,12 @@ class DialogSettings(Section):
         default="",
         description="fixed voice of the checkpoint, or a wav to speak like; empty: its first voice",
     )
+    max_history_tokens: int | None = Field(
+        default=None,
+        ge=16,
+        le=1_000_000,
+        description="the oldest turns are forgotten beyond so many text tokens; null: what the checkpoint bears",
+    )
 
 
 class SamplingSettings(Section):

@@ -25,6 +25,7 @@ from taste_speech.streaming import (
     streaming_generate,
     taste_tokenize,
 )
+from taste_speech.streaming.configuration import StreamingConfig
 from taste_speech.streaming.emit_timing import (
     EmitTiming,
     at_clause_ends,
@@ -42,7 +43,7 @@ def load_brain(settings: AgentSettings) -> "TasteBrain":
 
     Raises:
         TasteError: the checkpoint cannot be loaded.
-        AgentError: the device or the voice does not exist.
+        AgentError: the device or the voice does not exist, or the checkpoint cannot do what is set.
     """
     model, processor = load_model(settings.model)
     brain = TasteBrain(model, processor, settings)
@@ -67,14 +68,11 @@ class TasteBrain:
         self._text_generator = torch.Generator(model.device).manual_seed(seed)
         self._voice_generator = torch.Generator(model.device).manual_seed(seed)
         self._conversation = Conversation(model, processor)
-        if settings.sampling.extra_words is not None:
-            self._conversation.config = self._conversation.config.model_copy(
-                update={"extra_words": settings.sampling.extra_words}
-            )
+        self._conversation.config = _limited(self._conversation.config, settings)
         if settings.dialog.system_prompt:
             self._conversation.append(self._segment("system", settings.dialog.system_prompt))
             self._conversation.prefill()
-        self._settled = self._last_segment()
+        self._settled = self._conversation.segments
         self._detokenizer: StreamingDetokenizer | None = None
         self._begin = LeadingSilence(0)
 
@@ -167,22 +165,32 @@ class TasteBrain:
         note = self._settings.barge_in.cut_note
         if note and self._conversation.unspoken is not None:
             self._conversation.append(self._segment("system", note))
-        self._settled = self._last_segment()
+        self._settled = self._conversation.segments
 
     def discard(self) -> None:
-        """Takes back everything since the last settled segment."""
+        """The history is again what was settled last, also what had to make room meanwhile."""
         conversation = self._conversation
-        if conversation.reply is not None:
+        while conversation.reply is not None or conversation.segments:
             conversation.pop()
-        while conversation.segments and conversation.segments[-1] is not self._settled:
-            conversation.pop()
+        conversation.extend(self._settled)
 
     def _segment(self, role: str, text: str) -> TASTESegment:
         return TASTESegment(role, "text", self._processor.process_text(text)["llm_token_ids"])
 
-    def _last_segment(self) -> TASTESegment | None:
-        segments = self._conversation.segments
-        return segments[-1] if segments else None
+
+def _limited(streaming: StreamingConfig, settings: AgentSettings) -> StreamingConfig:
+    """The checkpoint's own limits, with those that the settings name in their place.
+
+    Raises:
+        AgentError: the history would be longer than the checkpoint bears.
+    """
+    most, wanted = streaming.max_history_tokens, settings.dialog.max_history_tokens
+    if wanted is not None and wanted > most:
+        raise AgentError(
+            f"dialog.max_history_tokens is {wanted}; this checkpoint bears {most} at most, give 16 to {most}"
+        )
+    named = {"max_history_tokens": wanted, "extra_words": settings.sampling.extra_words}
+    return streaming.model_copy(update={name: value for name, value in named.items() if value is not None})
 
 
 def speaker_embedding(processor: TasteProcessor, voice: str) -> torch.Tensor:

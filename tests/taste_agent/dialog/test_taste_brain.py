@@ -7,6 +7,7 @@ import torch
 from taste_agent.config_sources import load_settings
 from taste_agent.dialog import taste_brain
 from taste_agent.dialog.taste_brain import TasteBrain, emit_timing, speaker_embedding
+from taste_agent.errors import AgentError
 from taste_speech.streaming import EmitContext, generator
 from tests.taste_agent.fakes import ScriptedRecognizer, run_session
 from tests.taste_agent.speech import RATE, noise, silence, spoken, track
@@ -190,6 +191,23 @@ def test_voices(tiny_processor):
     voices = tiny_processor.voices()
     assert torch.equal(speaker_embedding(tiny_processor, ""), next(iter(voices.values())))
     assert torch.equal(speaker_embedding(tiny_processor, "ben"), voices["ben"])
+
+
+def test_a_turn_that_fills_the_memory_and_is_taken_back_leaves_the_history_as_it_was(make):
+    brain = make("dialog.system_prompt=be kind", "dialog.max_history_tokens=60")
+    ask(brain)
+    brain.settle(1)
+    before = history(brain)
+    brain.prefill([brain.text_segment("tell me a very long story " * 12)])
+    assert len(brain.conversation.segments) < len(before) + 1  # it had to make room
+    next(brain.reply())
+    brain.discard()
+    assert history(brain) == before
+
+
+def test_no_longer_history_than_the_checkpoint_bears_can_be_set(make):
+    with pytest.raises(AgentError, match=r"max_history_tokens is 4096; this checkpoint bears 2048 at most"):
+        make("dialog.max_history_tokens=4096")
 
 
 def test_a_whole_session_is_reproducible_and_its_history_is_what_was_heard(make):
