@@ -101,8 +101,8 @@ class SpeechDropped(Event):
     """Speech or sound that is not answered.
 
     `reason` is `nothing_recognised`, `backchannel`, `noise`, `music`, `echo`, `failed`, `typed` (something
-    typed took its place) or `unanswered` (the model was silent for so long that it is forgotten). Of an
-    echo `text` is what was recognised of the agent's own words.
+    typed took its place) or `unanswered` (the model had nothing to say to it, or waiting for more of it took
+    too long). Of an echo `text` is what was recognised of the agent's own words.
     """
 
     pieces: tuple[int, ...]
@@ -153,7 +153,7 @@ class TurnEnded(Event):
     silence_ms: float
     speaking_probability: float | None
     reason: str
-    """`silence`, `typed`, `muted`, `push_to_talk` or `end_of_input`."""
+    """`silence`, `typed`, `muted`, `push_to_talk` or `key` (which takes the floor)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class UserTurn(Event):
 
 @dataclass(frozen=True, slots=True)
 class NoSpeech(Event):
-    """The model chose to go on listening; the turn stays open and later speech joins it."""
+    """The model had nothing to say."""
 
     generation: int
 
@@ -247,6 +247,13 @@ class ReplyCancelled(Event):
     heard_words: int
     heard_text: str
     cut_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTakenUp(Event):
+    """What had interrupted the last reply was nothing to answer: it goes on as the reply `generation`."""
+
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ class ReplyItem:
     tokens: Any
     complete: bool
     reason: str
-    """`no_speech`, `speaking`, `finished`, `max_length` or `interrupted`."""
+    """`speaking`, `finished`, `max_length` or `interrupted`."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -31,8 +31,8 @@ class Sound:
 class Brain(Protocol):
     """A model with the state of one conversation.
 
-    Between `settle` calls there is one open exchange: `prefill` opens it, `reply` answers it, and it ends
-    with `settle` (some words were heard) or `discard` (none were; the history is as before `prefill`).
+    Between `settle` calls there is one open exchange: `prefill` opens it and `reply` answers it, or `go_on` does; it ends
+    with `settle` (some words were heard) or `discard` (none were; the history is as before it).
     """
 
     def recognizer(self) -> Recognizer:
@@ -48,7 +48,10 @@ class Brain(Protocol):
         """Reads user segments; returns the model's probability of speaking now, None if it has none."""
 
     def reply(self) -> Iterator[ReplyItem]:
-        """Answers what was read, item by item."""
+        """Answers what was read, item by item, whatever the probability of speaking."""
+
+    def go_on(self) -> Iterator[ReplyItem]:
+        """Goes on with the answer that was settled last, item by item; its words count from here."""
 
     def speak(self, item: ReplyItem) -> Sound:
         """The sound of an item, following on the previous one's."""

@@ -35,7 +35,7 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Reply to these pieces. Answered by `Spoken` chunks and `Generated`, or by `Silent`."""
+    """Reply to these pieces. Answered by `Spoken` chunks and `Generated`."""
 
     generation: int
     pieces: tuple[int, ...]
@@ -47,6 +47,13 @@ class AnswerText:
 
     generation: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """Forget the turn that waits, and go on with the reply that was settled last."""
+
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ class Drop:
     pieces: tuple[int, ...]
 
 
-Command = Hear | ClosePiece | Prepare | Answer | AnswerText | Settle | Drop
+Command = Hear | ClosePiece | Prepare | Answer | AnswerText | GoOn | Settle | Drop
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +132,11 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """The reply is complete: `finished`, `max_length` or `interrupted`."""
+    """The reply is complete: `finished`, `max_length` or `interrupted`; `text` is empty if there is none."""
 
     generation: int
     reason: str
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Silent:
-    """The model chose not to speak; the pieces stay open."""
-
-    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,4 +147,4 @@ class Failed:
     text: str
 
 
-Result = Partial | Recognised | Prepared | Spoken | Generated | Silent | Failed
+Result = Partial | Recognised | Prepared | Spoken | Generated | Failed

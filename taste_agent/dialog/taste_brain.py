@@ -75,6 +75,8 @@ class TasteBrain:
         self._settled = self._conversation.segments
         self._detokenizer: StreamingDetokenizer | None = None
         self._begin = LeadingSilence(0)
+        self._words_before = 0
+        """Words of the last answer that were heard before it went on."""
 
     def warm_up(self) -> None:
         """Answer something and forget it: what is made at first use is made before the first turn."""
@@ -82,9 +84,7 @@ class TasteBrain:
         states = [generator.get_state() for generator in generators]
         self.prefill([self.tokenize(WARM_UP_TEXT, np.zeros(ENGINE_RATE_HZ // 2, np.float32))])
         items = self.reply()
-        item = next(items)
-        if item.reason != "no_speech":
-            self.speak(item)
+        self.speak(next(items))
         items.close()
         self.discard()
         self._detokenizer = None
@@ -121,6 +121,18 @@ class TasteBrain:
 
     def reply(self) -> Generator[ReplyItem, None, None]:
         """Answers what was read."""
+        self._conversation.open_reply()
+        self._words_before = 0
+        return self._items()
+
+    def go_on(self) -> Generator[ReplyItem, None, None]:
+        """Goes on with the answer that was settled last."""
+        if self._conversation.segments[-1].role == "system":  # the note about the cut
+            self._conversation.pop()
+        self._words_before = self._conversation.reopen_reply()
+        return self._items()
+
+    def _items(self) -> Generator[ReplyItem, None, None]:
         sampling = self._settings.sampling
         conversation = self._conversation
         self._detokenizer = StreamingDetokenizer(
@@ -161,7 +173,7 @@ class TasteBrain:
 
     def settle(self, heard_words: int) -> None:
         """Keeps the heard words of the reply in the history."""
-        self._conversation.commit_heard(heard_words)
+        self._conversation.commit_heard(self._words_before + heard_words)
         note = self._settings.barge_in.cut_note
         if note and self._conversation.unspoken is not None:
             self._conversation.append(self._segment("system", note))

@@ -108,6 +108,8 @@ class DialogWorker:
                 self._answer(command)
             case m.AnswerText():
                 self._answer_text(command)
+            case m.GoOn():
+                self._go_on(command)
             case m.Settle():
                 self._settle(command.heard_words)
             case m.Drop():
@@ -197,8 +199,14 @@ class DialogWorker:
         self._start_reply(command.generation, 0.0, prefill.ms)
 
     def _start_reply(self, generation: int, tokenize_ms: float, prefill_ms: float) -> None:
-        items = self._brain.reply()
-        self._reply = _RunningReply(generation, items, tokenize_ms, prefill_ms)
+        self._reply = _RunningReply(generation, self._brain.reply(), tokenize_ms, prefill_ms)
+
+    def _go_on(self, command: m.GoOn) -> None:
+        self._prepared = None
+        self._brain.discard()
+        with self._meter.measure("prefill") as prefill:
+            items = self._brain.go_on()
+        self._reply = _RunningReply(command.generation, items, 0.0, prefill.ms)
 
     # ---- speaking
 
@@ -206,11 +214,8 @@ class DialogWorker:
         with self._meter.measure("word", 0.0) as generate:
             item = next(reply.items)
             self._meter.charge(generate, "word", len(item.words), 0.0)
-        if item.reason == "no_speech":
-            self._stop_reply()
-            return [m.Silent(reply.generation)]
         results: list[m.Result] = []
-        if item.words or item.complete:
+        if item.words or (item.complete and reply.text):
             with self._meter.measure("detokenize", bool(item.words)) as detokenize:
                 sound = self._brain.speak(item)
             reply.text += item.words

@@ -29,7 +29,7 @@ class Answering:
         self._playback.begin(self._generation)
         return self.reply
 
-    def take(self, now: int, reply: Reply, result: m.Spoken | m.Generated | m.Silent) -> bool:
+    def take(self, now: int, reply: Reply, result: m.Spoken | m.Generated) -> bool:
         """The worker has something of the running reply; returns whether there still is one."""
         if isinstance(result, m.Spoken):
             reply.take_chunk(result)
@@ -37,15 +37,13 @@ class Answering:
             words = tuple(word.text for word in result.words)
             costs = (result.generate_ms, result.detokenize_ms)
             self._out.append(ev.ReplyChunk(now, reply.generation, words, len(result.samples), *costs))
-        elif isinstance(result, m.Generated) and reply.words:
+        elif reply.words:
             self._out.append(ev.ReplyGenerated(now, reply.generation, result.reason, result.text))
             self._playback.complete(reply.generation)
         else:  # nothing to say
-            self._out.append(ev.NoSpeech(now, reply.generation))
+            self._out += [ev.NoSpeech(now, reply.generation), m.Settle(reply.generation, 0)]
             self._playback.cancel()
             self.reply = None
-            if isinstance(result, m.Generated):
-                self._out.append(m.Settle(reply.generation, 0))
         return self.reply is not None
 
     def take_pulled(self, now: int, pulled: Pulled) -> None:

@@ -12,8 +12,6 @@ from taste_agent.turns.vad import VadMachine, VadStarted, VadStopped
 
 _CUT_PAUSE_MS = 100
 """Long speech is cut where it has paused for so long."""
-_KEPT_SAMPLES = 60 * ENGINE_RATE_HZ
-"""What is never answered, such as a television, is kept so long: with each addition it is read anew."""
 
 
 class Hearing:
@@ -31,6 +29,8 @@ class Hearing:
         self._last_audio_end = 0
         self._open: Piece | None = None
         self._ran_ahead = False
+        self._ignoring = False
+        """Whether the speech that goes on is not listened to until it pauses."""
         self.turn = Stretch()
         self.interjection = Stretch()
         self.trusts_vad = True
@@ -39,21 +39,25 @@ class Hearing:
     @property
     def speaking(self) -> bool:
         """Whether the person speaks."""
-        return self._vad.speaking
+        return self._vad.speaking and not self._ignoring
 
     @property
     def idle(self) -> bool:
         """Whether nothing is said, and nothing was said over the agent."""
-        return not (self._vad.speaking or self._open or self.interjection)
+        return not (self.speaking or self._open or self.interjection)
 
     def push(self, frame: FrameDecision) -> VadStarted | VadStopped | None:
         """Takes the next frame; tells whether speech began or ended with it."""
-        return self._vad.push(frame.is_speech)
+        change = self._vad.push(frame.is_speech)
+        if self._ignoring:
+            self._ignoring = self._vad.speaking
+            return None
+        return change
 
     @property
     def unheard(self) -> bool:
         """Whether speech goes on that no piece takes up."""
-        return self._vad.speaking and self._open is None
+        return self.speaking and self._open is None
 
     # ---- pieces
 
@@ -94,8 +98,16 @@ class Hearing:
             self._open_piece(now, now, now, self.interjection if over_reply else self.turn)
 
     def stop(self, now: int) -> None:
-        """Ends running speech without waiting for silence."""
+        """Ends running speech without waiting for silence; what follows at once is new speech."""
         self._end_speech(now)
+        if self._open is not None:
+            self._close_piece(now, self._open)
+
+    def stop_listening(self, now: int) -> None:
+        """Ends running speech, and hears nothing of how it goes on until it pauses."""
+        if self.speaking:
+            self._ignoring = True
+            self._out.append(ev.SpeechEnded(now, self._vad.speech_end))
         if self._open is not None:
             self._close_piece(now, self._open)
 
@@ -193,7 +205,7 @@ class Hearing:
     def interrupting(self, now: int) -> Interjection:
         """What is known about the speech over the agent."""
         said = self.interjection
-        silence = 0 if self._vad.speaking else now - said.pieces[-1].end
+        silence = 0 if self.speaking else now - said.pieces[-1].end
         kinds = {piece.kind(self._settings.vad) for piece in said.pieces}
         meant = "speech" in kinds or not self.trusts_vad
         compared = self._settings.recognition.partial_every_ms > 0
@@ -205,17 +217,9 @@ class Hearing:
         self.drop(now, self.interjection.pieces, reason)
         self.interjection = Stretch()
 
-    def reopen(self, now: int, question: Stretch) -> None:
-        """The question was not answered: what was said meanwhile joins it; what is too old is forgotten."""
-        kept = list(question.pieces)
-        while len(kept) > 1 and sum(piece.end - piece.audio_start for piece in kept) > _KEPT_SAMPLES:
-            self.drop(now, [kept.pop(0)], "unanswered")
-        self.turn = Stretch(kept + self.interjection.pieces)
-        self.interjection = Stretch()
-
     def drop_turn(self, now: int, reason: str) -> None:
         """What waits for an answer gets none, and who speaks is not listened to further."""
-        self.stop(now)
+        self.stop_listening(now)
         self.drop(now, self.turn.pieces, reason)
         self.turn = Stretch()
         self._ran_ahead = False

@@ -2,7 +2,7 @@
 
 from taste_agent import events as ev
 from taste_agent.audio.playback import PlaybackBuffer, Pulled
-from taste_agent.clock import ms_of_samples
+from taste_agent.clock import ms_of_samples, samples_of_ms
 from taste_agent.config import AgentSettings
 from taste_agent.dialog import messages as m
 from taste_agent.turns.answering import Answering
@@ -14,6 +14,11 @@ from taste_agent.turns.orders import Output
 from taste_agent.turns.pieces import Stretch
 from taste_agent.turns.reply import Reply
 from taste_agent.turns.vad import VadStarted, VadStopped
+
+_ITS_TURN = 0.5
+"""From this probability of speaking on the model thinks that it is its turn."""
+_KEPT_MS = 8000
+"""What waits for more to be said is forgotten after so much silence."""
 
 
 class TurnManager:
@@ -33,6 +38,8 @@ class TurnManager:
         self._prepared: m.Prepared | None = None
         self._asked: tuple[int, ...] = ()
         self._forced = ""
+        self._cut_short = False
+        """Whether the last reply was interrupted by voice after something of it was heard."""
         self._told_failure = ""
 
     @property
@@ -71,6 +78,7 @@ class TurnManager:
         self._person.follow(now, frame, over_reply=self.replying)
         self._check_barge_in(now)
         self._check_prepare(now)
+        self._check_unanswered(now)
         if not frame.is_speech or self._forced:
             self._check_end_of_turn(now)
         return self._flush()
@@ -92,7 +100,7 @@ class TurnManager:
                     )
             case m.Failed():
                 self._take_failure(now, result)
-            case m.Spoken() | m.Generated() | m.Silent():
+            case m.Spoken() | m.Generated():
                 if reply is not None and result.generation == reply.generation:
                     self._take_reply(now, reply, result)
         return self._flush()
@@ -103,9 +111,13 @@ class TurnManager:
         return self._flush()
 
     def interrupt(self, now: int, reason: str = "key") -> list[Output]:
-        """Stops the reply at once."""
+        """Stops the reply at once; where there is none, the key takes the floor, and is answered."""
         if self._agent.reply is not None:
             self._cancel(now, self._agent.reply, reason)
+        elif reason == "key":
+            self._person.stop_listening(now)
+            self._asked, self._forced = (), reason if self._person.turn else ""
+        self._cut_short = False
         return self._flush()
 
     def type_text(self, now: int, text: str) -> list[Output]:
@@ -113,8 +125,8 @@ class TurnManager:
         if self._agent.reply is not None:
             self._cancel(now, self._agent.reply, "typed")
         if self._person.turn:  # it was misheard, or is not worth waiting for
-            self._person.drop_turn(now, "typed")
-            self._prepared, self._requested = None, ()
+            self._forget_turn(now, "typed")
+        self._cut_short = False
         generation = self._agent.begin(Stretch(), now, now).generation
         self._out += [
             ev.TurnEnded(now, generation, (), now, 0.0, None, "typed"),
@@ -188,7 +200,33 @@ class TurnManager:
             ev.UserTurn(now, generation, turn.text, turn.words, turn.pieces[0].first_sample, end_of_speech),
             m.Answer(generation, numbers),
         ]
-        self._forced, self._requested, self._prepared = "", (), None
+        self._forced, self._requested, self._prepared, self._cut_short = "", (), None, False
+
+    def _check_unanswered(self, now: int) -> None:
+        """Lets a reply go on that was cut for nothing, and forgets words to which no more was added."""
+        turn = self._person.turn
+        if self.replying or self._person.in_piece or self._person.speaking or turn.pending:
+            return
+        silence = now - turn.pieces[-1].end if turn else 0
+        if self._cut_short and not (turn and self._is_meant(turn, silence)):
+            self._forget_turn(now, "unanswered")
+            self._cut_short = False
+            generation = self._agent.begin(Stretch(), now, now).generation
+            self._out += [ev.ReplyTakenUp(now, generation), m.GoOn(generation)]
+        elif turn and turn.numbers == self._asked and silence >= samples_of_ms(_KEPT_MS):
+            self._forget_turn(now, "unanswered")
+
+    def _is_meant(self, turn: Stretch, silence: int) -> bool:
+        """Whether what interrupted a reply may be something that the model would answer."""
+        prepared = self._prepared
+        if prepared is None or prepared.pieces != turn.numbers or prepared.speaking_probability is None:
+            return True
+        unsure = silence < samples_of_ms(self._settings.endpointing.min_silence_ms)
+        return unsure or prepared.speaking_probability > _ITS_TURN
+
+    def _forget_turn(self, now: int, reason: str) -> None:
+        self._person.drop_turn(now, reason)
+        self._prepared, self._requested, self._asked = None, (), ()
 
     def _check_barge_in(self, now: int) -> None:
         reply, said = self._agent.reply, self._person.interjection
@@ -205,10 +243,10 @@ class TurnManager:
         elif heard.partial_text or heard.final_text:
             self._agent.pause(now, reply, said.pieces[-1].first_sample)
 
-    def _take_reply(self, now: int, reply: Reply, result: m.Spoken | m.Generated | m.Silent) -> None:
-        if not self._agent.take(now, reply, result):  # the turn stays open
-            self._person.reopen(now, reply.question)
-            self._asked = tuple(n for n in reply.question.numbers if self._person.turn.find(n))
+    def _take_reply(self, now: int, reply: Reply, result: m.Spoken | m.Generated) -> None:
+        if not self._agent.take(now, reply, result):
+            self._person.drop(now, reply.question.pieces, "unanswered")
+            self._release(now, Stretch())
 
     def _take_failure(self, now: int, result: m.Failed) -> None:
         if result.text != self._told_failure:  # what fails ahead fails again when it is needed
@@ -222,6 +260,7 @@ class TurnManager:
     def _cancel(self, now: int, reply: Reply, reason: str) -> None:
         self._agent.cancel(now, reply, reason)
         failed, unheard = reason == "failed", reply.heard_words == 0
+        self._cut_short = reason in ("speech", "word") and not unheard
         if failed and unheard and reply.question:
             self._person.drop(now, reply.question.pieces, "failed")  # it would fail again
         self._release(now, reply.question if unheard and not failed else Stretch())

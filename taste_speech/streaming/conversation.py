@@ -168,6 +168,28 @@ class Conversation:
         self._unspoken = self.words_segment(words[n_words:]) if n_words < len(words) else None
         self._is_prefilled = False
 
+    def open_reply(self) -> None:
+        """Give the assistant its turn, whatever the model thinks; `streaming_generate` then answers."""
+        self.prefill()
+        roles = self.format.role_ids
+        self.reply = ReplyState(next_row=None if roles is None else Row(roles["assistant"], None))
+
+    def reopen_reply(self) -> int:
+        """Let the last answer go on: `streaming_generate` adds to its words, whose number is returned.
+
+        Raises:
+            ValueError: there is no finished answer of the assistant.
+        """
+        words, count = self._last_answer()
+        if self.reply is None:
+            rows = row_list(self._segments, self.format)
+            self.lm_state.advance_to(rows[: len(rows) - len(self.format.closings["assistant"])])
+            text_ids = [token for word in words for token in word.text_ids]
+            self.reply = ReplyState(words=words, text_ids=text_ids, emitted_words=count)
+            self._segments.pop()
+            self._is_prefilled, self.speak_probability = True, 1.0
+        return count
+
     def finish_reply(self, status: Status) -> None:
         """Turn the open reply, if there is one, into a finished segment (`streaming_generate` calls this)."""
         self.status = status

@@ -145,8 +145,7 @@ class _Replier:
             return True
         if conversation.prefill() <= 0.5:
             return False
-        roles = conversation.format.role_ids
-        conversation.reply = ReplyState(next_row=None if roles is None else Row(roles["assistant"], None))
+        conversation.open_reply()
         return True
 
     def step(self) -> Literal["finished", "max_length"] | None:

@@ -50,7 +50,7 @@ class ScriptedRecognizer:
 
 @dataclass
 class FakeBrain:
-    """Replies with the n-th text to the n-th question (None: stays silent); `history` is what was settled."""
+    """Replies with the n-th text to the n-th question (None: nothing); `history` is what was settled."""
 
     heard: list[str] = field(default_factory=list)
     replies: list[str | None] = field(default_factory=list)
@@ -63,6 +63,8 @@ class FakeBrain:
         self.scripted = ScriptedRecognizer(self.heard)
         self._open: list[str] = []
         self._said: list[str] = []
+        self._text: list[str] = []
+        self._before: list[str] = []
         self._spoken_samples = 0
 
     def recognizer(self) -> ScriptedRecognizer:
@@ -82,12 +84,20 @@ class FakeBrain:
         return self.probabilities[min(answered, len(self.probabilities) - 1)] if self.probabilities else None
 
     def reply(self) -> Iterator[ReplyItem]:
-        self._said, self._spoken_samples = [], 0
         text = self.replies.pop(0) if self.replies else "i do not know"
-        if text is None:
-            yield ReplyItem((), None, True, "no_speech")
-            return
-        words = text.split()
+        self._text, self._before = (text or "").split(), []
+        return self._items()
+
+    def go_on(self) -> Iterator[ReplyItem]:
+        self.log.append("go on")
+        self._before = self.history.pop()[1].split()
+        return self._items()
+
+    def _items(self) -> Iterator[ReplyItem]:
+        self._said, self._spoken_samples = [], 0
+        words = self._text[len(self._before) :]
+        if not words:
+            yield ReplyItem((), None, True, "finished")
         for i in range(0, len(words), self.words_per_item):
             part = tuple(words[i : i + self.words_per_item])
             self._said += part
@@ -105,7 +115,7 @@ class FakeBrain:
     def settle(self, heard_words: int) -> None:
         self.log.append(f"settle {heard_words}")
         self.history += [("user", text) for text in self._open]
-        self.history.append(("assistant", " ".join(self._said[:heard_words])))
+        self.history.append(("assistant", " ".join([*self._before, *self._said[:heard_words]])))
         self._open = []
 
     def discard(self) -> None:

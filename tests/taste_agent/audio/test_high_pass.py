@@ -19,7 +19,8 @@ def tone(frequency_hz):
 
 
 @pytest.mark.parametrize(
-    ("frequency_hz", "gain_db", "within_db"), [(25, -44, 1.0), (50, -20.5, 0.3), (60, -14.2, 0.3), (90, -3, 0.2), (200, 0, 0.1)]
+    ("frequency_hz", "gain_db", "within_db"),
+    [(25, -44, 1.0), (50, -20.5, 0.3), (60, -14.2, 0.3), (90, -3, 0.2), (200, 0, 0.1)],
 )
 def test_low_tones_are_taken_out_and_voices_left(frequency_hz, gain_db, within_db):
     end = filtered(tone(frequency_hz))[RATE // 2 :]
@@ -34,6 +35,4 @@ def test_an_offset_is_gone_after_a_moment():
 def test_frames_of_any_length_give_the_same(frame_samples):
     sound = tone(50) + 0.3 * tone(1000)
     count = RATE // 480 * 480
-    np.testing.assert_allclose(
-        filtered(sound, frame_samples)[:count], filtered(sound)[:count], atol=1e-6
-    )
+    np.testing.assert_allclose(filtered(sound, frame_samples)[:count], filtered(sound)[:count], atol=1e-6)

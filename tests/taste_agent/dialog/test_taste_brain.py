@@ -205,6 +205,26 @@ def test_a_turn_that_fills_the_memory_and_is_taken_back_leaves_the_history_as_it
     assert history(brain) == before
 
 
+@pytest.mark.parametrize("note", ["", "you were cut off"])
+def test_a_cut_reply_goes_on_with_the_words_that_it_would_have_said(make, note):
+    greedy = ("sampling.text_top_p=0", f"barge_in.cut_note={note}")
+    brain = make(*greedy)
+    words = texts(brain)
+    brain.settle(len(words))
+    whole = history(brain)
+    cut = make(*greedy)
+    ask(cut)
+    cut.settle(2)
+    cut.prefill([cut.text_segment("hm")])
+    cut.discard()
+    rest = [word for item in cut.go_on() for word in item.words]
+    assert words == [*words[:2], *rest]
+    cut.settle(len(rest))
+    assert history(cut) == whole
+    cut.settle(1)
+    assert history(cut)[1][1] == whole[1][1][: len(history(cut)[1][1])]
+
+
 def test_no_longer_history_than_the_checkpoint_bears_can_be_set(make):
     with pytest.raises(AgentError, match=r"max_history_tokens is 4096; this checkpoint bears 2048 at most"):
         make("dialog.max_history_tokens=4096")

@@ -44,10 +44,10 @@ def test_the_agent_goes_on_after_a_murmur(tmp_path, text, engine, voice):
     events = talk(tmp_path, spoken(text, engine, voice))
     (reply,) = of_kind(events, ev.ReplyFinished)
     assert reply.text.lower().rstrip(".").endswith("twenty")
-    assert not of_kind(events, ev.ReplyCancelled)
     assert len(of_kind(events, ev.UserTurn)) == 1
     assert of_kind(events, ev.PlaybackPaused)  # it was heard, and listened to
-    assert [event.reason for event in of_kind(events, ev.PlaybackResumed)] == ["backchannel"]
+    went_on = of_kind(events, ev.PlaybackResumed) + of_kind(events, ev.ReplyTakenUp)
+    assert len(went_on) == 1  # at once, or when it was clear that there is nothing to answer
 
 
 def test_the_agent_stops_for_what_is_meant(tmp_path):

@@ -157,7 +157,7 @@ def test_an_unanswered_question_is_joined_by_what_follows(person):
     assert not person.hearing.turn
     person.over_reply = True
     person.go(SPEECH, 0.6)
-    person.hearing.reopen(person.now, question)
+    person.hearing.release(person.now, question)
     assert person.hearing.turn.numbers == (0, 1)
 
 
@@ -167,3 +167,15 @@ def test_run_ahead_is_dropped_once(person):
     for _ in range(2):
         person.hearing.drop_run_ahead(person.now)
     assert len(person.of(ev.RunAheadDropped)) == 1
+
+
+def test_speech_that_is_no_longer_listened_to_is_heard_again_after_a_pause(person):
+    person.go(SPEECH, 0.6)
+    person.hearing.stop_listening(person.now)
+    assert len(person.of(ev.SpeechEnded)) == 1
+    person.go(SPEECH, 1.0)
+    assert not person.hearing.speaking
+    assert person.of(ListenFrom) == [ListenFrom(0, 0)]
+    person.go(QUIET, 0.5)
+    person.go(SPEECH, 0.6)
+    assert [order.piece for order in person.of(ListenFrom)] == [0, 1]

@@ -34,9 +34,10 @@ def test_results_of_an_older_reply_are_ignored():
     manager = new_manager()
     manager.type_text(100, "hello")
     manager.type_text(200, "wait")
-    assert manager.on_result(300, m.Silent(1)) == []
+    assert manager.on_result(300, m.Generated(1, "finished", "")) == []
     assert manager.replying
-    assert [type(output) for output in manager.on_result(300, m.Silent(2))] == [ev.NoSpeech]
+    outputs = manager.on_result(300, m.Generated(2, "finished", ""))
+    assert [type(output) for output in outputs] == [ev.NoSpeech, m.Settle]
     assert manager.idle
 
 
