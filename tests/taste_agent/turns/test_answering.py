@@ -1,7 +1,6 @@
 """A reply from its first order to its last heard word."""
 
 import numpy as np
-import pytest
 
 from taste_agent import events as ev
 from taste_agent.audio.playback import PlaybackBuffer
