@@ -56,7 +56,7 @@ class DialogSettings(Section):
         default=None,
         ge=16,
         le=1_000_000,
-        description="the oldest turns are forgotten beyond so many text tokens; null: what the checkpoint bears",
+        description="beyond so many text tokens the oldest turns are forgotten; null: as the checkpoint says",
     )
 
 

@@ -31,8 +31,9 @@ class Sound:
 class Brain(Protocol):
     """A model with the state of one conversation.
 
-    Between `settle` calls there is one open exchange: `prefill` opens it and `reply` answers it, or `go_on` does; it ends
-    with `settle` (some words were heard) or `discard` (none were; the history is as before it).
+    Between `settle` calls there is one open exchange: `prefill` opens it and `reply` answers it, or `go_on`
+    adds to the last answer. It ends with `settle` (some words were heard) or `discard` (the history is as
+    before).
     """
 
     def recognizer(self) -> Recognizer:

@@ -42,7 +42,7 @@ def level_dbfs(samples: Samples) -> float:
 
 def is_gap(frame: Samples) -> bool:
     """Whether half of a frame or more is digital silence: muted, gated or missing, no sound of the room."""
-    return 2 * np.count_nonzero(np.abs(frame) > _GAP_PEAK) <= len(frame)
+    return bool(2 * np.count_nonzero(np.abs(frame) > _GAP_PEAK) <= len(frame))
 
 
 class FrameClassifier:
