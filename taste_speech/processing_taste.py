@@ -23,6 +23,7 @@ from taste_speech.recognition.base import Recognizer
 from taste_speech.recognition.factory import make_recognizer
 from taste_speech.speaker import Reference, SpeakerEncoder, load_voices
 from taste_speech.speech_units import SpeechUnitExtractor
+from taste_speech.spoken_text import plain_text, spoken_text, spoken_words
 
 if TYPE_CHECKING:
     from taste_speech.vocoder.voice_generator import VoiceGenerator
@@ -146,8 +147,8 @@ class TasteProcessor:
         if extract_speech_tokens:
             fields["speech_token_ids"] = self._unit_extractor(prepare_audio(samples, rate, 16000))
             fields["speech_token_lengths"] = _lengths(fields["speech_token_ids"])
-        words = word_tools.split_words(self._transcribe(samples) if text is None else text)
-        fields |= self.process_text(words)
+        words = self.split_text(self._transcribe(samples) if text is None else text)
+        fields |= self._token_fields(words)
         if output_text_info:
             fields |= {"words": [words], "text": [" ".join(words)]}
         return BatchFeature(fields)
@@ -160,8 +161,19 @@ class TasteProcessor:
             "audio_feature_lengths": torch.tensor([frames], dtype=torch.int32),
         }
 
+    def split_text(self, text: str | Sequence[str]) -> list[str]:
+        """Words of a text as the checkpoint knows them: with plain quotes, and perhaps as it is read aloud.
+
+        Raises:
+            TextError: there are no words, or some that cannot be said.
+        """
+        words = [plain_text(word) for word in word_tools.split_words(text)]
+        if self.config.vocabulary.text_is_spoken:
+            return spoken_text(" ".join(words)).split()
+        return word_tools.split_words(words)
+
     def process_text(self, text: str | Sequence[str]) -> dict[str, Tensor]:
-        """Token ids, lengths and word ids of a text, or its words, in both tokenizers.
+        """Token ids, lengths and word ids of a text, or its words, in both tokenizers; see `split_text`.
 
         Returns:
             for each of `asr` and `llm`: `_token_ids` (1, tokens) int64, `_token_lengths` (1,) int32 and
@@ -170,13 +182,13 @@ class TasteProcessor:
         Raises:
             TextError: there are no words, or one contains a special token.
         """
-        words = word_tools.split_words(text)
-        asr = word_tools.tokenize_words(self.audio_tokenizer, words)
-        llm = word_tools.tokenize_words(self.llm_tokenizer, words)
-        return _text_fields("asr", asr) | _text_fields("llm", llm)
+        return self._token_fields(self.split_text(text))
 
     def align_text_ids(self, text_ids: Tensor | Sequence[int]) -> dict[str, Tensor]:
         """The fields of `process_text` for LLM ids that are given: their words, encoded as ASR tokens.
+
+        Where the checkpoint knows text only as it is read aloud, a word such as "$5" has the ASR tokens of
+        all that is said for it.
 
         Raises:
             TextError: no ids, or one that is special or outside the vocabulary.
@@ -184,11 +196,19 @@ class TasteProcessor:
         words = self.llm_ids_to_words(text_ids)
         if not words:
             raise TextError("text_ids are empty; give the LLM ids of at least one word")
-        asr = word_tools.tokenize_words(self.audio_tokenizer, [word.text for word in words])
+        texts = [word.text for word in words]
+        if self.config.vocabulary.text_is_spoken:
+            texts = spoken_words(texts)
+        asr = word_tools.tokenize_words(self.audio_tokenizer, texts)
         llm = word_tools.WordTokens(
             [i for word in words for i in word.token_ids],
             [index for index, word in enumerate(words) for _ in word.token_ids],
         )
+        return _text_fields("asr", asr) | _text_fields("llm", llm)
+
+    def _token_fields(self, words: list[str]) -> dict[str, Tensor]:
+        asr = word_tools.tokenize_words(self.audio_tokenizer, words)
+        llm = word_tools.tokenize_words(self.llm_tokenizer, words)
         return _text_fields("asr", asr) | _text_fields("llm", llm)
 
     def llm_ids_to_words(self, ids: Tensor | Sequence[int]) -> list[word_tools.Word]:

@@ -57,5 +57,8 @@ class VocabularyConfig(StrictSection):
     allowed_characters: str = r"[.,'a-zA-Z0-9]"
     """A text token is speakable if it has at least one character of this class."""
     sentence_end: str = "."
+    text_is_spoken: bool = False
+    """Whether the model knows text only as it is read aloud, with numbers, signs and abbreviations as words.
+    V0 was trained on text as it is written."""
     round_rotary_to_bf16: bool = True
     """Whether rotary frequencies are rounded to bfloat16 (as V0 was trained; ARCHITECTURE Q1)."""

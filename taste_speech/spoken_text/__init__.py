@@ -1,0 +1,96 @@
+"""Text as a person reads it aloud: numbers, signs and abbreviations become words.
+
+What comes out has only letters, apostrophes, hyphens and the marks . , ? ! and stays as it is when it goes
+in again. Checkpoints that know nothing else say so in their configuration (`vocabulary.text_is_spoken`).
+"""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from taste_speech.errors import TextError
+from taste_speech.spoken_text.addresses import say_addresses
+from taste_speech.spoken_text.dates import say_dates
+from taste_speech.spoken_text.quantities import say_quantities
+from taste_speech.spoken_text.signs import (
+    drop_markup,
+    plain_digits,
+    plain_text,
+    refuse_foreign,
+    say_emoji,
+    say_signs,
+    tidy,
+    without_unsayable,
+)
+from taste_speech.spoken_text.writing import calm, say_numbers, say_writing
+
+__all__ = ["as_sentence", "plain_text", "spoken_text", "spoken_words"]
+
+_MARKS = ".,?!"
+
+
+def spoken_text(text: str) -> str:
+    """What one says who reads `text` aloud in English: "It's 7:46 PM" -> "It's seven forty-six P M".
+
+    Raises:
+        TextError: it has letters of another script, or nothing to say.
+    """
+    refuse_foreign(text)
+    said = _said(text)
+    if not re.search("[A-Za-z]", said):
+        raise TextError(f"there is nothing to say in {text.strip()!r}; give at least one word")
+    return said
+
+
+def spoken_words(words: Sequence[str]) -> list[str]:
+    """For each of some words in a row what one says for it, perhaps several words.
+
+    What cannot be said becomes a comma, which is a short pause.
+    """
+    words = [without_unsayable(word) for word in words]
+    whole = _said(" ".join(words)).split()
+    if len(whole) == len(words):
+        return whole
+    said: list[str] = []
+    first, taken = 0, 0
+    for end in range(1, len(words) + 1):
+        head = _said(" ".join(words[:end])).split()
+        if _bare(head + _said(" ".join(words[end:])).split()) == _bare(whole):
+            said += _shared(whole[taken : len(head)], end - first)
+            first, taken = end, len(head)
+    return said
+
+
+def as_sentence(text: str) -> str:
+    """A spoken text that begins with a capital letter and ends with an end mark, as models learn them."""
+    text = text.rstrip(",- ")
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
+
+
+def _said(text: str) -> str:
+    text = say_emoji(calm(plain_text(text)))
+    for step in (
+        drop_markup,
+        plain_digits,
+        say_addresses,
+        say_dates,
+        say_quantities,
+        say_writing,
+        say_numbers,
+        say_signs,
+    ):
+        text = step(text)
+    said = tidy(text)
+    return said if text.rstrip().endswith((",", ";", ":", "..", "…")) else said.rstrip(",")
+
+
+def _bare(words: list[str]) -> list[str]:
+    return [word.strip(_MARKS).lower() for word in words]
+
+
+def _shared(said: list[str], count: int) -> list[str]:
+    """`said` in `count` parts of nearly equal length; where there are too few, the last are pauses."""
+    if len(said) < count:
+        return said + [","] * (count - len(said))
+    cuts = [round(len(said) * part / count) for part in range(count + 1)]
+    return [" ".join(said[start:end]) for start, end in pairwise(cuts)]
