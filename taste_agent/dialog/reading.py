@@ -7,11 +7,16 @@ from collections.abc import Iterator
 import torch
 
 from taste_agent.audio.ports import Samples
-from taste_agent.clock import ENGINE_RATE_HZ
+from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
+from taste_agent.dialog.brain import Sound
+from taste_agent.dialog.sound_edges import SoundEdges
 from taste_speech import TasteForCausalLM, TasteProcessor
+from taste_speech.spoken_text import as_sentence
 from taste_speech.streaming import Conversation, StreamingDetokenizer, TASTESegment
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.segment import SegmentWord
+
+SILENCE_BEFORE_MS = 20
 
 
 def taste_of_text(model: TasteForCausalLM, processor: TasteProcessor, text: str) -> TASTESegment:
@@ -58,10 +63,13 @@ def read_aloud(
     else:
         generator.manual_seed(seed)
     voice = StreamingDetokenizer(model, processor, speaker, ENGINE_RATE_HZ, generator)
-    segment = taste_of_text(model, processor, text)
-    words = segment.words
+    edges = SoundEdges(samples_of_ms(SILENCE_BEFORE_MS))
+    # A voice learns from whole sentences: the last word of one without an end mark would be cut.
+    words = taste_of_text(model, processor, as_sentence(" ".join(processor.split_text(text)))).words
     for start in range(0, len(words), words_per_chunk):
         part = TASTESegment.from_words(
             "assistant", words[start : start + words_per_chunk], model.num_quantizers
         )
-        yield voice.feed(part.text_ids, part.taste_ids, final=start + words_per_chunk >= len(words)).samples
+        final = start + words_per_chunk >= len(words)
+        chunk = voice.feed(part.text_ids, part.taste_ids, final)
+        yield edges(Sound(chunk.samples, ()), final).samples

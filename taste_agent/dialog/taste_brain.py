@@ -12,9 +12,9 @@ from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
 from taste_agent.config import AgentSettings, EmitSettings
 from taste_agent.dialog.brain import ReplyItem, Sound
-from taste_agent.dialog.leading_silence import LeadingSilence
 from taste_agent.dialog.loading import SMALL_MODEL_PARAMETERS, load_model
 from taste_agent.dialog.messages import SpokenWord
+from taste_agent.dialog.sound_edges import SoundEdges
 from taste_agent.errors import AgentError
 from taste_speech import TasteForCausalLM, TasteProcessor
 from taste_speech.recognition.base import Recognizer
@@ -74,7 +74,7 @@ class TasteBrain:
             self._conversation.prefill()
         self._settled = self._conversation.segments
         self._detokenizer: StreamingDetokenizer | None = None
-        self._begin = LeadingSilence(0)
+        self._edges = SoundEdges(0)
         self._words_before = 0
         """Words of the last answer that were heard before it went on."""
 
@@ -142,7 +142,7 @@ class TasteBrain:
             out_sampling_rate=ENGINE_RATE_HZ,
             generator=self._voice_generator,
         )
-        self._begin = LeadingSilence(samples_of_ms(self._settings.playback.leading_silence_ms))
+        self._edges = SoundEdges(samples_of_ms(self._settings.playback.leading_silence_ms))
         items = streaming_generate(
             self._model,
             self._processor,
@@ -169,7 +169,7 @@ class TasteBrain:
         segment: TASTESegment = item.tokens
         chunk = self._detokenizer.feed(segment.text_ids, segment.taste_ids, item.complete)
         words = tuple(SpokenWord(text, end) for text, end in zip(item.words, chunk.word_ends, strict=True))
-        return self._begin(Sound(chunk.samples, words))
+        return self._edges(Sound(chunk.samples, words), item.complete)
 
     def settle(self, heard_words: int) -> None:
         """Keeps the heard words of the reply in the history."""

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from taste_agent.dialog.brain import Sound
-from taste_agent.dialog.leading_silence import BLOCK_SAMPLES, SOUNDING_RMS, LeadingSilence
 from taste_agent.dialog.messages import SpokenWord
+from taste_agent.dialog.sound_edges import BLOCK_SAMPLES, SOUNDING_RMS, SoundEdges
 
 
 def chunk(silent: int, loud: int, *ends: int) -> Sound:
@@ -16,7 +16,7 @@ def ends(sound: Sound) -> list[int]:
 
 
 def test_a_reply_begins_shortly_before_its_first_sound():
-    begin = LeadingSilence(kept_samples=100)
+    begin = SoundEdges(silence_before=100)
     sound = begin(chunk(2080, 500, 2280, 2580))
     assert len(sound.samples) == 600
     assert np.flatnonzero(sound.samples > SOUNDING_RMS)[0] == 100
@@ -24,7 +24,7 @@ def test_a_reply_begins_shortly_before_its_first_sound():
 
 
 def test_later_chunks_keep_their_silence_and_their_words_move_along():
-    begin = LeadingSilence(kept_samples=100)
+    begin = SoundEdges(silence_before=100)
     begin(chunk(2080, 500, 2580))
     later = chunk(800, 300, 3600)
     sound = begin(later)
@@ -32,27 +32,46 @@ def test_later_chunks_keep_their_silence_and_their_words_move_along():
     assert ends(sound) == [3600 - 1980]
 
 
-@pytest.mark.parametrize("silent", [0, 60, 100])
-def test_a_short_silence_stays(silent):
-    sound = LeadingSilence(kept_samples=100)(chunk(silent, 500, silent + 500))
-    assert len(sound.samples) == silent + 500
-    assert ends(sound) == [silent + 500]
+@pytest.mark.parametrize("silent", [0, 160, 320])
+def test_a_reply_that_begins_at_once_gets_its_silence(silent):
+    sound = SoundEdges(silence_before=320)(chunk(silent, 640, silent + 640))
+    assert len(sound.samples) == 320 + 640
+    assert np.abs(sound.samples[:320]).max() < SOUNDING_RMS
+    assert ends(sound) == [320 + 640]
+
+
+def test_a_sound_that_begins_at_once_does_not_click():
+    assert np.abs(np.diff(SoundEdges(silence_before=320)(chunk(0, 640)).samples)).max() < 0.01
+
+
+def test_a_reply_ends_in_silence_however_its_last_sound_was_cut():
+    edges = SoundEdges(silence_before=0)
+    edges(chunk(0, 640, 640))
+    sound = edges(chunk(0, 640, 1280), final=True)
+    assert not sound.samples[-BLOCK_SAMPLES:].any()
+    assert np.abs(np.diff(sound.samples)).max() < 0.01, "a click"
+    assert np.array_equal(sound.samples[:480], chunk(0, 480).samples)
+    assert ends(sound) == [1280]
+
+
+def test_a_reply_that_ends_without_more_sound_ends_in_silence_too():
+    assert not SoundEdges(silence_before=0)(chunk(0, 0), final=True).samples.any()
 
 
 def test_a_silent_chunk_stays_as_it_is():
-    begin = LeadingSilence(kept_samples=0)
+    begin = SoundEdges(silence_before=0)
     assert len(begin(chunk(700, 0, 700)).samples) == 700
     assert ends(begin(chunk(300, 300, 1300))) == [1300]
 
 
 def test_a_chunk_without_sound_does_not_count_as_the_first():
-    begin = LeadingSilence(kept_samples=0)
+    begin = SoundEdges(silence_before=0)
     assert not len(begin(chunk(0, 0)).samples)
     assert ends(begin(chunk(480, 320, 800))) == [320]
 
 
 def test_a_word_that_ends_in_the_silence_ends_at_the_start():
-    assert ends(LeadingSilence(kept_samples=0)(chunk(480, 320, 200, 800))) == [0, 320]
+    assert ends(SoundEdges(silence_before=0)(chunk(480, 320, 200, 800))) == [0, 320]
 
 
 def test_a_breath_that_nobody_hears_is_silence_too():
@@ -61,4 +80,4 @@ def test_a_breath_that_nobody_hears_is_silence_too():
     breath = 1.4e-3 * np.sqrt(2) * np.sin(np.arange(480) * 0.3)
     sound.samples[480:960] = breath
     assert np.abs(breath).max() > 1e-3
-    assert len(LeadingSilence(kept_samples=BLOCK_SAMPLES)(sound).samples) == 500 + BLOCK_SAMPLES
+    assert len(SoundEdges(silence_before=BLOCK_SAMPLES)(sound).samples) == 500 + BLOCK_SAMPLES
