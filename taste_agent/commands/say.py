@@ -43,7 +43,7 @@ def say_text(text: str, settings: AgentSettings, out: Path | None) -> float:
     Raises:
         AudioDeviceError: PortAudio or the loudspeaker is missing, cannot be opened, or stops.
         AudioFileError: `out` cannot be written.
-        TextError: there are no words, or they are no Unicode text.
+        TextError: there are no words, or some that cannot be said.
     """
     if text == "-":
         text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
@@ -55,9 +55,9 @@ def say_text(text: str, settings: AgentSettings, out: Path | None) -> float:
     else:
         _check_out(out)
     announce_first_use(settings.model)
-    speaker = speaker_embedding(
-        TasteProcessor.from_pretrained(settings.model.checkpoint), settings.dialog.voice
-    )
+    processor = TasteProcessor.from_pretrained(settings.model.checkpoint)
+    processor.split_text(text)
+    speaker = speaker_embedding(processor, settings.dialog.voice)
     model, processor = load_model(settings.model)
     chunks = read_aloud(model, processor, text, speaker, settings.sampling.seed)
     samples = np.concatenate(list(chunks))

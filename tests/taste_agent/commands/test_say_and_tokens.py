@@ -72,6 +72,15 @@ def test_what_is_said_is_a_whole_sentence(tiny_model, tiny_processor, monkeypatc
     assert read == ["Hello there."]
 
 
+def test_say_names_what_it_cannot_say_before_it_loads(monkeypatch, tmp_path, capsys):
+    say = importlib.import_module("taste_agent.commands.say")
+    monkeypatch.setattr(say, "load_model", lambda *_: pytest.fail("the model was loaded"))
+    assert run(monkeypatch, "say", "Say 你好 to her.", "--out", tmp_path / "say.wav") == 1
+    assert capsys.readouterr().err.strip().endswith(
+        "cannot say '你好' (Chinese); this checkpoint speaks English, write it in English"
+    )
+
+
 def test_say_writes_a_file(tiny_checkpoint, monkeypatch, tmp_path, capsys):
     out = tmp_path / "say.wav"
     assert run(monkeypatch, "say", TEXT, "--model", tiny_checkpoint, "--out", out, "--seed", 1) == 0
