@@ -166,8 +166,16 @@ class _Parts:
         if self._card is not None and self._settings.echo.text_gate:
             self._gate = EchoGate(self._echo_reach_s)
         name = self._card.names["input"] if self._card and self._card.capture else "typing"
-        engine = ChatEngine(self._settings, self._runner, self.source, self.sink, self._gate, name, recording)
-        self._engine = engine
+        engine = self._engine = ChatEngine(
+            self._settings,
+            self._runner,
+            self.source,
+            self.sink,
+            self._gate,
+            name,
+            recording,
+            speaks=self._card is not None,
+        )
         return engine
 
     def _echo_reach_s(self) -> float:
@@ -182,7 +190,7 @@ class _Parts:
         if self._gate is not None:
             brain = GatedBrain(brain, self._gate)
         meter = CostMeter("measured", self._settings.replay.fixed)
-        self._runner.begin(DialogWorker(brain, self._settings, meter))
+        self._runner.begin(DialogWorker(brain, self._settings, meter, speaks=self._card is not None))
 
     def figures(self) -> Figures:
         levels = self._engine.levels if self._engine else Levels()

@@ -40,14 +40,19 @@ class ChatEngine:
         gate: EchoGate | None = None,
         source_name: str = "",
         recording: SessionRecording | None = None,
+        speaks: bool = True,
     ) -> None:
-        """Prepare; `start` begins. `gate` learns which words were heard; `recording` is closed at the end."""
+        """Prepare; `start` begins. `gate` learns which words were heard; `recording` is closed at the end.
+
+        With `speaks` False nothing sounds, and replies are shown as they are thought.
+        """
         self._settings = settings
         self._runner = runner
         self._source = source
         self._sink = sink
         self._gate = gate
         self._source_name = source_name
+        self._speaks = speaks
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._recording = recording
         self._session: Session | None = None
@@ -115,6 +120,7 @@ class ChatEngine:
                 self._emit,
                 source=self._source_name,
                 model=self._settings.model.checkpoint,
+                speaks=self._speaks,
             )
             lead_samples = session.frame_samples
             self._record(lambda recording: recording.begin(0, lead_samples))

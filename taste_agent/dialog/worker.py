@@ -11,7 +11,7 @@ from taste_agent.audio.text_gate import GatedRecognition, GatedRecognizer
 from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms, seconds_of_samples
 from taste_agent.config import AgentSettings
 from taste_agent.dialog import messages as m
-from taste_agent.dialog.brain import Brain, ReplyItem
+from taste_agent.dialog.brain import Brain, ReplyItem, Sound
 from taste_agent.events import TimedWord
 from taste_agent.session.costs import CostMeter
 from taste_speech.errors import TasteError
@@ -49,7 +49,9 @@ class _RunningReply:
 class DialogWorker:
     """Executes commands on a `Brain`. `continue_reply` is called while `replying`, between commands."""
 
-    def __init__(self, brain: Brain, settings: AgentSettings, meter: CostMeter) -> None:
+    def __init__(self, brain: Brain, settings: AgentSettings, meter: CostMeter, speaks: bool = True) -> None:
+        """Work for `settings`, measured by `meter`; with `speaks` False replies are words without sound."""
+        self._speaks = speaks
         self._brain = brain
         self._meter = meter
         self._recognizer = brain.recognizer()
@@ -217,7 +219,7 @@ class DialogWorker:
         results: list[m.Result] = []
         if item.words or (item.complete and reply.text):
             with self._meter.measure("detokenize", bool(item.words)) as detokenize:
-                sound = self._brain.speak(item)
+                sound = self._brain.speak(item) if self._speaks else _without_sound(item)
             reply.text += item.words
             results.append(
                 m.Spoken(
@@ -260,6 +262,10 @@ class DialogWorker:
             self._pieces.pop(number, None)
             if number == self._open:
                 self._open = None
+
+
+def _without_sound(item: ReplyItem) -> Sound:
+    return Sound(np.zeros(0, np.float32), tuple(m.SpokenWord(word, 0) for word in item.words))
 
 
 def _as_nothing(piece: int) -> m.Recognised:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from taste_agent.audio.high_pass import HighPass
-from taste_agent.audio.playback import PlaybackBuffer
+from taste_agent.audio.playback import PlaybackBuffer, SilentPlayback
 from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
 from taste_agent.config import AgentSettings
@@ -36,6 +36,7 @@ class Session:
         runner: where the dialog worker runs.
         emit: called with every event, in order.
         source, model: names for the first event.
+        speaks: False where nothing sounds; words then count as heard as soon as they are there.
     """
 
     def __init__(
@@ -45,13 +46,14 @@ class Session:
         emit: Callable[[Event], None],
         source: str = "",
         model: str = "",
+        speaks: bool = True,
     ) -> None:
         self._runner = runner
         self._emit = emit
         self._classifier = FrameClassifier(settings.vad)
         self.frame_samples = self._classifier.frame_samples
         self._high_pass = HighPass(self.frame_samples)
-        self._playback = PlaybackBuffer(settings.playback)
+        self._playback = (PlaybackBuffer if speaks else SilentPlayback)(settings.playback)
         self._manager = TurnManager(settings, self._playback)
         self._block_samples = samples_of_ms(settings.recognition.block_ms)
         reach_ms = settings.vad.pre_roll_ms + settings.vad.start_window_ms + settings.vad.frame_ms

@@ -38,6 +38,7 @@ class Answering:
             costs = (result.generate_ms, result.detokenize_ms)
             self._out.append(ev.ReplyChunk(now, reply.generation, words, len(result.samples), *costs))
         elif reply.words:
+            reply.generated = True
             self._out.append(ev.ReplyGenerated(now, reply.generation, result.reason, result.text))
             self._playback.complete(reply.generation)
         else:  # nothing to say
@@ -98,8 +99,11 @@ class Answering:
         self._out.append(ev.PlaybackResumed(now, reply.generation, reason, from_word))
 
     def cancel(self, now: int, reply: Reply, reason: str) -> None:
-        """The reply stops; its heard words stay in the history."""
+        """The reply stops; its heard words stay in the history. One whose last word was heard is finished."""
         self._playback.cancel()
+        if reply.heard_whole:
+            self._complete(now, reply)
+            return
         heard = reply.heard_words
         self._out += [
             ev.ReplyCancelled(now, reply.generation, reason, heard, reply.text(0, heard), reply.text(heard)),

@@ -260,7 +260,7 @@ class TurnManager:
     def _cancel(self, now: int, reply: Reply, reason: str) -> None:
         self._agent.cancel(now, reply, reason)
         failed, unheard = reason == "failed", reply.heard_words == 0
-        self._cut_short = reason in ("speech", "word") and not unheard
+        self._cut_short = reason in ("speech", "word") and not unheard and not reply.heard_whole
         if failed and unheard and reply.question:
             self._person.drop(now, reply.question.pieces, "failed")  # it would fail again
         self._release(now, reply.question if unheard and not failed else Stretch())

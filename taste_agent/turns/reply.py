@@ -22,6 +22,8 @@ class Reply:
     words: list[str] = field(default_factory=list)
     heard_words: int = 0
     first_chunk: Spoken | None = None
+    generated: bool = False
+    """Whether all its words are there."""
     audio_samples: int = 0
     compute_ms: float = 0.0
     underruns: int = 0
@@ -39,6 +41,11 @@ class Reply:
         self.words += [word.text for word in chunk.words]
         self.audio_samples += len(chunk.samples)
         self.compute_ms += chunk.tokenize_ms + chunk.prefill_ms + chunk.generate_ms + chunk.detokenize_ms
+
+    @property
+    def heard_whole(self) -> bool:
+        """Whether its last word was heard, whatever silence may follow."""
+        return self.generated and self.heard_words == len(self.words)
 
     def take_pulled(self, heard_at: int, pulled: Pulled) -> None:
         """Remembers what was pulled until it is heard."""

@@ -22,6 +22,10 @@ def _text(event: ev.Event) -> str | None:
             return "did not catch that"
         case ev.SpeechDropped(reason="echo"):
             return "heard only my own echo"
+        case ev.NoSpeech():
+            return "nothing to say to that"
+        case ev.ReplyTakenUp():
+            return "that was nothing to answer: the reply goes on"
         case ev.FirstAudio():
             return (
                 f"reply after {event.since_end_of_speech_ms:.0f} ms (pause {event.endpoint_ms:.0f},"

@@ -85,7 +85,8 @@ def reduce(state: ViewState, event: ev.Event) -> ViewState:
             phase = "hearing" if state.phase == "listening" else state.phase
             return replace(state, phase=phase, person_speaks=True, notice="")
         case ev.SpeechEnded():
-            return replace(state, person_speaks=False)
+            phase = "listening" if state.phase == "hearing" else state.phase
+            return replace(state, phase=phase, person_speaks=False)
         case ev.PartialHeard():
             return replace(state, partial=event.text)
         case ev.PieceRecognised():
@@ -95,7 +96,7 @@ def reduce(state: ViewState, event: ev.Event) -> ViewState:
         case ev.UserTurn():
             return _person_said(state, event)
         case ev.NoSpeech():
-            return replace(state, phase="listening")
+            return replace(state, phase="listening", notice="it has nothing to say to that")
         case ev.Underrun():
             return replace(state, reply_underruns=state.reply_underruns + 1)
         case ev.Notice():
@@ -116,9 +117,11 @@ def _reply(state: ViewState, event: ev.Event) -> ViewState:
             return replace(state, phase="waiting")
         case ev.PlaybackResumed():
             return replace(state, phase="speaking", partial="")
+        case ev.ReplyTakenUp():
+            agent = TurnView("assistant", (), event.generation)
+            return replace(state, phase="thinking", partial="", turns=(*state.turns, agent)[-MAX_TURNS:])
         case ev.ReplyCancelled():
-            phase = "listening" if event.reason in ("key", "closed") else "hearing"
-            state = replace(state, phase=phase)
+            state = replace(state, phase="hearing" if state.person_speaks else "listening")
             return _change_reply(
                 state,
                 event.generation,
@@ -134,9 +137,15 @@ def _dropped(state: ViewState, event: ev.SpeechDropped) -> ViewState:
         "nothing_recognised": "did not catch that",
         "echo": "heard only my own echo",
         "backchannel": "",
+        "typed": "",
     }
     phase = "listening" if state.phase == "hearing" else state.phase
-    return replace(state, phase=phase, partial="", notice=notices.get(event.reason, ""), notice_level="info")
+    told = (
+        replace(state, notice=notices[event.reason], notice_level="info")
+        if event.reason in notices
+        else state
+    )
+    return replace(told, phase=phase, partial="")
 
 
 def _person_said(state: ViewState, event: ev.UserTurn) -> ViewState:

@@ -88,6 +88,19 @@ def test_cancelling_keeps_what_was_heard():
     assert agent.answering.reply is None
 
 
+def test_a_reply_whose_last_word_was_heard_is_not_interrupted_in_the_silence_after_it():
+    agent = Agent()
+    agent.say("yes", last=False)
+    tail = m.Spoken(1, np.zeros(4 * WORD, np.float32), (), 0, 0, 0, 0)
+    agent.answering.take(agent.now, agent.reply, tail)
+    agent.answering.take(agent.now, agent.reply, m.Generated(1, "finished", "yes"))
+    agent.play(9)
+    agent.answering.cancel(agent.now, agent.reply, "word")
+    assert not agent.of(ev.ReplyCancelled)
+    assert agent.of(ev.ReplyFinished)[0].text == "yes"
+    assert agent.out[-1] == m.Settle(1, 1)
+
+
 def test_a_pause_is_told_once_and_takes_back_what_the_loudspeaker_held():
     agent = Agent(latency=4 * WORD)
     agent.say("it", "is", "five")

@@ -34,8 +34,10 @@ def test_thinking_until_the_first_sound():
 
 def test_interruption_keeps_what_was_heard():
     cancelled = ev.ReplyCancelled(25000, 1, "word", 2, "it is", "five")
-    state = after(STARTED, ASKED, CHUNK, FIRST, ev.PlaybackPaused(24000, 1, 23000), cancelled)
+    started, paused = ev.SpeechStarted(24000, 23000), ev.PlaybackPaused(24000, 1, 23000)
+    state = after(STARTED, ASKED, CHUNK, FIRST, started, paused, cancelled)
     assert state.phase == "hearing"
+    assert after(ev.SpeechEnded(30000, 29000), state=state).phase == "listening"
     assert (state.turns[-1].heard, state.turns[-1].cut) == (2, True)
 
 
@@ -72,9 +74,24 @@ def test_dropped_speech_is_told(reason, notice):
 
 def test_turn_that_went_on_before_its_answer_is_told_once():
     again = ev.UserTurn(40000, 2, "what is the time in rome", (), 0, 39000)
-    state = after(STARTED, ASKED, ev.NoSpeech(20000, 1), again)
+    state = after(STARTED, ASKED, ev.ReplyCancelled(20000, 1, "word", 0, "", ""), again)
     assert [turn.role for turn in state.turns] == ["user", "assistant"]
     assert state.turns[0].words[-1] == "rome"
+
+
+def test_a_reply_that_goes_on_is_shown_as_one_more_line():
+    cancelled = ev.ReplyCancelled(25000, 1, "word", 2, "it is", "five")
+    dropped = ev.SpeechDropped(39000, (1,), "unanswered", "um home")
+    state = after(STARTED, ASKED, CHUNK, FIRST, cancelled, dropped, ev.ReplyTakenUp(40000, 2))
+    assert state.phase == "thinking"
+    state = after(ev.ReplyChunk(41000, 2, ("five",), 1, 0.0, 0.0), state=state)
+    assert [turn.words for turn in state.turns[1:]] == [("it", "is", "five"), ("five",)]
+
+
+def test_what_gets_no_answer_is_told():
+    dropped = ev.SpeechDropped(20000, (0,), "unanswered", "what is the time")
+    state = after(STARTED, ASKED, ev.NoSpeech(20000, 1), dropped)
+    assert (state.phase, state.notice) == ("listening", "it has nothing to say to that")
 
 
 def test_chunks_of_another_reply_change_nothing():
