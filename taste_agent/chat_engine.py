@@ -140,7 +140,7 @@ class ChatEngine:
     def _step(self, session: Session, samples: Samples) -> None:
         while not self._commands.empty():
             self._commands.get()(session)
-        session.output_latency_samples = self._sink.latency_samples
+        session.set_latency(self._source.latency_samples, self._sink.latency_samples)
         self._samples_read += len(samples)
         spoken = session.process(samples)
         if self._cut_now:

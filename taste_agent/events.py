@@ -5,7 +5,10 @@
 * *end of speech*: the last sample of speech.
 * *end of turn*: the decision that the person has finished.
 * *first audio*: the first sample of a reply handed to playback.
-* *compute latency*: first audio minus end of turn, recognition included (and shown apart).
+* *waited* = *silence* (end of speech to end of turn) + *computing* (from there to first audio) + *card* (what
+  the sound card takes to hear and to play; 0 for files).
+* The stages of computing: *recognise* the words, *tokenize* how they were said, *read* them into the model,
+  *think* of the first words of the reply, and give them their *voice*. Some run during the silence.
 """
 
 import dataclasses
@@ -133,7 +136,7 @@ class RunAheadReady(Event):
     pieces: tuple[int, ...]
     speaking_probability: float | None
     tokenize_ms: float
-    prefill_ms: float
+    read_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +184,8 @@ class ReplyChunk(Event):
     generation: int
     words: tuple[str, ...]
     samples: int
-    generate_ms: float
-    detokenize_ms: float
+    think_ms: float
+    voice_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,19 +199,27 @@ class ReplyGenerated(Event):
 
 @dataclass(frozen=True, slots=True)
 class FirstAudio(Event):
-    """The first sample of a reply is handed to playback; latencies by part, for the last-turn display."""
+    """The first sample of a reply is handed to playback; how long the person waits for it to be heard."""
 
     generation: int
-    since_end_of_speech_ms: float
-    endpoint_ms: float
-    """End of turn minus end of speech."""
-    compute_ms: float
+    silence_ms: float
+    """End of turn minus end of speech; 0 for something typed."""
+    computing_ms: float
     """First audio minus end of turn."""
+    card_ms: float
+    """What the sound card takes for the person's last sound and for the agent's first one."""
     recognise_ms: float
     tokenize_ms: float
-    prefill_ms: float
-    generate_ms: float
-    detokenize_ms: float
+    read_ms: float
+    think_ms: float
+    voice_ms: float
+
+    @property
+    def latency_ms(self) -> dict[str, float]:
+        """Milliseconds by name, `waited` first."""
+        names = [field.name for field in dataclasses.fields(self) if field.name.endswith("_ms")]
+        parts = {name.removesuffix("_ms"): float(getattr(self, name)) for name in names}
+        return {"waited": self.silence_ms + self.computing_ms + self.card_ms, **parts}
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,13 @@ class DeviceSource:
         self._overflows = side.overflows if side else 0
 
     @property
+    def latency_samples(self) -> int:
+        """How long ago the last sample that was read was captured, in samples of the engine."""
+        if self.stalled or not self.clock.ready:
+            return 0
+        return max(0, round((self._now() - self.clock.time_of(self._pending_from)) * ENGINE_RATE_HZ))
+
+    @property
     def drift_ppm(self) -> float:
         """How much slower than the loudspeaker the microphone runs, in parts per million."""
         return self.clock.drift_ppm - self._played.clock.drift_ppm
@@ -132,6 +139,7 @@ class DeviceSource:
             fresh = self._resampler.feed(fresh)
             self.level.take(fresh)
         if self._canceller is None:
+            self._pending_from += fresh.size
             return fresh
         self._pending = np.concatenate((self._pending, fresh))
         return self._cleaned(self._canceller)

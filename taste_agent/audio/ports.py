@@ -18,6 +18,10 @@ class AudioSource(Protocol):
     idle: bool
     """Told by whoever reads: nobody speaks and nothing is owed, so a device may gather more for each read."""
 
+    @property
+    def latency_samples(self) -> int:
+        """How long ago the last sample that was read had sounded; 0 for a file."""
+
     def read(self) -> Samples | None:
         """The next samples, of any length (may be 0 when a device has nothing yet); None at the end.
 

@@ -16,6 +16,8 @@ STEP_S = 0.05
 class SilentSource:
     """Silence at the pace of the wall clock."""
 
+    latency_samples = 0
+
     def __init__(
         self, now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
     ) -> None:

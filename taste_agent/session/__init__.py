@@ -13,7 +13,7 @@ Shape::
 
 * **One clock.** Time is the count of input samples. `Session.process` returns, for every VAD frame it
   completed, one frame for the loudspeaker; the frame pulled at time `t` sounds from `t` on (plus
-  `output_latency_samples`, which a device sink reports and a file leaves at 0).
+  the output latency, which a device sink reports and a file leaves at 0).
 * **Decisions are pure.** `TurnManager` gets frame decisions, worker results and playback progress, and
   returns commands, playback orders and events. It knows neither threads nor audio. Its two sides are
   `Hearing` (the person's pieces of speech) and `Answering` (the agent's reply).
@@ -34,5 +34,5 @@ Use it so::
     session.close()
 
 Controls for keys (same thread as `process`): `interrupt()`, `type_text(text)`, `set_muted(bool)`,
-`set_push_to_talk(bool | None)`, and the attribute `output_latency_samples`.
+`set_push_to_talk(bool | None)`. A sound card tells its delays by `set_latency(input, output)`.
 """

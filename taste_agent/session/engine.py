@@ -84,14 +84,9 @@ class Session:
         """Whether the microphone hears silence."""
         return self._muted
 
-    @property
-    def output_latency_samples(self) -> int:
-        """How long after `process` the returned samples are heard."""
-        return self._manager.output_latency_samples
-
-    @output_latency_samples.setter
-    def output_latency_samples(self, samples: int) -> None:
-        self._manager.output_latency_samples = samples
+    def set_latency(self, input_samples: int, output_samples: int) -> None:
+        """How old samples are when `process` gets them, and how long after it those it returns are heard."""
+        self._manager.set_latency(input_samples, output_samples)
 
     def process(self, samples: Samples) -> Samples:
         """Takes input of any length; returns one frame of output for every frame that it completed.

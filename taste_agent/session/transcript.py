@@ -29,7 +29,7 @@ class Turn:
     cut_text: str = ""
     words: list[TranscriptWord] = field(default_factory=list)
     latency_ms: dict[str, float] = field(default_factory=dict)
-    """For the agent: endpoint, compute and its parts, since_end_of_speech."""
+    """For the agent, as `FirstAudio` has them: waited, its parts, and the stages."""
     rtf: float | None = None
     underruns: int = 0
     interrupted_by: str = ""
@@ -90,20 +90,9 @@ class Transcript:
         if self.turns:
             self.turns[-1].answered = True
         at_s = seconds_of_samples(event.at)
-        latency = {
-            name: getattr(event, f"{name}_ms")
-            for name in (
-                "since_end_of_speech",
-                "endpoint",
-                "compute",
-                "recognise",
-                "tokenize",
-                "prefill",
-                "generate",
-                "detokenize",
-            )
-        }
-        self.turns.append(Turn("assistant", event.generation, start_s=at_s, end_s=at_s, latency_ms=latency))
+        self.turns.append(
+            Turn("assistant", event.generation, start_s=at_s, end_s=at_s, latency_ms=event.latency_ms)
+        )
 
     def _take_word(self, event: ev.WordHeard) -> None:
         turn = self._reply(event.generation)

@@ -20,6 +20,7 @@ class Answering:
         self._out = out
         self._generation = 0
         self.reply: Reply | None = None
+        self.input_latency_samples = 0
         self.output_latency_samples = 0
 
     def begin(self, question: Stretch, end_of_speech: int, end_of_turn: int) -> Reply:
@@ -53,7 +54,7 @@ class Answering:
         if reply is None or self._playback.generation != reply.generation:
             return
         if pulled.started:
-            self._out.append(_first_audio(now, reply))
+            self._out.append(self._first_audio(now, reply))
         if pulled.gap_samples:
             self._out.append(ev.Underrun(now, reply.generation, pulled.gap_samples))
         reply.take_pulled(now + len(pulled.samples) + self.output_latency_samples, pulled)
@@ -111,18 +112,18 @@ class Answering:
         ]
         self.reply = None
 
-
-def _first_audio(now: int, reply: Reply) -> ev.FirstAudio:
-    chunk = reply.first_chunk
-    return ev.FirstAudio(
-        now,
-        reply.generation,
-        since_end_of_speech_ms=ms_of_samples(now - reply.end_of_speech),
-        endpoint_ms=ms_of_samples(reply.end_of_turn - reply.end_of_speech),
-        compute_ms=ms_of_samples(now - reply.end_of_turn),
-        recognise_ms=reply.recognise_ms,
-        tokenize_ms=reply.tokenize_ms,
-        prefill_ms=reply.prefill_ms,
-        generate_ms=chunk.generate_ms if chunk else 0.0,
-        detokenize_ms=chunk.detokenize_ms if chunk else 0.0,
-    )
+    def _first_audio(self, now: int, reply: Reply) -> ev.FirstAudio:
+        chunk = reply.first_chunk
+        card = self.output_latency_samples + (self.input_latency_samples if reply.question else 0)
+        return ev.FirstAudio(
+            now,
+            reply.generation,
+            silence_ms=ms_of_samples(reply.end_of_turn - reply.end_of_speech),
+            computing_ms=ms_of_samples(now - reply.end_of_turn),
+            card_ms=ms_of_samples(card),
+            recognise_ms=reply.recognise_ms,
+            tokenize_ms=reply.tokenize_ms,
+            read_ms=reply.prefill_ms,
+            think_ms=chunk.generate_ms if chunk else 0.0,
+            voice_ms=chunk.detokenize_ms if chunk else 0.0,
+        )

@@ -53,14 +53,10 @@ class TurnManager:
         """Whether the agent thinks or speaks."""
         return self._agent.reply is not None
 
-    @property
-    def output_latency_samples(self) -> int:
-        """How long after it was pulled a sample is heard."""
-        return self._agent.output_latency_samples
-
-    @output_latency_samples.setter
-    def output_latency_samples(self, samples: int) -> None:
-        self._agent.output_latency_samples = samples
+    def set_latency(self, input_samples: int, output_samples: int) -> None:
+        """How old a frame is when it is judged, and how long after it was pulled a sample is heard."""
+        self._agent.input_latency_samples = input_samples
+        self._agent.output_latency_samples = output_samples
 
     # ---- inputs
 

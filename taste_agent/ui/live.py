@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from taste_agent.ui.latency import stages_text, waited_text
 from taste_agent.ui.level_bar import level_bar
 from taste_agent.ui.line_editor import Line
 from taste_agent.ui.state import Figures, TurnView, ViewState
@@ -36,7 +37,7 @@ ECHO_LABELS = {
 }
 HELP = (
     ("t or Enter", "type; Enter sends, Esc stops, Up recalls"),
-    ("i or Esc", "interrupt the agent"),
+    ("i or Esc", "interrupt the agent; while it is silent: answer now"),
     ("m", "mute, unmute"),
     ("p, then space", "push-to-talk; space begins and ends a turn"),
     ("r", "start or stop recording"),
@@ -245,15 +246,8 @@ def _measures(state: ViewState, width: int) -> list[Text]:
     if latency is None:
         first = Text("" if state.phase == "loading" else "no reply yet", style="dim")
     else:
-        first = Text.assemble(
-            (f"reply after {latency.since_end_of_speech_ms:.0f} ms", "bold"),
-            (
-                f": pause {latency.endpoint_ms:.0f} asr {latency.recognise_ms:.0f}"
-                f" taste {latency.tokenize_ms:.0f} read {latency.prefill_ms:.0f}"
-                f" think {latency.generate_ms:.0f} voice {latency.detokenize_ms:.0f}",
-                "dim",
-            ),
-        )
+        latency_ms = latency.latency_ms
+        first = Text.assemble((waited_text(latency_ms), "bold"), (f" ({stages_text(latency_ms)})", "dim"))
     return [first, _audio_measures(state.figures, state.reply_underruns, width)]
 
 

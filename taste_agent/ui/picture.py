@@ -87,7 +87,7 @@ class SessionPicture:
                 self._open["latency"] = seconds_of_samples(event.end_of_speech)
             case ev.FirstAudio():
                 self._end("thinking", at_s)
-                self._end("latency", at_s, f"{event.since_end_of_speech_ms:.0f} ms")
+                self._end("latency", at_s, f"{event.latency_ms['waited']:.0f} ms")
             case ev.NoSpeech():
                 self._end("thinking", at_s, "stays silent")
                 self._open.pop("latency", None)

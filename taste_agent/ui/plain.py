@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from taste_agent import events as ev
 from taste_agent.clock import seconds_of_samples
+from taste_agent.ui.latency import waited_text
 
 
 def plain_line(event: ev.Event) -> str | None:
@@ -27,10 +28,7 @@ def _text(event: ev.Event) -> str | None:
         case ev.ReplyTakenUp():
             return "that was nothing to answer: the reply goes on"
         case ev.FirstAudio():
-            return (
-                f"reply after {event.since_end_of_speech_ms:.0f} ms (pause {event.endpoint_ms:.0f},"
-                f" compute {event.compute_ms:.0f})"
-            )
+            return waited_text(event.latency_ms)
         case ev.ReplyFinished():
             return f"Agent: {event.text}"
         case ev.ReplyCancelled():

@@ -4,6 +4,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from taste_agent.session.transcript import Turn
+from taste_agent.ui.latency import stages_text, waited_text
 
 _NO_ANSWER = "[dim]no answer[/dim]"
 
@@ -32,16 +33,10 @@ def turn_table(turns: list[Turn]) -> Table:
 
 def timing_text(turn: Turn) -> str:
     """Latencies of a reply in milliseconds, by part, and how playback went."""
-    latency = {name: f"{value:.0f}" for name, value in turn.latency_ms.items()}
     rtf = "-" if turn.rtf is None else f"{turn.rtf:.2f}"
-    return (
-        f"endpoint    {latency.get('endpoint', '-'):>5} ms\n"
-        f"first audio {latency.get('compute', '-'):>5} ms\n"
-        f"[dim]asr {latency.get('recognise', '-')}, taste {latency.get('tokenize', '-')}[/dim]\n"
-        f"[dim]read {latency.get('prefill', '-')}, lm {latency.get('generate', '-')}[/dim]\n"
-        f"[dim]voice {latency.get('detokenize', '-')}[/dim]\n"
-        f"RTF {rtf}, underruns {turn.underruns}"
-    )
+    waited = waited_text(turn.latency_ms).replace(" = ", "\n= ").replace(" + ", "\n+ ")
+    stages = "\n".join(f"  {stage}" for stage in stages_text(turn.latency_ms).split(", "))
+    return f"{waited}\n[dim]{stages}[/dim]\nRTF {rtf}, underruns {turn.underruns}"
 
 
 def _reply_cell(turn: Turn) -> str:

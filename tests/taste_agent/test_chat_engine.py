@@ -24,6 +24,8 @@ STEP = 320
 class PacedSource:
     """Silence, 20 ms at a time, faster than real time; ends when closed."""
 
+    latency_samples = 800
+
     def __init__(self, error_after=None):
         self.closed = False
         self.idle = False
@@ -110,6 +112,7 @@ def test_typed_question_is_answered_and_everything_ends(new_engine):
     assert seen[-1].text == "it is five o clock"
     heard = [event for event in seen if isinstance(event, ev.WordHeard)]
     chunk = next(event for event in seen if isinstance(event, ev.FirstAudio))
+    assert chunk.card_ms == 100  # of the loudspeaker: what is typed has passed no microphone
     # A word of 0.4 s is heard when the sink's 0.1 s of latency have passed, too.
     assert heard[0].at >= chunk.at + 0.4 * RATE + 1600 - 2 * STEP
     engine.stop("quit")

@@ -75,7 +75,7 @@ def test_it_writes_everything_aligned_with_the_input(story, tmp_path):
     assert f"{turns[1]['heard_text']} {turns[1]['cut_text']}" == turns[1]["text"] == LONG
     assert all(0 <= t["start_s"] < t["end_s"] for t in turns)
     assert "not heard: " in (tmp_path / "out" / "transcript.txt").read_text()
-    assert result.transcript.turns[1].latency_ms["compute"] == first["compute_ms"]
+    assert result.transcript.turns[1].latency_ms["computing"] == first["computing_ms"]
 
 
 def test_two_runs_and_any_block_size_are_byte_identical(story, tmp_path):

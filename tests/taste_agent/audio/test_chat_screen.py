@@ -75,7 +75,7 @@ def test_talk_on_the_screen(sound, speech, new_terminal, tmp_path, width, height
     sound.say(speech("What is the time please?", "rms"))
     screen = terminal.wait_for("Agent: it is five o clock")
     assert "You: what is the time" in screen
-    assert "reply after" in screen
+    assert "you waited" in screen
     assert "q quit" in screen
     assert len(screen.rstrip("\n").split("\n")) == height
     terminal.wait_for("● listening")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from taste_agent.audio.device_ports import DeviceSink, DeviceSource
+from taste_agent.audio.echo import HalfDuplexGate
 from taste_agent.audio.portaudio import StuckError
 from taste_agent.audio.routing import Routes
 from taste_agent.audio.sound_card import SoundCard
@@ -370,6 +371,20 @@ def test_while_nobody_speaks_two_blocks_are_waited_for(idle, expected_ms):
     source._take()
     source.read()
     assert waits == [pytest.approx(expected_ms / 1000)]
+
+
+@pytest.mark.parametrize("canceller", [None, HalfDuplexGate(RATE_HZ)])
+def test_the_source_tells_how_old_its_last_sample_is(canceller):
+    backend = FakeBackend()
+    card, _ = new_card(backend)
+    source = DeviceSource(card, canceller, DeviceSettings())
+    source._take()
+    assert source.latency_samples == 0  # nothing is known yet
+    backend.last("input").give(np.full(BLOCK, 0.5))
+    source.read()
+    before = source.latency_samples
+    source._now = lambda: time.monotonic() + 0.5
+    assert source.latency_samples - before == pytest.approx(0.5 * RATE_HZ, abs=0.2 * RATE_HZ)
 
 
 def test_time_before_the_first_read_is_no_silence():

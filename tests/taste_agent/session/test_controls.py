@@ -94,13 +94,16 @@ def test_push_to_talk_listens_while_the_key_is_held():
 
 def test_what_is_heard_later_counts_later():
     def late(session: Session) -> None:
-        session.output_latency_samples = RATE // 2
+        session.set_latency(RATE // 4, RATE // 2)
 
     now = run_session(question_track(), FakeBrain(["q"], ["one two"]))
     later = run_session(question_track(), FakeBrain(["q"], ["one two"]), actions={1: late})
     shift = [b.at - a.at for a, b in zip(now.of(ev.WordHeard), later.of(ev.WordHeard), strict=True)]
     assert shift == [RATE // 2] * 2
-    assert [e.at for e in now.of(ev.FirstAudio)] == [e.at for e in later.of(ev.FirstAudio)]
+    (first,), (late_first,) = now.of(ev.FirstAudio), later.of(ev.FirstAudio)
+    assert (first.at, first.card_ms, late_first.card_ms) == (late_first.at, 0, 750)
+    assert late_first.latency_ms["waited"] == first.latency_ms["waited"] + 750
+    assert first.latency_ms["waited"] == first.silence_ms + first.computing_ms
 
 
 def story() -> tuple[np.ndarray, FakeBrain]:
@@ -131,7 +134,7 @@ def test_the_block_size_does_not_matter(block_samples):
 
 def test_with_free_computing_the_reply_starts_with_the_end_of_the_turn():
     done = run_session(question_track(), FakeBrain(["q"], ["one two three"]), "replay.compute_time=zero")
-    assert done.of(ev.FirstAudio)[0].compute_ms == 0
+    assert done.of(ev.FirstAudio)[0].computing_ms == 0
 
 
 def test_slow_generation_makes_gaps_that_are_counted():

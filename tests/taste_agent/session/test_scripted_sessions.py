@@ -40,7 +40,7 @@ def test_a_question_is_answered(engine, voice):
     assert 700 <= turn.silence_ms <= 800
     first = done.of(ev.FirstAudio)[0]
     assert first.at == np.flatnonzero(done.audio)[0] // 320 * 320 + 320
-    assert first.compute_ms < 400
+    assert first.computing_ms < 400
 
 
 def test_what_is_kept_of_the_speech_begins_before_its_first_sound():

@@ -65,8 +65,8 @@ def test_the_first_sound_is_told_once_with_its_parts():
     agent.say("yes", "no")
     agent.play(5)
     (first,) = agent.of(ev.FirstAudio)
-    assert first.endpoint_ms == 62.5
-    assert (first.tokenize_ms, first.prefill_ms, first.generate_ms, first.detokenize_ms) == (1, 2, 3, 4)
+    assert (first.silence_ms, first.card_ms) == (62.5, 0)
+    assert (first.tokenize_ms, first.read_ms, first.think_ms, first.voice_ms) == (1, 2, 3, 4)
 
 
 def test_a_reply_without_words_is_none():

@@ -31,7 +31,7 @@ TALK = ViewState(
         TurnView("user", ("what", "is", "the", "time")),
         TurnView("assistant", ("it", "is", "five", "o", "clock"), 1, heard=2),
     ),
-    latency=ev.FirstAudio(0, 1, 900.0, 700.0, 200.0, 50.0, 20.0, 10.0, 60.0, 60.0),
+    latency=ev.FirstAudio(0, 1, 700.0, 200.0, 120.0, 50.0, 20.0, 10.0, 60.0, 60.0),
     reply_underruns=1,
     figures=FIGURES,
 )
@@ -61,7 +61,7 @@ def test_screen_is_filled_exactly_and_shows_everything(width, height):
         "small  1:15",
         "You: what is the time",
         "Agent: it is five o clock",
-        "reply after 900 ms: pause 700 asr 50 taste 20 read 10 think 60 voice 60",
+        "you waited 1020 ms = silence 700 + computing 200 + card 120 (recognise 50",
         "echo cancelled 42 dB · underruns 2 card, 1 model · out 120 ms",
         "q quit · t type · i interrupt · m mute",
     ):

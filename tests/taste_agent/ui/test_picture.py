@@ -31,7 +31,7 @@ def session_events() -> list[ev.Event]:
         ev.SpeechEnded(36000, 2 * RATE),
         ev.TurnEnded(44000, 1, (0,), 2 * RATE, 700.0, None, "silence"),
         ev.UserTurn(44000, 1, "hello", words, RATE, 2 * RATE),
-        ev.FirstAudio(48000, 1, 1000.0, 750.0, 250.0, 80.0, 60.0, 40.0, 50.0, 120.0),
+        ev.FirstAudio(48000, 1, 750.0, 250.0, 0.0, 80.0, 60.0, 40.0, 50.0, 120.0),
         ev.WordHeard(54000, 1, 0, "yes"),
         ev.PlaybackPaused(60000, 1, 58000),
         ev.ReplyCancelled(64000, 1, "word", 1, "yes", "of course"),

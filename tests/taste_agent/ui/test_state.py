@@ -13,7 +13,7 @@ def after(*events, state=None):
 
 STARTED = ev.SessionStarted(0, "mic", "small", 320, 16000)
 ASKED = ev.UserTurn(16000, 1, "what is the time", (), 0, 9000)
-FIRST = ev.FirstAudio(20000, 1, 900.0, 700.0, 200.0, 50.0, 20.0, 10.0, 60.0, 60.0)
+FIRST = ev.FirstAudio(20000, 1, 700.0, 200.0, 120.0, 50.0, 20.0, 10.0, 60.0, 60.0)
 CHUNK = ev.ReplyChunk(19000, 1, ("it", "is", "five"), 9600, 60.0, 60.0)
 
 

@@ -4,13 +4,15 @@ from taste_agent.session.transcript import Turn
 from taste_agent.ui.turn_table import timing_text, turn_table
 
 LATENCY = {
-    "endpoint": 700.0,
-    "compute": 220.0,
+    "waited": 920.4,
+    "silence": 700.2,
+    "computing": 220.2,
+    "card": 0.0,
     "recognise": 80.0,
     "tokenize": 60.0,
-    "prefill": 40.0,
-    "generate": 50.0,
-    "detokenize": 121.6,
+    "read": 40.0,
+    "think": 50.0,
+    "voice": 121.6,
 }
 
 
@@ -24,7 +26,15 @@ def shown(turns: list[Turn], width: int) -> str:
 def test_every_figure_is_readable_at_80_columns():
     reply = Turn("assistant", 1, heard_text="yes [b]sir", cut_text="and more", latency_ms=LATENCY, rtf=0.512)
     text = shown([Turn("user", 1, text="are you there [really]"), reply, Turn("user", 2, text="hello")], 80)
-    for part in ("[really]", "[b]sir", "(interrupted)", "700 ms", "220 ms", "asr 80, taste 60", "voice 122"):
+    for part in (
+        "[really]",
+        "[b]sir",
+        "(interrupted)",
+        "waited 920 ms",
+        "= silence 700",
+        "+ computing 220",
+        "recognise 80",
+    ):
         assert part in text, part
     assert "RTF 0.51, underruns 0" in text
     assert "no answer" in text
