@@ -118,6 +118,15 @@ def piped(monkeypatch, *parts):
         thread.join()
 
 
+class SlowBrain(FakeBrain):
+    """Thinks for half a second about each part of a reply."""
+
+    def _items(self):
+        for item in super()._items():
+            time.sleep(0.5)
+            yield item
+
+
 STORY = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
 
 
@@ -130,7 +139,7 @@ def test_lines_that_come_together_are_all_answered(monkeypatch, capsys):
 
 def test_a_line_that_comes_alone_takes_the_floor(monkeypatch, capsys):
     with piped(monkeypatch, "tell me a story\n", 1.5, "stop\n"):
-        chat(lambda settings: FakeBrain(replies=[STORY, "yes"]))
+        chat(lambda settings: SlowBrain(replies=[STORY, "yes"]))
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [event["reason"] for event in events if event["kind"] == "reply_cancelled"] == ["typed"]
     assert events[-1]["reason"] == "end_of_input"
