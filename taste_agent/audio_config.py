@@ -12,7 +12,7 @@ from taste_agent.config_section import Section
 class DeviceSettings(Section):
     """The sound card of `chat`; files never use these."""
 
-    # An index is a number in YAML, as which settings of the command line and the environment are read too.
+    # An index is a number in YAML.
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
     input: str = Field(

@@ -13,6 +13,8 @@ from taste_agent.config_section import Section
 
 ENV_PREFIX = "TASTE_AGENT_"
 ENV_NESTED_DELIMITER = "__"
+MAX_UTTERANCE_S = 30.0
+"""What the model can hear at once."""
 # fmt: off
 _HANGING_WORDS = (
     "a", "an", "and", "at", "because", "but", "er", "for", "from", "if", "in", "is", "my", "of", "or", "so",
@@ -190,6 +192,13 @@ class EndpointingSettings(Section):
             raise ValueError(
                 f"endpointing.sure_probability = {self.sure_probability} is below "
                 f"unsure_probability = {self.unsure_probability}"
+            )
+        longest_s = self.max_piece_s + 2 * self.run_ahead_ms / 1000  # twice where somebody stirs
+        if longest_s >= MAX_UTTERANCE_S:
+            raise ValueError(
+                f"endpointing.max_piece_s = {self.max_piece_s:g} and twice "
+                f"run_ahead_ms = {self.run_ahead_ms} make {longest_s:g} s; "
+                f"less than {MAX_UTTERANCE_S:g} s can be heard at once"
             )
         if self.cut_search_s >= self.max_piece_s:
             raise ValueError(

@@ -1,10 +1,12 @@
 """Reads settings from the command line, the environment and a file, and knows where each value came from.
 
 Precedence: command line, then environment (`TASTE_AGENT_SAMPLING__TEXT_TOP_P=0.5`), then file, then default.
+Files are YAML 1.2. On the command line and in the environment text is taken as it is, all else is YAML.
 """
 
 import difflib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from taste_agent.config import ENV_NESTED_DELIMITER, ENV_PREFIX, AgentSettings
 from taste_agent.errors import SettingsError
@@ -55,7 +58,7 @@ def load_settings(
 
     Args:
         config_file: a YAML file; None takes the one named by `TASTE_AGENT_CONFIG`, if any.
-        overrides: `key=value` texts of `--set`; the value is read as YAML.
+        overrides: `key=value` texts of `--set`.
         options: dotted name -> value of other command line options; None values are not given.
         environment: variables; None takes those of the process.
 
@@ -65,38 +68,200 @@ def load_settings(
     environment = os.environ if environment is None else environment
     if config_file is None and environment.get(CONFIG_FILE_VARIABLE):
         config_file = Path(environment[CONFIG_FILE_VARIABLE])
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-
-    def take(found: Mapping[str, Any], origin_of: Mapping[str, str]) -> None:
-        values.update(found)
-        origins.update({name: origin_of[name] for name in found})
-
+    given = _Given()
     if config_file is not None:
-        found = read_settings_file(config_file)
-        take(found, dict.fromkeys(found, f"file {config_file}"))
-    take(*_from_environment(environment))
-    from_line = _from_overrides(overrides)
-    from_line |= {name: value for name, value in (options or {}).items() if value is not None}
-    take(from_line, dict.fromkeys(from_line, "command line"))
-    return LoadedSettings(_validate(values, origins), origins)
+        given.take_file(config_file)
+    given.take_environment(environment)
+    given.take_overrides(overrides)
+    for name, value in (options or {}).items():
+        if value is not None:
+            given.take(name, value, "command line")
+    settings = given.checked()
+    if settings is None:
+        first, *others = given.mistakes
+        more = f"; and {len(others)} more" if others else ""
+        raise SettingsError(first + more)
+    return LoadedSettings(settings, given.origins)
 
 
-class _OnceLoader(yaml.SafeLoader):
-    """Refuses a key that comes twice, of which YAML would silently take the last."""
+def mistakes_in(path: Path) -> list[str]:
+    """Everything that is wrong with a settings file, one line each.
+
+    Raises:
+        SettingsError: it cannot be read at all.
+    """
+    given = _Given()
+    given.take_file(path)
+    given.checked()
+    return given.mistakes
+
+
+class _Given:
+    """The settings of all sources, each over those before it, and what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.origins: dict[str, str] = {}
+        self.mistakes: list[str] = []
+        self._names = setting_names()
+
+    def take(self, name: str, value: Any, origin: str) -> None:
+        """A value of a known name."""
+        self.values[name], self.origins[name] = value, origin
+
+    def take_file(self, path: Path) -> None:
+        """What a YAML file says."""
+        content = _read(path)
+        if content is not None and not isinstance(content, dict):
+            raise SettingsError(
+                f"settings file {path} holds a {type(content).__name__}; sections of settings are needed"
+            )
+        self._take_section(content or {}, AgentSettings, "", f"file {path}")
+
+    def _take_section(
+        self, content: Mapping[Any, Any], model: type[BaseModel], prefix: str, origin: str
+    ) -> None:
+        for key, value in content.items():
+            name = f"{prefix}{key}"
+            field = model.model_fields.get(key)
+            section = None if field is None else field.annotation
+            if field is None:
+                self._unknown(name, origin, [f"{prefix}{known}" for known in model.model_fields])
+            elif not (isinstance(section, type) and issubclass(section, BaseModel)):
+                self.take(name, value, origin)
+            elif isinstance(value, Mapping):
+                self._take_section(value, section, f"{name}.", origin)
+            elif value is not None:
+                self.mistakes.append(
+                    f"{name} = {value!r} ({origin}) is a section; "
+                    f"settings in it: {', '.join(section.model_fields)}"
+                )
+
+    def take_environment(self, environment: Mapping[str, str]) -> None:
+        """What the variables that begin with `TASTE_AGENT_` say."""
+        by_variable = {
+            ENV_PREFIX + name.replace(".", ENV_NESTED_DELIMITER).upper(): name for name in self._names
+        }
+        for variable in sorted(environment):
+            if not variable.startswith(ENV_PREFIX) or variable == CONFIG_FILE_VARIABLE:
+                continue
+            name = by_variable.get(variable)
+            if name is None:
+                close = difflib.get_close_matches(variable, by_variable, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"one is {next(iter(by_variable))}"
+                self.mistakes.append(f"unknown environment variable {variable}; {hint}")
+            else:
+                self._take_text(name, environment[variable], f"environment {variable}")
+
+    def take_overrides(self, overrides: Sequence[str]) -> None:
+        """What `--set` says."""
+        for text in overrides:
+            name, equals, value = text.partition("=")
+            name = name.strip()
+            if not (equals and name):
+                lacks = "value" if name else "name"
+                self.mistakes.append(
+                    f"--set {text} has no {lacks}; write --set key=value, e.g. --set sampling.text_top_p=0.5"
+                )
+            elif name not in self._names:
+                self._unknown(name, "command line", self._names)
+            else:
+                self._take_text(name, value, "command line")
+
+    def _take_text(self, name: str, text: str, origin: str) -> None:
+        """A value of the command line or the environment."""
+        if _is_text(name):
+            self.take(name, text, origin)
+            return
+        try:
+            self.take(name, yaml.load(text, _Loader) if text.strip() else "", origin)
+        except yaml.YAMLError:
+            self.mistakes.append(f"{name} ({origin}): {text!r} cannot be read as a value")
+
+    def _unknown(self, name: str, origin: str, candidates: Sequence[str]) -> None:
+        close = difflib.get_close_matches(name, candidates, n=1) or difflib.get_close_matches(
+            name, self._names, n=1
+        )
+        if not close:  # `top_p` is nearest to what ends alike, whatever its section
+            last = {known.rsplit(".", 1)[-1]: known for known in self._names}
+            close = [last[match] for match in difflib.get_close_matches(name.rsplit(".", 1)[-1], last, n=1)]
+        hint = f"did you mean {close[0]}?" if close else "`taste-agent config show` lists all"
+        self.mistakes.append(f"unknown setting {name} ({origin}); {hint}")
+
+    def checked(self) -> AgentSettings | None:
+        """The settings; None where anything is wrong with them."""
+        nested: dict[str, Any] = {}
+        for name, value in self.values.items():
+            *sections, leaf = name.split(".")
+            target = nested
+            for section in sections:
+                target = target.setdefault(section, {})
+            target[leaf] = value
+        try:
+            settings = AgentSettings(**nested)
+        except ValidationError as error:
+            self.mistakes += [self._explained(found) for found in error.errors()]
+            return None
+        return None if self.mistakes else settings
+
+    def _explained(self, found: ErrorDetails) -> str:
+        """One line for one error of a value."""
+        parts = [str(part) for part in found["loc"]]
+        paths = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+        name = next((path for path in paths if path in self.values), "")
+        reason = found["msg"].removeprefix("Value error, ")
+        if not name:
+            return f"settings do not fit together: {reason}"
+        reason = _REASONS.get(found["type"], reason[0].lower() + reason[1:])
+        return f"{name} = {found['input']!r} ({self.origins[name]}) is not allowed: {reason}"
+
+
+_REASONS = {
+    "tuple_type": "it takes a list, as in [one, two]",
+    "string_type": "it takes text; write it in quotes",
+}
+"""Where pydantic's own words speak of Python."""
+
+
+def _is_text(name: str) -> bool:
+    """Whether a setting takes any text."""
+    model: type[BaseModel] = AgentSettings
+    *sections, leaf = name.split(".")
+    for section in sections:
+        model = model.model_fields[section].annotation  # type: ignore[assignment]
+    return model.model_fields[leaf].annotation is str
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's core schema: `no` and `1:30` are words, `012` is twelve; a key may come once only."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [key.value for key, _ in node.value]
         for (key, _), name in zip(node.value, names, strict=True):
-            if names.count(name) > 1:
+            if names.count(name) > 1:  # of which YAML would silently take the last
                 raise yaml.constructor.ConstructorError(None, None, f"{name} is given twice", key.start_mark)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """With `0o` for octal numbers."""
+        return int(node.value, 0 if node.value.lstrip("+-")[:2] in ("0x", "0o") else 10)
 
-def read_settings_file(path: Path) -> dict[str, Any]:
-    """Dotted names and values of a YAML settings file; names are checked, values are not yet."""
+
+for _tag, _pattern in {
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+}.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), None)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
+
+def _read(path: Path) -> Any:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise SettingsError(
             f"settings file {path} does not exist; `taste-agent config init` writes one"
@@ -106,110 +271,3 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         line = " ".join(str(error).split())
         raise SettingsError(f"settings file {path} is not valid YAML: {line}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise SettingsError(
-            f"settings file {path} holds a {type(content).__name__}; sections of settings are needed"
-        )
-    found: dict[str, Any] = {}
-    _flatten(content, AgentSettings, "", f"file {path}", found)
-    return found
-
-
-def _flatten(
-    content: Mapping[Any, Any], model: type[BaseModel], prefix: str, origin: str, found: dict[str, Any]
-) -> None:
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        if key not in model.model_fields:
-            raise _unknown(name, origin, candidates=[f"{prefix}{known}" for known in model.model_fields])
-        section = model.model_fields[key].annotation
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            if value is None:
-                continue
-            if not isinstance(value, Mapping):
-                raise SettingsError(
-                    f"{name} = {value!r} ({origin}) is a section; "
-                    f"settings in it: {', '.join(section.model_fields)}"
-                )
-            _flatten(value, section, f"{name}.", origin, found)
-        else:
-            found[name] = value
-
-
-def _unknown(name: str, origin: str, candidates: Sequence[str]) -> SettingsError:
-    everything = setting_names()
-    close = difflib.get_close_matches(name, candidates, n=1) or difflib.get_close_matches(
-        name, everything, n=1
-    )
-    if not close:  # `top_p` is nearest to what ends alike, whatever its section
-        last = {known.rsplit(".", 1)[-1]: known for known in everything}
-        close = [last[match] for match in difflib.get_close_matches(name.rsplit(".", 1)[-1], last, n=1)]
-    hint = f"did you mean {close[0]}?" if close else f"valid: {', '.join(candidates)}"
-    return SettingsError(f"unknown setting {name} ({origin}); {hint}")
-
-
-def _from_environment(environment: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-    by_variable = {
-        ENV_PREFIX + name.replace(".", ENV_NESTED_DELIMITER).upper(): name for name in setting_names()
-    }
-    found: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for variable in sorted(environment):
-        if not variable.startswith(ENV_PREFIX) or variable == CONFIG_FILE_VARIABLE:
-            continue
-        if variable not in by_variable:
-            close = difflib.get_close_matches(variable, by_variable, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"one is {next(iter(by_variable))}"
-            raise SettingsError(f"unknown environment variable {variable}; {hint}")
-        name = by_variable[variable]
-        found[name] = _parse(environment[variable], f"environment {variable}")
-        origins[name] = f"environment {variable}"
-    return found, origins
-
-
-def _from_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    known = setting_names()
-    found: dict[str, Any] = {}
-    for text in overrides:
-        name, equals, value = text.partition("=")
-        name = name.strip()
-        if not equals:
-            raise SettingsError(
-                f"--set {text} has no value; write --set key=value, e.g. --set sampling.text_top_p=0.5"
-            )
-        if name not in known:
-            raise _unknown(name, "command line", known)
-        found[name] = _parse(value, f"--set {name}")
-    return found
-
-
-def _parse(text: str, origin: str) -> Any:
-    try:
-        return yaml.safe_load(text) if text.strip() else ""
-    except yaml.YAMLError:
-        raise SettingsError(f"{origin}: {text!r} cannot be read as a value; quote it as in YAML") from None
-
-
-def _validate(values: Mapping[str, Any], origins: Mapping[str, str]) -> AgentSettings:
-    nested: dict[str, Any] = {}
-    for name, value in values.items():
-        *sections, leaf = name.split(".")
-        target = nested
-        for section in sections:
-            target = target.setdefault(section, {})
-        target[leaf] = value
-    try:
-        return AgentSettings(**nested)
-    except ValidationError as error:
-        first = error.errors()[0]
-        location = [str(part) for part in first["loc"]]
-        name = next(
-            (n for n in (".".join(location[:i]) for i in range(len(location), 0, -1)) if n in values), ""
-        )
-        reason = first["msg"].removeprefix("Value error, ")
-        if not name:
-            raise SettingsError(f"settings do not fit together: {reason}") from None
-        reason = reason[0].lower() + reason[1:]
-        raise SettingsError(f"{name} = {values[name]!r} ({origins[name]}) is not allowed: {reason}") from None

@@ -15,6 +15,8 @@ from taste_agent.bench.subject import Subject
 from taste_agent.bench.timing import Times
 
 GPU_COMMAND = "taste-agent bench --preset v0 --device cuda --baseline --out v0-cuda"
+_WRAPPED = 20
+"""Letters to which the names of stages may shrink before a column is left out."""
 _KIB = 1024
 _MIB = 1024**2
 
@@ -105,32 +107,29 @@ class Report:
         checks = [asdict(check) | {"holds": check.holds} for check in self.checks]
         return asdict(self) | {"figures": figures, "checks": checks}
 
-    def table(self, notes: bool = True) -> Table:
-        """For the terminal; `notes` need a wide one."""
-        naive = any(figure.naive is not None for figure in self.figures)
-        table = Table(title=f"{self.model['name']}, {self.model['dtype']}, on {self.machine['device']}")
-        table.add_column("Stage", no_wrap=True)
-        for column in ("p50", "p95", "CPU", *(("naive p50", "CPU", "ratio") if naive else ())):
-            table.add_column(column, justify="right", no_wrap=True)
-        if notes:
-            table.add_column("", style="dim")
-        for figure in self.figures:
-            cells = [_number(value, figure.unit) for value in (figure.p50, figure.p95, figure.cpu)]
-            if naive:
-                cells += [_number(value, figure.unit) for value in (figure.naive, figure.naive_cpu)]
-                cells.append("" if figure.ratio is None else f"{figure.ratio:.1f}x")
-            table.add_row(figure.name, *cells, *([figure.note] if notes else []))
-        return table
+    def table(self, width: int) -> Table:
+        """For a terminal of `width` letters: figures are whole, what tells least is left out where needed."""
+        figures = self.figures
+        columns = {
+            "Stage": [figure.name for figure in figures],
+            "p50": [_number(figure.p50, figure.unit) for figure in figures],
+            "p95": [_number(figure.p95, figure.unit) for figure in figures],
+            "CPU": [_number(figure.cpu, figure.unit) for figure in figures],
+        }
+        if any(figure.naive is not None for figure in figures):
+            columns["naive p50"] = [_number(figure.naive, figure.unit) for figure in figures]
+            columns["naive CPU"] = [_number(figure.naive_cpu, figure.unit) for figure in figures]
+            columns["ratio"] = ["" if figure.ratio is None else f"{figure.ratio:.1f}x" for figure in figures]
+        columns["Note"] = [figure.note for figure in figures]
+        title = f"{self.model['name']}, {self.model['dtype']}, on {self.machine['device']}"
+        return _table(title, columns, ("Note", "naive CPU", "CPU", "p95", "naive p50"), width)
 
-    def check_table(self) -> Table:
-        """What must hold, for the terminal."""
-        table = Table(title="What must hold")
-        table.add_column("")
-        for column in ("measured", "limit", "holds"):
-            table.add_column(column, justify="right", no_wrap=True)
-        for check in self.checks:
-            table.add_row(check.name, *_check_cells(check))
-        return table
+    def check_table(self, width: int) -> Table:
+        """What must hold, for a terminal of `width` letters."""
+        cells = [[check.name, *_check_cells(check)] for check in self.checks]
+        names = ("Limits", "measured", "limit", "holds")
+        columns = {name: [row[index] for row in cells] for index, name in enumerate(names)}
+        return _table("What must hold", columns, ("limit",), width)
 
     def markdown(self) -> str:
         """For a README: the machine, the versions and the command stand with the figures."""
@@ -219,6 +218,24 @@ def _cpu_name() -> str:
             return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def _table(title: str, columns: dict[str, list[str]], spare: tuple[str, ...], width: int) -> Table:
+    """Left out are, as far as needed, the `spare` columns in this order; the first column may wrap."""
+    shown = dict(columns)
+    first = next(iter(shown))
+    widths = {name: max(map(len, (name, *cells))) for name, cells in columns.items()}
+    for name in spare:
+        if sum(min(widths[n], _WRAPPED) if n == first else widths[n] + 3 for n in shown) + 4 <= width:
+            break
+        shown.pop(name, None)
+    table = Table(title=title)
+    for name in shown:
+        words = name in (first, "Note")
+        table.add_column(name, justify="left" if words else "right", no_wrap=name != first)
+    for row in zip(*shown.values(), strict=True):
+        table.add_row(*row)
+    return table
 
 
 def _check_cells(check: Check) -> list[str]:

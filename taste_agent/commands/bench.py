@@ -11,8 +11,6 @@ from taste_agent.config import ModelSettings
 from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.output_folder import check_writable
 
-_WIDE = 150
-
 
 def show_benchmark(options: BenchOptions, as_json: bool = False) -> None:
     """The report as a table, or as JSON, on stdout; with an output folder also as files.
@@ -45,7 +43,7 @@ def _show(console: Console, report: Report, as_json: bool) -> None:
     if as_json:
         console.print_json(json.dumps(report.as_json()))
         return
-    console.print(report.table(notes=console.width >= _WIDE))
-    console.print(report.check_table())
+    console.print(report.table(console.width))
+    console.print(report.check_table(console.width))
     for remark in report.remarks:
-        console.print(remark)
+        console.print(remark, soft_wrap=True)

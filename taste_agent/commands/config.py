@@ -54,11 +54,17 @@ def config_init(
 def config_check(
     path: Annotated[Path, typer.Argument(metavar="FILE", hidden=True)], debug: DebugOption = False
 ) -> None:
-    """Check a settings file.
+    """Check a settings file, and list everything that is wrong with it.
 
     Example: taste-agent config check my.yaml
     """
-    from taste_agent.config_sources import load_settings
+    from taste_agent.config_sources import load_settings, mistakes_in
+    from taste_agent.errors import SettingsError
 
+    mistakes = mistakes_in(path)
+    for mistake in mistakes:
+        typer.echo(mistake)
+    if mistakes:
+        raise SettingsError(f"{path} has {len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}")
     changed = load_settings(path, environment={}).origins
     typer.echo(f"{path} is valid; it sets {len(changed)} settings")

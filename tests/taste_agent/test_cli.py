@@ -84,6 +84,17 @@ def test_config_init_check_and_show(tmp_path):
     assert line.endswith("# command line")
 
 
+def test_config_check_lists_all_mistakes(tmp_path):
+    (tmp_path / "my.yaml").write_text("vad: {frame_ms: 15}\nsampling: {sed: 1}\n")
+    done = run("config", "check", "my.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert [line.split(" ")[:3] for line in done.stdout.splitlines()] == [
+        ["unknown", "setting", "sampling.sed"],
+        ["vad.frame_ms", "=", "15"],
+    ]
+    assert done.stderr == "taste-agent: my.yaml has 2 mistakes\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

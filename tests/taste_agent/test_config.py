@@ -5,7 +5,7 @@ import yaml
 
 from taste_agent.config import AgentSettings
 from taste_agent.config_file import default_file_text, settings_lines
-from taste_agent.config_sources import load_settings, setting_names
+from taste_agent.config_sources import load_settings, mistakes_in, setting_names
 from taste_agent.errors import SettingsError
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "agent"
@@ -82,7 +82,11 @@ def test_the_environment_can_name_the_file(tmp_path):
         ("endpointing.max_silence_ms=200", "max_silence_ms = 200 is below min_silence_ms = 700"),
         ("sampling", "--set sampling has no value; write --set key=value"),
         ("sampling=1", "unknown setting sampling"),
-        ("dialog.voice=[", "cannot be read as a value"),
+        ("sampling.seed=[", "sampling.seed .* cannot be read as a value"),
+        ("=1", "--set =1 has no name; write --set key=value"),
+        ("qqqqqq=1", r"unknown setting qqqqqq \(command line\); `taste-agent config show` lists all$"),
+        ("endpointing.hanging_words=and", r"hanging_words = 'and' .* it takes a list, as in \[one, two\]"),
+        ("endpointing.max_piece_s=29.5", "max_piece_s = 29.5 .* less than or equal to 29"),
     ],
 )
 def test_wrong_settings_are_refused_with_help(override, message):
@@ -101,6 +105,10 @@ def test_wrong_settings_are_refused_with_help(override, message):
         ("sampling:\n  seed: 1\n  seed: 2", "seed is given twice.*line 2"),
         ("sampling: {seed: true}", "sampling.seed = True .*neither true nor false"),
         ("barge_in: {enabled: 2.5}", "barge_in.enabled = 2.5"),
+        ("sampling: {seed: 0x1F, max_length: 1:30}", "sampling.max_length = '1:30' .*valid integer"),
+        ("dialog: {voice: 12}", "dialog.voice = 12 .*it takes text; write it in quotes"),
+        ("endpointing: {hanging_words: [and, 12]}", "hanging_words = 12 .*write it in quotes"),
+        ("endpointing: {max_piece_s: 29, run_ahead_ms: 2000}", "make 33 s; less than 30 s can be heard"),
         ("sampling: {text_top_p: high}", r"text_top_p = 'high' \(file .*\) is not allowed"),
     ],
 )
@@ -108,6 +116,56 @@ def test_wrong_files_are_refused_with_help(tmp_path, content, message):
     file = tmp_path / "my.yaml"
     file.write_text(content)
     with pytest.raises(SettingsError, match=message):
+        load(file=file)
+
+
+@pytest.mark.parametrize("text", ["Say #1 first", "Answer briefly: one line", "no", "012", "[", " 'x' ", ""])
+def test_text_is_taken_as_it_is(text):
+    by_line = load(f"dialog.system_prompt={text}").settings
+    by_environment = load(env={"TASTE_AGENT_DIALOG__SYSTEM_PROMPT": text}).settings
+    assert by_line.dialog.system_prompt == by_environment.dialog.system_prompt == text
+
+
+def test_all_but_text_is_yaml_on_the_command_line():
+    settings = load(
+        "endpointing.hanging_words=[and, no]", "sampling.seed=null", "vad.max_steadiness=1"
+    ).settings
+    assert settings.endpointing.hanging_words == ("and", "no")
+    assert settings.sampling.seed is None
+    assert load("devices.input=3").settings.devices.input == "3"
+
+
+def test_files_are_yaml_1_2(tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text(
+        "sampling: {seed: 012, text_temperature: 1e0, max_length: 0o17}\n"
+        "dialog: {voice: no, system_prompt: 2024-01-01}\n"
+        "barge_in: {enabled: false, backchannels: [yes, off, 1:30]}\n"
+    )
+    settings = load(file=file).settings
+    assert (settings.sampling.seed, settings.sampling.max_length) == (12, 15)
+    assert (settings.dialog.voice, settings.dialog.system_prompt) == ("no", "2024-01-01")
+    assert settings.barge_in.backchannels == ("yes", "off", "1:30")
+    assert settings.barge_in.enabled is False
+
+
+def test_everything_wrong_with_a_file_is_listed(tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text(
+        "sampling: {sed: 1, text_top_p: 2}\nsmapling: {}\nvad: 3\n"
+        "endpointing: {max_silence_ms: 100}\nmodel: {device: tpu}\n"
+    )
+    found = mistakes_in(file)
+    expected = [
+        "unknown setting sampling.sed",
+        "unknown setting smapling",
+        "vad = 3",
+        "model.device = 'tpu'",
+        "sampling.text_top_p = 2",
+        "settings do not fit together: endpointing.max_silence_ms = 100 is below",
+    ]
+    assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
+    with pytest.raises(SettingsError, match=r"unknown setting sampling\.sed .*; and 5 more$"):
         load(file=file)
 
 

@@ -1,5 +1,6 @@
 """The benchmark's structure on the tiny checkpoint; no test depends on how long anything takes."""
 
+import io
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from rich.console import Console
 
 from taste_agent.bench.baseline import UncachedRows, naive_forms
 from taste_agent.bench.checks import checks_of
@@ -128,7 +130,35 @@ def test_files_and_table(report, tmp_path):
     markdown = (tmp_path / "new" / "one" / "bench.md").read_text()
     assert markdown.count("\n| ") == len(report.figures) + 1 + len(report.checks) + 1
     assert "million parameters" in markdown
-    assert len(report.table(notes=False).columns) + 1 == len(report.table().columns)
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (300, ["Stage", "p50", "p95", "CPU", "naive p50", "naive CPU", "ratio", "Note"]),
+        (80, ["Stage", "p50", "p95", "CPU", "naive p50", "ratio"]),
+        (40, ["Stage", "p50", "ratio"]),
+    ],
+)
+def test_no_figure_is_cut_however_narrow_the_terminal(width, columns):
+    figures = [
+        Figure(
+            f"reply at turn {i}, word by word", 2918.3, 3100.2, "ms", 2800.1, 104308.9, 10000.5, "a note " * 9
+        )
+        for i in range(3)
+    ]
+    checks = [Check("naive / streamed: first audio of the same chunk", 2.68, 5, at_least=True)]
+    report = Report({"device": "cpu"}, {"name": "small", "dtype": "float32"}, "", figures, checks)
+    table = report.table(width)
+    assert [column.header for column in table.columns] == columns
+    console = Console(width=width, file=io.StringIO())
+    console.print(table)
+    console.print(report.check_table(width))
+    shown = console.file.getvalue()
+    assert "…" not in shown
+    assert shown.count("2918 ms") == 3
+    assert shown.count("35.7x") == 3
+    assert shown.count("2.680 x") == 1
 
 
 def shown(report: Report, out: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool = False) -> None:
@@ -198,7 +228,7 @@ def test_the_report_says_what_must_hold(report, tmp_path):
     assert (tmp_path / "bench.md").read_text().count(" | yes |") == sum(
         c.holds is True for c in report.checks
     )
-    assert report.check_table().row_count == len(checks)
+    assert report.check_table(80).row_count == len(checks)
 
 
 def test_checks_hold_up_to_their_limit():
