@@ -76,8 +76,10 @@ def test_say_names_what_it_cannot_say_before_it_loads(monkeypatch, tmp_path, cap
     say = importlib.import_module("taste_agent.commands.say")
     monkeypatch.setattr(say, "load_model", lambda *_: pytest.fail("the model was loaded"))
     assert run(monkeypatch, "say", "Say 你好 to her.", "--out", tmp_path / "say.wav") == 1
-    assert capsys.readouterr().err.strip().endswith(
-        "cannot say '你好' (Chinese); this checkpoint speaks English, write it in English"
+    assert (
+        capsys.readouterr()
+        .err.strip()
+        .endswith("cannot say '你好' (Chinese); this checkpoint speaks English, write it in English")
     )
 
 
