@@ -104,6 +104,8 @@ def run_chat(
                     view.listening(engine, parts.hears)
                     brain = load_brain(settings)
                 parts.begin(brain)
+                for text in brain.notices:
+                    engine.notice("warning", text)
             reason = view.run(engine, parts.figures)
         except BaseException as stop:
             quitting = view.quitting and isinstance(stop, KeyboardInterrupt)

@@ -84,7 +84,7 @@ def run_replay(
             on_event(event)
 
         session = Session(settings, runner, emit, source=sound.name, model=settings.model.checkpoint)
-        for text in sound.notices:
+        for text in (*sound.notices, *brain.notices):
             emit(Notice(0, "info", text))
         outputs.begin_audio(session.frame_samples)
         try:

@@ -36,11 +36,15 @@ class Brain(Protocol):
     before).
     """
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the person should know before the talk begins."""
+
     def recognizer(self) -> Recognizer:
         """The recogniser, one for the whole session."""
 
-    def tokenize(self, text: str, samples: Samples) -> Any:
-        """A user segment of at most 30 s of speech and its text."""
+    def tokenize(self, text: str, samples: Samples) -> list[Any]:
+        """User segments (mostly one) of at most 30 s of speech and its text."""
 
     def text_segment(self, text: str) -> Any:
         """A user segment that was typed."""

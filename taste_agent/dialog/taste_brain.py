@@ -15,6 +15,7 @@ from taste_agent.dialog.brain import ReplyItem, Sound
 from taste_agent.dialog.loading import SMALL_MODEL_PARAMETERS, load_model
 from taste_agent.dialog.messages import SpokenWord
 from taste_agent.dialog.sound_edges import SoundEdges
+from taste_agent.dialog.speech_parts import parts_of_speech
 from taste_agent.errors import AgentError
 from taste_speech import TasteForCausalLM, TasteProcessor
 from taste_speech.recognition.base import Recognizer
@@ -82,7 +83,7 @@ class TasteBrain:
         """Answer something and forget it: what is made at first use is made before the first turn."""
         generators = (self._text_generator, self._voice_generator)
         states = [generator.get_state() for generator in generators]
-        self.prefill([self.tokenize(WARM_UP_TEXT, np.zeros(ENGINE_RATE_HZ // 2, np.float32))])
+        self.prefill(self.tokenize(WARM_UP_TEXT, np.zeros(ENGINE_RATE_HZ // 2, np.float32)))
         items = self.reply()
         self.speak(next(items))
         items.close()
@@ -90,6 +91,14 @@ class TasteBrain:
         self._detokenizer = None
         for generator, state in zip(generators, states, strict=True):
             generator.set_state(state)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What of the settings the checkpoint cannot do well."""
+        if not self._settings.dialog.system_prompt or self._conversation.config.follows_system_prompt:
+            return ()
+        name = self._settings.model.checkpoint
+        return (f"{name} was not trained to follow a system prompt; it may ignore it, or answer worse",)
 
     @property
     def conversation(self) -> Conversation:
@@ -101,9 +110,20 @@ class TasteBrain:
         self._recognizer.start()  # its models are loaded now, not during the first words
         return self._recognizer
 
-    def tokenize(self, text: str, samples: Samples) -> TASTESegment:
-        """Text and taste tokens of a user's speech."""
-        text_ids = self._processor.process_text(text)["llm_token_ids"]
+    def tokenize(self, text: str, samples: Samples) -> list[TASTESegment]:
+        """Text and taste tokens of a user's speech; in parts where it has more words than the model takes."""
+        return [
+            self._audio_segment(words, part)
+            for words, part in parts_of_speech(
+                self._processor.split_text(text),
+                samples,
+                lambda words: self._processor.process_text(words)["asr_token_ids"].shape[1],
+                self._model.audio_tower.max_asr_tokens,
+            )
+        ]
+
+    def _audio_segment(self, words: list[str], samples: Samples) -> TASTESegment:
+        text_ids = self._processor.process_text(words)["llm_token_ids"]
         audio = torch.from_numpy(samples)[None]
         taste_ids = taste_tokenize(self._model, self._processor, audio, text_ids, ENGINE_RATE_HZ)
         return TASTESegment("user", "audio", text_ids, taste_ids.cpu())

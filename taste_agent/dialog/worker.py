@@ -164,7 +164,11 @@ class DialogWorker:
         self._prepared = None
         self._brain.discard()
         with self._meter.measure("tokenize") as tokenize:
-            segments = [self._brain.tokenize(text, samples) for text, samples in self._parts(pieces)]
+            segments = [
+                segment
+                for text, samples in self._parts(pieces)
+                for segment in self._brain.tokenize(text, samples)
+            ]
         with self._meter.measure("prefill") as prefill:
             probability = self._brain.prefill(segments)
         self._prepared = m.Prepared(pieces, probability, tokenize.ms, prefill.ms)

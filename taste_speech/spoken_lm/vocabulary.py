@@ -2,6 +2,7 @@
 
 import re
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from taste_speech.spoken_lm.configuration import VocabularyConfig
+
+_SENTENCE_MARKS = (".", "!", "?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +32,10 @@ class Vocabulary:
     """`word_start` as Python values, for decisions that need no tensor."""
     ends: tuple[bool, ...]
     """`sentence_end` as Python values."""
+
+    def ends_sentence(self, word_ids: Sequence[int]) -> bool:
+        """Whether a word of these tokens is the last of a sentence, also of a question or an exclamation."""
+        return self.texts[word_ids[-1]].rstrip().endswith(_SENTENCE_MARKS)
 
     def banned_but(self, *allowed_ids: int, specials: bool = False) -> Tensor:
         """Mask of ids not to draw: `banned` and (unless `specials`) all special ones, but `allowed_ids`."""

@@ -45,6 +45,8 @@ class StreamingConfig(StrictSection):
     trained_with_role_tokens: bool = False
     role_tokens: RoleTokensConfig = Field(default_factory=RoleTokensConfig)
     template: TemplateConfig = Field(default_factory=TemplateConfig)
+    follows_system_prompt: bool = False
+    """Whether it was trained to do what a system segment asks for, at no cost to its other answers."""
     extra_words: int = 32
     """Without role tokens a reply ends at the first sentence end after this many words."""
     max_history_tokens: int = Field(default=2048, ge=16)

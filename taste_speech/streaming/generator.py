@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -17,6 +18,9 @@ from taste_speech.streaming.segment import SegmentWord, TASTESegment
 if TYPE_CHECKING:
     from taste_speech.modeling_taste import TasteForCausalLM
     from taste_speech.processing_taste import TasteProcessor
+
+_MOST_REPEATS = 3
+"""A reply ends when it has said the same sentence this often: a model that repeats itself does not stop."""
 
 
 def streaming_generate(
@@ -38,7 +42,8 @@ def streaming_generate(
     """Let the assistant answer a conversation.
 
     The prompt is read at the call, before the first item is asked for: `state.speak_probability` is known.
-    The role token that the model predicts decides whether the assistant speaks at all.
+    The role token that the model predicts decides whether the assistant speaks at all. A reply also ends when
+    it has said the same sentence three times.
 
     Args:
         input_segments: the conversation so far; with `state`, the segments to append to it (often none).
@@ -165,6 +170,8 @@ class _Replier:
         words_begun = len(reply.words) + bool(reply.partial_ids)
         if self.conversation.vocabulary.starts[token] and reply.partial_ids:
             self._complete_word()
+            if self._repeats_itself():
+                return "finished"
             self.is_due = self._emit(self._context())
         reply.partial_ids.append(token)
         reply.text_ids.append(token)
@@ -206,6 +213,16 @@ class _Replier:
             taste = self.conversation.lm_state.read_taste()
             reply.words.append(SegmentWord(tuple(reply.partial_ids), taste))
             reply.partial_ids = []
+
+    def _repeats_itself(self) -> bool:
+        """Whether the newest word ends a sentence that the reply has said for the last time it may."""
+        ends = self.conversation.vocabulary.ends_sentence
+        words = [word.text_ids for word in self._reply.words]
+        if not ends(words[-1]):
+            return False
+        bounds = [0, *(index + 1 for index, ids in enumerate(words) if ends(ids))]
+        sentences = [tuple(words[start:end]) for start, end in pairwise(bounds)]
+        return sentences.count(sentences[-1]) >= _MOST_REPEATS
 
     def _closing(self, token: int, words_begun: int) -> Literal["finished", "max_length"] | None:
         """Whether the text is complete with `token`: too long, or, without role tokens, the sentence rule."""

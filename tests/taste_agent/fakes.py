@@ -56,6 +56,7 @@ class FakeBrain:
     replies: list[str | None] = field(default_factory=list)
     probabilities: list[float | None] = field(default_factory=list)
     words_per_item: int = 2
+    notices: tuple[str, ...] = ()
     history: list[tuple[str, str]] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
 
@@ -70,9 +71,9 @@ class FakeBrain:
     def recognizer(self) -> ScriptedRecognizer:
         return self.scripted
 
-    def tokenize(self, text: str, samples: np.ndarray) -> str:
+    def tokenize(self, text: str, samples: np.ndarray) -> list[str]:
         assert len(samples) < 30 * RATE
-        return text
+        return [text]
 
     def text_segment(self, text: str) -> str:
         return text

@@ -72,6 +72,17 @@ def test_typed_lines_wait_for_the_model(monkeypatch, capsys, tmp_path):
     assert [event["text"] for event in events if event["kind"] == "reply_finished"] == ["it is five"]
 
 
+def test_what_the_checkpoint_cannot_do_is_said_before_the_talk(monkeypatch, capsys, tmp_path):
+    lines = tmp_path / "lines.txt"
+    lines.write_text("what is the time\n")
+    with lines.open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        chat(lambda settings: FakeBrain(replies=["it is five"], notices=("it may ignore the prompt",)))
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    said = [(e["level"], e["text"]) for e in events if e["kind"] == "notice"]
+    assert ("warning", "it may ignore the prompt") in said
+
+
 @pytest.mark.parametrize("text_only", [False, True])
 def test_lines_say_that_the_person_may_speak(capfd, monkeypatch, text_only):
     monkeypatch.setattr("sys.stdin", None)

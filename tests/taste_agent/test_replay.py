@@ -145,6 +145,13 @@ def test_channels_are_mixed_and_it_is_said(tmp_path, channels):
     assert notices == ([] if channels == 1 else [f"in.wav has {channels} channels; they are mixed to one"])
 
 
+def test_what_the_checkpoint_cannot_do_is_said_first(story, tmp_path):
+    events: list[Event] = []
+    brain = FakeBrain(["tell me a story"], [LONG], notices=("it may ignore the prompt",))
+    replay.run_replay(SoundFile(story), settings(), tmp_path / "out", lambda _: brain, on_event=events.append)
+    assert next(e.text for e in events if isinstance(e, Notice)) == "it may ignore the prompt"
+
+
 def test_an_mp3_named_wav_is_read(tmp_path):
     soundfile.write(tmp_path / "x.mp3", np.sin(np.arange(RATE) / 9) * 0.3, RATE, format="MP3")
     path = (tmp_path / "x.mp3").rename(tmp_path / "x.wav")

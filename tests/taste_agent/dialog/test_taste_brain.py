@@ -30,7 +30,7 @@ def make(tiny_model, tiny_processor):
 
 
 def ask(brain: TasteBrain, text: str = "what time is it") -> list:
-    brain.prefill([brain.tokenize(text, noise(1, -20))])
+    brain.prefill(brain.tokenize(text, noise(1, -20)))
     return list(brain.reply())
 
 
@@ -109,7 +109,7 @@ def test_discarding_takes_back_the_question_and_the_reply(make):
     ask(brain)
     brain.discard()
     assert history(brain) == start
-    brain.prefill([brain.tokenize("yes", noise(1, -20))])
+    brain.prefill(brain.tokenize("yes", noise(1, -20)))
     items = brain.reply()
     next(items)
     items.close()
@@ -248,3 +248,25 @@ def test_a_whole_session_is_reproducible_and_its_history_is_what_was_heard(make)
         if event.kind == "word_heard":
             heard.setdefault(event.generation, []).append(event.text)
     assert ["".join(text.split()) for text in said] == ["".join("".join(h).split()) for h in heard.values()]
+
+
+def test_speech_of_more_words_than_the_model_takes_comes_in_parts(make):
+    """25 s of fast and long words."""
+    brain = make()
+    words = [f"strawberries{'abcdefghij'[number % 10]}" for number in range(60)]
+    segments = brain.tokenize(" ".join(words), noise(12, -20))
+    assert len(segments) == 2
+    said = [brain.conversation.tokenizer.decode(segment.text_ids[0]).strip() for segment in segments]
+    assert " ".join(said) == " ".join(words)
+    brain.prefill(segments)
+    assert list(brain.reply())
+
+
+@pytest.mark.parametrize(("prompt", "told"), [("", 0), ("Answer briefly.", 1)])
+def test_a_system_prompt_that_the_checkpoint_cannot_follow_is_told(make, prompt, told, monkeypatch):
+    brain = make(f"dialog.system_prompt={prompt}")
+    assert len(brain.notices) == told
+    assert all("was not trained to follow a system prompt" in text for text in brain.notices)
+    trained = brain.conversation.config.model_copy(update={"follows_system_prompt": True})
+    brain.conversation.config = trained
+    assert brain.notices == ()

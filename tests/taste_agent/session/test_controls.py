@@ -224,7 +224,7 @@ def test_an_error_of_the_model_is_told_and_the_session_goes_on():
         def tokenize(self, text, samples):
             if text == "bad":
                 raise ValueError("this text cannot be tokenized")
-            return text
+            return [text]
 
     audio = np.concatenate([question_track(4), spoken("hello there"), silence(3)])
     done = run_session(audio, Picky(["bad", "good"], ["fine"]))

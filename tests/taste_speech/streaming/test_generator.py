@@ -88,6 +88,34 @@ def test_end_token_finishes_the_reply(tiny_model: Any, tiny_processor: Any) -> N
     assert conversation.status == "finished"
 
 
+def say(text: str, conversation: Conversation, patch: pytest.MonkeyPatch) -> None:
+    """Let the model draw `text` and go on with its end of turn."""
+    ids = iter(conversation.tokenizer.encode(text, add_special_tokens=False))
+    end = next(iter(conversation.stop_ids))
+    patch.setattr("taste_speech.streaming.generator.sample_text", lambda *_, **__: next(ids, end))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (" yes. yes. yes. yes. yes.", 3),
+        (" go on. go on. it is. go on. and so on.", 8),
+        (" go on. go on, go on. it is. go on. and so on.", 13),
+        (" go on? go on? go on? go on?", 6),
+        (" yes. no. yes. no. it is.", 6),
+    ],
+)
+def test_a_sentence_is_said_three_times_at_most(
+    text: str, said: int, tiny_model: Any, tiny_processor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation = talk(tiny_model, tiny_processor, QUESTION)
+    say(text, conversation, monkeypatch)
+    items = list(stream(conversation, tiny_model, tiny_processor, max_length=200))
+    assert items[-1]["completion_reason"] == "finished"
+    assert len(words_of(items)) == said
+    assert conversation.segments[-1].words == words_of(items)
+
+
 def test_a_given_end_token_adds_to_the_checkpoints_own(tiny_model: Any, tiny_processor: Any) -> None:
     conversation = talk(tiny_model, tiny_processor, QUESTION)
     own = conversation.stop_ids
