@@ -1,5 +1,7 @@
 """Finding a checkpoint: a folder, a checkpoint shipped with the package, or a repository of the hub."""
 
+import errno
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -12,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints"
 """Checkpoints that come with the package, one folder each; the folder's name works as a checkpoint name."""
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
 MODEL_FILES = ("config.json", "model*.safetensors", "model*.safetensors.index.json")
 
 
@@ -55,45 +58,90 @@ def find_checkpoint(
 
 
 def _fetch(repository: str, patterns: Sequence[str], revision: str | None) -> Path:
-    import huggingface_hub
-    from huggingface_hub.constants import HF_HUB_OFFLINE
+    from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
     from huggingface_hub.errors import (
-        LocalEntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
-    def snapshot(local: bool) -> Path:
-        # By the name of the revision, not by its commit: only so the hub's client notes which commit it is,
-        # and finds the files when it is offline.
-        folder = huggingface_hub.snapshot_download(
-            repository, revision=revision, allow_patterns=list(patterns), local_files_only=local
-        )
-        return Path(folder)
-
-    if not HF_HUB_OFFLINE:
-        try:
-            _announce(repository, patterns, revision)
-            return snapshot(local=False)
-        except RepositoryNotFoundError:
-            raise CheckpointError(
-                f"the hub has no repository {repository!r}, or it is private; "
-                "check the name, or run `hf auth login`"
-            ) from None
-        except RevisionNotFoundError:
-            raise CheckpointError(
-                f"{repository} has no revision {revision!r} on the hub; give a branch, tag or commit of it"
-            ) from None
-        except Exception as error:  # of the HTTP library that the hub's client happens to be built on
-            logger.warning("cannot reach the hub (%s); looking for %s among the downloads", error, repository)
+    if HF_HUB_OFFLINE:
+        return _downloaded(repository, patterns, revision, "offline mode is on")
     try:
-        return snapshot(local=True)
-    except (LocalEntryNotFoundError, OSError):
-        state = "offline mode is on" if HF_HUB_OFFLINE else "the hub cannot be reached"
+        _announce(repository, patterns, revision)
+        return _snapshot(repository, patterns, revision, local=False)
+    except GatedRepoError:
         raise CheckpointError(
-            f"{repository} ({', '.join(patterns)}) has not been downloaded and {state}; "
+            f"{repository} is given only to those who accept its terms; do so on its page, "
+            "then run `hf auth login`"
+        ) from None
+    except RepositoryNotFoundError:
+        raise CheckpointError(
+            f"the hub has no repository {repository!r}, or it is private; "
+            "check the name, or run `hf auth login`"
+        ) from None
+    except RevisionNotFoundError:
+        raise CheckpointError(
+            f"{repository} has no revision {revision!r} on the hub; give a branch, tag or commit of it"
+        ) from None
+    except Exception as error:  # of the HTTP library that the hub's client happens to be built on
+        if (reason := _failure_of_disk(error)) is not None:
+            raise CheckpointError(
+                f"cannot download {repository} to {HF_HUB_CACHE} ({reason}); free some space there, "
+                "or name another folder in HF_HOME"
+            ) from error
+        status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
+        if 400 <= status < 500:
+            raise CheckpointError(
+                f"the hub refuses {repository} (HTTP {status}); try again later, or run `hf auth login`"
+            ) from error
+        logger.warning("cannot reach the hub (%s); looking for %s among the downloads", error, repository)
+    return _downloaded(repository, patterns, revision, "the hub cannot be reached")
+
+
+def _snapshot(repository: str, patterns: Sequence[str], revision: str | None, local: bool) -> Path:
+    import huggingface_hub
+
+    # By the name of the revision, not by its commit: only so the hub's client notes which commit it is,
+    # and finds the files when it is offline.
+    folder = huggingface_hub.snapshot_download(
+        repository, revision=revision, allow_patterns=list(patterns), local_files_only=local
+    )
+    return Path(folder)
+
+
+def _downloaded(repository: str, patterns: Sequence[str], revision: str | None, why: str) -> Path:
+    """What is among the downloads already; `why` nothing is added to them."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = _snapshot(repository, patterns, revision, local=True)
+    except (LocalEntryNotFoundError, OSError):
+        raise CheckpointError(
+            f"{repository} ({', '.join(patterns)}) has not been downloaded, or only a part of it, and {why}; "
             "connect once, or give a folder that holds the checkpoint"
         ) from None
+    for index in folder.glob("*.index.json"):
+        named = set(json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values())
+        wanted = [file for file in named if any(fnmatch(file, pattern) for pattern in patterns)]
+        if missing := sorted(file for file in wanted if not (folder / file).is_file()):
+            raise CheckpointError(
+                f"the download of {repository} is incomplete ({missing[0]} is missing) and {why}; "
+                "connect and run again, it goes on where it stopped"
+            )
+    return folder
+
+
+def _failure_of_disk(error: BaseException | None) -> str | None:
+    """Why a download cannot be written, where that is why it failed."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            return os.strerror(error.errno)
+        if "no space left" in str(error).lower():  # as parts that are not Python's tell it
+            return os.strerror(errno.ENOSPC)
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _announce(repository: str, patterns: Sequence[str], revision: str | None) -> None:

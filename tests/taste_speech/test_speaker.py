@@ -1,3 +1,5 @@
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +118,17 @@ def test_damaged_voices_file(tmp_path):
 def test_refuses_unusable_references(counting, reference, message):
     with pytest.raises(AudioError, match=message):
         SpeakerEncoder(counting).embed(reference)
+
+
+def test_a_voice_can_come_from_a_pipe(counting, tmp_path):
+    wav, pipe = tmp_path / "a.wav", tmp_path / "pipe"
+    soundfile.write(wav, voice(1), RATE)
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(wav.read_bytes(),))
+    writer.start()
+    encoder = SpeakerEncoder(counting, {"ada": torch.ones(1, 4)})
+    assert torch.equal(encoder.embed(str(pipe)), encoder.embed(str(wav)))
+    writer.join()
 
 
 def test_speech_units_are_those_of_the_unpadded_features():

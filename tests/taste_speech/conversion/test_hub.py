@@ -1,8 +1,9 @@
 """Finding checkpoints by folder, shipped name and hub id, without a network."""
 
+import errno
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -156,6 +157,71 @@ def cannot_connect(*_: object, **__: object) -> None:
     raise ConnectError("name or service not known")
 
 
+def raised(error: Exception) -> Callable[..., Any]:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return fail
+
+
+def caused_by(cause: Exception) -> Exception:
+    error = RuntimeError("data processing error")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.usefixtures("online")
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (caused_by(OSError(errno.ENOSPC, "No space left on device")), "No space left on device"),
+        (RuntimeError("IO Error: No space left on device (os error 28)"), "No space left on device"),
+        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied"),
+    ],
+)
+def test_a_download_that_cannot_be_written_says_so(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    info = SimpleNamespace(sha="abc", siblings=[])
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: info)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", raised(error))
+    with pytest.raises(CheckpointError, match=rf"cannot download owner/speaks to .* \({reason}\); free some"):
+        hub.find_checkpoint(REPOSITORY)
+
+
+@pytest.mark.usefixtures("local_hub")
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (403, "GatedRepo", "is given only to those who accept its terms"),
+        (403, "", r"the hub refuses owner/speaks \(HTTP 403\)"),
+        (429, "", r"the hub refuses owner/speaks \(HTTP 429\)"),
+        (503, "", "has not been downloaded, .* and the hub cannot be reached"),
+    ],
+)
+def test_what_the_hub_answers_is_told(
+    monkeypatch: pytest.MonkeyPatch, status: int, code: str, message: str
+) -> None:
+    monkeypatch.setattr(Hub, "do_GET", lambda self: self._answer(status, b"", {"X-Error-Code": code}))
+    with pytest.raises(CheckpointError, match=message):
+        hub.find_checkpoint(REPOSITORY)
+
+
+@pytest.mark.usefixtures("online")
+def test_a_part_of_a_download_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    (tmp_path / shards["a"]).touch()
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", fail)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(tmp_path))
+    with pytest.raises(CheckpointError, match=f"is incomplete .{shards['b']} is missing.* goes on where it"):
+        hub.find_checkpoint(REPOSITORY)
+    assert hub.find_checkpoint(REPOSITORY, ("config.json",)) == tmp_path
+    (tmp_path / shards["b"]).touch()
+    assert hub.find_checkpoint(REPOSITORY) == tmp_path
+
+
 @pytest.mark.usefixtures("online")
 @pytest.mark.parametrize("failure", ["fail", "cannot_connect"])
 def test_without_a_network_what_was_downloaded_is_used(
@@ -166,7 +232,7 @@ def test_without_a_network_what_was_downloaded_is_used(
     assert hub.find_checkpoint(REPOSITORY) == tmp_path
     monkeypatch.setattr(huggingface_hub, "snapshot_download", not_downloaded)
     with pytest.raises(
-        CheckpointError, match=r"owner/speaks .* has not been downloaded and the hub cannot be reached"
+        CheckpointError, match=r"owner/speaks .* has not been downloaded, .* and the hub cannot be reached"
     ):
         hub.find_checkpoint(REPOSITORY)
 
