@@ -25,6 +25,8 @@ NEAR_FRAMES = 2
 """Mel frames on either side of a seam that count as near it."""
 CLOSE_S = 0.1
 """A word end counts as right within so much of the judge's."""
+EDGE_SAMPLES, EDGE_RMS = RATE_HZ // 100, 10 ** (-50 / 20)
+"""What is looked at where an utterance begins and ends, and the level from which a cut would be heard."""
 _LAGS = 6  # mel frames by which displaced sound is looked for
 _CLEARLY = 0.8  # of the distance in place: a displaced copy must fit so much better
 
@@ -197,6 +199,18 @@ def seam_rows(found: Sequence[Seams], lengths: Sequence[tuple[int, int]]) -> lis
     ]
 
 
+def edge_rows(sounds: Sequence[Audio]) -> list[Row]:
+    """How many utterances begin or end in the middle of a sound, before the agent fades them."""
+    begins, ends = (
+        [float(np.sqrt(np.mean(np.square(edge)))) > EDGE_RMS for edge in edges]
+        for edges in ([x[:EDGE_SAMPLES] for x in sounds], [x[-EDGE_SAMPLES:] for x in sounds])
+    )
+    return [
+        Row(f"edges: {name} 10 ms above -50 dBFS", 100 * float(np.mean(loud)), "%", 5, False, len(loud))
+        for name, loud in (("first", begins), ("last", ends))
+    ]
+
+
 def word_end_errors(judge: Judge, sentence: Spoken, streamed: Streamed) -> list[float] | None:
     """Seconds by which each reported word end is later than the judge's; None: the two cannot be matched."""
     words = sentence.text.split()
@@ -245,16 +259,17 @@ def rows(
     sentences: Sequence[Spoken],
 ) -> list[Row]:
     """All rows on speech in chunks."""
-    found, lengths, errors = [], [], []
+    found, lengths, errors, sounds = [], [], [], []
     for sentence in sentences:
         streamed = speak_in_chunks(model, processor, speaker, sentence)
+        sounds.append(streamed.samples)
         errors.append(word_end_errors(judge, sentence, streamed))
         small = speak_in_chunks(model, processor, speaker, sentence, sizes=small_chunk_sizes)
         for spoken in (streamed, small):
             seams, samples = _seams(model, processor, speaker, spoken.chunks)
             found.append(seams)
             lengths.append(samples)
-    return [*seam_rows(found, lengths), *word_end_rows(errors)]
+    return [*seam_rows(found, lengths), *edge_rows(sounds), *word_end_rows(errors)]
 
 
 def _seams(

@@ -9,6 +9,7 @@ from taste_speech.training.evaluation.streaming import (
     Streamed,
     chunk_sizes,
     compare,
+    edge_rows,
     is_displaced,
     seam_rows,
     small_chunk_sizes,
@@ -127,3 +128,10 @@ def test_rows_on_word_ends():
     assert (close.value, close.reached, close.count) == (75, False, 4)
     assert late.value == pytest.approx(25)
     assert len(word_end_rows([None])) == 1
+
+
+def test_utterances_that_are_cut_at_their_edges_are_counted():
+    loud, silent = np.full(160, 0.1, np.float32), np.zeros(160, np.float32)
+    sounds = [np.concatenate(parts) for parts in ((silent, loud, silent), (loud, silent), (silent, loud))]
+    first, last = edge_rows([*sounds, np.concatenate((silent, loud))])
+    assert (first.value, last.value) == (25, 50)
