@@ -15,13 +15,15 @@ from taste_agent.audio.ports import AudioSink, AudioSource, Samples
 from taste_agent.audio.text_gate import EchoGate, PlayedWord
 from taste_agent.clock import ENGINE_RATE_HZ, ms_of_samples
 from taste_agent.config import AgentSettings
+from taste_agent.endings import join_or_leave
 from taste_agent.errors import AgentError
 from taste_agent.session.engine import Levels, Session
 from taste_agent.session.recording import SessionRecording
 from taste_agent.session.runner import Runner
 
 Command = Callable[[Session], None]
-JOIN_LIMIT_S = 20.0
+JOIN_LIMIT_S = 5.0
+"""How long the end waits for the session, which waits for a step and completes files."""
 
 
 class ChatEngine:
@@ -109,7 +111,7 @@ class ChatEngine:
         self._stop_reason = reason
         self._source.close()
         if self._thread.ident is not None:
-            self._thread.join(JOIN_LIMIT_S)
+            join_or_leave(self._thread, JOIN_LIMIT_S)
 
     def _run(self) -> None:
         session: Session | None = None

@@ -23,6 +23,7 @@ from taste_agent.cli_options import (
     settings_of,
 )
 from taste_agent.commands.config import config_app
+from taste_agent.endings import end_process
 from taste_agent.errors import AgentError, ExitCode, Terminated
 from taste_agent.signals import raise_on_signals
 
@@ -328,7 +329,7 @@ def main() -> NoReturn:
         if debug:
             traceback.print_exception(error)
         code = _explain(error, debug)
-    sys.exit(code)
+    end_process(int(code))
 
 
 def _draw_as_the_terminal_can() -> None:

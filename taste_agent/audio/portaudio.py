@@ -5,16 +5,18 @@ from __future__ import annotations
 import atexit
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from taste_agent.audio import devices
 from taste_agent.audio.devices import Device, DeviceList, Direction
 from taste_agent.audio.routing import Routes, ask_routes
+from taste_agent.endings import join_or_leave
 
 CALL_LIMIT_S = 4.0
 # Under PulseAudio, PortAudio's buffer is one block longer than the latency that it is asked for.
 LATENCY_BLOCKS: dict[Direction, int] = {"input": 3, "output": 2}
 CALL_THREAD = "portaudio-call"
+Result = TypeVar("Result")
 
 
 class StuckError(RuntimeError):
@@ -56,7 +58,7 @@ class Backend(Protocol):
 class PortAudioBackend:
     """The real one.
 
-    Starting or closing a stream whose device vanishes at that moment can block for ever inside PortAudio.
+    A call about a device that vanishes at that moment, or a sound server that hangs, can block for ever.
     Such calls run in a thread of their own that is given up after `CALL_LIMIT_S`; from then on PortAudio is
     neither renewed nor shut down, since that would wait for the lost call or crash.
     """
@@ -72,7 +74,7 @@ class PortAudioBackend:
     def refresh(self) -> None:
         """Look for devices anew; ends every open stream. Does nothing after a call got stuck."""
         if not self._stuck:
-            devices.refresh()
+            self._in_time(devices.refresh)
 
     def routes(self) -> Routes | None:
         """Where the sound server has put our streams; None where it does not say."""
@@ -84,51 +86,52 @@ class PortAudioBackend:
         """Open a float32 stream with the latency of `LATENCY_BLOCKS`."""
         sounddevice = devices.portaudio()
         kind = sounddevice.InputStream if direction == "input" else sounddevice.OutputStream
-        stream = kind(
-            device=device.index,
-            samplerate=rate_hz,
-            channels=channels,
-            dtype="float32",
-            blocksize=block,
-            latency=LATENCY_BLOCKS[direction] * block / rate_hz,
-            callback=callback,
+        stream = self._in_time(
+            lambda: kind(
+                device=device.index,
+                samplerate=rate_hz,
+                channels=channels,
+                dtype="float32",
+                blocksize=block,
+                latency=LATENCY_BLOCKS[direction] * block / rate_hz,
+                callback=callback,
+            )
         )
-        return _GuardedStream(stream, self._give_up)
+        return _GuardedStream(stream, self._in_time)
 
-    def _give_up(self) -> None:
-        self._stuck = True
-        atexit.unregister(devices.portaudio()._exit_handler)
+    def _in_time(self, function: Callable[[], Result]) -> Result:
+        """Call into PortAudio; `StuckError` where that does not return."""
+        results: list[Result] = []
+        errors: list[Exception] = []
+
+        def run() -> None:
+            try:
+                results.append(function())
+            except Exception as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=run, name=CALL_THREAD, daemon=True)
+        thread.start()
+        if not join_or_leave(thread, CALL_LIMIT_S):
+            self._stuck = True
+            atexit.unregister(devices.portaudio()._exit_handler)
+            raise StuckError("the audio system does not answer")
+        if errors:
+            raise errors[0]
+        return results[0]
 
 
 class _GuardedStream:
-    def __init__(self, stream: Any, give_up: Callable[[], None]) -> None:
+    def __init__(self, stream: Any, in_time: Callable[[Callable[[], Any]], Any]) -> None:
         self._stream = stream
-        self._give_up = give_up
+        self._in_time = in_time
 
     @property
     def active(self) -> bool:
         return bool(self._stream.active)
 
     def start(self) -> None:
-        self._call(self._stream.start)
+        self._in_time(self._stream.start)
 
     def close(self) -> None:
-        self._call(self._stream.close)
-
-    def _call(self, function: Callable[[], None]) -> None:
-        errors: list[Exception] = []
-
-        def run() -> None:
-            try:
-                function()
-            except Exception as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=run, name=CALL_THREAD, daemon=True)
-        thread.start()
-        thread.join(CALL_LIMIT_S)
-        if thread.is_alive():
-            self._give_up()
-            raise StuckError("the audio system does not answer")
-        if errors:
-            raise errors[0]
+        self._in_time(self._stream.close)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import product
 from typing import TypeVar
 
 from taste_agent.audio import devices
@@ -15,10 +16,12 @@ from taste_agent.audio.routing import hears_only_the_loudspeaker, time_to_ask
 from taste_agent.audio.streams import CaptureSide, PlaybackSide
 from taste_agent.audio_config import DeviceSettings
 from taste_agent.clock import ENGINE_RATE_HZ
+from taste_agent.endings import join_or_leave
 from taste_agent.errors import AudioDeviceError
 
 FADE_S = 0.008
 WATCH_S = 0.1
+WATCHER_LIMIT_S = 2.0
 # A sound server may take seconds to wake up before the blocks come regularly, also after it ran dry.
 START_S = 5.0
 FLOWING_CALLBACKS = 10
@@ -55,18 +58,20 @@ def open_stream(
         AudioDeviceError: none of these works; the message has the first reason.
     """
     reasons: list[str] = []
-    for rate_hz in dict.fromkeys((ENGINE_RATE_HZ, device.default_rate_hz)):
-        for channels in dict.fromkeys((1, min(2, device.channels(direction)))):
-            side = new_side(rate_hz)
-            block = rate_hz * block_ms // 1000
-            try:
-                stream = backend.open(direction, device, rate_hz, channels, block, side.callback)
-                _start(stream)
-            except Exception as error:  # PortAudio's own errors, and those of whatever is behind it
-                reasons.append(str(error))
-                continue
-            side.last_callback_s = time.monotonic()
-            return stream, side
+    rates_hz = dict.fromkeys((ENGINE_RATE_HZ, device.default_rate_hz))
+    for rate_hz, channels in product(rates_hz, dict.fromkeys((1, min(2, device.channels(direction))))):
+        side = new_side(rate_hz)
+        block = rate_hz * block_ms // 1000
+        try:
+            stream = backend.open(direction, device, rate_hz, channels, block, side.callback)
+            _start(stream)
+        except Exception as error:  # PortAudio's own errors, and those of whatever is behind it
+            reasons.append(str(error))
+            if isinstance(error, StuckError):  # each further attempt would take as long
+                break
+            continue
+        side.last_callback_s = time.monotonic()
+        return stream, side
     reason = reasons[0] if reasons else "it has no channels"
     raise AudioDeviceError(
         f"{direction} device {device.name!r} cannot be opened: {reason}; "
@@ -305,9 +310,11 @@ class SoundCard:
             self._close(direction)
 
     def close(self) -> None:
-        """Stop watching and close both sides; safe to call twice."""
+        """Stop watching and close both sides; safe to call twice.
+
+        While the watching thread is held up by a device, the streams are its: all is left as it is.
+        """
         self._stopping.set()
-        if self._watcher is not None:
-            self._watcher.join()
-            self._watcher = None
-        self._close_all()
+        watcher, self._watcher = self._watcher, None
+        if watcher is None or join_or_leave(watcher, WATCHER_LIMIT_S):
+            self._close_all()

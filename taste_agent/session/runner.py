@@ -8,7 +8,11 @@ from typing import Protocol
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.dialog.messages import Command, Result
 from taste_agent.dialog.worker import DialogWorker
+from taste_agent.endings import join_or_leave
 from taste_agent.session.costs import CostMeter
+
+STEP_LIMIT_S = 2.0
+"""How long the end waits for a step."""
 
 
 class Runner(Protocol):
@@ -107,11 +111,11 @@ class ThreadRunner:
                 return due
 
     def close(self) -> None:
-        """Ends the thread after its current step, whatever is queued."""
+        """Ends the thread after its current step, whatever is queued; too long a step is left behind."""
         self._closed.set()
         self._inbox.put(None)  # wakes the thread
         if self._thread is not None:
-            self._thread.join()
+            join_or_leave(self._thread, STEP_LIMIT_S)
 
     def _run(self, worker: DialogWorker) -> None:
         try:

@@ -94,6 +94,22 @@ def test_a_call_that_never_returns_is_given_up_and_portaudio_is_not_ended(librar
         returns.set()
 
 
+def test_opening_and_renewing_are_given_up_too(library, monkeypatch):
+    returns = threading.Event()
+    fake = library(lambda: None)
+    monkeypatch.setattr(atexit, "unregister", lambda handler: None)
+    monkeypatch.setattr(devices, "refresh", returns.wait)
+    backend = PortAudioBackend()
+    try:
+        with pytest.raises(StuckError):
+            backend.refresh()
+        fake.InputStream = lambda **options: returns.wait()
+        with pytest.raises(StuckError):
+            opened(backend)
+    finally:
+        returns.set()
+
+
 def test_the_fixture_leaves_portaudio_alone_while_a_call_is_stuck(monkeypatch):
     sounddevice = pytest.importorskip("sounddevice")
     calls = []

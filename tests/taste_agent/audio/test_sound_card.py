@@ -1,3 +1,4 @@
+import threading
 import time
 
 import numpy as np
@@ -407,6 +408,42 @@ def test_a_side_is_not_lost_while_nobody_watches(monkeypatch):
         assert notices == []
     finally:
         card.close()
+
+
+def test_closing_leaves_a_device_call_behind_that_does_not_return(monkeypatch):
+    monkeypatch.setattr("taste_agent.audio.sound_card.WATCHER_LIMIT_S", 0.05)
+    asked, returns = threading.Event(), threading.Event()
+    backend = FakeBackend()
+    card = SoundCard(DeviceSettings(), lambda level, text: None, backend)
+    card.open(watch=False)
+
+    def hang(now_s):
+        asked.set()
+        returns.wait()
+
+    monkeypatch.setattr(card, "check", hang)
+    card.watch()
+    assert asked.wait(10)
+    closing = threading.Thread(target=card.close, daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
+    assert backend.open_streams == 2  # they may be what the call is about
+    returns.set()
+
+
+def test_opening_is_not_tried_again_where_the_sound_server_hangs():
+    backend = FakeBackend(rates=(44100,))
+    calls = []
+
+    def hang(*options):
+        calls.append(options)
+        raise StuckError("the audio system does not answer")
+
+    backend.open = hang
+    with pytest.raises(AudioDeviceError, match="does not answer"):
+        SoundCard(DeviceSettings(output="box"), lambda level, text: None, backend).open()
+    assert len(calls) == 1
 
 
 def test_source_ends_when_it_is_closed():

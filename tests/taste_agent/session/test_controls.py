@@ -232,6 +232,24 @@ def test_an_error_of_the_model_is_told_and_the_session_goes_on():
     assert done.brain.history[-2:] == [("user", "good"), ("assistant", "fine")]
 
 
+def test_closing_leaves_a_step_behind_that_takes_too_long(monkeypatch):
+    monkeypatch.setattr("taste_agent.session.runner.STEP_LIMIT_S", 0.05)
+    go_on = threading.Event()
+
+    class StuckBrain(FakeBrain):
+        def prefill(self, segments):
+            go_on.wait()
+
+    runner = ThreadRunner()
+    runner.begin(DialogWorker(StuckBrain(), settings(), CostMeter()))
+    runner.submit(m.AnswerText(1, "hello"), 0)
+    closing = threading.Thread(target=runner.close, daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
+    go_on.set()
+
+
 def test_closing_waits_for_the_current_step_only():
     begun, go_on = threading.Event(), threading.Event()
 
