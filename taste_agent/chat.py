@@ -30,6 +30,7 @@ from taste_agent.dialog.brain import Brain
 from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.dialog.worker import DialogWorker
 from taste_agent.errors import Terminated
+from taste_agent.events import TYPING
 from taste_agent.session.costs import CostMeter
 from taste_agent.session.engine import Levels
 from taste_agent.session.recording import SessionRecording, TalkFolder
@@ -167,7 +168,7 @@ class _Parts:
     def engine(self, recording: SessionRecording | None) -> ChatEngine:
         if self._card is not None and self._settings.echo.text_gate:
             self._gate = EchoGate(self._echo_reach_s)
-        name = self._card.names["input"] if self._card and self._card.capture else "typing"
+        name = self._card.names["input"] if self._card and self._card.capture else TYPING
         engine = self._engine = ChatEngine(
             self._settings,
             self._runner,

@@ -54,11 +54,16 @@ class TimedWord:
     end: int
 
 
+TYPING = "typing"
+"""The source of a session without a microphone."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionStarted(Event):
     """The first event."""
 
     source: str
+    """Name of the file or microphone, or `TYPING`."""
     model: str
     frame_samples: int
     sampling_rate_hz: int

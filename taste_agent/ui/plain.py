@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from taste_agent import events as ev
 from taste_agent.clock import seconds_of_samples
+from taste_agent.events import TYPING
 from taste_agent.ui.latency import waited_text
 
 
@@ -16,17 +17,19 @@ def plain_line(event: ev.Event) -> str | None:
 def _text(event: ev.Event) -> str | None:
     match event:
         case ev.SessionStarted():
-            return f"listening ({event.model})"
+            return f"{'ready' if event.source == TYPING else 'listening'} ({event.model})"
         case ev.UserTurn():
             return f"You: {event.text}"
         case ev.SpeechDropped(reason="nothing_recognised"):
             return "did not catch that"
         case ev.SpeechDropped(reason="echo"):
             return "heard only my own echo"
+        case ev.SpeechDropped(reason="unanswered") if event.text:
+            return f"not answered: {event.text}"
         case ev.NoSpeech():
             return "nothing to say to that"
         case ev.ReplyTakenUp():
-            return "that was nothing to answer: the reply goes on"
+            return "the reply goes on"
         case ev.FirstAudio():
             return waited_text(event.latency_ms)
         case ev.ReplyFinished():
