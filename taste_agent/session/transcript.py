@@ -34,6 +34,8 @@ class Turn:
     underruns: int = 0
     interrupted_by: str = ""
     answered: bool = False
+    unanswered: bool = False
+    """A person's turn to which there will be no reply."""
 
 
 class Transcript:
@@ -47,6 +49,11 @@ class Transcript:
         match event:
             case ev.UserTurn():
                 self._take_user(event)
+            case ev.NoSpeech():
+                for turn in self.turns[-1:]:
+                    turn.unanswered = turn.role == "user" and turn.generation == event.generation
+            case ev.SpeechDropped(reason="unanswered"):
+                self._take_unanswered(event)
             case ev.FirstAudio():
                 self._take_first_audio(event)
             case ev.WordHeard():
@@ -86,6 +93,13 @@ class Transcript:
             Turn("user", event.generation, event.text, start_s, end_s, heard_text=event.text, words=words)
         )
 
+    def _take_unanswered(self, event: ev.SpeechDropped) -> None:
+        told = bool(self.turns) and self.turns[-1].unanswered and self.turns[-1].text == event.text
+        if event.text and not told:
+            at_s = seconds_of_samples(event.at)
+            turn = Turn("user", 0, event.text, at_s, at_s, heard_text=event.text, unanswered=True)
+            self.turns.append(turn)
+
     def _take_first_audio(self, event: ev.FirstAudio) -> None:
         if self.turns:
             self.turns[-1].answered = True
@@ -114,7 +128,8 @@ def line_of(turn: Turn) -> str:
     """A turn as one line of text."""
     who = "You" if turn.role == "user" else "Agent"
     cut = f" [not heard: {turn.cut_text}]" if turn.cut_text else ""
-    return f"[{turn.start_s:7.2f}-{turn.end_s:7.2f}] {who}: {turn.heard_text}{cut}"
+    note = " [not answered]" if turn.unanswered else ""
+    return f"[{turn.start_s:7.2f}-{turn.end_s:7.2f}] {who}: {turn.heard_text}{cut}{note}"
 
 
 def _word(text: str, start: int, end: int) -> TranscriptWord:

@@ -28,7 +28,12 @@ MAX_DRIFT_PPM = 1000
 COMPACT_HEIGHT = 14
 """Below this only what a conversation needs is shown."""
 INPUT_LINES = 3
-SHORT_KEYS = {"p push-to-talk": "p push", "r stop rec": "r end rec", "i interrupt": "i stop"}
+SHORT_KEYS = {
+    "p push-to-talk": "p push",
+    "r stop rec": "r end rec",
+    "i interrupt": "i stop",
+    "i answer now": "i answer",
+}
 SHORT_MEASURES = {"own words dropped": "dropped", "underruns": "gaps"}
 ECHO_LABELS = {
     "webrtc": "cancelled",
@@ -224,7 +229,8 @@ def _input(line: Line, width: int) -> list[Text]:
 
 def _turn(turn: TurnView) -> Text:
     if turn.role == "user":
-        return Text.assemble(("You: ", "bold green"), " ".join(turn.words))
+        note = (" (not answered)", "magenta") if turn.cut else ""
+        return Text.assemble(("You: ", "bold green"), " ".join(turn.words), note)
     text = Text.assemble(("Agent: ", "bold cyan"))
     heard = " ".join(turn.words[: turn.heard])
     rest = " ".join(turn.words[turn.heard :])
@@ -280,7 +286,8 @@ def _keys(state: ViewState, width: int) -> Text:
     if state.typing is not None:
         after = "Esc, then q: quit" if state.text_only else "Esc stop typing"
         return Text(f"Enter send · {after}", style="reverse")
-    keys = ["q quit", "t type", "i interrupt"]
+    waits = state.phase in ("listening", "hearing") and (state.partial or state.person_speaks)
+    keys = ["q quit", "t type", "i answer now" if waits else "i interrupt"]
     if not state.text_only:
         keys += ["m unmute" if state.muted else "m mute", "p push-to-talk"]
         if state.talk_key is not None:

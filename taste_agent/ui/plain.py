@@ -35,7 +35,8 @@ def _text(event: ev.Event) -> str | None:
         case ev.ReplyFinished():
             return f"Agent: {event.text}"
         case ev.ReplyCancelled():
-            return f"Agent: {event.heard_text} [not heard: {event.cut_text}]".replace("  ", " ")
+            cut = f"[not heard: {event.cut_text}]" if event.cut_text else ""
+            return " ".join(part for part in ("Agent:", event.heard_text, cut) if part)
         case ev.Underrun():
             return f"playback ran dry for {seconds_of_samples(event.gap_samples) * 1000:.0f} ms"
         case ev.Notice():

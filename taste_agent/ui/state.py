@@ -9,6 +9,7 @@ from taste_agent import events as ev
 from taste_agent.ui.line_editor import Line
 
 MAX_TURNS = 1000
+NOTHING_TO_SAY = "it has nothing to say to that"
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class TurnView:
     generation: int = 0
     heard: int = 0
     cut: bool = False
+    """Interrupted; a person's turn: not answered."""
     start: int = 0
     """First sample of a person's turn."""
 
@@ -96,7 +98,13 @@ def reduce(state: ViewState, event: ev.Event) -> ViewState:
         case ev.UserTurn():
             return _person_said(state, event)
         case ev.NoSpeech():
-            return replace(state, phase="listening", notice="it has nothing to say to that")
+            turns = tuple(
+                replace(turn, cut=True)
+                if turn.role == "user" and turn.generation == event.generation
+                else turn
+                for turn in state.turns
+            )
+            return replace(state, phase="listening", turns=turns, notice=NOTHING_TO_SAY)
         case ev.Underrun():
             return replace(state, reply_underruns=state.reply_underruns + 1)
         case ev.Notice():
@@ -139,6 +147,8 @@ def _dropped(state: ViewState, event: ev.SpeechDropped) -> ViewState:
         "backchannel": "",
         "typed": "",
     }
+    if event.text and state.notice != NOTHING_TO_SAY:
+        notices["unanswered"] = f"not answered: {event.text}"
     phase = "listening" if state.phase == "hearing" else state.phase
     told = (
         replace(state, notice=notices[event.reason], notice_level="info")

@@ -125,6 +125,9 @@ def test_hints(figures, hint):
         ({"phase": "listening", "muted": True}, "● not listening"),
         ({"phase": "waiting", "person_speaks": True}, "● hearing you"),
         ({"phase": "waiting", "person_speaks": False}, "● waiting for you"),
+        ({"phase": "hearing", "partial": "can you"}, "i answer now"),
+        ({"phase": "speaking", "partial": "can you"}, "i interrupt"),
+        ({"turns": (TurnView("user", ("yes",), cut=True),)}, "You: yes (not answered)"),
         ({"help": True}, "push-to-talk; space begins and ends a turn"),
     ],
 )

@@ -10,6 +10,8 @@ from taste_agent.ui.plain import plain_line
         (ev.UserTurn(16000, 1, "hello", (), 0, 1), "[    1.00] You: hello"),
         (ev.ReplyFinished(32000, 1, "hi there", 0, 1.0, 0.1), "[    2.00] Agent: hi there"),
         (ev.ReplyCancelled(0, 1, "word", 1, "hi", "there"), "[    0.00] Agent: hi [not heard: there]"),
+        (ev.ReplyCancelled(0, 1, "key", 0, "", "hi there"), "[    0.00] Agent: [not heard: hi there]"),
+        (ev.ReplyCancelled(0, 1, "word", 2, "hi there", ""), "[    0.00] Agent: hi there"),
         (ev.SpeechDropped(0, (0,), "nothing_recognised", ""), "[    0.00] did not catch that"),
         (ev.SpeechDropped(0, (0,), "echo", "the sun is up"), "[    0.00] heard only my own echo"),
         (ev.SpeechDropped(0, (0,), "backchannel", "yes"), None),

@@ -65,10 +65,15 @@ def test_interrupted_by_key_listens():
 
 @pytest.mark.parametrize(
     ("reason", "notice"),
-    [("nothing_recognised", "did not catch that"), ("echo", "heard only my own echo"), ("backchannel", "")],
+    [
+        ("nothing_recognised", "did not catch that"),
+        ("echo", "heard only my own echo"),
+        ("backchannel", ""),
+        ("unanswered", "not answered: mm i mean"),
+    ],
 )
 def test_dropped_speech_is_told(reason, notice):
-    state = after(STARTED, ev.SpeechStarted(2000, 0), ev.SpeechDropped(9000, (0,), reason, ""))
+    state = after(STARTED, ev.SpeechStarted(2000, 0), ev.SpeechDropped(9000, (0,), reason, "mm i mean"))
     assert (state.phase, state.notice) == ("listening", notice)
 
 
@@ -113,3 +118,8 @@ def test_a_question_stays_when_something_else_is_typed_before_its_answer():
     state = after(STARTED, ASKED, ev.ReplyCancelled(17000, 1, "typed", 0, "", ""), typed)
     said = [" ".join(turn.words) for turn in state.turns if turn.role == "user"]
     assert said == ["what is the time", "be brief"]
+
+
+def test_a_turn_to_which_there_is_nothing_to_say_is_told():
+    state = after(STARTED, ASKED, ev.NoSpeech(20000, 1))
+    assert [turn.cut for turn in state.turns] == [True, False]
