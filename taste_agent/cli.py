@@ -3,6 +3,7 @@
 import locale
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -151,7 +152,7 @@ def chat(
     )
     options = ChatOptions(text, push_to_talk, record, out, json_events)
     check_names(settings)
-    run_chat(settings, options, load_brain, prepare)
+    run_chat(settings, options, partial(load_brain, speaks=not text), prepare)
 
 
 @app.command()

@@ -28,8 +28,8 @@ def prepare(settings: AgentSettings) -> None:
     device_of(settings.model)
 
 
-def load_brain(settings: AgentSettings) -> Brain:
-    """Loads the checkpoint that the settings name, with its recogniser and its voice.
+def load_brain(settings: AgentSettings, speaks: bool = True) -> Brain:
+    """Load the checkpoint that the settings name, with its recogniser and, if it `speaks`, its voice.
 
     Raises:
         TasteError: the checkpoint cannot be loaded.
@@ -39,7 +39,7 @@ def load_brain(settings: AgentSettings) -> Brain:
         with signals_held():
             from taste_agent.dialog.taste_brain import load_brain as load  # takes seconds
 
-        return load(settings)
+        return load(settings, speaks)
 
 
 @contextmanager

@@ -39,15 +39,15 @@ logger = logging.getLogger(__name__)
 WARM_UP_TEXT = "what is your name"
 
 
-def load_brain(settings: AgentSettings) -> "TasteBrain":
-    """Loads the checkpoint that the settings name, with its recogniser and its voice.
+def load_brain(settings: AgentSettings, speaks: bool = True) -> "TasteBrain":
+    """Load the checkpoint that the settings name, with its recogniser and, if it `speaks`, its voice.
 
     Raises:
         TasteError: the checkpoint cannot be loaded.
         AgentError: the device or the voice does not exist, or the checkpoint cannot do what is set.
     """
-    model, processor = load_model(settings.model)
-    brain = TasteBrain(model, processor, settings)
+    model, processor = load_model(settings.model, speaks=speaks)
+    brain = (TasteBrain if speaks else WritingBrain)(model, processor, settings)
     if model.device.type != "cpu" or model.num_parameters() < SMALL_MODEL_PARAMETERS:
         brain.warm_up()  # else it would be waited for longer than it saves
     return brain
@@ -155,13 +155,7 @@ class TasteBrain:
     def _items(self) -> Generator[ReplyItem, None, None]:
         sampling = self._settings.sampling
         conversation = self._conversation
-        self._detokenizer = StreamingDetokenizer(
-            self._model,
-            self._processor,
-            self._speaker,
-            out_sampling_rate=ENGINE_RATE_HZ,
-            generator=self._voice_generator,
-        )
+        self._detokenizer = self._new_detokenizer()
         self._edges = SoundEdges(samples_of_ms(self._settings.playback.leading_silence_ms))
         items = streaming_generate(
             self._model,
@@ -181,6 +175,15 @@ class TasteBrain:
             decode = conversation.tokenizer.decode
             words = tuple(decode(list(word.text_ids)).strip() for word in segment.words)
             yield ReplyItem(words, segment, item["is_complete"], item["completion_reason"])
+
+    def _new_detokenizer(self) -> StreamingDetokenizer | None:
+        return StreamingDetokenizer(
+            self._model,
+            self._processor,
+            self._speaker,
+            out_sampling_rate=ENGINE_RATE_HZ,
+            generator=self._voice_generator,
+        )
 
     def speak(self, item: ReplyItem) -> Sound:
         """The sound of an item at the engine's rate."""
@@ -208,6 +211,18 @@ class TasteBrain:
 
     def _segment(self, role: str, text: str) -> TASTESegment:
         return TASTESegment(role, "text", self._processor.process_text(text)["llm_token_ids"])
+
+
+class WritingBrain(TasteBrain):
+    """Does not speak: a reply is there as soon as it is thought."""
+
+    def _new_detokenizer(self) -> None:
+        return None
+
+    def speak(self, item: ReplyItem) -> Sound:
+        """No sound but one sample at the end of the reply, with which all its words are heard."""
+        words = tuple(SpokenWord(text, 1) for text in item.words)
+        return Sound(np.zeros(int(item.complete), np.float32), words)
 
 
 def _limited(streaming: StreamingConfig, settings: AgentSettings) -> StreamingConfig:

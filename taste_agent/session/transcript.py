@@ -50,8 +50,8 @@ class Transcript:
             case ev.UserTurn():
                 self._take_user(event)
             case ev.NoSpeech():
-                for turn in self.turns[-1:]:
-                    turn.unanswered = turn.role == "user" and turn.generation == event.generation
+                for last in self.turns[-1:]:
+                    last.unanswered = last.role == "user" and last.generation == event.generation
             case ev.SpeechDropped(reason="unanswered"):
                 self._take_unanswered(event)
             case ev.FirstAudio():

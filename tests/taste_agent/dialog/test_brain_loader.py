@@ -14,7 +14,8 @@ def loaded(monkeypatch):
     """Whether the garbage collector ran while the brain was loaded."""
     seen: list[bool] = []
     monkeypatch.setattr(
-        "taste_agent.dialog.taste_brain.load_brain", lambda settings: seen.append(gc.isenabled()) or "a brain"
+        "taste_agent.dialog.taste_brain.load_brain",
+        lambda settings, speaks: seen.append(gc.isenabled()) or "a brain",
     )
     yield seen
     gc.unfreeze()
@@ -42,7 +43,7 @@ def test_a_collector_that_was_off_stays_off(loaded):
 
 
 def test_the_collector_is_on_again_after_an_error(monkeypatch):
-    def fail(settings):
+    def fail(settings, speaks):
         raise AgentError("no such checkpoint")
 
     monkeypatch.setattr("taste_agent.dialog.taste_brain.load_brain", fail)
