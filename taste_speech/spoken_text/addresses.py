@@ -95,4 +95,5 @@ _RULES: list[Rule] = [
     (re.compile(r"(?<![\w.])\+\d[\d ()-]{6,}\d\b"), _phone),
     (re.compile(r"(?<![\w.-])(?!\d{4}-\d\d-\d\d\b)\d+(?:-\d+){2,}(?![\w-])"), _phone),
     (re.compile(r"\b\d{4}(?: \d{4}){2,}\b"), _phone),
+    (re.compile(r"\b1-8\d\d-(?=[A-Z])"), lambda m: f"{_phone(m)}, "),
 ]

@@ -5,16 +5,16 @@ import re
 from taste_speech.spoken_text.numbers import cardinal, digits, ordinal, plural, year
 from taste_speech.spoken_text.rules import Rule, apply, one_of
 
-_MONTHS = (
+MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
-_SHORT_MONTHS = {"Sept": "September"} | {month[:3]: month for month in _MONTHS if len(month) > 4}
+_SHORT_MONTHS = {"Sept": "September"} | {month[:3]: month for month in MONTHS if len(month) > 4}
 _SHORT_DAYS = {
     **{"Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday"},
     **{"Thur": "Thursday", "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday", "Sun": "Sunday"},
 }
-_MONTH = one_of([*_MONTHS, *_SHORT_MONTHS])
+_MONTH = one_of([*MONTHS, *_SHORT_MONTHS])
 _DAY = r"(?:0?[1-9]|[12]\d|3[01])"
 _YEAR = r"(?:1\d{3}|20\d\d)"
 _HALVES = r"(?:\s?([AaPp])(?:\.\s?[Mm]\.|[Mm]\b\.?))"
@@ -45,7 +45,7 @@ def _day_month_year(found: re.Match[str]) -> str:
 
 
 def _numeric(month: str, day: str, written_year: str) -> str:
-    return f"{_MONTHS[int(month) - 1]} {ordinal(int(day))}, {year(int(written_year))}"
+    return f"{MONTHS[int(month) - 1]} {ordinal(int(day))}, {year(int(written_year))}"
 
 
 def _clock(found: re.Match[str]) -> str:
@@ -91,12 +91,21 @@ def _span(found: re.Match[str]) -> str:
 
 
 _RULES: list[Rule] = [
+    (re.compile(r"(?<![\d:])(\d\d?):00\s?[-–]\s?(?=\d\d?(?::\d\d)?\s?[AaPp]\.?[Mm])"), r"\1 to "),
+    (
+        re.compile(rf"\b(on|by|until|since|before|after) (?!9/11\b)(0?[1-9]|1[0-2])/({_DAY})\b(?!/)"),
+        lambda m: f"{m[1]} {MONTHS[int(m[2]) - 1]} {ordinal(int(m[3]))}",
+    ),
     (re.compile(r"(?<=\d:\d\d)\s?[-–]\s?(?=\d\d?:\d\d)"), " to "),
     (re.compile(r"(?<![\d.])(\d\d?)\.([0-5]\d)(?=\s?[AaPp]\.?[Mm]\b)"), r"\1:\2"),
     (re.compile(rf"(?<=\d)((?::\d\d)?{_HALVES}?)\s?[-–]\s?(?=\d\d?(?::\d\d)?\s?[AaPp]\.?[Mm])"), r"\1 to "),
     (
         re.compile(rf"{_NOT_INSIDE}(0?[1-9]|1[0-2])/({_DAY})/({_YEAR})(?![\w/])"),
         lambda m: _numeric(*m.groups()),
+    ),
+    (
+        re.compile(rf"{_NOT_INSIDE}(1[3-9]|2\d|3[01])/(0?[1-9]|1[0-2])/({_YEAR})(?![\w/])"),
+        lambda m: _numeric(m[2], m[1], m[3]),
     ),
     (
         re.compile(rf"{_NOT_INSIDE}({_YEAR})[-/](0[1-9]|1[0-2])[-/]({_DAY})(?![\w-])"),

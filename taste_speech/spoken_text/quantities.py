@@ -2,6 +2,7 @@
 
 import re
 
+from taste_speech.spoken_text.dates import MONTHS
 from taste_speech.spoken_text.numbers import cardinal, digits, fraction, number, ordinal
 from taste_speech.spoken_text.rules import NUMBER, Rule, apply, one_of, table
 
@@ -13,7 +14,10 @@ def _parted(rows: dict[str, str]) -> list[tuple[str, list[str]]]:
 _CURRENCIES = dict(
     _parted(
         table(
-            "$ dollar/dollars/cent/cents; US$ U S dollar/U S dollars/cent/cents; £ pound/pounds/penny/pence; "
+            "$ dollar/dollars/cent/cents; US$ U S dollar/U S dollars/cent/cents; "
+            "CA$ Canadian dollar/Canadian dollars/cent/cents; "
+            "A$ Australian dollar/Australian dollars/cent/cents; "
+            "£ pound/pounds/penny/pence; "
             "€ euro/euros/cent/cents; ¥ yen/yen/sen/sen; ₹ rupee/rupees/paisa/paise; ₩ won/won/jeon/jeon; "
             "₽ ruble/rubles/kopek/kopeks; ₿ bitcoin/bitcoins/cent/cents"
         )
@@ -44,6 +48,7 @@ _WITH_TAIL = table(
 )
 _UNCHANGING = table("Hz hertz; kHz kilohertz; MHz megahertz; GHz gigahertz; hp horsepower")
 _IRREGULAR = {"ft": ("foot", "feet"), "in.": ("inch", "inches"), "sq ft": ("square foot", "square feet")}
+_IRREGULAR |= {"sq. ft.": _IRREGULAR["sq ft"], "sq. ft": _IRREGULAR["sq ft"]}
 _FORMS: dict[str, tuple[str, str, str]] = {
     **{sign: (name, f"{name}s", "") for sign, name in _UNITS.items()},
     **{sign: (name, f"{name}s", tail) for sign, (name, tail) in _parted(_WITH_TAIL)},
@@ -51,6 +56,12 @@ _FORMS: dict[str, tuple[str, str, str]] = {
     **{sign: (*names, "") for sign, names in _IRREGULAR.items()},
 }
 """By sign: the unit's name, its plural, and what follows it."""
+
+_PER = {
+    word: word for word in ("second", "minute", "hour", "day", "night", "week", "month", "year", "person")
+}
+_PER |= table("mile mile; hr hour; min minute; sec second; mo month; yr year; lb pound")
+_CODES = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
 
 _SIGN = one_of(_CURRENCIES)
 _SCALE = rf"(?:\s?({one_of(_SCALES)})\b)?"
@@ -60,6 +71,8 @@ _AS_ADJECTIVE = r"(?<![\w-])((?:[Aa]n?|[Pp]er|[Ee]very)\s+)?"
 _UNIT_END = r"(?![\w/²³°])(?:\.(?=\s[a-z]))?"
 _OPERATORS = {"×": "times", "x": "times", "*": "times", "·": "times", "÷": "divided by", "/": "divided by"}
 _OPERATORS |= {"+": "plus", "-": "minus", "−": "minus"}
+_DENOMINATORS = {*range(2, 11), 12, 16, 32, 64, 100}
+"""Of fractions; with another number below, it is a date."""
 _POWERS = {"2": " squared", "3": " cubed"}
 
 
@@ -112,6 +125,8 @@ def _over(found: re.Match[str]) -> str:
     if unit:
         article = "" if above == 1 else "of an" if one.startswith("i") else "of a"
         return " ".join(filter(None, [fraction(above, below), article, one, tail]))
+    if below not in _DENOMINATORS and above <= 12 and above < below <= 31:
+        return f"{MONTHS[above - 1]} {ordinal(below)}"
     if above == below == 50:
         return "fifty-fifty"
     if below in (10, 100) or above == below:
@@ -123,6 +138,12 @@ def _over(found: re.Match[str]) -> str:
 
 def _ordinal(found: re.Match[str]) -> str:
     return ordinal(int(found[1].replace(",", "")))
+
+
+def _range_or_difference(found: re.Match[str]) -> str:
+    low, high = (float(found[side].replace(",", "")) for side in (1, 2))
+    is_difference = " - " in found[0] and (low > high or "=" in found.string)
+    return f"{found[1]} {'minus' if is_difference else 'to'} {found[2]}"
 
 
 def _power(found: re.Match[str]) -> str:
@@ -137,10 +158,13 @@ _RULES: list[Rule] = [
     (re.compile(rf"(?<=[\dkKMBbn])\s?[-–]\s?(?={_SIGN}\d)"), " to "),
     (re.compile(r"(?<=ft )(\d+) in\b"), r"\1 inches"),
     (re.compile(r"\b([A-F])-(?=[\s.,!?]|$)"), r"\1 minus"),
-    (
-        re.compile(r"(?<=\w)/(?=(?:second|minute|hour|day|night|week|month|year|person|mile|mo|yr)\b)"),
-        " per ",
-    ),
+    (re.compile(rf"(?<=\w)/({one_of(_PER)})\b"), lambda m: f" per {_PER[m[1]]}"),
+    (re.compile(rf"(?<=\d)\s?({one_of(_CODES)})\b"), lambda m: _CODES[m[1]]),
+    (re.compile(r"(?<!\S)\*(?=\d)"), "star "),
+    (re.compile(r"(?<=\s)#(?![\w\s])|(?<=\s)#(?=\s)"), "pound"),
+    (re.compile(r"\b(\d)-(on|in|to|for|by)-(?=\d\b)"), r"\1 \2 "),
+    (re.compile(r"(?<=\dh )(\d+)\s?m\b"), r"\1 min"),
+    (re.compile(r"\b(\d+)ers\b"), lambda m: number(m[1]).removesuffix("e") + "ers"),
     (re.compile(r"\b([Aa]) (?=1/2\b)1/2"), r"\1 half"),
     (re.compile(r"\bpp?\.\s?(?=\d)"), "page "),
     (re.compile(rf"(?<![\w.)%])[-−](?={_SIGN}?\.?\d)"), "minus "),
@@ -164,7 +188,7 @@ _RULES: list[Rule] = [
         re.compile(
             rf"(?<![\w.,-])({NUMBER})\s?[-–]\s?({NUMBER})(?=%| ?{_SIGN}|[^\w.,-]|[.,]?(?:\s|$)|[a-zA-Z°])"
         ),
-        lambda m: f"{m[1]} minus {m[2]}" if " - " in m[0] else f"{m[1]} to {m[2]}",
+        _range_or_difference,
     ),
     (
         re.compile(r"(?<![\w:])(\d+):(?:([0-5]\d)|(\d+))(?![\w:])"),

@@ -5,27 +5,38 @@ import re
 from taste_speech.spoken_text.numbers import cardinal, number, ordinal, plain_or_year, roman
 from taste_speech.spoken_text.rules import NUMBER, Rule, apply, listed, looked_up, one_of, table
 
-_TITLES = table(
-    "Dr. Doctor; Dr Doctor; Prof. Professor; Prof Professor; St. Saint; Mt. Mount; Ft. Fort; Gen. General; "
-    "Sgt. Sergeant; Capt. Captain; Lt. Lieutenant; Rev. Reverend; Hon. Honorable; Sen. Senator; Gov. Governor"
-)
-"""Before a name."""
 _STREETS = table("St Street; Ave Avenue; Blvd Boulevard; Rd Road; Ln Lane; Dr Drive")
 """Behind a name."""
 _ABBREVIATIONS = table(
-    "Dr. Doctor; Mr. Mister; Mrs. Missus; Ms. Miz; Ph.D. P H D; e.g. for example; i.e. that is; vs. versus; "
+    "Dr. Doctor; Mr. Mister; Mrs. Missus; Ms. Miz; Prof. Professor; St. Saint; Mt. Mount; Ft. Fort; "
+    "Gen. General; Sgt. Sergeant; Capt. Captain; Col. Colonel; Lt. Lieutenant; Rev. Reverend; "
+    "Hon. Honorable; Sen. Senator; Gov. Governor; Ph.D. P H D; e.g. for example; i.e. that is; vs. versus; "
     "etc. et cetera; approx. approximately; ca. about; Jr. Junior; Sr. Senior; Inc. Incorporated; "
     "Ltd. Limited; Co. Company; Corp. Corporation; dept. department; Dept. Department; est. established; "
     "govt. government; max. maximum; min. minimum; incl. including; a.k.a. A K A; p.s. P S; ft. feet; "
-    "lb. pounds; lbs. pounds; oz. ounces; hrs. hours; mins. minutes; fig. figure; Fig. Figure; "
-    "Ch. Chapter; ch. chapter; Vol. Volume; vol. volume; tel. telephone; apt. apartment"
+    "lb. pounds; lbs. pounds; oz. ounces; hrs. hours; mins. minutes; tel. telephone"
+)
+_BEFORE_NUMBERS = table(
+    "fig. figure; Fig. Figure; ch. chapter; Ch. Chapter; vol. volume; Vol. Volume; sec. section; Sec. Section; "
+    "apt. apartment; Apt. Apartment; pg. page; Rm. Room"
 )
 _SHORT = table(
-    "Mr Mister; Mrs Missus; Ms Miz; e.g for example; i.e that is; etc et cetera; vs versus; w/o without; "
-    "w/out without; w/ with; b/c because; A/C A C; and/or and or; thx thanks; pls please; plz please; "
+    "Mr Mister; Mrs Missus; Ms Miz; Dr Doctor; Prof Professor; e.g for example; i.e that is; etc et cetera; "
+    "vs versus; w/o without; w/out without; w/ with; b/c because; A/C A C; and/or and or; thx thanks; pls please; plz please; "
     "btw by the way; OK okay; Ok Okay; ok okay; aka A K A; PhD P H D; C# C sharp; C++ C plus plus; "
     "WWII World War two; WWI World War one; WW2 World War two"
 )
+_STATES = table(
+    "AL Alabama; AK Alaska; AZ Arizona; AR Arkansas; CA California; CO Colorado; CT Connecticut; "
+    "DE Delaware; FL Florida; GA Georgia; HI Hawaii; ID Idaho; IL Illinois; IN Indiana; IA Iowa; "
+    "KS Kansas; KY Kentucky; LA Louisiana; ME Maine; MD Maryland; MA Massachusetts; MI Michigan; "
+    "MN Minnesota; MS Mississippi; MO Missouri; MT Montana; NE Nebraska; NV Nevada; NH New Hampshire; "
+    "NJ New Jersey; NM New Mexico; NY New York; NC North Carolina; ND North Dakota; OH Ohio; "
+    "OK Oklahoma; OR Oregon; PA Pennsylvania; RI Rhode Island; SC South Carolina; SD South Dakota; "
+    "TN Tennessee; TX Texas; UT Utah; VT Vermont; VA Virginia; WA Washington; WV West Virginia; "
+    "WI Wisconsin; WY Wyoming"
+)
+"""Behind a town."""
 _MONARCHS = one_of(
     listed(
         "Henry Louis Elizabeth Charles George Edward James William Richard Philip Paul Benedict Pius "
@@ -37,7 +48,8 @@ _SAID_AS_WORDS = listed(
     "FOMO NAFTA NOAA FEMA OSHA PETA NASDAQ SAT ZIP BASIC"
 )
 _SPELLED = listed(
-    "AARP ASAP HTTPS IEEE ISBN NAACP UCLA URLS AAA IOU ATM FAQ RSVP EOD BYOB AKA IPO USSR ABBA USB AOL AT"
+    "AARP ASAP HTTPS IEEE ISBN NAACP UCLA URLS AAA IOU ATM FAQ RSVP EOD BYOB AKA IPO USSR ABBA USB AOL AT "
+    "YMCA YWCA"
 )
 _EMPHASIZED = listed(
     "AM AN AS BE BY DO GO HE IF IN IS IT ME MY NO OF ON OR SO TO UP WE ALL AND ANY ARE BAD BIG BUT CAN DAY "
@@ -74,10 +86,6 @@ def _stays(word: str) -> bool:
     return word in _SAID_AS_WORDS | _SPELLED or not set(word) & _VOWELS
 
 
-def _title(found: re.Match[str]) -> str:
-    return _TITLES[found[1]]
-
-
 def _with_end(found: re.Match[str], words: str) -> str:
     """`words`, with a period where that of the abbreviation also ends the text."""
     at_end = found[0].endswith(".") and not found.string[found.end() :].strip("\"')")
@@ -108,11 +116,18 @@ def _capitals(found: re.Match[str]) -> str:
     return (word.capitalize() if begins else word.lower()) + (ending or "")
 
 
-_NAME = r"(?=\s+[A-Z])"
 _TRIGGERS = one_of(
     listed("War Chapter Part Act Volume Phase Type Book Level Section Article Episode Scene Bowl Class Step")
 )
 _RULES: list[Rule] = [
+    (re.compile(rf"\b{one_of(_BEFORE_NUMBERS)}(?= ?[\dIVX])"), looked_up(_BEFORE_NUMBERS)),
+    (
+        re.compile(
+            rf"\b(?!The |My |A |Our )([A-Z][a-z']+|[JS]r\.|[a-z-]+(?:st|nd|rd|th)) ({one_of(_STREETS)})\b\.?"
+        ),
+        lambda m: _with_end(m, f"{m[1]} {_STREETS[m[2]]}"),
+    ),
+    (re.compile(rf"(?<=[a-z], )({one_of(_STATES)})\b(?!\.\w)"), looked_up(_STATES)),
     (
         re.compile(rf"(?<![\w.]){one_of(_SHORT)}(?![\w+#.])|(?<![\w.])(?:OK|Ok|ok)(?=\.(?!\w))"),
         looked_up(_SHORT),
@@ -121,11 +136,6 @@ _RULES: list[Rule] = [
     (re.compile(r"\b[A-Z]{2,}(?=\d)"), lambda m: " ".join(m[0])),
     (re.compile(r"(?<=[A-Za-z])-(?=\d)|(?<=\d)-(?=[A-Z])"), " "),
     (re.compile(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])"), " "),
-    (re.compile(rf"\b({one_of(_TITLES)}){_NAME}"), _title),
-    (
-        re.compile(rf"\b(?!The |My |A |Our )([A-Z][a-z]+|[a-z-]+(?:st|nd|rd|th)) ({one_of(_STREETS)})\b\.?"),
-        lambda m: _with_end(m, f"{m[1]} {_STREETS[m[2]]}"),
-    ),
     (
         re.compile(rf"(?<![\w.])({one_of(_ABBREVIATIONS)})(?!\w)"),
         lambda m: _with_end(m, _ABBREVIATIONS[m[1]]),

@@ -266,6 +266,35 @@ MORE = {
     "They're in St. Louis.": "They're in Saint Louis.",
     "1600 Pennsylvania Ave. NW": "sixteen hundred Pennsylvania Avenue N W",
 }
+MORE |= {
+    "It takes 1h 20m by train.": "It takes one hour twenty minutes by train.",
+    "He makes $25/hr.": "He makes twenty-five dollars per hour.",
+    "The 49ers won 31-20.": "The forty-niners won thirty-one to twenty.",
+    "45 Oak Blvd., Apt. 3B": "forty-five Oak Boulevard, Apartment three B",
+    "My birthday is 4/15.": "My birthday is April fifteenth.",
+    "It's due on 3/4.": "It's due on March fourth.",
+    "Turn to pg. 14.": "Turn to page fourteen.",
+    "Let's go to the YMCA.": "Let's go to the Y M C A.",
+    "5:00-6:00 PM": "five to six P M",
+    "Dial *67 first.": "Dial star sixty-seven first.",
+    "Press # to continue.": "Press pound to continue.",
+    "call 1-800-FLOWERS": "call one, eight hundred, flowers",
+    "CA$15": "fifteen Canadian dollars",
+    "10 EUR": "ten euros",
+    "St. Paul, MN": "Saint Paul, Minnesota",
+    "120/80 is normal.": "one hundred twenty over eighty is normal.",
+    "I have a B.A. and an M.A.": "I have a B A and an M A.",
+    "8/10 people": "eight out of ten people",
+    "¿Qué?": "Que?",
+    "I ate a fig.": "I ate a fig.",
+    "1,000 - 2,000 people": "one thousand to two thousand people",
+    "31/12/2023": "December thirty-first, twenty twenty-three",
+    "10 sq. ft.": "ten square feet",
+    "Martin Luther King, Jr. Blvd.": "Martin Luther King, Junior Boulevard.",
+    "St. Mary's St. is closed.": "Saint Mary's Street is closed.",
+    "1-on-1": "one on one",
+    "33 1/3 rpm": "thirty-three and one third revolutions per minute",
+}
 ALL = NUMBERS | TIMES_AND_DATES | MONEY | UNITS | WRITING | ADDRESSES | SIGNS | MORE
 
 
