@@ -184,4 +184,4 @@ def _keeps(found: re.Match[str]) -> bool:
     text, start = found.string, found.start()
     if len(found[0]) > 1 or (text[start - 1 : start].isalnum() and text[start + 1 : start + 2].isalnum()):
         return True
-    return text[start - 1 : start] == "s" and not re.search(r"(?<!\w)'\w", text[:start])
+    return text[:start].endswith(("s", "in")) and not re.search(r"(?<!\w)'\w", text[:start])

@@ -17,12 +17,14 @@ _ABBREVIATIONS = table(
     "lb. pounds; lbs. pounds; oz. ounces; hrs. hours; mins. minutes; tel. telephone"
 )
 _BEFORE_NUMBERS = table(
-    "fig. figure; Fig. Figure; ch. chapter; Ch. Chapter; vol. volume; Vol. Volume; sec. section; Sec. Section; "
+    "fig. figure; Fig. Figure; ch. chapter; Ch. Chapter; vol. volume; Vol. Volume; sec. section; "
+    "Sec. Section; "
     "apt. apartment; Apt. Apartment; pg. page; Rm. Room"
 )
 _SHORT = table(
     "Mr Mister; Mrs Missus; Ms Miz; Dr Doctor; Prof Professor; e.g for example; i.e that is; etc et cetera; "
-    "vs versus; w/o without; w/out without; w/ with; b/c because; A/C A C; and/or and or; thx thanks; pls please; plz please; "
+    "vs versus; w/o without; w/out without; w/ with; b/c because; A/C A C; and/or and or; thx thanks; "
+    "pls please; plz please; "
     "btw by the way; OK okay; Ok Okay; ok okay; aka A K A; PhD P H D; C# C sharp; C++ C plus plus; "
     "WWII World War two; WWI World War one; WW2 World War two"
 )
