@@ -148,7 +148,7 @@ class EchoGate:
         kept = tuple(word for word, mine in zip(recognition.words, own, strict=True) if mine)
         echo = [word.text for word, mine in zip(recognition.words, own, strict=True) if not mine]
         self.dropped_words += len(echo)
-        return GatedRecognition(" ".join(word.text for word in kept), kept, " ".join(echo))
+        return GatedRecognition(" ".join(word.text for word in kept), kept, echo_text=" ".join(echo))
 
 
 class GatedRecognizer:

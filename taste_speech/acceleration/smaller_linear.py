@@ -28,19 +28,24 @@ def shrink_linear_layers(
     if model.device.type != "cpu":
         raise ValueError(f"int8 layers run on the CPU only, the model is on {model.device}; use bfloat16")
     for layer in model.spoken_lm.language_model.model.layers:
-        _quantise(layer)
+        quantise(layer)
     for block in model.speech_decoder.llm.encoders:
-        _quantise(block.feed_forward)  # type: ignore[arg-type]
-        _quantise(block.self_attn, "linear_q", "linear_k", "linear_v", "linear_out")  # type: ignore[arg-type]
+        quantise(block.feed_forward)  # type: ignore[arg-type]
+        quantise(block.self_attn, "linear_q", "linear_k", "linear_v", "linear_out")  # type: ignore[arg-type]
     if generator is not None:
         estimator = generator.flow.decoder.estimator
         for stage in (*estimator.down_blocks, *estimator.mid_blocks, *estimator.up_blocks):
-            _quantise(stage[1])
+            quantise(stage[1])
 
 
-def _quantise(block: nn.Module, *names: str) -> None:
-    """Quantise all linear layers of a block, or those of these names (others' weights are read directly)."""
+def quantise(block: nn.Module, *names: str, each_output: bool = False) -> None:
+    """Quantise all linear layers of a block, or those of these names (others' weights are read directly).
+
+    With `each_output` each output has a scale of its own, which is finer.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the function is on its way out of torch itself
-        which = set(names) if names else {nn.Linear}
-        torch.ao.quantization.quantize_dynamic(block, which, dtype=torch.qint8, inplace=True)
+        ao = torch.ao.quantization
+        kind = ao.per_channel_dynamic_qconfig if each_output else ao.default_dynamic_qconfig
+        which = dict.fromkeys(names or [nn.Linear], kind)
+        ao.quantize_dynamic(block, which, dtype=torch.qint8, inplace=True)

@@ -34,10 +34,17 @@ class RecognizedWord:
 
 @dataclass(frozen=True)
 class Recognition:
-    """Transcript of one utterance; `words` are those of `text`, in order."""
+    """Transcript of one utterance.
+
+    Attributes:
+        text: lower case, numbers in words, no punctuation.
+        words: those of `text`, in order.
+        written: the same with capitals, punctuation and digits; empty where the recogniser has none.
+    """
 
     text: str = ""
     words: tuple[RecognizedWord, ...] = field(default=())
+    written: str = ""
 
 
 class Recognizer(Protocol):

@@ -16,13 +16,12 @@ from taste_speech.recognition.acoustic import AcousticConfig, AcousticModel, loa
 from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognition, RecognizedWord
 from taste_speech.recognition.ngrams import read_dictionary, read_ngrams
 from taste_speech.recognition.splitting import split_at_quiet
-from taste_speech.recognition.voicing import voiced_seconds
+from taste_speech.recognition.voicing import LEAST_VOICED_S, voiced_seconds
 from taste_speech.recognition.word_search import BLANK, History, WordSearch
 
 LONGEST_PART_S = 12.0
 """Longer utterances are cut at quiet moments: the acoustic model was trained on shorter ones."""
 PARTIAL_EVERY_S = 0.3
-LEAST_VOICED_S = 0.03
 QUIET_S = 0.4
 """Quiet before and after the words that counts as part of an utterance, as in the corpus. Who waits longer
 before it is over has not heard more."""

@@ -1,11 +1,13 @@
 """The recogniser that a checkpoint's configuration names."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from taste_speech.checkpoint_files import CheckpointFiles
 from taste_speech.configuration_taste import TasteConfig
+from taste_speech.pretrained.whisper import TINY_EN, tiny_en_folder
 from taste_speech.recognition.base import Recognizer
 
 if TYPE_CHECKING:
@@ -36,10 +38,7 @@ def make_recognizer(
     """
     backend = backend or config.recognition.backend
     if backend == "whisper":
-        from taste_speech.recognition.whisper import WhisperRecognizer
-
-        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return WhisperRecognizer(files.asr_model_source(config), chosen, config.recognition.language)
+        return _whisper(files.asr_model_source(config), config, device)
     if backend == "pocketsphinx":
         return _pocketsphinx(config, files, own_process)
     if backend == "ctc":
@@ -49,6 +48,18 @@ def make_recognizer(
 
         return CombinedRecognizer(_pocketsphinx(config, files, own_process), _ctc(config, files))
     raise ValueError(f"unknown recogniser {backend!r}; choose one of {', '.join(BACKENDS)}")
+
+
+def _whisper(source: str | Path, config: TasteConfig, device: str | torch.device | None) -> Recognizer:
+    if source == TINY_EN:
+        from taste_speech.recognition.english_whisper import EnglishWhisper
+        from taste_speech.recognition.packaged_whisper import PackagedWhisper
+
+        return PackagedWhisper(lambda: EnglishWhisper(tiny_en_folder()))
+    from taste_speech.recognition.whisper import WhisperRecognizer
+
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return WhisperRecognizer(source, chosen, config.recognition.language)
 
 
 def _pocketsphinx(

@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 from taste_speech.errors import AudioError
 from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognition, RecognizedWord
 from taste_speech.recognition.ngrams import unpacked
-from taste_speech.recognition.voicing import voiced_seconds
+from taste_speech.recognition.voicing import LEAST_VOICED_S, voiced_seconds
 
 BLOCK_SAMPLES = 1600
 """Audio is decoded in blocks of this size, so that the result does not depend on how it arrives."""
 FRAMES_PER_SECOND = 100
 FULL_SCALE = 32767
-LEAST_VOICED_S = 0.03
-"""What is periodic for less than this is taken for noise, in which PocketSphinx hears short words."""
 SPEECH_RMS = 0.1
 FLOOR_RMS = 0.001
 NOT_WORDS = ("<", "[", "+")

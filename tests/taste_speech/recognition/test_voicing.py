@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from taste_speech.recognition.pocketsphinx import LEAST_VOICED_S
-from taste_speech.recognition.voicing import voiced_seconds
+from taste_speech.recognition.voicing import LEAST_VOICED_S, voiced_seconds
 
 RATE_HZ = 16_000
 SECOND = np.arange(RATE_HZ) / RATE_HZ

@@ -1,0 +1,167 @@
+"""Whisper for English in one encoder pass, whose states also serve the audio tower; on the CPU."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperModel
+
+from taste_speech.acceleration.row_linear import RowLinear
+from taste_speech.acceleration.smaller_linear import quantise
+from taste_speech.audio_tower.configuration import TowerConfig
+from taste_speech.audio_tower.encoder import EncodedAudio, encode_features
+from taste_speech.errors import CheckpointError
+from taste_speech.features import LogMelFeatures
+from taste_speech.recognition.base import RECOGNITION_RATE_HZ
+from taste_speech.recognition.decoder_rows import DecoderRows
+from taste_speech.recognition.loops import loop_start
+
+WINDOWS_S = (10, 20, 30)
+"""What the encoder is given: speech and zeros behind it. It is trained with 30 s; with 10 s it errs as little,
+with 5 s, or no zeros, the decoder does not notice the end and repeats what was said."""
+QUIET_BEHIND_S = 0.5
+"""At least so much of a window is zeros."""
+LONGEST_S = WINDOWS_S[-1] - QUIET_BEHIND_S
+_TOKENS_PER_S, _MORE_TOKENS = 8, 10
+"""Faster nobody speaks."""
+
+
+@dataclass(frozen=True, eq=False)
+class Transcript:
+    """What the decoder wrote.
+
+    Attributes:
+        token_ids: without the end of the text.
+        log_probs: natural logarithm of each token's probability, then of the end's.
+        attention: (aligning heads, tokens + 1, frames).
+        no_speech: probability that nothing is said.
+    """
+
+    token_ids: tuple[int, ...]
+    log_probs: tuple[float, ...]
+    attention: Tensor
+    no_speech: float
+
+
+def load_whisper(folder: Path) -> WhisperModel:
+    """Encoder and decoder in float32, of weights in any number type, for use only."""
+    config = WhisperConfig.from_pretrained(folder)
+    config._attn_implementation = "sdpa"
+    with torch.device("meta"):
+        model = WhisperModel(config)
+    stored = load_file(folder / "model.safetensors").items()
+    model.load_state_dict({name.removeprefix("model."): w.float() for name, w in stored}, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+class EnglishWhisper:
+    """A Whisper model for English only; holds weights and no utterance.
+
+    Args:
+        folder: with the files that `pretrained.whisper` writes.
+        value_layer: index of the encoder's layer whose input becomes `EncodedAudio.values`; None: its output.
+        encoder_type: of the encoder's linear layers. int8 takes less than half the time and errs as little.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        value_layer: int | None = None,
+        encoder_type: Literal["float32", "int8"] = "int8",
+    ) -> None:
+        model = load_whisper(folder)
+        generation = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.encoder = model.encoder
+        self.value_layer = len(self.encoder.layers) if value_layer is None else value_layer
+        if encoder_type == "int8":
+            for layer in self.encoder.layers:
+                quantise(layer, each_output=True)
+        self._features = LogMelFeatures(
+            TowerConfig(num_mel_bins=model.config.num_mel_bins, pad_to_max_source=False)
+        )
+        self.end_id = self._id("<|endoftext|>")
+        self._no_speech_id = self._id("<|nocaptions|>")
+        self._prefix = [self._id("<|startoftranscript|>"), self._id("<|notimestamps|>")]
+        size = max(*self._prefix, self._no_speech_id) + 1  # behind it are only the ids of points in time
+        heads = [tuple(pair) for pair in generation["alignment_heads"]]
+        self._decoder = DecoderRows(model.decoder, RowLinear, heads, size)
+        never = torch.zeros(size)
+        never[[token for token in generation["suppress_tokens"] if token < size]] = -torch.inf
+        never[self.end_id + 1 :] = -torch.inf
+        first = never.clone()
+        first[generation["begin_suppress_tokens"]] = -torch.inf
+        self._unlikely = (first, never)
+
+    def _id(self, token: str) -> int:
+        found = self.tokenizer.token_to_id(token)
+        if found is None:
+            raise CheckpointError(f"the tokenizer has no {token}; it is none of Whisper's for English")
+        return int(found)
+
+    @torch.inference_mode()
+    def encode(self, samples: NDArray[np.float32]) -> EncodedAudio:
+        """Encoder states of the shortest window that holds (T,) samples at 16 kHz, `LONGEST_S` at most."""
+        least_s = samples.size / RECOGNITION_RATE_HZ + QUIET_BEHIND_S
+        window_s = next(window_s for window_s in WINDOWS_S if window_s >= least_s)
+        padded = np.pad(samples, (0, window_s * RECOGNITION_RATE_HZ - samples.size))
+        return encode_features(self.encoder, self._features(padded), self.value_layer)
+
+    @torch.inference_mode()
+    def transcribe(self, encoded: EncodedAudio, seconds: float, draft: Sequence[int] = ()) -> Transcript:
+        """Write what was said: the likeliest token after token.
+
+        Args:
+            encoded: one utterance.
+            seconds: that it lasts, without the zeros.
+            draft: tokens that are expected, such as those of the utterance's beginning. They only save time:
+                all are looked at together, and the first that is not the likeliest ends them.
+        """
+        state = self._decoder.begin(encoded.keys[0])
+        given = [*self._prefix, *draft]
+        rows = self._decoder(state, given)
+        no_speech = float(rows.logits[0].softmax(-1)[self._no_speech_id])
+        row = len(self._prefix) - 1
+        most = min(
+            math.ceil(_MORE_TOKENS + _TOKENS_PER_S * seconds), self._decoder.most_tokens - len(self._prefix)
+        )
+        token_ids: list[int] = []
+        log_probs, attention = [], []
+        while True:
+            scores = (rows.logits[row] + self._unlikely[bool(token_ids)]).log_softmax(-1)
+            log_prob, best = (value.item() for value in scores.max(-1))
+            log_probs.append(log_prob)
+            attention.append(rows.attention[:, row])
+            if best == self.end_id or len(token_ids) == most:
+                break
+            token_ids.append(int(best))
+            if (kept := loop_start(token_ids)) is not None:
+                token_ids = token_ids[:kept]
+                break
+            row += 1
+            if row < len(given) and given[row] == best:
+                continue
+            state.length = len(self._prefix) + len(token_ids) - 1
+            row, given = 0, [int(best)]
+            rows = self._decoder(state, given)
+        kept = len(token_ids) + 1
+        return Transcript(
+            tuple(token_ids), tuple(log_probs[:kept]), torch.stack(attention[:kept], 1), no_speech
+        )
+
+    @cached_property
+    def frame_s(self) -> float:
+        """Length of an encoder frame."""
+        config = self._features.config
+        return 2 * config.hop_samples / config.sampling_rate_hz

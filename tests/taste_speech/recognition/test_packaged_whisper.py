@@ -1,0 +1,169 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import taste_agent
+from taste_speech.audio_tower.encoder import EncodedAudio
+from taste_speech.errors import AudioError
+from taste_speech.pretrained.whisper import TINY_EN_FILES, tiny_en_folder
+from taste_speech.recognition.base import Recognition
+from taste_speech.recognition.english_whisper import EnglishWhisper, Transcript
+from taste_speech.recognition.packaged_whisper import PackagedWhisper, is_said
+from tests.taste_speech.pretrained.packages import needs_package
+
+RATE = 16000
+QUESTION = Path(taste_agent.__file__).parent / "demo" / "question.wav"
+
+
+def transcript(no_speech=0.1, log_prob=-0.1, tokens=(1, 2)):
+    log_probs = (log_prob,) * (len(tokens) + 1)
+    return Transcript(tuple(tokens), log_probs, torch.rand(2, len(tokens) + 1, 50), no_speech)
+
+
+def hum(seconds):
+    """What is voiced."""
+    return (0.3 * np.sin(2 * np.pi * 150 * np.arange(int(seconds * RATE)) / RATE)).astype(np.float32)
+
+
+class FakeWhisper:
+    """Writes "It's 25" of everything; remembers what it was asked."""
+
+    frame_s = 0.02
+
+    class tokenizer:
+        @staticmethod
+        def decode(ids):
+            return "".join({1: " It's", 2: " 25", 3: "."}[token] for token in ids)
+
+    def __init__(self, **options):
+        self.options, self.encodings, self.drafts = options, [], []
+
+    def encode(self, samples):
+        self.encodings.append(samples.size)
+        return EncodedAudio(torch.zeros(1, 500, 4), torch.zeros(1, 500, 4))
+
+    def transcribe(self, encoded, seconds, draft=()):
+        self.drafts.append(tuple(draft))
+        return transcript(tokens=(1, 2, 3), **self.options)
+
+
+def recognizer(**options):
+    fake = FakeWhisper(**options)
+    made = PackagedWhisper(lambda: fake)
+    made.start()
+    return made, fake
+
+
+def test_words_are_those_that_were_said_and_the_text_is_kept_as_written():
+    whisper, _ = recognizer()
+    whisper.accept(hum(1))
+    found = whisper.finish()
+    assert (found.text, found.written) == ("it's twenty five", "It's 25.")
+    assert [word.text for word in found.words] == found.text.split()
+    times = [time for word in found.words for time in (word.start_s, word.end_s)]
+    assert times == sorted(times)
+    assert times[-1] <= 1.0
+    assert all(word.confidence == pytest.approx(np.exp(-0.1)) for word in found.words)
+
+
+def test_the_model_runs_only_on_new_audio_and_drafts_what_it_wrote():
+    whisper, fake = recognizer()
+    whisper.accept(hum(0.5))
+    assert whisper.partial() == "it's twenty five"
+    assert whisper.partial() == whisper.finish().text
+    whisper.accept(hum(0.5))
+    whisper.finish()
+    assert fake.encodings == [8000, 16000]
+    assert fake.drafts == [(), (1, 2, 3)]
+    assert len(whisper.encoded) == 1
+    whisper.start()
+    assert whisper.finish() == Recognition()
+    whisper.accept(hum(0.5))
+    whisper.finish()
+    assert fake.drafts[-1] == ()
+
+
+def test_what_is_not_voiced_costs_nothing():
+    whisper, fake = recognizer()
+    whisper.accept(np.zeros(RATE, np.float32))
+    assert whisper.finish() == Recognition()
+    assert fake.encodings == []
+
+
+def test_long_speech_goes_in_parts():
+    whisper, fake = recognizer()
+    whisper.accept(hum(70))
+    found = whisper.finish()
+    assert sum(fake.encodings) == 70 * RATE
+    assert max(fake.encodings) < 30 * RATE
+    assert found.text == " ".join(["it's twenty five"] * len(fake.encodings))
+    assert found.words[-1].start_s > 40
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, True),
+        ({"no_speech": 0.7}, True),
+        ({"no_speech": 0.7, "log_prob": -1.5}, False),
+        ({"no_speech": 0.3, "log_prob": -1.5}, True),
+        ({"no_speech": 0.9}, False),
+        ({"tokens": ()}, False),
+    ],
+)
+def test_words_of_noises_are_not_believed(given, said):
+    assert is_said(transcript(**given)) is said
+
+
+def test_unusable_audio():
+    whisper, _ = recognizer()
+    for samples in (np.zeros((2, 100), np.float32), np.array([np.nan], np.float32)):
+        with pytest.raises(AudioError, match="takes one channel of finite samples"):
+            whisper.accept(samples)
+
+
+@pytest.fixture(scope="module")
+def tiny_en():
+    return EnglishWhisper(tiny_en_folder(), value_layer=2)
+
+
+@needs_package(TINY_EN_FILES[0])
+def test_the_question_is_heard_while_it_is_asked(tiny_en):
+    whisper = PackagedWhisper(lambda: tiny_en)
+    samples, _ = soundfile.read(QUESTION, dtype="float32")
+    whisper.start()
+    whisper.accept(samples[: 5 * RATE // 2])
+    assert whisper.partial().startswith("what is the capital")
+    whisper.accept(samples[5 * RATE // 2 :])
+    found = whisper.finish()
+    assert (found.text, found.written) == ("what is the capital of italy", "What is the capital of Italy?")
+    ends = {word.text: word.end_s for word in found.words}
+    assert 1.4 < ends["capital"] < 2.0
+    assert whisper.encoded[0].keys.shape == whisper.encoded[0].values.shape == (1, 500, 384)
+
+
+@needs_package(TINY_EN_FILES[0])
+def test_a_draft_changes_nothing(tiny_en):
+    samples, _ = soundfile.read(QUESTION, dtype="float32")
+    encoded = tiny_en.encode(samples)
+    plain = tiny_en.transcribe(encoded, 3.5)
+    for draft in (plain.token_ids, plain.token_ids[:3], (*plain.token_ids[:2], 464, 318)):
+        other = tiny_en.transcribe(encoded, 3.5, draft)
+        assert other.token_ids == plain.token_ids
+        torch.testing.assert_close(other.attention, plain.attention, atol=1e-4, rtol=1e-3)
+
+
+@needs_package(TINY_EN_FILES[0])
+def test_noises_have_no_words(tiny_en):
+    rng = np.random.default_rng(0)
+    seconds = np.arange(2 * RATE) / RATE
+    chord = sum(np.sin(2 * np.pi * f * h * seconds) / h for f in (220, 277, 330) for h in range(1, 6))
+    ring = (np.sin(2 * np.pi * 440 * seconds) + np.sin(2 * np.pi * 480 * seconds)) * (seconds < 1.2)
+    whisper = PackagedWhisper(lambda: tiny_en)
+    for sound in (chord, ring, rng.standard_normal(2 * RATE), seconds * 0, np.sin(2 * np.pi * 300 * seconds)):
+        whisper.start()
+        whisper.accept((0.1 * sound).astype(np.float32))
+        assert whisper.finish() == Recognition()
