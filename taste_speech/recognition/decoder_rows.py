@@ -59,13 +59,17 @@ class _Layer:
         """(rows, parts * d) -> (parts, heads, rows, head width)."""
         return x.unflatten(1, (parts, self.heads, -1)).permute(1, 2, 0, 3)
 
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    def attend(
+        self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Attended values (rows, d) and weights (heads, rows, keys)."""
         scores = (queries * self.scaling) @ keys.transpose(1, 2)
         weights = (scores if mask is None else scores + mask).softmax(-1)
         return (weights @ values).transpose(0, 1).flatten(1), weights
 
-    def __call__(self, x: Tensor, state: DecodingState, index: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, x: Tensor, state: DecodingState, index: int, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         start, end = state.length, state.length + len(x)
         queries, new_keys, new_values = self.split(self.project(self.norms[0](x)), 3)
         keys, values = state.said[index]

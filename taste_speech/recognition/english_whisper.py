@@ -28,8 +28,8 @@ from taste_speech.recognition.decoder_rows import DecoderRows
 from taste_speech.recognition.loops import loop_start
 
 WINDOWS_S = (10, 20, 30)
-"""What the encoder is given: speech and zeros behind it. It is trained with 30 s; with 10 s it errs as little,
-with 5 s, or no zeros, the decoder does not notice the end and repeats what was said."""
+"""What the encoder is given: speech and zeros behind it. It is trained with 30 s and errs as little with 10;
+with 5, or without zeros, the decoder does not notice the end and repeats what was said."""
 QUIET_BEHIND_S = 0.5
 """At least so much of a window is zeros."""
 LONGEST_S = WINDOWS_S[-1] - QUIET_BEHIND_S

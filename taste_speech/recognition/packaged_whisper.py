@@ -14,14 +14,14 @@ from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognition, Reco
 from taste_speech.recognition.english_whisper import LONGEST_S, EnglishWhisper, Transcript
 from taste_speech.recognition.splitting import split_at_quiet
 from taste_speech.recognition.spoken_form import spoken_forms
-from taste_speech.recognition.voicing import LEAST_VOICED_S, voiced_seconds
 from taste_speech.recognition.token_times import token_frames
+from taste_speech.recognition.voicing import LEAST_VOICED_S, voiced_seconds
 
 CERTAIN_SILENCE = 0.8
 """Probability that nothing is said from which no words are believed."""
 LIKELY_SILENCE, DOUBTFUL_LOG_PROB = 0.5, -1.0
-"""The same for words whose tokens have, in the mean, less than this logarithm. Both chosen on synthetic voices
-with and without noise against noise, breath, clicks, tones, rings and music that a program made."""
+"""The same for words whose tokens have, in the mean, less than this logarithm. Both chosen on synthetic
+voices with and without noise against noise, breath, clicks, tones, rings and music that a program made."""
 
 
 def is_said(transcript: Transcript) -> bool:

@@ -28,7 +28,7 @@ def token_frames(attention: Tensor) -> list[int]:
 
 
 def _segments(scores: NDArray[np.float32]) -> list[int]:
-    """End of each row's stretch but the last's, in the best cut of the columns into one stretch for each row."""
+    """End of each row's stretch, but for the last, in the best cut of the columns into one for each row."""
     rows, frames = scores.shape
     sums = np.pad(np.cumsum(scores, axis=1), ((0, 0), (1, 0)))  # (rows, frames + 1): up to each boundary
     best, came_from = sums[0], []

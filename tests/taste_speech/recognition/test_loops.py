@@ -17,7 +17,8 @@ def test_what_is_written_again_is_not_kept(text, kept):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "no", "no no no", "knock knock", "bye bye love", "i do i do", "very very good very very good so"]
+    "text",
+    ["", "no", "no no no", "knock knock", "bye bye love", "i do i do", "very very good very very good so"],
 )
 def test_what_people_say_twice_stays(text):
     assert loop_start(text.split()) is None

@@ -28,17 +28,18 @@ def hum(seconds):
     return (0.3 * np.sin(2 * np.pi * 150 * np.arange(int(seconds * RATE)) / RATE)).astype(np.float32)
 
 
+class FakeTokenizer:
+    def decode(self, ids):
+        return "".join({1: " It's", 2: " 25", 3: "."}[token] for token in ids)
+
+
 class FakeWhisper:
     """Writes "It's 25" of everything; remembers what it was asked."""
 
     frame_s = 0.02
 
-    class tokenizer:
-        @staticmethod
-        def decode(ids):
-            return "".join({1: " It's", 2: " 25", 3: "."}[token] for token in ids)
-
     def __init__(self, **options):
+        self.tokenizer = FakeTokenizer()
         self.options, self.encodings, self.drafts = options, [], []
 
     def encode(self, samples):
