@@ -11,6 +11,7 @@ class RecognitionConfig(StrictSection):
 
     backend: str = Field(default="whisper", pattern="^(whisper|pocketsphinx|ctc|combined)$")
     whisper_name: str = "openai/whisper-large-v3"
+    """Hub id, or `tiny.en`: of a package (`taste_speech.pretrained.whisper`)."""
     language: str = "english"
     language_model: str | None = None
     """File in the checkpoint: PocketSphinx language model; one that ends in `.xz` is compressed."""

@@ -81,7 +81,7 @@ def test_echo_is_not_understood():
     assert recognizer.partial() == ""
     assert recognizer.echo_text == "the sun is up"
     assert gate.dropped_words == 0
-    assert recognizer.finish() == GatedRecognition("", (), "the sun is up")
+    assert recognizer.finish() == GatedRecognition("", (), echo_text="the sun is up")
     assert gate.dropped_words == 4
 
 

@@ -8,6 +8,7 @@ from taste_speech.checkpoint_files import CheckpointFiles
 from taste_speech.recognition.combined import CombinedRecognizer
 from taste_speech.recognition.ctc import CtcRecognizer
 from taste_speech.recognition.factory import make_recognizer
+from taste_speech.recognition.packaged_whisper import PackagedWhisper
 from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
 from taste_speech.recognition.whisper import WhisperRecognizer
 
@@ -28,6 +29,11 @@ def test_the_checkpoint_names_its_recogniser(files):
     assert isinstance(whisper, WhisperRecognizer)
     assert (whisper.source, whisper.language) == ("openai/whisper-tiny", "french")
     assert isinstance(make_recognizer(config(backend="pocketsphinx"), files), PocketSphinxRecognizer)
+
+
+def test_whisper_of_a_package_is_named_by_its_size(files):
+    named = TasteConfig(recognition={"whisper_name": "tiny.en"}, asr_config={"_name_or_path": ""})
+    assert isinstance(make_recognizer(named, files), PackagedWhisper)
 
 
 def test_the_caller_may_choose_another(files):
