@@ -13,10 +13,9 @@ from rich.table import Table
 
 from taste_agent.bench.subject import Subject
 from taste_agent.bench.timing import Times
+from taste_agent.ui.fitting_table import fitting_table
 
 GPU_COMMAND = "taste-agent bench --preset v0 --device cuda --baseline --out v0-cuda"
-_WRAPPED = 20
-"""Letters to which the names of stages may shrink before a column is left out."""
 _KIB = 1024
 _MIB = 1024**2
 
@@ -122,14 +121,15 @@ class Report:
             columns["ratio"] = ["" if figure.ratio is None else f"{figure.ratio:.1f}x" for figure in figures]
         columns["Note"] = [figure.note for figure in figures]
         title = f"{self.model['name']}, {self.model['dtype']}, on {self.machine['device']}"
-        return _table(title, columns, ("Note", "naive CPU", "CPU", "p95", "naive p50"), width)
+        spare = ("Note", "naive CPU", "CPU", "p95", "naive p50")
+        return fitting_table(title, columns, width, spare, words=("Note",))
 
     def check_table(self, width: int) -> Table:
         """What must hold, for a terminal of `width` letters."""
         cells = [[check.name, *_check_cells(check)] for check in self.checks]
         names = ("Limits", "measured", "limit", "holds")
         columns = {name: [row[index] for row in cells] for index, name in enumerate(names)}
-        return _table("What must hold", columns, ("limit",), width)
+        return fitting_table("What must hold", columns, width, spare=("limit",))
 
     def markdown(self) -> str:
         """For a README: the machine, the versions and the command stand with the figures."""
@@ -218,24 +218,6 @@ def _cpu_name() -> str:
             return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def _table(title: str, columns: dict[str, list[str]], spare: tuple[str, ...], width: int) -> Table:
-    """Left out are, as far as needed, the `spare` columns in this order; the first column may wrap."""
-    shown = dict(columns)
-    first = next(iter(shown))
-    widths = {name: max(map(len, (name, *cells))) for name, cells in columns.items()}
-    for name in spare:
-        if sum(min(widths[n], _WRAPPED) if n == first else widths[n] + 3 for n in shown) + 4 <= width:
-            break
-        shown.pop(name, None)
-    table = Table(title=title)
-    for name in shown:
-        words = name in (first, "Note")
-        table.add_column(name, justify="left" if words else "right", no_wrap=name != first)
-    for row in zip(*shown.values(), strict=True):
-        table.add_row(*row)
-    return table
 
 
 def _check_cells(check: Check) -> list[str]:

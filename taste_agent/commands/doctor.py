@@ -30,6 +30,8 @@ def show_diagnosis(settings: AgentSettings) -> bool:
 def findings_table(findings: list[Finding]) -> Table:
     """One row for each finding; advice stands below what it is about."""
     table = Table(show_header=False, box=None, padding=(0, 1))
+    for _ in range(3):
+        table.add_column(overflow="fold")
     for finding in findings:
         detail = Text(finding.detail)
         if finding.advice:

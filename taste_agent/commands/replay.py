@@ -47,7 +47,8 @@ def replay_files(
         if plain_text:
             _print_plain(result, title=sound.name if len(files) > 1 else "")
         elif not json_events and result.transcript.turns:
-            Console(highlight=False, emoji=False).print(turn_table(result.transcript.turns))
+            tables = Console(highlight=False, emoji=False)
+            tables.print(turn_table(result.transcript.turns, tables.width))
         console = _plain_console(stderr=plain_text or json_events)
         if not result.transcript.turns:
             console.print(

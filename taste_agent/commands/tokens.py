@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from taste_agent.clock import ENGINE_RATE_HZ
@@ -19,6 +18,7 @@ from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.dialog.loading import load_model
 from taste_agent.dialog.torch_device import device_of
 from taste_agent.errors import AgentError
+from taste_agent.ui.fitting_table import fitting_table
 from taste_speech import AudioError, TasteProcessor
 from taste_speech.audio_io import Samples, resample
 from taste_speech.recognition.base import RecognizedWord
@@ -64,7 +64,8 @@ def show_tokens(path: Path, settings: AgentSettings, text: str | None, as_json: 
     if as_json:
         Console(soft_wrap=True, highlight=False, markup=False).print(json.dumps(rows, ensure_ascii=False))
     else:
-        Console(highlight=False).print(_table(sound.name, rows))
+        console = Console(highlight=False, emoji=False)
+        console.print(_table(sound.name, rows, console.width))
 
 
 def _rows(samples: Samples, settings: AgentSettings, text: str | None) -> list[dict[str, Any]]:
@@ -103,15 +104,22 @@ def _pitch_of(word: RecognizedWord, pitch: np.ndarray) -> float | None:
     return round(float(np.median(voiced)), 1) if len(voiced) else None
 
 
-def _table(title: str, rows: list[dict[str, Any]]) -> Table:
-    table = Table(title=escape(title))
-    for name in ("Word", "Text tokens", "Taste token"):
-        table.add_column(name)
-    for name in ("Start", "Length", "Pitch"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        ids = (" ".join(map(str, row[name])) for name in ("text_ids", "taste"))
-        start_s, end_s, hz = row["start_s"], row["end_s"], row["pitch_hz"]
-        when = ("-", "-") if start_s is None else (f"{start_s:.2f} s", f"{1000 * (end_s - start_s):.0f} ms")
-        table.add_row(escape(row["word"]), *ids, *when, "-" if hz is None else f"{hz:.0f} Hz")
-    return table
+def _table(title: str, rows: list[dict[str, Any]], width: int) -> Table:
+    columns: dict[str, list[str]] = {
+        "Word": [row["word"] for row in rows],
+        "Text tokens": [" ".join(map(str, row["text_ids"])) for row in rows],
+        "Taste token": [" ".join(map(str, row["taste"])) for row in rows],
+        "Start": [_figure(row["start_s"], "s", 2) for row in rows],
+        "Length": [
+            _figure(None if row["start_s"] is None else 1000 * (row["end_s"] - row["start_s"]), "ms")
+            for row in rows
+        ],
+        "Pitch": [_figure(row["pitch_hz"], "Hz") for row in rows],
+    }
+    return fitting_table(
+        title, columns, width, spare=("Text tokens", "Length"), words=("Text tokens", "Taste token")
+    )
+
+
+def _figure(value: float | None, unit: str, digits: int = 0) -> str:
+    return "-" if value is None else f"{value:.{digits}f} {unit}"

@@ -1,5 +1,7 @@
 """The table at the end of a replay: one row a turn."""
 
+from collections.abc import Iterator
+
 from rich.markup import escape
 from rich.table import Table
 
@@ -7,28 +9,44 @@ from taste_agent.session.transcript import Turn
 from taste_agent.ui.latency import stages_text, waited_text
 
 _NO_ANSWER = "[dim]no answer[/dim]"
+_NARROW = 60
+"""Below it three columns leave no room for words."""
 
 
-def turn_table(turns: list[Turn]) -> Table:
-    """What was heard, what was said, and how long each step took."""
+def turn_table(turns: list[Turn], width: int = 80) -> Table:
+    """What was heard, what was said, and how long each step took, for a terminal of `width` letters."""
     table = Table(title="Turns", expand=True, show_lines=True)
     table.add_column("#", justify="right", no_wrap=True)
+    if width < _NARROW:
+        table.add_column("Heard, reply, timing")
+        for number, row in enumerate(_rows(turns), 1):
+            table.add_row(str(number), "\n".join(filter(None, row)))
+        return table
     table.add_column("Heard", ratio=3)
     table.add_column("Reply", ratio=4)
     table.add_column("Timing", no_wrap=True, min_width=23)
+    for number, row in enumerate(_rows(turns), 1):
+        table.add_row(str(number), *row)
+    return table
+
+
+def _rows(turns: list[Turn]) -> Iterator[tuple[str, str, str]]:
+    """What was heard, the reply and its timing, as rich text."""
     heard: Turn | None = None
     for turn in turns:
         if turn.role == "user":
             if heard is not None:
-                table.add_row(str(table.row_count + 1), escape(heard.text), _NO_ANSWER, "")
+                yield escape(heard.text), _NO_ANSWER, ""
             heard = turn
-            continue
-        question = escape(heard.text) if heard else "[dim]nothing new[/dim]"
-        table.add_row(str(table.row_count + 1), question, _reply_cell(turn), timing_text(turn))
-        heard = None
+        else:
+            yield (
+                escape(heard.text) if heard else "[dim]nothing new[/dim]",
+                _reply_cell(turn),
+                timing_text(turn),
+            )
+            heard = None
     if heard is not None:
-        table.add_row(str(table.row_count + 1), escape(heard.text), _NO_ANSWER, "")
-    return table
+        yield escape(heard.text), _NO_ANSWER, ""
 
 
 def timing_text(turn: Turn) -> str:

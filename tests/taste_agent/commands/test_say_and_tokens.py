@@ -240,6 +240,11 @@ def test_tokens_tells_when_and_how_high(tiny_checkpoint, monkeypatch, capsys):
     assert run(monkeypatch, "tokens", QUESTION, "--model", tiny_checkpoint, *said) == 0
     shown = capsys.readouterr().out
     assert re.search(r"capital .* 1\.13 s .* 650 ms .* 1\d\d Hz", shown)
+    monkeypatch.setenv("COLUMNS", "40")
+    assert run(monkeypatch, "tokens", QUESTION, "--model", tiny_checkpoint, *said) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"capital .* 1\.13 s .* 1\d\d Hz", shown)
+    assert "…" not in shown
 
 
 def test_tokens_of_a_pipe(tiny_checkpoint, monkeypatch, capsys):

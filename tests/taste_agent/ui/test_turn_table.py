@@ -1,3 +1,4 @@
+import pytest
 from rich.console import Console
 
 from taste_agent.session.transcript import Turn
@@ -19,13 +20,16 @@ LATENCY = {
 def shown(turns: list[Turn], width: int) -> str:
     console = Console(width=width, file=None, record=True, quiet=False, highlight=False)
     with console.capture() as capture:
-        console.print(turn_table(turns))
+        console.print(turn_table(turns, width))
     return capture.get()
 
 
-def test_every_figure_is_readable_at_80_columns():
+@pytest.mark.parametrize("width", [30, 40, 80, 200])
+def test_every_figure_and_word_is_readable_in_any_width(width):
     reply = Turn("assistant", 1, heard_text="yes [b]sir", cut_text="and more", latency_ms=LATENCY, rtf=0.512)
-    text = shown([Turn("user", 1, text="are you there [really]"), reply, Turn("user", 2, text="hello")], 80)
+    text = shown(
+        [Turn("user", 1, text="are you there [really]"), reply, Turn("user", 2, text="hello")], width
+    )
     for part in (
         "[really]",
         "[b]sir",
@@ -38,7 +42,8 @@ def test_every_figure_is_readable_at_80_columns():
         assert part in text, part
     assert "RTF 0.51, underruns 0" in text
     assert "no answer" in text
-    assert max(len(line) for line in text.splitlines()) <= 80
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "…" not in text
 
 
 def test_an_unfinished_reply_has_no_rtf():
