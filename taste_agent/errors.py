@@ -26,7 +26,7 @@ class SettingsError(AgentError, ValueError):
 
 
 class AudioFileError(AgentError, ValueError):
-    """An audio file cannot be read or written."""
+    """An audio file cannot be written."""
 
 
 class AudioDeviceError(AgentError):

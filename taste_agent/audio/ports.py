@@ -1,6 +1,6 @@
 """What the session needs from the outside world: blocks of samples in, blocks of samples out.
 
-A port hides its own rate, channels and block size. Replay's ports are files, chat's are devices.
+A port hides its own rate, channels and block size. The ports are devices; replay reads its files by itself.
 """
 
 from typing import Protocol
