@@ -14,10 +14,28 @@ def check_names(settings: AgentSettings) -> None:
 
     Raises:
         CheckpointError: there is no such checkpoint here, and the hub is no place for its name.
-        AudioError: the voice is the path of a recording that is not there.
+        AudioError: the voice is neither a recording that is there nor one of the checkpoint's.
     """
     name, voice = settings.model.checkpoint, settings.dialog.voice
+    voices: list[str] = []
     if not is_on_hub(name):
-        require_file(find_checkpoint(name), "config.json", name)
+        folder = find_checkpoint(name)
+        require_file(folder, "config.json", name)
+        voices = _voices(folder)
     if (os.sep in voice or Path(voice).suffix) and not Path(voice).exists():
         raise AudioError(f"no recording {voice} to speak like; give --voice a file, or a voice's name")
+    if voices and voice and voice not in voices and not Path(voice).exists():
+        raise AudioError(
+            f"no voice and no recording {voice!r}; voices of this checkpoint: {', '.join(sorted(voices))}"
+        )
+
+
+def _voices(folder: Path) -> list[str]:
+    """Names of a checkpoint's fixed voices; a file that cannot be read is told when it is loaded."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(folder / "voices.safetensors", framework="np") as file:
+            return list(file.keys())
+    except (OSError, SafetensorError):
+        return []

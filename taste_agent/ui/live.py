@@ -196,7 +196,7 @@ def _conversation(state: ViewState, width: int, room: int) -> list[Text]:
         below = len(lines) - state.top - room
         if below > 0:
             lines = lines[state.top : state.top + room - 1]
-            return [*lines, Text(f"↓ {below + 1} more lines, End shows them", style="reverse dim")]
+            return [*lines, Text(f"↓ {below + 1} more lines, PgDn shows them", style="reverse dim")]
     lines = lines[-room:] if room else []
     return [Text("") for _ in range(room - len(lines))] + lines
 

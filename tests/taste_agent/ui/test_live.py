@@ -226,7 +226,7 @@ def test_scrolling_back_stays_in_place_while_the_talk_goes_on():
     state = scroll(talk_of(100), 80, 24, "page up")
     shown = screen(state)
     assert "question99" not in shown
-    assert "more lines, End shows them" in shown
+    assert "more lines, PgDn shows them" in shown
     longer = screen(replace(talk_of(120), top=state.top))
     assert [line for line in longer.split("\n") if "question" in line] == [
         line for line in shown.split("\n") if "question" in line

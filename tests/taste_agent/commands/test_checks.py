@@ -1,0 +1,30 @@
+import pytest
+
+from taste_agent.commands.checks import check_names
+from taste_agent.config_sources import load_settings
+from taste_speech.errors import TasteError
+
+
+def check(*overrides):
+    check_names(load_settings(overrides=overrides, environment={}).settings)
+
+
+def test_what_there_is_passes(tmp_path):
+    (tmp_path / "me.wav").write_bytes(b"")
+    check()
+    check("dialog.voice=rms")
+    check(f"dialog.voice={tmp_path / 'me.wav'}")
+    check("model.checkpoint=owner/name", "dialog.voice=somebody")  # not here yet
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("model.checkpoint=smal", "no checkpoint 'smal'"),
+        ("dialog.voice=nobody", "no voice and no recording 'nobody'; voices of this checkpoint: rms"),
+        ("dialog.voice=nothere.wav", "nothere.wav"),
+    ],
+)
+def test_wrong_names_are_told_before_anything_is_loaded(setting, told):
+    with pytest.raises(TasteError, match=told):
+        check(setting)
