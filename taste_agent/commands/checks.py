@@ -26,7 +26,7 @@ def check_names(settings: AgentSettings) -> None:
         raise AudioError(f"no recording {voice} to speak like; give --voice a file, or a voice's name")
     if voices and voice and voice not in voices and not Path(voice).exists():
         raise AudioError(
-            f"no voice and no recording {voice!r}; voices of this checkpoint: {', '.join(sorted(voices))}"
+            f"no voice and no audio file {voice!r}; voices of this checkpoint: {', '.join(sorted(voices))}"
         )
 
 

@@ -21,7 +21,7 @@ def test_what_there_is_passes(tmp_path):
     ("setting", "told"),
     [
         ("model.checkpoint=smal", "no checkpoint 'smal'"),
-        ("dialog.voice=nobody", "no voice and no recording 'nobody'; voices of this checkpoint: rms"),
+        ("dialog.voice=nobody", "no voice and no audio file 'nobody'; voices of this checkpoint: rms"),
         ("dialog.voice=nothere.wav", "nothere.wav"),
     ],
 )
