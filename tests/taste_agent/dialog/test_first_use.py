@@ -194,6 +194,7 @@ def hub(monkeypatch):
     for module, loader in ((say, "load_model"), (tokens, "load_model"), (bench, "run_benchmark")):
         monkeypatch.setattr(module, loader, load)
     monkeypatch.setattr("taste_agent.dialog.taste_brain.load_brain", load)
+    monkeypatch.setattr("taste_speech.processing_taste.TasteProcessor.from_pretrained", load)
     with open(os.devnull) as nothing:  # pytest's own has no file number
         monkeypatch.setattr("sys.stdin", nothing)
         yield
