@@ -191,8 +191,9 @@ def hub(monkeypatch):
 
     monkeypatch.setattr(first_use, "ask_hub", ask)
     monkeypatch.setattr(first_use, "this_machine", lambda settings: CPU)
-    for module, loader in ((say, "load_model"), (tokens, "load_model"), (bench, "run_benchmark")):
-        monkeypatch.setattr(module, loader, load)
+    for module in (say, tokens):  # what they read first
+        monkeypatch.setattr(module.TasteProcessor, "from_pretrained", load)
+    monkeypatch.setattr(bench, "run_benchmark", load)
     monkeypatch.setattr("taste_agent.dialog.taste_brain.load_brain", load)
     monkeypatch.setattr("taste_speech.processing_taste.TasteProcessor.from_pretrained", load)
     with open(os.devnull) as nothing:  # pytest's own has no file number
