@@ -98,7 +98,7 @@ class TasteBrain:
         if not self._settings.dialog.system_prompt or self._conversation.config.follows_system_prompt:
             return ()
         name = self._settings.model.checkpoint
-        return (f"{name} was not trained to follow a system prompt; it may ignore it, or answer worse",)
+        return (f"{name} does not reliably follow a system prompt; answers may ignore it, or get worse",)
 
     @property
     def conversation(self) -> Conversation:

@@ -267,7 +267,7 @@ def test_speech_of_more_words_than_the_model_takes_comes_in_parts(make):
 def test_a_system_prompt_that_the_checkpoint_cannot_follow_is_told(make, prompt, told, monkeypatch):
     brain = make(f"dialog.system_prompt={prompt}")
     assert len(brain.notices) == told
-    assert all("was not trained to follow a system prompt" in text for text in brain.notices)
+    assert all("does not reliably follow a system prompt" in text for text in brain.notices)
     trained = brain.conversation.config.model_copy(update={"follows_system_prompt": True})
     brain.conversation.config = trained
     assert brain.notices == ()
