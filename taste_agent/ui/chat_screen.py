@@ -34,7 +34,7 @@ TOGETHER_S = 0.3
 """Lines of a pipe that come within this belong together and are answered one after the other."""
 PASTES_MARKED, PASTES_UNMARKED = "\x1b[?2004h", "\x1b[?2004l"
 SPEAK_ALREADY = "you may speak already: the answer comes when the model is loaded"
-TYPE_ALREADY = "type already: the answer is spoken when the model is loaded"
+TYPE_ALREADY = "you may type already: the answer is spoken when the model is loaded"
 
 
 def can_draw(stdin: TextIO | None, stdout: TextIO, terminal: str) -> bool:

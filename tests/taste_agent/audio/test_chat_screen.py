@@ -119,3 +119,93 @@ def test_interrupt_key_and_ctrl_c(sound, new_terminal, tmp_path):
     terminal.wait_for("(interrupted)")
     terminal.keys("C-c")
     terminal.wait_for("code 130")
+
+
+@pytest.fixture
+def written_talk(new_terminal, tmp_path):
+    """A function that starts `chat --text` with a scripted brain in a terminal."""
+
+    def start(width=80, height=24, before=""):
+        script = tmp_path / "script.json"
+        script.write_text(json.dumps({"heard": [], "replies": ["one of course", "two of course"]}))
+        terminal = new_terminal(width, height)
+        program = f"{sys.executable} -m tests.taste_agent.audio.talker {script} chat --text --out {tmp_path}"
+        terminal.type(f"cd {ROOT}; {before} {program}; echo code $?")
+        terminal.keys("Enter")
+        return terminal
+
+    return start
+
+
+@pytest.mark.parametrize("mark", [["-p"], []])
+def test_a_paste_is_typed_text_wherever_it_lands(written_talk, tmp_path, mark):
+    terminal = written_talk()
+    terminal.wait_for("Enter send")
+    terminal.keys("Escape")
+    terminal.wait_for("? help")
+    (tmp_path / "clip").write_text("my quick\nquestions\nare many")
+    terminal.call("load-buffer", str(tmp_path / "clip"))
+    terminal.call("paste-buffer", *mark)
+    terminal.wait_for("Type: my quick questions are many")
+    terminal.keys("C-w", "C-w", "C-a", "C-k", "C-y", "Left", "Left", "X", "Enter")
+    terminal.wait_for("You: my quick questionXs")
+    terminal.wait_for("Agent: one of course")
+    terminal.keys("Up")
+    terminal.wait_for("Type: my quick questionXs")
+    terminal.keys("C-u", "Escape", "s")
+    terminal.wait_for("saved")
+    terminal.keys("q")
+    screen = terminal.wait_for("code 0")
+    assert "transcript.txt" in screen.split("Written to")[1].replace("\n", "")
+
+
+def test_a_small_screen_has_all_that_a_talk_needs(written_talk):
+    terminal = written_talk(40, 10)
+    terminal.wait_for("Enter send")
+    terminal.type("hello")
+    terminal.keys("Enter")
+    screen = terminal.wait_for("Agent: one of course")
+    assert "● " in screen
+    assert "You: hello" in screen
+    terminal.keys("Escape")
+    terminal.wait_for("? help")
+    terminal.keys("?")
+    terminal.wait_for("q or Ctrl-C")
+    terminal.keys("Escape", "q")
+    terminal.wait_for("code 0")
+
+
+def test_a_terminal_that_cannot_draw_gets_lines(written_talk):
+    terminal = written_talk(before="TERM=dumb")
+    terminal.wait_for("ready (small)")
+    terminal.type("hello")
+    terminal.keys("Enter")
+    terminal.wait_for("Agent: one of course")
+    terminal.keys("C-d")
+    terminal.wait_for("code 0")
+
+
+def test_what_is_recorded_in_mid_talk_goes_to_one_folder_that_is_told(sound, new_terminal, tmp_path):
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps({"heard": [], "replies": ["one of course", "two of course"]}))
+    environment = " ".join(f"{name}='{value}'" for name, value in sound.environment.items())
+    terminal = new_terminal(120, 24)
+    program = f"{sys.executable} -m tests.taste_agent.audio.talker {script} chat --out {tmp_path}/out"
+    terminal.type(f"cd {ROOT}; {environment} {program}; echo code $?")
+    terminal.keys("Enter")
+    terminal.wait_for("● listening")
+    terminal.keys("r")
+    terminal.wait_for("● REC")
+    terminal.keys("t")
+    terminal.type("hello")
+    terminal.keys("Enter")
+    terminal.wait_for("Agent: one of course")
+    terminal.wait_for("● listening")
+    terminal.keys("s")
+    terminal.wait_for("the transcript is kept with the recording")
+    terminal.keys("q")
+    screen = terminal.wait_for("code 0").replace("\n", "")
+    (folder,) = (tmp_path / "out").iterdir()
+    assert f"Written to {folder}: events.jsonl, person.wav, session.wav, transcript.json" in screen
+    turns = json.loads((folder / "transcript.json").read_text())["turns"]
+    assert [turn["text"] for turn in turns] == ["hello", "one of course"]
