@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 _WRAPPED = 20
 """Letters to which the first column may shrink before another one is left out."""
@@ -30,12 +30,12 @@ def fitting_table(
         if sum(widths[other] + 3 for other in shown) + 1 <= width:
             break
         shown.pop(name, None)
-    table = Table(title=escape(title))
+    table = Table(title=Text(title))
     for name in shown:
         if name in (first, *words):
             table.add_column(name, overflow="fold", min_width=min(widths[name], _LEAST))
         else:
             table.add_column(name, justify="right", no_wrap=True)
     for row in zip(*shown.values(), strict=True):
-        table.add_row(*map(escape, row))
+        table.add_row(*map(Text, row))
     return table
