@@ -182,6 +182,10 @@ class TasteForCausalLM(PreTrainedModel):
         """`to(torch.float16)`."""
         return self.to(torch.float16)
 
+    def double(self) -> Self:
+        """`to(torch.float64)`."""
+        return self.to(torch.float64)
+
     def bfloat16(self) -> Self:
         """`to(torch.bfloat16)`."""
         return self.to(torch.bfloat16)

@@ -79,6 +79,7 @@ def test_a_stored_processor_loads_its_parts_again(tiny_checkpoint: Path) -> None
     [
         (lambda model: model.half(), torch.float16),
         (lambda model: model.bfloat16(), torch.bfloat16),
+        (lambda model: model.double(), torch.float64),
         (lambda model: model.to("cpu", torch.bfloat16), torch.bfloat16),
         (lambda model: model.half().to(dtype=torch.float32), torch.float32),
     ],
