@@ -6,7 +6,7 @@ import pytest
 from taste_agent import events as ev
 from taste_agent.session.engine import Session
 from tests.taste_agent.fakes import FakeBrain, run_session
-from tests.taste_agent.speech import RATE, silence, spoken, track
+from tests.taste_agent.speech import RATE, at_level, music, noise, silence, spoken, track
 
 STORY = "once there was a little boat that was afraid of the sea and it stayed in the harbour all day long"
 
@@ -32,10 +32,24 @@ def test_a_reply_that_was_cut_for_nothing_goes_on_at_a_word(text, probability):
     assert len(done.of(ev.UserTurn)) == 1
 
 
-def test_long_barking_over_a_reply_only_pauses_it():
-    bark = np.concatenate([part for _ in range(4) for part in (spoken("hau hau hau hau"), silence(0.8))])
-    done = story_interrupted_by("", 1.0, bark)
-    assert done.of(ev.PlaybackPaused)
+def siren(seconds: float) -> np.ndarray:
+    """A tone that goes up and down between 600 and 1200 Hz every two seconds."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    pitch = 900 + 300 * np.sin(np.pi * time)
+    return at_level(np.sin(2 * np.pi * np.cumsum(pitch) / RATE).astype(np.float32), -20)
+
+
+@pytest.mark.parametrize("sound", ["barking", "laughter", "melody", "siren", "noise"])
+def test_what_is_no_speech_only_pauses_a_reply(sound):
+    barks = np.concatenate([part for _ in range(4) for part in (spoken("hau hau hau hau"), silence(0.8))])
+    samples = {
+        "barking": barks,
+        "laughter": spoken("ha ha ha ha ha ha ha ha ha ha ha ha"),
+        "melody": music(8),
+        "siren": siren(8),
+        "noise": noise(8, -20),
+    }[sound]
+    done = story_interrupted_by("", 1.0, samples)
     assert done.brain.history == [("user", "tell me a story"), ("assistant", STORY)]
     assert len(done.of(ev.UserTurn)) == 1
 
