@@ -46,7 +46,7 @@ class TurnManager:
     def idle(self) -> bool:
         """Whether nothing is going on and nothing is owed."""
         owed = self._person.turn and self._person.turn.numbers != self._asked
-        return self._person.idle and not (owed or self.replying)
+        return self._person.idle and not (owed or self.replying or self._cut_short)
 
     @property
     def replying(self) -> bool:

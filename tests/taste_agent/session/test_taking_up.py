@@ -32,6 +32,13 @@ def test_a_reply_that_was_cut_for_nothing_goes_on_at_a_word(text, probability):
     assert len(done.of(ev.UserTurn)) == 1
 
 
+def test_a_replay_waits_for_the_reply_that_goes_on():
+    audio = track(silence(1), spoken("tell me a story"), silence(5), spoken("no stop that please"))
+    brain = FakeBrain(["tell me a story", ""], [STORY])
+    done = run_session(audio, brain, "replay.compute_time=zero", block_samples=320)
+    assert done.brain.history == [("user", "tell me a story"), ("assistant", STORY)]
+
+
 def siren(seconds: float) -> np.ndarray:
     """A tone that goes up and down between 600 and 1200 Hz every two seconds."""
     time = np.arange(round(seconds * RATE)) / RATE
