@@ -253,7 +253,9 @@ def _measures(state: ViewState, width: int) -> list[Text]:
         first = Text("" if state.phase == "loading" else "no reply yet", style="dim")
     else:
         latency_ms = latency.latency_ms
-        first = Text.assemble((waited_text(latency_ms), "bold"), (f" ({stages_text(latency_ms)})", "dim"))
+        first = Text.assemble(
+            (waited_text(latency_ms), "bold"), (f" (stages: {stages_text(latency_ms)})", "dim")
+        )
     return [first, _audio_measures(state.figures, state.reply_underruns, width)]
 
 

@@ -54,7 +54,7 @@ def timing_text(turn: Turn) -> str:
     rtf = "-" if turn.rtf is None else f"{turn.rtf:.2f}"
     waited = waited_text(turn.latency_ms).replace(" = ", "\n= ").replace(" + ", "\n+ ")
     stages = "\n".join(f"  {stage}" for stage in stages_text(turn.latency_ms).split(", "))
-    return f"{waited}\n[dim]{stages}[/dim]\nRTF {rtf}, underruns {turn.underruns}"
+    return f"{waited}\n[dim]stages, some run ahead:\n{stages}[/dim]\nRTF {rtf}, underruns {turn.underruns}"
 
 
 def _reply_cell(turn: Turn) -> str:

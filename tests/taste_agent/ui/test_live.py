@@ -61,7 +61,7 @@ def test_screen_is_filled_exactly_and_shows_everything(width, height):
         "small  1:15",
         "You: what is the time",
         "Agent: it is five o clock",
-        "you waited 1020 ms = silence 700 + computing 200 + card 120 (recognise 50",
+        "you waited 1020 ms = silence 700 + computing 200 + card 120 (stages: rec",
         "echo cancelled 42 dB · underruns 2 card, 1 model · out 120 ms",
         "q quit · t type · i interrupt · m mute",
     ):
