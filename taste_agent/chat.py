@@ -33,7 +33,7 @@ from taste_agent.errors import Terminated
 from taste_agent.events import TYPING
 from taste_agent.session.costs import CostMeter
 from taste_agent.session.engine import Levels
-from taste_agent.session.recording import SessionRecording, TalkFolder
+from taste_agent.session.recording import TalkFolder
 from taste_agent.session.runner import ThreadRunner
 from taste_agent.ui.chat_screen import LiveChat, PlainChat, can_draw
 from taste_agent.ui.quiet import native_stderr_silenced
@@ -80,27 +80,22 @@ def run_chat(
         notices: list[tuple[str, str]] = []
         parts = _Parts(settings, options, stack, lambda level, text: notices.append((level, text)))
         folder = TalkFolder(options.out)
-        recording = folder.new_recording() if options.record else None
-        if recording is not None:
-            stack.callback(recording.close)
         # The screen would hide these lines and the progress of the download, so that comes before it.
         brain = load_brain(settings) if announce_first_use(settings.model) else None
         view: LiveChat | PlainChat = LiveChat(options, folder) if live else PlainChat(options, folder)
         stack.enter_context(view)
         view.loading(settings.model.checkpoint)
-        engine = parts.engine(recording)
+        engine = parts.engine()
         parts.notify = engine.notice
         for level, text in notices:
             engine.notice(level, text)
-        if recording is not None:
-            engine.notice("info", f"recording to {recording.folder}")
         if options.push_to_talk:
             engine.do(lambda session: session.set_push_to_talk(False))
         try:
             with view.alive(engine, parts.figures):
                 prepare(settings)
                 parts.watch()
-                engine.start()
+                _start(engine, folder, options.record)
                 if brain is None:
                     view.listening(engine, parts.hears)
                     brain = load_brain(settings)
@@ -109,17 +104,22 @@ def run_chat(
                     engine.notice("warning", text)
             reason = view.run(engine, parts.figures)
         except BaseException as stop:
-            quitting = view.quitting and isinstance(stop, KeyboardInterrupt)
-            engine.stop("quit" if quitting else _reason_of(stop))
+            reason = "quit" if view.quitting and isinstance(stop, KeyboardInterrupt) else _reason_of(stop)
+            if reason != "quit":
+                raise
+        finally:
+            engine.stop(reason)
             if brain is not None:  # else there was no talk to show
                 view.drain(engine)
-            if quitting:
-                return
-            raise
-        engine.stop(reason)
-        view.drain(engine)
         if engine.error is not None:
             raise engine.error
+
+
+def _start(engine: ChatEngine, folder: TalkFolder, record: bool) -> None:
+    recording = folder.new_recording() if record else None
+    if recording is not None:
+        engine.notice("info", f"recording to {recording.folder}")
+    engine.start(recording)
 
 
 def _reason_of(stop: BaseException) -> str:
@@ -165,7 +165,7 @@ class _Parts:
         if self._card is not None:
             self._card.watch()
 
-    def engine(self, recording: SessionRecording | None) -> ChatEngine:
+    def engine(self) -> ChatEngine:
         if self._card is not None and self._settings.echo.text_gate:
             self._gate = EchoGate(self._echo_reach_s)
         name = self._card.names["input"] if self._card and self._card.capture else TYPING
@@ -176,7 +176,6 @@ class _Parts:
             self.sink,
             self._gate,
             name,
-            recording,
             speaks=self._card is not None,
         )
         return engine

@@ -41,10 +41,9 @@ class ChatEngine:
         sink: AudioSink,
         gate: EchoGate | None = None,
         source_name: str = "",
-        recording: SessionRecording | None = None,
         speaks: bool = True,
     ) -> None:
-        """Prepare; `start` begins. `gate` learns which words were heard; `recording` is closed at the end.
+        """Prepare; `start` begins. `gate` learns which words were heard.
 
         With `speaks` False nothing sounds, and replies are shown as they are thought.
         """
@@ -56,7 +55,7 @@ class ChatEngine:
         self._source_name = source_name
         self._speaks = speaks
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._recording = recording
+        self._recording: SessionRecording | None = None
         self._session: Session | None = None
         self._stop_reason: str | None = None
         self._cut_now = False
@@ -90,8 +89,9 @@ class ChatEngine:
         """The recording that is being written, if any."""
         return self._recording
 
-    def start(self) -> None:
-        """Begin to listen."""
+    def start(self, recording: SessionRecording | None = None) -> None:
+        """Begin to listen, and to write to `recording`, which is closed at the end."""
+        self._recording = recording
         self._thread.start()
 
     def do(self, command: Command) -> None:

@@ -47,9 +47,9 @@ def load_brain(settings: AgentSettings, speaks: bool = True) -> "TasteBrain":
         AgentError: the device or the voice does not exist, or the checkpoint cannot do what is set.
     """
     model, processor = load_model(settings.model, speaks=speaks)
-    brain = (TasteBrain if speaks else WritingBrain)(model, processor, settings)
+    brain = TasteBrain(model, processor, settings)
     if model.device.type != "cpu" or model.num_parameters() < SMALL_MODEL_PARAMETERS:
-        brain.warm_up()  # else it would be waited for longer than it saves
+        brain.warm_up(speaks)  # else it would be waited for longer than it saves
     return brain
 
 
@@ -79,7 +79,7 @@ class TasteBrain:
         self._words_before = 0
         """Words of the last answer that were heard before it went on."""
 
-    def warm_up(self) -> None:
+    def warm_up(self, speaks: bool = True) -> None:
         """Answer something and forget it: what is made at first use is made before the first turn."""
         generators = (self._text_generator, self._voice_generator)
         states = [generator.get_state() for generator in generators]
@@ -155,7 +155,7 @@ class TasteBrain:
     def _items(self) -> Generator[ReplyItem, None, None]:
         sampling = self._settings.sampling
         conversation = self._conversation
-        self._detokenizer = self._new_detokenizer()
+        self._detokenizer = None
         self._edges = SoundEdges(samples_of_ms(self._settings.playback.leading_silence_ms))
         items = streaming_generate(
             self._model,
@@ -176,19 +176,16 @@ class TasteBrain:
             words = tuple(decode(list(word.text_ids)).strip() for word in segment.words)
             yield ReplyItem(words, segment, item["is_complete"], item["completion_reason"])
 
-    def _new_detokenizer(self) -> StreamingDetokenizer | None:
-        return StreamingDetokenizer(
-            self._model,
-            self._processor,
-            self._speaker,
-            out_sampling_rate=ENGINE_RATE_HZ,
-            generator=self._voice_generator,
-        )
-
     def speak(self, item: ReplyItem) -> Sound:
         """The sound of an item at the engine's rate."""
-        if self._detokenizer is None:
-            raise RuntimeError("speak() needs an item of the running reply()")
+        if self._detokenizer is None:  # the first item of a reply
+            self._detokenizer = StreamingDetokenizer(
+                self._model,
+                self._processor,
+                self._speaker,
+                out_sampling_rate=ENGINE_RATE_HZ,
+                generator=self._voice_generator,
+            )
         segment: TASTESegment = item.tokens
         chunk = self._detokenizer.feed(segment.text_ids, segment.taste_ids, item.complete)
         words = tuple(SpokenWord(text, end) for text, end in zip(item.words, chunk.word_ends, strict=True))
@@ -211,18 +208,6 @@ class TasteBrain:
 
     def _segment(self, role: str, text: str) -> TASTESegment:
         return TASTESegment(role, "text", self._processor.process_text(text)["llm_token_ids"])
-
-
-class WritingBrain(TasteBrain):
-    """Does not speak: a reply is there as soon as it is thought."""
-
-    def _new_detokenizer(self) -> None:
-        return None
-
-    def speak(self, item: ReplyItem) -> Sound:
-        """No sound but one sample at the end of the reply, with which all its words are heard."""
-        words = tuple(SpokenWord(text, 1) for text in item.words)
-        return Sound(np.zeros(int(item.complete), np.float32), words)
 
 
 def _limited(streaming: StreamingConfig, settings: AgentSettings) -> StreamingConfig:

@@ -30,7 +30,9 @@ def steps(monkeypatch):
     monkeypatch.setattr(PlainChat, "loading", lambda view, checkpoint: seen.append("loading"))
     monkeypatch.setattr(PlainChat, "listening", lambda view, engine, by_ear: seen.append("listening"))
     monkeypatch.setattr(PlainChat, "run", run)
-    monkeypatch.setattr("taste_agent.chat_engine.ChatEngine.start", lambda engine: seen.append("start"))
+    monkeypatch.setattr(
+        "taste_agent.chat_engine.ChatEngine.start", lambda engine, recording: seen.append("start")
+    )
     monkeypatch.setattr("sys.stdin", None)
     return seen
 
@@ -90,13 +92,14 @@ def test_lines_say_that_the_person_may_speak(capfd, monkeypatch, text_only):
     assert (SPEAK_ALREADY in capfd.readouterr().err) is not text_only
 
 
-def test_what_would_keep_the_model_from_running_is_told_before_the_person_is_invited(steps):
+def test_what_would_keep_the_model_from_running_is_told_before_the_person_is_invited(steps, tmp_path):
     def prepare(settings) -> None:
         raise AgentError("device cuda is not available here")
 
     with pytest.raises(AgentError):
-        chat(lambda settings: FakeBrain(), prepare)
+        chat(lambda settings: FakeBrain(), prepare, record=True, out=tmp_path)
     assert steps == ["loading"]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("terminal", "draws"), [("xterm-256color", True), ("dumb", False), ("", False)])

@@ -199,8 +199,8 @@ def test_recording_can_be_switched_on_and_off(new_engine, tmp_path):
 
 
 def test_recording_from_the_start_has_the_first_event(new_engine, tmp_path):
-    engine = new_engine(recording=SessionRecording(tmp_path / "all"))
-    engine.start()
+    engine = new_engine()
+    engine.start(SessionRecording(tmp_path / "all"))
     engine.stop("quit")
     kinds = [line.split('"')[3] for line in (tmp_path / "all" / "events.jsonl").read_text().splitlines()]
     assert (kinds[0], kinds[-1]) == ("session_started", "session_ended")
@@ -213,9 +213,9 @@ class LoudSource(PacedSource):
 
 
 def test_a_muted_microphone_is_not_recorded(new_engine, tmp_path):
-    engine = new_engine(LoudSource(), recording=SessionRecording(tmp_path / "all"))
+    engine = new_engine(LoudSource())
     engine.do(lambda session: session.set_muted(True))
-    engine.start()
+    engine.start(SessionRecording(tmp_path / "all"))
     engine.notice("info", "done")
     wait_for(engine, ev.Notice)
     engine.stop("quit")
@@ -226,9 +226,9 @@ def test_a_muted_microphone_is_not_recorded(new_engine, tmp_path):
 
 
 def test_what_the_agent_says_is_recorded_when_it_sounds(new_engine, tmp_path):
-    engine = new_engine(recording=SessionRecording(tmp_path / "all"))
+    engine = new_engine()
     engine.do(lambda session: session.type_text("what is the time"))
-    engine.start()
+    engine.start(SessionRecording(tmp_path / "all"))
     first = wait_for(engine, ev.FirstAudio)[-1]
     wait_for(engine, ev.ReplyFinished)
     engine.stop("quit")
@@ -243,8 +243,8 @@ def test_a_full_disk_ends_the_recording_and_not_the_talk(new_engine, tmp_path, m
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    engine = new_engine(recording=recording)
-    engine.start()
+    engine = new_engine()
+    engine.start(recording)
     if part == "_log":
         monkeypatch.setattr(recording, "_log", FullLog())
     else:

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from taste_agent import events as ev
 from taste_agent.config_sources import load_settings
 from taste_agent.dialog import taste_brain
-from taste_agent.dialog.taste_brain import TasteBrain, WritingBrain, emit_timing, speaker_embedding
+from taste_agent.dialog.taste_brain import TasteBrain, emit_timing, speaker_embedding
 from taste_agent.errors import AgentError
 from taste_speech.streaming import EmitContext, generator
-from tests.taste_agent.fakes import FakeBrain, ScriptedRecognizer, run_session
+from tests.taste_agent.fakes import ScriptedRecognizer, run_session
 from tests.taste_agent.speech import RATE, noise, silence, spoken, track
 
 
@@ -73,7 +72,7 @@ def test_warming_up_leaves_no_trace(make):
 @pytest.mark.parametrize(("small", "warmed"), [(1 << 40, 1), (0, 0)])
 def test_a_small_checkpoint_is_warmed_up_when_it_is_loaded(tiny_checkpoint, monkeypatch, small, warmed):
     calls = []
-    monkeypatch.setattr(TasteBrain, "warm_up", lambda self: calls.append(self))
+    monkeypatch.setattr(TasteBrain, "warm_up", lambda self, speaks: calls.append(self))
     monkeypatch.setattr(taste_brain, "SMALL_MODEL_PARAMETERS", small)
     overrides = (f"model.checkpoint={tiny_checkpoint}", "model.device=cpu")
     taste_brain.load_brain(load_settings(None, overrides, environment={}).settings)
@@ -273,28 +272,6 @@ def test_a_system_prompt_that_the_checkpoint_cannot_follow_is_told(make, prompt,
     assert brain.notices == ()
 
 
-def test_a_brain_that_writes_has_the_same_words_and_no_sound(make, tiny_model, tiny_processor):
-    spoken = make()
-    config = load_settings(None, ("sampling.seed=3", "sampling.max_length=24"), environment={}).settings
-    written = WritingBrain(tiny_model, tiny_processor, config)
-    question = spoken.text_segment("what time is it")
-    replies = []
-    for brain in (spoken, written):
-        brain.prefill([question])
-        replies.append([(item, brain.speak(item)) for item in brain.reply()])
-    words = [[word.text for _, sound in reply for word in sound.words] for reply in replies]
-    assert words[0]
-    assert words[0] == words[1]
-    assert [len(sound.samples) for _, sound in replies[1]] == [int(item.complete) for item, _ in replies[1]]
-
-
-def test_what_is_written_comes_at_once(tiny_model, tiny_processor):
-    brain = FakeBrain(replies=["one two three four five six seven eight"])
-    brain.speak = lambda item: WritingBrain.speak(brain, item)
-    outcome = run_session(silence(0.1), brain, actions={0: lambda session: session.type_text("count")})
-    assert not outcome.of(ev.Underrun)
-    heard = [event.at for event in outcome.of(ev.WordHeard)]
-    assert len(heard) == 8
-    assert heard[-1] == heard[0]
-    (finished,) = outcome.of(ev.ReplyFinished)
-    assert finished.text == "one two three four five six seven eight"
+def test_words_alone_need_no_voice(make, monkeypatch):
+    monkeypatch.setattr(taste_brain, "StreamingDetokenizer", lambda *_, **__: pytest.fail("a voice is made"))
+    assert any(item.words for item in ask(make()))
