@@ -35,7 +35,8 @@ from taste_agent.session.costs import CostMeter
 from taste_agent.session.engine import Levels
 from taste_agent.session.recording import TalkFolder
 from taste_agent.session.runner import ThreadRunner
-from taste_agent.ui.chat_screen import LiveChat, PlainChat, can_draw
+from taste_agent.ui.chat_lines import PlainChat
+from taste_agent.ui.chat_screen import LiveChat, can_draw
 from taste_agent.ui.quiet import native_stderr_silenced
 from taste_agent.ui.state import Figures
 
