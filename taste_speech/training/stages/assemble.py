@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, UNITS, VOICES
 from taste_speech.configuration_base import StrictSection
 from taste_speech.modeling_taste import TasteForCausalLM
+from taste_speech.pretrained.whisper import TINY_EN
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.recognition_model import (
     DICTIONARY_NAME,
@@ -122,6 +123,7 @@ def _configure_recognition(
     has_weights = phones.write_recogniser(folder, context, recognition_sentences(settings.recognition_talks))
     recognition = model.config.recognition
     recognition.backend = "combined" if has_weights else "pocketsphinx"
+    recognition.whisper_name = TINY_EN
     recognition.language_model = f"{folder.name}/{LANGUAGE_MODEL_NAME}"
     recognition.dictionary = f"{folder.name}/{DICTIONARY_NAME}"
     if has_weights:
