@@ -24,7 +24,7 @@ from taste_speech.audio_tower.encoder import EncodedAudio, encode_features
 from taste_speech.errors import CheckpointError
 from taste_speech.features import LogMelFeatures
 from taste_speech.recognition.base import RECOGNITION_RATE_HZ
-from taste_speech.recognition.decoder_rows import DecoderRows
+from taste_speech.recognition.decoder_rows import DecoderRows, DecodingState
 from taste_speech.recognition.loops import loop_start
 
 WINDOWS_S = (10, 20, 30)
@@ -32,6 +32,25 @@ WINDOWS_S = (10, 20, 30)
 with 5, or without zeros, the decoder does not notice the end and repeats what was said."""
 QUIET_BEHIND_S = 0.5
 """At least so much of a window is zeros."""
+MURMURS = (
+    "Mm-hmm.",
+    "Mhm.",
+    "Mm.",
+    "Hmm.",
+    "Uh-huh.",
+    "Ah.",
+    "Aha.",
+    "Oh.",
+    "Wow.",
+    "Okay.",
+    "Yeah.",
+    "Yep.",
+)
+HESITATIONS = ("Uh", "Um")
+"""As Whisper writes them."""
+MURMUR_MARGIN, MURMUR_MOST_TOKENS = 4.5, 6
+"""Nats by which other words, if so few, may be likelier than a murmur and it is taken for one nevertheless:
+Whisper finds words in everything. Chosen on synthetic voices; what single words lost was misheard anyhow."""
 LONGEST_S = WINDOWS_S[-1] - QUIET_BEHIND_S
 _TOKENS_PER_S, _MORE_TOKENS = 8, 10
 """Faster nobody speaks."""
@@ -100,6 +119,10 @@ class EnglishWhisper:
         never = torch.zeros(size)
         never[[token for token in generation["suppress_tokens"] if token < size]] = -torch.inf
         never[self.end_id + 1 :] = -torch.inf
+        self._murmurs = [
+            self.tokenizer.encode(f" {text}", add_special_tokens=False).ids
+            for text in (*MURMURS, *HESITATIONS)
+        ]
         first = never.clone()
         first[generation["begin_suppress_tokens"]] = -torch.inf
         self._unlikely = (first, never)
@@ -138,8 +161,8 @@ class EnglishWhisper:
         )
         token_ids: list[int] = []
         log_probs, attention = [], []
+        begin = scores = (rows.logits[row] + self._unlikely[0]).log_softmax(-1)
         while True:
-            scores = (rows.logits[row] + self._unlikely[bool(token_ids)]).log_softmax(-1)
             log_prob, best = (value.item() for value in scores.max(-1))
             log_probs.append(log_prob)
             attention.append(rows.attention[:, row])
@@ -150,15 +173,46 @@ class EnglishWhisper:
                 token_ids = token_ids[:kept]
                 break
             row += 1
-            if row < len(given) and given[row] == best:
-                continue
-            state.length = len(self._prefix) + len(token_ids) - 1
-            row, given = 0, [int(best)]
-            rows = self._decoder(state, given)
+            if row >= len(given) or given[row] != best:
+                state.length = len(self._prefix) + len(token_ids) - 1
+                row, given = 0, [int(best)]
+                rows = self._decoder(state, given)
+            scores = (rows.logits[row] + self._unlikely[1]).log_softmax(-1)
+        if len(token_ids) <= MURMUR_MOST_TOKENS:
+            least = sum(log_probs[: len(token_ids) + 1]) - MURMUR_MARGIN
+            murmur = self._murmur(state, begin, attention[0], least, no_speech)
+            if murmur is not None:
+                return murmur
         kept = len(token_ids) + 1
         return Transcript(
             tuple(token_ids), tuple(log_probs[:kept]), torch.stack(attention[:kept], 1), no_speech
         )
+
+    def _murmur(
+        self, state: DecodingState, begin: Tensor, looked: Tensor, least: float, no_speech: float
+    ) -> Transcript | None:
+        """The likeliest murmur; None where none has at least the logarithm `least` of a probability.
+
+        Args:
+            state: of the decoder; it is changed.
+            begin: (vocabulary,) log-probabilities of the first token.
+            looked: (aligning heads, frames), the attention that they come from.
+            least: of all tokens and the end.
+            no_speech: for the transcript.
+        """
+        found = None
+        for token_ids in self._murmurs:
+            if float(begin[token_ids[0]]) < least:
+                continue
+            state.length = len(self._prefix)
+            rows = self._decoder(state, token_ids)
+            after = rows.logits.log_softmax(-1)[range(len(token_ids)), [*token_ids[1:], self.end_id]]
+            log_probs = (float(begin[token_ids[0]]), *after.tolist())
+            if sum(log_probs) >= least:
+                least = sum(log_probs)
+                attention = torch.cat([looked[:, None], rows.attention], 1)
+                found = Transcript(tuple(token_ids), log_probs, attention, no_speech)
+        return found
 
     @cached_property
     def frame_s(self) -> float:

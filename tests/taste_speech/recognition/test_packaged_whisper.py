@@ -9,6 +9,7 @@ import taste_agent
 from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.errors import AudioError
 from taste_speech.pretrained.whisper import TINY_EN_FILES, tiny_en_folder
+from taste_speech.recognition import english_whisper
 from taste_speech.recognition.base import Recognition
 from taste_speech.recognition.english_whisper import EnglishWhisper, Transcript
 from taste_speech.recognition.packaged_whisper import PackagedWhisper, is_said
@@ -155,6 +156,21 @@ def test_a_draft_changes_nothing(tiny_en):
         other = tiny_en.transcribe(encoded, 3.5, draft)
         assert other.token_ids == plain.token_ids
         torch.testing.assert_close(other.attention, plain.attention, atol=1e-4, rtol=1e-3)
+
+
+@needs_package(TINY_EN_FILES[0])
+def test_few_words_that_are_hardly_likelier_than_a_murmur_are_one(tiny_en, monkeypatch):
+    samples, _ = soundfile.read(QUESTION, dtype="float32")
+    encoded = tiny_en.encode(samples)
+    monkeypatch.setattr(english_whisper, "MURMUR_MOST_TOKENS", 100)
+    assert "capital" in tiny_en.tokenizer.decode(list(tiny_en.transcribe(encoded, 3.5).token_ids))
+    monkeypatch.setattr(english_whisper, "MURMUR_MARGIN", 1000.0)
+    found = tiny_en.transcribe(encoded, 3.5)
+    assert (
+        tiny_en.tokenizer.decode(list(found.token_ids)).strip()
+        in english_whisper.MURMURS + english_whisper.HESITATIONS
+    )
+    assert len(found.log_probs) == found.attention.shape[1] == len(found.token_ids) + 1
 
 
 @needs_package(TINY_EN_FILES[0])
