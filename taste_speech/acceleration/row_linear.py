@@ -23,6 +23,7 @@ class RowLinear:
             if _can_pack() and all(_is_exact_in_half(layer.weight) for layer in layers):
                 self._packed = _pack(torch.cat([layer.weight for layer in layers]))
                 self._bias = torch.cat([_bias(layer) for layer in layers])
+                self._layers = ()  # whoever has no other use for them need not keep them
 
     def __call__(self, x: Tensor) -> Tensor:
         """(rows, inputs) -> (rows, outputs of all layers)."""
