@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALL := $(BIN)/pip install --disable-pip-version-check -c constraints.txt
 USER_READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
 DEMO_OUT := demo-out

@@ -1,9 +1,10 @@
-"""What the READMEs say is true: their code runs, their commands work, their names and paths exist."""
+"""What the README and the pages beside it say is true: code runs, commands work, names and paths exist."""
 
 import ast
 import json
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,14 +20,27 @@ from taste_agent.config_sources import setting_names
 from tests.taste_agent.speech import RATE, noise, silence, spoken, track
 
 ROOT = Path(__file__).parents[1]
-READMES = ("README.md", "README.zh-TW.md")
-TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in READMES}
+PAGES = tuple(
+    str(path.relative_to(ROOT))
+    for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")))
+    if not path.name.endswith(".zh-TW.md")
+)
+"""The English ones."""
+PAIRS = {name: name.replace(".md", ".zh-TW.md") for name in PAGES}
+TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for pair in PAIRS.items() for name in pair}
+COMMANDS, SETTINGS, CONTRIBUTING = "docs/commands.md", "docs/settings.md", "CONTRIBUTING.md"
+CARD = ROOT / "taste_speech" / "checkpoints" / "small"
 PROGRAM = "taste-agent"
-RUN_SECTIONS = ("replay", "say", "tokens", "config")
-"""Sections whose commands run here; those of the others need a sound card, a GPU or a download."""
+FIRST_SCREEN_LINES, PICTURE_BYTES = 60, 150_000
 INPUTS = ("taste_agent/demo/question.wav", "question.wav", "first.wav", "second.flac")
 SECTIONS = set(AgentSettings.model_fields)
 PATH_IN_TREE = re.compile(r"^(?P<indent> *)(?P<name>\S+) {2,}\S")
+STOP = re.compile(r"^\d+\. `([^`\s]+)` `([^`\s]+)`", flags=re.M)
+
+
+def both(name: str) -> tuple[str, str]:
+    """A page's name in both languages."""
+    return name, PAIRS[name]
 
 
 class Block(NamedTuple):
@@ -56,9 +70,8 @@ def blocks(text: str) -> list[Block]:
     return found
 
 
-def headings(text: str) -> list[str]:
-    outside = re.sub(r"^ *```\w*\n.*?^ *```$", "", text, flags=re.M | re.S)
-    return re.findall(r"^(#+) ", outside, flags=re.M)
+def outside_blocks(text: str) -> str:
+    return re.sub(r"^ *```\w*\n.*?^ *```$", "", text, flags=re.M | re.S)
 
 
 def commands(text: str) -> list[tuple[str, list[str]]]:
@@ -76,8 +89,11 @@ def commands(text: str) -> list[tuple[str, list[str]]]:
     return found
 
 
-def code(language: str, name: str = "README.md") -> list[str]:
+def code(language: str, name: str) -> list[str]:
     return [block.text for block in blocks(TEXTS[name]) if block.language == language]
+
+
+PYTHON_BLOCKS = [(name, index) for name in PAGES for index in range(len(code("python", name)))]
 
 
 def parse(words: list[str]) -> None:
@@ -92,7 +108,7 @@ def parse(words: list[str]) -> None:
 
 @pytest.fixture
 def workplace(tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the files that the READMEs name, where the tiny checkpoint is the default one."""
+    """A folder with the files that the pages name, where the tiny checkpoint is the default one."""
     for name in INPUTS:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(tmp_path / name, noise(1.0, -20.0), RATE)
@@ -105,7 +121,7 @@ def workplace(tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyP
 
 
 def commands_of(section: str) -> list[list[str]]:
-    found = [words for heading, words in commands(TEXTS["README.md"]) if heading == section]
+    found = [words for heading, words in commands(TEXTS[COMMANDS]) if heading == section]
     assert found, section
     return found
 
@@ -114,16 +130,16 @@ def run(words: list[str]) -> None:
     assert not app(words, prog_name=PROGRAM, standalone_mode=False)
 
 
-@pytest.mark.parametrize("index", range(len(code("python"))))
-def test_the_python_blocks_run(index: int, workplace: Path, tiny_checkpoint: Path) -> None:
-    block = code("python")[index]
+@pytest.mark.parametrize(("name", "index"), PYTHON_BLOCKS)
+def test_the_python_blocks_run(name: str, index: int, workplace: Path, tiny_checkpoint: Path) -> None:
+    block = code("python", name)[index]
     assert '"small"' in block
     block = block.replace('"small"', repr(str(tiny_checkpoint))).replace("max_length=80", "max_length=6")
-    exec(compile(block, "README.md", "exec"), {})
+    exec(compile(block, name, "exec"), {})
     written = re.findall(r'soundfile\.write\("(\S+)"', block)
     assert written
-    for name in written:
-        samples, rate = soundfile.read(workplace / name)
+    for file in written:
+        samples, rate = soundfile.read(workplace / file)
         assert rate == 16000
         assert np.abs(samples).max() > 0, "no sound came out"
 
@@ -172,12 +188,12 @@ def test_the_config_commands_run(
     assert (workplace / "my.yaml").exists()
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_every_command_can_be_parsed(name: str) -> None:
-    found = commands(TEXTS[name])
-    assert len(found) > 15
-    for _, words in found:
-        parse(words)
+def test_every_command_can_be_parsed() -> None:
+    for name in PAGES:
+        for _, words in commands(TEXTS[name]):
+            parse(words)
+    assert len(commands(TEXTS[COMMANDS])) > 15
+    assert len(PYTHON_BLOCKS) > 1
 
 
 def test_a_wrong_option_would_be_noticed() -> None:
@@ -185,7 +201,7 @@ def test_a_wrong_option_would_be_noticed() -> None:
         parse(["replay", "a.wav", "--loud"])
 
 
-@pytest.mark.parametrize("name", READMES)
+@pytest.mark.parametrize("name", both(COMMANDS))
 def test_every_command_of_the_program_has_its_section(name: str) -> None:
     program: Any = typer.main.get_command(app)
     known = set(program.commands)
@@ -196,21 +212,60 @@ def test_every_command_of_the_program_has_its_section(name: str) -> None:
     assert listed == known
 
 
-def test_both_languages_say_the_same() -> None:
-    english, chinese = TEXTS.values()
-    assert headings(english) == headings(chinese)
-    assert [words for _, words in commands(english)] == [words for _, words in commands(chinese)]
+@pytest.mark.parametrize("name", PAGES)
+def test_both_languages_say_the_same(name: str) -> None:
+    english, chinese = (TEXTS[page] for page in both(name))
     for language in ("sh", "python"):
-        pairs = zip(code(language), code(language, READMES[1]), strict=True)
-        for one, other in pairs:
+        for one, other in zip(*(code(language, page) for page in both(name)), strict=True):
             if language == "python":
                 assert ast.dump(ast.parse(one)) == ast.dump(ast.parse(other))
             else:
                 plain = [re.sub(r"\s+# .*", "", text) for text in (one, other)]
                 assert plain[0] == plain[1]
-    assert setting_rows(english) == setting_rows(chinese)
-    assert measured_rows(english) == measured_rows(chinese)
-    assert re.findall(r"<!--.*?-->", english, flags=re.S) == re.findall(r"<!--.*?-->", chinese, flags=re.S)
+    for same in (
+        heading_levels,
+        command_words,
+        setting_rows,
+        figures,
+        formulas,
+        STOP.findall,
+        comments,
+        targets,
+    ):
+        assert same(english) == same(chinese), same
+    assert len(table_rows(english)) == len(table_rows(chinese))
+
+
+def command_words(text: str) -> list[list[str]]:
+    return [words for _, words in commands(text)]
+
+
+def heading_levels(text: str) -> list[str]:
+    return re.findall(r"^(#+) ", outside_blocks(text), flags=re.M)
+
+
+def table_rows(text: str) -> list[str]:
+    return re.findall(r"^\|.*\|$", text, flags=re.M)
+
+
+def figures(text: str) -> list[str]:
+    """Rows of the tables that a command wrote, which are in no language."""
+    tables = re.findall(r"^(\|(?: stage \| p50 | what must hold ).*(?:\n\|.*)*)", text, flags=re.M)
+    return [row for table in tables for row in table.splitlines()]
+
+
+def formulas(text: str) -> list[str]:
+    return re.findall(r"^    \S.*$", outside_blocks(text), flags=re.M)
+
+
+def comments(text: str) -> list[str]:
+    return re.findall(r"<!--.*?-->", text, flags=re.S)
+
+
+def targets(text: str) -> list[str]:
+    """Where links lead, but for the language."""
+    links = [link.replace(".zh-TW.md", ".md") for link in re.findall(r"\]\(([^)]+)\)", text)]
+    return sorted(links)
 
 
 def setting_rows(text: str) -> list[tuple[str, str]]:
@@ -219,31 +274,75 @@ def setting_rows(text: str) -> list[tuple[str, str]]:
     return [row for row in rows if row[0].split(".")[0] in SECTIONS]
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_settings_and_their_defaults_are_those_of_the_schema(name: str) -> None:
-    rows = setting_rows(TEXTS[name])
-    assert len(rows) >= 10
+def test_settings_and_their_defaults_are_those_of_the_schema() -> None:
     settings = AgentSettings()
+    rows = setting_rows(TEXTS[SETTINGS])
+    assert len(rows) >= 10
     for dotted, default in rows:
         section, field = dotted.split(".")
         assert getattr(getattr(settings, section), field) == yaml.safe_load(default), dotted
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_settings_that_are_named_exist(name: str) -> None:
     for dotted in re.findall(r"(?:`|--set )([a-z_]+\.[a-z_]+)\b", TEXTS[name]):
         is_file = dotted.endswith((".py", ".wav", ".yaml", ".png"))
         assert is_file or dotted.split(".")[0] not in SECTIONS or dotted in setting_names(), dotted
 
 
-def measured_rows(text: str) -> list[str]:
-    """Rows of the table of measurements, without its head."""
-    table = text[text.index("| what | measured | target |") :].split("\n\n", 1)[0]
-    return table.splitlines()[2:]
+def test_the_figures_of_the_model_card_are_those_that_were_measured() -> None:
+    card = (CARD / "README.md").read_text(encoding="utf-8").splitlines()
+    parts = json.loads((CARD / "evaluation.json").read_text(encoding="utf-8"))["parts"]
+    measured = [row for part in parts for row in part["rows"]]
+    assert len(measured) > 20
+    for row in measured:
+        figure = f"| {row['name']} | {row['value']:.3g} {row['unit']} |"
+        assert any(line.startswith(figure) for line in card), figure
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_the_measured_figures_are_those_of_the_model_card(name: str) -> None:
-    card = (ROOT / "taste_speech" / "checkpoints" / "small" / "README.md").read_text(encoding="utf-8")
-    rows = measured_rows(TEXTS[name])
-    assert len(rows) > 20
-    assert [row for row in rows if row not in card.splitlines()] == []
+@pytest.mark.parametrize("name", both("README.md"))
+def test_the_first_screen_says_what_one_needs_first(name: str) -> None:
+    first = TEXTS[name][: TEXTS[name].index("\n## ")]
+    assert len(first.splitlines()) <= FIRST_SCREEN_LINES
+    for needed in ("![", "make demo ", "make chat ", "PIP_EXTRA_INDEX_URL", "Tell me a joke.", "--system"):
+        assert needed in first, needed
+    (picture,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", first)
+    assert (ROOT / picture).stat().st_size <= PICTURE_BYTES
+
+
+@pytest.mark.parametrize("limit", [20, 8, 18])
+def test_a_walk_leads_through_functions_that_exist(limit: int) -> None:
+    text = TEXTS[CONTRIBUTING]
+    walk = text[text.index(f"<!-- walk: at most {limit} files -->") :].split("\n## ", 1)[0]
+    stops = STOP.findall(walk)
+    assert len(stops) > 5
+    visits = Counter(file for file, _ in stops)
+    assert len(visits) <= limit
+    assert max(visits.values()) <= 2, "no file is entered more than twice"
+    assert [stop for stop in stops if stop[1] not in definitions(ROOT / stop[0])] == []
+
+
+def definitions(path: Path) -> set[str]:
+    """Names of the functions and classes of a file; those of methods with their class."""
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{part.name}" for part in node.body if isinstance(part, ast.FunctionDef)}
+    return names
+
+
+def test_pages_that_the_code_cites_exist() -> None:
+    cited = [
+        (page, title)
+        for package in ("taste_speech", "taste_agent")
+        for path in (ROOT / package).rglob("*.py")
+        for page, title in re.findall(r"(docs/[\w.-]+\.md)(?:, ([A-Z][^).]+))?", path.read_text())
+    ]
+    assert len(cited) > 2
+    for page, title in cited:
+        assert not title or f"## {title}\n" in TEXTS[page], (page, title)
 
 
 def tree_entries(text: str) -> list[str]:
@@ -260,7 +359,7 @@ def tree_entries(text: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", READMES)
+@pytest.mark.parametrize("name", both(CONTRIBUTING))
 def test_the_file_tree_is_that_of_the_repository(name: str) -> None:
     entries = tree_entries(TEXTS[name])
     missing = [entry for entry in entries if not (ROOT / entry).exists()]
@@ -271,16 +370,16 @@ def test_the_file_tree_is_that_of_the_repository(name: str) -> None:
         assert folders <= set(entries)
 
 
-@pytest.mark.parametrize("name", READMES)
+@pytest.mark.parametrize("name", TEXTS)
 def test_links_lead_somewhere(name: str) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", TEXTS[name]):
         if target.startswith("#"):
             anchors = re.findall(r"^#+ (.+)$", TEXTS[name], flags=re.M)
             assert target[1:] in [anchor.lower().replace(" ", "-") for anchor in anchors], target
         else:
-            assert (ROOT / target).exists(), target
+            assert ((ROOT / name).parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", READMES)
+@pytest.mark.parametrize("name", TEXTS)
 def test_no_address_and_no_private_path(name: str) -> None:
     assert not re.search(r"://|www\.|/(work|root|home|tmp|Users)/", TEXTS[name])

@@ -221,17 +221,18 @@ def _draw_span(axes: Any, span: _Span, row: Row) -> None:
     elif span.kind == "latency":
         arrow = {"arrowstyle": "<->", "color": _INK, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0}
         axes.annotate("", (start, 0.0), (end, 0.0), arrowprops=arrow)
-        _draw_label(axes, row, span.label, end, start, _INK)
+        at_end = end > (1 - MIN_SHARE) * row.width_s
+        _draw_label(axes, span.label, start if at_end else end, at_end, _INK)
     elif span.kind == "cut" and row.holds(span.start_s):
         axes.plot([start] * 2, [-1.0, 1.0], color=_ALARM, linewidth=1.4)
-        _draw_label(axes, row, span.label, end, start, _ALARM)
+        # On the right there may be the arrow to the next answer.
+        _draw_label(axes, span.label, start, start > MIN_SHARE * row.width_s, _ALARM)
 
 
-def _draw_label(axes: Any, row: Row, text: str, right: float, left: float, color: str) -> None:
-    """Between the lanes: to the right of `right`, or, at the row's end, to the left of `left`."""
-    at_end = right > (1 - MIN_SHARE) * row.width_s
-    place = {"ha": "right" if at_end else "left", "va": "center", "fontsize": 8, "color": color}
-    axes.text(left if at_end else right, 0.0, f" {text} ", **place)
+def _draw_label(axes: Any, text: str, x: float, to_left: bool, color: str) -> None:
+    """Write `text` between the lanes, to the left or to the right of `x`."""
+    place = {"ha": "right" if to_left else "left", "va": "center", "fontsize": 8, "color": color}
+    axes.text(x, 0.0, f" {text} ", **place)
 
 
 def _draw_captions(axes: Any, texts: list[Caption], above: bool, color: str) -> None:

@@ -61,4 +61,4 @@ class VocabularyConfig(StrictSection):
     """Whether the model knows text only as it is read aloud, with numbers, signs and abbreviations as words.
     V0 was trained on text as it is written."""
     round_rotary_to_bf16: bool = True
-    """Whether rotary frequencies are rounded to bfloat16 (as V0 was trained; ARCHITECTURE Q1)."""
+    """Whether rotary frequencies are rounded to bfloat16, as in V0 (docs/model.md, Rotary frequencies)."""

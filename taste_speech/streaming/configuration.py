@@ -6,7 +6,7 @@ from taste_speech.configuration_base import StrictSection
 
 
 class RoleTokensConfig(StrictSection):
-    """Special tokens that structure a conversation (ARCHITECTURE section 6)."""
+    """Special tokens that structure a conversation (docs/model.md, A conversation as rows)."""
 
     segment_start: str = "<|reserved_special_token_50|>"
     segment_end: str = "<|reserved_special_token_51|>"

@@ -105,5 +105,5 @@ class VoiceGeneratorConfig(StrictSection):
     mel: MelConfig = Field(default_factory=MelConfig)
 
     def mel_frames(self, units: int) -> int:
-        """Mel frames that `units` speech units last, rounded down (ARCHITECTURE 3.1, step 4)."""
+        """Whole mel frames that `units` speech units last (docs/model.md, Speech units to mel frames)."""
         return units * self.sampling_rate_hz // (self.units_per_second * self.hop_samples)

@@ -22,7 +22,7 @@ ESPEAK_WORDS_PER_MINUTE = 165
 SYNTHESIS_TIMEOUT_S = 60
 WAV_HEADER_BYTES = 44
 TEXT_FILE, SPEECH_FILE = "text.txt", "speech.wav"
-_HOW_TO_INSTALL = "README, Train your own voice"
+_HOW_TO_INSTALL = "see configs/train/small.yaml"
 _PACKAGES = {
     "text2wave": "festival, and with it festvox-kdlpc16k",
     "RHVoice-test": f"rhvoice, and with it its English voices ({_HOW_TO_INSTALL})",

@@ -71,3 +71,18 @@ def test_a_title_that_the_font_lacks_is_replaced(tmp_path, capfd):
 def test_letters_that_the_font_lacks_are_replaced():
     assert drawable("où est 問題?", "?") == "où est ???"
     assert (drawable("où", ""), drawable("問題", "")) == ("où", "")
+
+
+def test_the_label_of_an_interruption_leaves_room_for_the_arrow_to_the_next_answer():
+    picture, transcript = SessionPicture(), Transcript()
+    for event in session_events():
+        picture.take(event)
+        transcript.take(event)
+    picture.person.add(np.full(5 * RATE, 0.1, np.float32))
+    picture.agent.add(np.full(5 * RATE, 0.1, np.float32))
+    figure = picture._figure(transcript.turns, "")
+    figure.draw_without_rendering()
+    label = next(text for text in figure.axes[0].texts if "interrupted" in text.get_text())
+    line_s = 64000 / RATE
+    at = figure.axes[0].transData.inverted().transform(label.get_window_extent())
+    assert at[1, 0] <= line_s
