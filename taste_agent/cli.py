@@ -71,20 +71,28 @@ def replay(
     seed: SeedOption = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Output folder; default: one named after the time.", metavar="DIR"),
+        typer.Option(
+            "--out", help="Output folder; by default, a new one named after the current time.", metavar="DIR"
+        ),
     ] = None,
-    realtime: Annotated[bool | None, typer.Option("--realtime", help="Pace it by the wall clock.")] = None,
+    realtime: Annotated[
+        bool | None, typer.Option("--realtime", help="Run at the pace of the wall clock.")
+    ] = None,
     compute_time: Annotated[
         str | None,
-        typer.Option("--compute-time", help="What computing costs: measured, fixed or zero.", metavar="KIND"),
+        typer.Option(
+            "--compute-time", help="How much time computing takes: measured, fixed or zero.", metavar="KIND"
+        ),
     ] = None,
-    text: Annotated[bool, typer.Option("--text", help="The conversation as plain lines, no table.")] = False,
+    text: Annotated[
+        bool, typer.Option("--text", help="Print the conversation as plain lines, not as a table.")
+    ] = False,
     json_events: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Run sound files through the whole agent on a virtual clock.
+    """Run recordings through the whole agent on a virtual clock.
 
-    FILE is a recording, or - for one on stdin; each is a session of its own.
+    FILE is a recording, or - to read one from stdin; each is a session of its own.
 
     Writes reply.wav, session.wav, events.jsonl, transcript.txt, transcript.json and session.png.
 
@@ -117,11 +125,13 @@ def chat(
     seed: SeedOption = None,
     input_device: InputOption = None,
     output_device: OutputOption = None,
-    text: Annotated[bool, typer.Option("--text", help="Typing only, without a sound card.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Type only; no sound card is needed.")] = False,
     push_to_talk: Annotated[
-        bool, typer.Option("--push-to-talk", help="Listen only after the space key, until the next one.")
+        bool, typer.Option("--push-to-talk", help="Listen only from one press of the space key to the next.")
     ] = False,
-    record: Annotated[bool, typer.Option("--record", help="Record both sides, for your eyes only.")] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Record both sides; only you can read the files.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for recordings and transcripts.", metavar="DIR")
     ] = None,
@@ -131,7 +141,7 @@ def chat(
     """Talk with the agent through the microphone and the loudspeaker.
 
     Everything stays on this machine. Keys are shown at the bottom of the screen; without a terminal, lines
-    on stdin are typed text and what happens is written line by line.
+    on stdin count as typed text, and everything is printed line by line.
 
     Example: taste-agent chat --input headset --output headset --record
     """
@@ -160,12 +170,13 @@ def devices(
     input_device: InputOption = None,
     output_device: OutputOption = None,
     tone: Annotated[
-        float, typer.Option("--tone", help="Play a test tone so long.", min=0, max=600, metavar="SECONDS")
+        float,
+        typer.Option("--tone", help="Play a test tone for this long.", min=0, max=600, metavar="SECONDS"),
     ] = 0,
     level: Annotated[
         float,
         typer.Option(
-            "--level", help="Show the microphone's level so long.", min=0, max=600, metavar="SECONDS"
+            "--level", help="Show the microphone's level for this long.", min=0, max=600, metavar="SECONDS"
         ),
     ] = 0,
     config: ConfigOption = None,
@@ -190,7 +201,7 @@ def doctor(
     overrides: SetOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Check this machine, and say what to do.
+    """Check this machine, and say how to fix what is wrong.
 
     Packages, GPU, sound devices, echo cancellation, checkpoint, disk, terminal.
 
@@ -239,16 +250,16 @@ def tokens(
     device: DeviceOption = None,
     text: Annotated[
         str | None,
-        typer.Option("--text", help="What is said, where known; else it is recognised.", metavar="TEXT"),
+        typer.Option("--text", help="What is said; by default it is recognized.", metavar="TEXT"),
     ] = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
-    json_rows: Annotated[bool, typer.Option("--json", help="A JSON list instead of a table.")] = False,
+    json_rows: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
     debug: DebugOption = False,
 ) -> None:
     """Show the words of a recording with their taste tokens, times and pitch.
 
-    FILE is a recording of at most 48 s (V0: 30 s), or - for one on stdin.
+    FILE is a recording of at most 48 s (V0: 30 s), or - to read one from stdin.
 
     Example: taste-agent tokens question.wav --json
     """
@@ -267,7 +278,9 @@ def bench(
     ] = "small",
     preset: Annotated[
         str | None,
-        typer.Option("--preset", help="Random weights of a size instead: v0 or v0-short.", metavar="NAME"),
+        typer.Option(
+            "--preset", help="Random weights in the size of a model instead: v0 or v0-short.", metavar="NAME"
+        ),
     ] = None,
     device: DeviceOption = None,
     dtype: Annotated[
@@ -275,7 +288,7 @@ def bench(
         typer.Option("--dtype", help="float32, bfloat16, float16, int8 (CPU only) or auto.", metavar="TYPE"),
     ] = "auto",
     baseline: Annotated[
-        bool, typer.Option("--baseline", help="Run the naive forms too, and show the ratios.")
+        bool, typer.Option("--baseline", help="Run the naive forms as well, and show the ratios.")
     ] = False,
     repeats: Annotated[
         int, typer.Option("--repeats", help="Timed runs of each stage.", min=1, metavar="N")
@@ -284,7 +297,7 @@ def bench(
         int,
         typer.Option(
             "--threads",
-            help="CPU threads; 0: two at most for a small model, else all.",
+            help="CPU threads; 0: at most two for a small model, else all.",
             min=0,
             metavar="N",
         ),
@@ -292,7 +305,7 @@ def bench(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for bench.json, .md and .png.", metavar="DIR")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout instead of the table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
     debug: DebugOption = False,
 ) -> None:
     """Measure the speed of every stage and of a whole reply.

@@ -16,23 +16,33 @@ DeviceOption = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, mps or auto.", metavar="DEVICE")
 ]
 VoiceOption = Annotated[
-    str | None, typer.Option("--voice", help="Fixed voice, or a wav to speak like.", metavar="NAME_OR_WAV")
+    str | None,
+    typer.Option(
+        "--voice",
+        help="One of the checkpoint's voices, or a recording of the voice to use.",
+        metavar="NAME_OR_FILE",
+    ),
 ]
 SystemOption = Annotated[str | None, typer.Option("--system", help="System prompt.", metavar="TEXT")]
 InputOption = Annotated[
-    str | None, typer.Option("--input", help="Microphone: name, part of it, or number.", metavar="DEVICE")
+    str | None,
+    typer.Option("--input", help="Microphone: its name, part of the name, or its number.", metavar="DEVICE"),
 ]
 OutputOption = Annotated[
-    str | None, typer.Option("--output", help="Loudspeaker: name, part of it, or number.", metavar="DEVICE")
+    str | None,
+    typer.Option(
+        "--output", help="Loudspeaker: its name, part of the name, or its number.", metavar="DEVICE"
+    ),
 ]
 SeedOption = Annotated[
-    int | None, typer.Option("--seed", help="Same seed and threads, same reply.", metavar="N")
+    int | None,
+    typer.Option("--seed", help="The same seed and thread count give the same reply.", metavar="N"),
 ]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings file.", metavar="FILE")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="One setting, as often as needed.", metavar="key=value")
+    list[str] | None, typer.Option("--set", help="Change one setting; may be repeated.", metavar="key=value")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Events as JSON lines on stdout.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write events to stdout as JSON lines.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 _SETTINGS = {

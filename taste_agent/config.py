@@ -32,33 +32,35 @@ class ModelSettings(Section):
 
     checkpoint: str = Field(default="small", min_length=1, description="shipped name, folder, or hub id")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        default="auto", description="auto takes a GPU if there is one"
+        default="auto", description="auto uses a GPU if there is one"
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         default="auto",
-        description="numbers of the large parts; auto: bfloat16 on CUDA, else float32; int8: on the CPU only",
+        description="number type of the large parts; auto: bfloat16 on CUDA, else float32; int8: CPU only",
     )
     threads: int = Field(
         default=0,
         ge=0,
         le=256,
-        description="CPU threads of the model; 0: two at most if small, else all but one",
+        description="CPU threads of the model; 0: at most two for a small model, else all but one",
     )
 
 
 class DialogSettings(Section):
     """Who the agent is."""
 
-    system_prompt: str = Field(default="", description="text the conversation begins with; empty for none")
+    system_prompt: str = Field(
+        default="", description="system prompt at the start of the conversation; empty: none"
+    )
     voice: str = Field(
         default="",
-        description="fixed voice of the checkpoint, or a wav to speak like; empty: its first voice",
+        description="one of the checkpoint's voices, or a recording of the voice to use; empty: the first",
     )
     max_history_tokens: int | None = Field(
         default=None,
         ge=16,
         le=1_000_000,
-        description="beyond so many text tokens the oldest turns are forgotten; null: as the checkpoint says",
+        description="text tokens of history before old turns are forgotten; null: the checkpoint's",
     )
 
 
@@ -69,32 +71,32 @@ class SamplingSettings(Section):
         default=0.3,
         ge=0,
         le=1,
-        description="smallest set of words with this probability is kept; 0: the likeliest, without penalty",
+        description="draw from the smallest set of words with this probability; 0: the likeliest",
     )
     taste_top_p: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="same for taste tokens; without effect where their head knows only one choice",
+        description="the same for taste tokens; no effect where the model offers only one choice",
     )
     text_temperature: float = Field(
         default=0.5, gt=0, le=10, description="below 1 likely words get likelier, above 1 all get more alike"
     )
     repetition_penalty: float = Field(
-        default=1.1, gt=0, le=10, description="above 1: words already said become less likely"
+        default=1.1, gt=0, le=10, description="above 1: words already said in this reply become less likely"
     )
-    max_length: int = Field(default=512, ge=1, le=8192, description="most text tokens of one reply")
+    max_length: int = Field(default=512, ge=1, le=8192, description="most text tokens in one reply")
     extra_words: int | None = Field(
         default=None,
         ge=0,
         le=4096,
-        description="checkpoints without role tokens stop at a sentence end after so many words",
+        description="a checkpoint without role tokens stops at the first sentence end after this many words",
     )
     seed: int | None = Field(
         default=None,
         ge=0,
         lt=2**63,
-        description="same seed and threads, same reply; null: another each time",
+        description="the same seed and thread count give the same reply; null: a new seed each time",
     )
 
 
@@ -112,39 +114,45 @@ class EmitSettings(Section):
         default=8, ge=1, le=200, description="growing and clause never hold more than this"
     )
     hold_while_person_speaks: bool = Field(
-        default=True, description="nothing new is spoken while the person speaks"
+        default=True, description="say nothing new while the person speaks"
     )
 
 
 class VadSettings(Section):
     """When sound is speech."""
 
-    frame_ms: Literal[10, 20, 30] = Field(default=20, description="length of a decision")
+    frame_ms: Literal[10, 20, 30] = Field(default=20, description="length of the frames that are judged")
     aggressiveness: int = Field(
-        default=2, ge=0, le=3, description="of WebRTC's detector: 3 misses most, 0 triggers most"
+        default=2,
+        ge=0,
+        le=3,
+        description="how strict WebRTC's detector is: 3 misses most speech, 0 takes most noise for speech",
     )
     start_ms: int = Field(
-        default=120, ge=10, le=2000, description="speech within start_window_ms that opens a piece"
+        default=120, ge=10, le=2000, description="speech within start_window_ms that counts as a beginning"
     )
     start_window_ms: int = Field(
-        default=200, ge=10, le=3000, description="window in which start_ms are counted"
+        default=200, ge=10, le=3000, description="window in which start_ms is counted"
     )
     stop_ms: int = Field(default=200, ge=30, le=5000, description="silence that ends a stretch of speech")
     pre_roll_ms: int = Field(
-        default=400, ge=0, le=2000, description="sound before the first speech that is kept"
+        default=400, ge=0, le=2000, description="sound kept from before the first speech"
     )
-    min_level_dbfs: float = Field(default=-50.0, ge=-100, le=0, description="anything below is silence")
+    min_level_dbfs: float = Field(default=-50.0, ge=-100, le=0, description="anything quieter is silence")
     above_noise_db: float = Field(
-        default=8.0, ge=0, le=40, description="speech is at least so much above the noise floor"
+        default=8.0, ge=0, le=40, description="how far speech must rise above the noise floor"
     )
     max_steadiness: float = Field(
         default=0.6,
         ge=0,
         le=1,
-        description="harmonics that stay in place more than this are music; 1: no check",
+        description="sound whose harmonics stay in place more than this is music; 1: no check",
     )
     min_voiced: float = Field(
-        default=0.1, ge=0, le=1, description="less of a piece with a pitch than this is noise; 0: no check"
+        default=0.1,
+        ge=0,
+        le=1,
+        description="sound with a pitch for less than this share of its time is noise; 0: no check",
     )
 
     @model_validator(mode="after")
@@ -160,25 +168,33 @@ class EndpointingSettings(Section):
     """When the person has finished."""
 
     min_silence_ms: int = Field(
-        default=700, ge=100, le=10000, description="never answered sooner than this after speech"
+        default=700, ge=100, le=10000, description="never answer sooner than this after speech"
     )
-    max_silence_ms: int = Field(default=1800, ge=100, le=20000, description="answered at the latest then")
+    max_silence_ms: int = Field(default=1800, ge=100, le=20000, description="always answer by then")
     run_ahead_ms: int = Field(
-        default=300, ge=50, le=10000, description="silence after which work begins that may be dropped"
+        default=300,
+        ge=50,
+        le=10000,
+        description="silence after which work on the answer begins, which may be dropped",
     )
     sure_probability: float = Field(
-        default=0.8, ge=0, le=1, description="model's probability to speak: min_silence from here"
+        default=0.8, ge=0, le=1, description="from this probability of speaking on, min_silence_ms is enough"
     )
-    unsure_probability: float = Field(default=0.3, ge=0, le=1, description="max_silence from here down")
+    unsure_probability: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="at this probability of speaking or below, wait for max_silence_ms",
+    )
     hanging_words: tuple[str, ...] = Field(
         default=_HANGING_WORDS,
-        description="a turn that ends with one of these waits for max_silence",
+        description="after a turn that ends with one of these, wait for max_silence_ms",
     )
     max_piece_s: float = Field(
         default=25.0, ge=2, le=29, description="longer speech is cut, at a pause if there is one"
     )
     cut_search_s: float = Field(
-        default=8.0, ge=0.5, le=28, description="the last seconds of it in which a pause is looked for"
+        default=8.0, ge=0.5, le=28, description="search for a pause in the last seconds before that limit"
     )
 
     @model_validator(mode="after")
@@ -213,13 +229,13 @@ class BargeInSettings(Section):
 
     enabled: bool = Field(default=True, description="false: the agent does not listen while it speaks")
     cancel_after_ms: int = Field(
-        default=900, ge=100, le=10000, description="so much speech takes the floor, whatever it is"
+        default=900, ge=100, le=10000, description="this much speech takes the floor, whatever is said"
     )
     partial_words: int = Field(
         default=2,
         ge=1,
         le=20,
-        description="so many words that mean something take the floor before it is silent",
+        description="this many words that are not backchannels take the floor while the person still speaks",
     )
     resume_after_ms: int = Field(
         default=500, ge=100, le=10000, description="silence after which a false interruption is over"
@@ -229,22 +245,23 @@ class BargeInSettings(Section):
         description="words that do not take the floor",
     )
     cut_note: str = Field(
-        default="", description="system text that the model's history gets after a cut reply; empty: none"
+        default="",
+        description="system text added to the model's history after an interrupted reply; empty: none",
     )
 
 
 class PlaybackSettings(Section):
     """How the reply is played."""
 
-    prebuffer_ms: int = Field(
-        default=100, ge=0, le=5000, description="sound that is waited for before a reply starts"
-    )
+    prebuffer_ms: int = Field(default=100, ge=0, le=5000, description="sound to gather before a reply starts")
     max_prebuffer_ms: int = Field(
-        default=1000, ge=0, le=10000, description="it grows up to this when playback ran dry"
+        default=1000, ge=0, le=10000, description="how far that may grow after playback ran dry"
     )
-    fade_ms: int = Field(default=30, ge=1, le=200, description="fade at pause, resume and cancel")
+    fade_ms: int = Field(
+        default=30, ge=1, le=200, description="length of the fades at pauses, resumptions and cancellations"
+    )
     leading_silence_ms: int = Field(
-        default=20, ge=0, le=1000, description="silence that stays before a reply's first sound"
+        default=20, ge=0, le=1000, description="silence to leave before a reply's first sound"
     )
 
     @model_validator(mode="after")
@@ -261,18 +278,20 @@ class RecognitionSettings(Section):
     """How speech becomes text."""
 
     backend: Literal["checkpoint", "whisper", "pocketsphinx", "ctc", "combined"] = Field(
-        default="checkpoint", description="checkpoint: the one that the checkpoint came with"
+        default="checkpoint", description="which recognizer; checkpoint: the one that the checkpoint names"
     )
     min_confidence: float = Field(
-        default=0.2, ge=0, le=1, description="pieces recognised with less count as not understood"
+        default=0.2, ge=0, le=1, description="speech recognized with less confidence counts as not understood"
     )
     partial_every_ms: int = Field(
-        default=300, ge=0, le=10000, description="how often running speech is shown and checked; 0 never"
+        default=300, ge=0, le=10000, description="how often to recognize speech that goes on; 0: never"
     )
-    block_ms: int = Field(default=100, ge=10, le=2000, description="sound handed to the recogniser at a time")
+    block_ms: int = Field(
+        default=100, ge=10, le=2000, description="length of the blocks handed to the recognizer"
+    )
     own_process: bool = Field(
         default=True,
-        description="PocketSphinx beside the agent, whose voice it would interrupt while decoding",
+        description="run PocketSphinx in a process of its own, so that decoding does not hold up playback",
     )
 
     @property
@@ -287,24 +306,28 @@ class FixedCosts(Section):
     recognise_per_s_ms: float = Field(
         default=50.0, ge=0, le=100000, description="per second of speech, while it is heard"
     )
-    recognise_end_ms: float = Field(default=80.0, ge=0, le=100000, description="end of a piece")
-    tokenize_ms: float = Field(default=60.0, ge=0, le=100000, description="taste tokens of a turn")
+    recognise_end_ms: float = Field(
+        default=80.0, ge=0, le=100000, description="at the end of a piece of speech"
+    )
+    tokenize_ms: float = Field(default=60.0, ge=0, le=100000, description="making the taste tokens of a turn")
     prefill_ms: float = Field(default=40.0, ge=0, le=100000, description="reading a turn into the model")
     word_ms: float = Field(default=50.0, ge=0, le=100000, description="generating one word")
-    detokenize_ms: float = Field(default=120.0, ge=0, le=100000, description="sound of one chunk")
+    detokenize_ms: float = Field(default=120.0, ge=0, le=100000, description="making the sound of one chunk")
 
 
 class ReplaySettings(Section):
     """Time in `taste-agent replay`."""
 
     compute_time: Literal["measured", "fixed", "zero"] = Field(
-        default="measured", description="what computing costs on the virtual clock"
+        default="measured", description="how much time computing takes on the virtual clock"
     )
-    realtime: bool = Field(default=False, description="wait for the wall clock")
+    realtime: bool = Field(default=False, description="run at the pace of the wall clock")
     max_tail_s: float = Field(
-        default=60.0, ge=0, le=3600, description="the last reply is waited for at most so long"
+        default=60.0, ge=0, le=3600, description="longest wait for the end of the last reply"
     )
-    fixed: FixedCosts = Field(default_factory=FixedCosts, description="costs with compute_time: fixed")
+    fixed: FixedCosts = Field(
+        default_factory=FixedCosts, description="time of each step with compute_time: fixed"
+    )
 
 
 class AgentSettings(Section):
@@ -315,7 +338,7 @@ class AgentSettings(Section):
     )
     dialog: DialogSettings = Field(default_factory=DialogSettings, description="who the agent is")
     sampling: SamplingSettings = Field(default_factory=SamplingSettings, description="how words are chosen")
-    emit: EmitSettings = Field(default_factory=EmitSettings, description="when ready words become sound")
+    emit: EmitSettings = Field(default_factory=EmitSettings, description="when finished words become sound")
     vad: VadSettings = Field(default_factory=VadSettings, description="when sound is speech")
     endpointing: EndpointingSettings = Field(
         default_factory=EndpointingSettings, description="when the person has finished"
