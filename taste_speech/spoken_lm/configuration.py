@@ -53,6 +53,8 @@ class VocabularyConfig(StrictSection):
 
     first_special_id: int = 128000
     """Ids from here on are special tokens; they count as word starts."""
+    more_special_ids: list[int] = Field(default_factory=list)
+    """Special tokens below `first_special_id`."""
     banned_ids: list[int] = Field(default=[128001])
     allowed_characters: str = r"[.,'a-zA-Z0-9]"
     """A text token is speakable if it has at least one character of this class."""
@@ -62,3 +64,7 @@ class VocabularyConfig(StrictSection):
     V0 was trained on text as it is written."""
     round_rotary_to_bf16: bool = True
     """Whether rotary frequencies are rounded to bfloat16, as in V0 (docs/model.md, Rotary frequencies)."""
+
+    def special_ids(self, size: int) -> frozenset[int]:
+        """Special tokens of a vocabulary of `size` ids."""
+        return frozenset(self.more_special_ids) | frozenset(range(self.first_special_id, size))

@@ -49,7 +49,8 @@ def build_vocabulary(tokenizer: Any, size: int, config: VocabularyConfig) -> Voc
     texts = _decode_each(tokenizer, min(len(tokenizer), size))
     speakable = re.compile(config.allowed_characters)
     n_texts = len(texts)
-    special = torch.arange(size) >= config.first_special_id
+    special = torch.zeros(size, dtype=torch.bool)
+    special[sorted(config.special_ids(size))] = True
     starts = [text[:1] == " " for text in texts] + [False] * (size - n_texts)
     ends = [config.sentence_end in text for text in texts] + [False] * (size - n_texts)
     mute = [

@@ -56,7 +56,7 @@ class PromptFormat:
     """What a prompt ends with: a lone SEGMENT_START, or the template's text before the assistant's turn."""
     role_ids: dict[str, int] | None
     """Token of each role; None for a checkpoint without role tokens."""
-    first_special_id: int
+    special_ids: frozenset[int]
     vocab_size: int
     num_quantizers: int
     codebook_size: int
@@ -71,7 +71,7 @@ class PromptFormat:
         quantizer = config.audio_tower_config.kwargs_for_quantizer
         sizes = {
             "bos_id": config.spoken_lm_config.sos_id,
-            "first_special_id": config.vocabulary.first_special_id,
+            "special_ids": config.vocabulary.special_ids(config.text_config.vocab_size),
             "vocab_size": config.text_config.vocab_size,
             "num_quantizers": quantizer.num_quantizers,
             "codebook_size": quantizer.codebook_size,
@@ -109,10 +109,11 @@ class PromptFormat:
             highest = int(segment.text_ids.max())
             if highest >= self.vocab_size:
                 raise ValueError(f"text_ids holds {highest}; the ids end at {self.vocab_size - 1}")
-            if highest >= self.first_special_id:
+            special = self.special_ids.intersection(segment.text_ids.flatten().tolist())
+            if special:
                 raise ValueError(
-                    f"text_ids holds the special token {highest}; give plain text (below "
-                    f"{self.first_special_id}), the structure is added from the segments"
+                    f"text_ids holds the special token {min(special)}; give plain text, "
+                    "the structure is added from the segments"
                 )
         if segment.taste_ids is None:
             return
