@@ -7,6 +7,7 @@ from transformers import AutoConfig, LlamaConfig, PreTrainedConfig, WhisperConfi
 
 from taste_speech.audio_tower.configuration import AudioTowerConfig, TowerConfig
 from taste_speech.configuration_base import StrictSection, TolerantSection
+from taste_speech.pretrained.configuration import PretrainedConfig
 from taste_speech.recognition.configuration import RecognitionConfig
 from taste_speech.speech_decoder.configuration import SpeechDecoderConfig, UnitDecodingConfig
 from taste_speech.spoken_lm.configuration import SpokenLMConfig, VocabularyConfig
@@ -24,6 +25,7 @@ _OURS: dict[str, type[StrictSection]] = {
     "voice_generator": VoiceGeneratorConfig,
     "streaming": StreamingConfig,
     "recognition": RecognitionConfig,
+    "pretrained": PretrainedConfig,
 }
 _V0_TEXT_CONFIG = {
     "vocab_size": 128256,
@@ -58,8 +60,8 @@ class TasteConfig(PreTrainedConfig):
         text_config, asr_config: Llama and Whisper sections, as transformers writes them.
         tower: sizes of the audio tower. None: taken from `asr_config` where they fit the stored tensors
             (`resolve_tower`), else V0's.
-        vocabulary, unit_decoding, voice_generator, streaming, recognition: sections of this project;
-            an unknown key in them is an error.
+        vocabulary, unit_decoding, voice_generator, streaming, recognition, pretrained: sections of this
+            project; an unknown key in them is an error.
     """
 
     model_type = "taste"
@@ -75,6 +77,7 @@ class TasteConfig(PreTrainedConfig):
     voice_generator: Any = None
     streaming: Any = None
     recognition: Any = None
+    pretrained: Any = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         known: dict[str, type[StrictSection] | type[TolerantSection]] = {**_PUBLISHED, **_OURS}

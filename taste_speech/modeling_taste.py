@@ -19,8 +19,10 @@ from taste_speech.configuration_taste import TasteConfig
 from taste_speech.conversion.hub import find_checkpoint
 from taste_speech.conversion.loading import COMPUTE_DTYPE_PARTS, fill, open_weights
 from taste_speech.conversion.names import resolve_tower
+from taste_speech.conversion.pretrained_store import with_pretrained
 from taste_speech.conversion.saving import save_weights
 from taste_speech.conversion.tensor_store import DictStore, TensorStore
+from taste_speech.pretrained.configuration import PretrainedConfig
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder
 from taste_speech.spoken_lm.arrangement import word_start_codes
 from taste_speech.spoken_lm.language_model import SpokenLM
@@ -102,7 +104,7 @@ class TasteForCausalLM(PreTrainedModel):
             config = read_config(folder, pretrained_model_name_or_path)
         return cls._build(
             copy.deepcopy(config),
-            open_weights(folder),
+            with_pretrained(open_weights(folder), config),
             _resolve_dtype(dtype if dtype is not None else torch_dtype, config),
             attn_implementation,
             os.fspath(pretrained_model_name_or_path),
@@ -137,8 +139,9 @@ class TasteForCausalLM(PreTrainedModel):
             model = cls(config)
         fill(model, store, config.spoken_lm_config, dtype, origin)
         model.spoken_lm.reset_rotary()
-        # The adapters are merged now, and the configuration says what the model is.
+        # The adapters are merged and nothing outside is needed now; the configuration says what the model is.
         config.spoken_lm_config.use_lora = False
+        config.pretrained = PretrainedConfig()
         return model.eval()
 
     def save_pretrained(

@@ -92,6 +92,17 @@ def _is_lora_target(leaf: str, lora: LoraConfig) -> bool:
     return lora.lora_target_linear or match[1] in _LORA_DEFAULT_TARGETS
 
 
+def language_model_name(leaf: str, config: SpokenLMConfig) -> str:
+    """Name in a checkpoint of a pretrained Llama's tensor `leaf`."""
+    return _llm_source(leaf, (0, 0), config).names[0]
+
+
+def encoder_name(name: str) -> str | None:
+    """Name in a checkpoint of a pretrained Whisper's tensor; None for what is not its encoder's."""
+    prefix = "model.encoder."
+    return f"{_TOWER}audio_encoder.encoder.{name.removeprefix(prefix)}" if name.startswith(prefix) else None
+
+
 def published_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our state dict under published names without LoRA (`use_lora: false`).
 

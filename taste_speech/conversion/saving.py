@@ -1,6 +1,7 @@
 """Writing a model's weights under their published names."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -18,7 +19,14 @@ def save_weights(
     state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
     if state[LM_HEAD].data_ptr() == state[EMBED_TOKENS].data_ptr():
         del state[LM_HEAD]
-    stored = {name: _stored(tensor, dtype) for name, tensor in published_state(state).items()}
+    write_state(published_state(state), folder, dtype, max_shard_size)
+
+
+def write_state(
+    state: Mapping[str, Tensor], folder: Path, dtype: torch.dtype | None, max_shard_size: int | str
+) -> None:
+    """Write tensors under the names that they have as `model.safetensors`, or as shards and their index."""
+    stored = {name: _stored(tensor, dtype) for name, tensor in state.items()}
     parts = list(shards(stored, max_shard_size))
     for stale in (*folder.glob("model-*.safetensors"), folder / WEIGHTS, folder / WEIGHTS_INDEX):
         stale.unlink(missing_ok=True)
