@@ -34,13 +34,17 @@ class LogMelFeatures:
     def __call__(self, samples: Tensor | np.ndarray) -> Tensor:
         """(samples,) float32 at the tower's rate -> (1, mel frames, bins).
 
-        Where the checkpoint was trained so (`pad_to_max_source`) the audio is padded with silence, or cut, to
-        the encoder's full length; else there are as many frames as the audio has hops, at least one.
+        Where the checkpoint was trained so (`source_windows`, `pad_to_max_source`) the audio is padded with
+        silence, or cut, to a window's length; else there are as many frames as the audio has hops, at least
+        one.
         """
         audio = torch.as_tensor(samples, dtype=torch.float32)
-        if self.config.pad_to_max_source:
-            audio = audio[: self.max_samples]
-            audio = torch.nn.functional.pad(audio, (0, self.max_samples - audio.shape[0]))
+        length = audio.shape[0]
+        if self.config.source_windows:
+            length = 2 * self.config.window_of(self.frame_count(length)) * self.config.hop_samples
+        elif self.config.pad_to_max_source:
+            length = self.max_samples
+        audio = torch.nn.functional.pad(audio[:length], (0, max(0, length - audio.shape[0])))
         return self.normalize(self.raw(audio))[None]
 
     def batch(self, recordings: Sequence[Tensor | np.ndarray]) -> tuple[Tensor, Tensor]:

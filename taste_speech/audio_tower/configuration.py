@@ -26,10 +26,20 @@ class TowerConfig(StrictSection):
     pad_to_max_source: bool = True
     """Whether every utterance is padded to `max_source_positions` (as Whisper is trained) or
     encoded as long as it is."""
+    source_windows: list[int] = Field(default_factory=list)
+    """Lengths in encoder frames: the encoder sees each utterance with silence behind it up to the smallest
+    that holds it, and the aggregator the utterance alone. Empty: `pad_to_max_source` decides."""
     sampling_rate_hz: int = 16000
     n_fft: int = 400
     hop_samples: int = 160
     """Samples between two log-mel frames of the input features."""
+
+    def window_of(self, mel_frames: int) -> int:
+        """The smallest of `source_windows` that holds so many mel frames; the largest where none does."""
+        frames = (mel_frames + 1) // 2
+        return next(
+            (window for window in sorted(self.source_windows) if window >= frames), max(self.source_windows)
+        )
 
 
 class JointEncoderSegmenterConfig(TolerantSection):

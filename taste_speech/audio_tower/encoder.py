@@ -5,6 +5,7 @@ utterances of their own length, and windows of an utterance carry absolute posit
 layers are run here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -64,6 +65,17 @@ Count = TypeVar("Count", int, Tensor)
 def encoder_frames(mel_frames: Count) -> Count:
     """Encoder frames for a number of mel frames: the second convolution halves the rate, rounding up."""
     return (mel_frames + 1) // 2
+
+
+def pad_together(items: Sequence[EncodedAudio]) -> EncodedAudio:
+    """Join items of a batch of one each, without masks, into one batch with a mask where they need it."""
+    counts = torch.tensor([item.keys.shape[1] for item in items], device=items[0].keys.device)
+    keys, values = (
+        nn.utils.rnn.pad_sequence([getattr(item, name)[0] for item in items], batch_first=True)
+        for name in ("keys", "values")
+    )
+    mask = torch.arange(keys.shape[1], device=keys.device) < counts[:, None]
+    return EncodedAudio(keys, values, None if bool(mask.all()) else mask)
 
 
 def encode_features(

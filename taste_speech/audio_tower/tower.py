@@ -8,7 +8,13 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from taste_speech.audio_tower.aggregator import Aggregator, average_words
 from taste_speech.audio_tower.configuration import JointEncoderSegmenterConfig, QuantizerConfig, TowerConfig
-from taste_speech.audio_tower.encoder import EncodedAudio, encode_features, whisper_config
+from taste_speech.audio_tower.encoder import (
+    EncodedAudio,
+    encode_features,
+    encoder_frames,
+    pad_together,
+    whisper_config,
+)
 from taste_speech.audio_tower.quantizer import ResidualQuantizer
 from taste_speech.audio_tower.windows import EncoderWindows, WindowSpan, join_windows, keep_window
 from taste_speech.errors import AudioError, TextError
@@ -91,6 +97,8 @@ class AudioTower(nn.Module):
         self, features: Tensor, n_frames: Tensor | None = None, first_position: int = 0
     ) -> EncodedAudio:
         """Encode consecutive mel frames in one pass, the first at encoder position `first_position`."""
+        if self.config.source_windows:
+            return self._encode_in_windows(features, n_frames)
         if self.config.pad_to_max_source:
             n_frames = None
             missing = 2 * self.config.max_source_positions - features.shape[1]
@@ -103,6 +111,22 @@ class AudioTower(nn.Module):
         return encode_features(
             self.encoder, features, self.joint.target_hidden_layer, n_frames, first_position
         )
+
+    def _encode_in_windows(self, features: Tensor, n_frames: Tensor | None) -> EncodedAudio:
+        """Encode each item in its window of `source_windows`; the silence behind it is cut off."""
+        counts = [features.shape[1]] * len(features) if n_frames is None else n_frames.tolist()
+        items = []
+        for row, count in zip(features, counts, strict=True):
+            window = 2 * self.config.window_of(count)
+            if row.shape[0] < window:
+                raise AudioError(
+                    f"the audio has {row.shape[0]} mel frames and its window {window}; give the features as "
+                    "TasteProcessor makes them, padded to the window"
+                )
+            encoded = encode_features(self.encoder, row[None, :window], self.joint.target_hidden_layer)
+            own = encoder_frames(min(count, window))
+            items.append(EncodedAudio(encoded.keys[:, :own], encoded.values[:, :own], None))
+        return pad_together(items)
 
     def aggregate(self, encoded: EncodedAudio, asr_token_ids: Tensor, asr_word_ids: Tensor) -> Tensor:
         """Attend from the text to the audio, one vector per ASR token, averaged over each word.
