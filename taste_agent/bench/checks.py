@@ -74,6 +74,8 @@ def _small_on_cpu(found: dict[str, Figure]) -> Iterable[Check]:
         first += found[RECOGNITION].p50
         yield Check("first audio, recognition included (p50)", first, 500, "ms")
     yield Check("RTF of the reply (p50)", found[replying.RTF].p50, 0.3, "")
+    step = step_name(thinking.HISTORIES[0])
+    yield Check(f"{step} (p50)", found[step].p50, 20, "ms")
 
 
 def _large_on_gpu(found: dict[str, Figure]) -> Iterable[Check]:

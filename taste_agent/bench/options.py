@@ -22,7 +22,7 @@ class BenchOptions:
     """Random weights of a size, instead of a checkpoint."""
     device: str = "auto"
     dtype: str = "auto"
-    """Of the large parts; auto: bfloat16 on CUDA, else float32."""
+    """Of the large parts; auto: as `number_type` says."""
     baseline: bool = False
     """Also run the naive forms."""
     repeats: int = 10

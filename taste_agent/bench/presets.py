@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from taste_agent.bench.synthetic import PresetFiles, SyntheticTokenizer
-from taste_agent.dialog.loading import number_type
+from taste_agent.dialog.loading import loaded_type, number_type
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
@@ -103,13 +103,13 @@ def build_preset(name: str, device: torch.device, dtype: str) -> tuple[TasteForC
         device: the weights are made there.
         dtype: of Llama, encoder and aggregator, as for `load_checkpoint`; the rest is float32.
     """
-    number = number_type(dtype, device)
+    weights = getattr(torch, loaded_type(number_type(dtype, device), device))
     config = TasteConfig() if name == "v0" else TasteConfig(**_SHORT)
     with torch.random.fork_rng(devices=[]), device:
         torch.manual_seed(0)
         model = TasteForCausalLM(config).to(device).eval()
     for part in (model.spoken_lm.language_model, model.audio_tower.encoder, model.audio_tower.aggregator):
-        part.to(torch.float32 if number == "int8" else getattr(torch, number))
+        part.to(weights)
     model.spoken_lm.reset_rotary()
     vocabulary = config.vocabulary.first_special_id
     asr_size = model.audio_tower.config.vocab_size

@@ -14,6 +14,7 @@ from rich.table import Table
 from taste_agent.bench.subject import Subject
 from taste_agent.bench.timing import Times
 from taste_agent.ui.fitting_table import fitting_table
+from taste_speech.acceleration.half_linear import count_weights
 
 GPU_COMMAND = "taste-agent bench --preset v0 --device cuda --baseline --out v0-cuda"
 _KIB = 1024
@@ -196,7 +197,7 @@ def peak_memory(device: torch.device) -> Figure:
 
 
 def _model_of(subject: Subject) -> dict[str, Any]:
-    count = sum(p.numel() for p in [*subject.model.parameters(), *subject.voice.parameters()])
+    count = count_weights(subject.model) + count_weights(subject.voice)
     return {
         "name": subject.name,
         "parameters": count,

@@ -59,7 +59,7 @@ def load_subject(options: BenchOptions) -> Subject:
         from taste_agent.bench.presets import build_preset
 
         model, processor = build_preset(options.preset, device, options.dtype)
-        accelerate(model, processor.get_generator(device), fast_paths(number, options.static_shapes))
+        accelerate(model, processor.get_generator(device), fast_paths(number, device, options.static_shapes))
         width = model.config.speech_decoder_config.spk_embed_dim
         speaker = torch.randn(1, width, generator=torch.Generator().manual_seed(0))
     use_threads(model, options.threads)

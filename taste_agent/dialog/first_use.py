@@ -23,8 +23,8 @@ LOOKUP_LIMIT_S = 10.0
 MEMORY_PER_WEIGHTS = 1.2
 # From here on a CPU needs longer for a word than the word lasts.
 SLOW_ON_CPU_PARAMETERS = 300e6
-# int8 layers are made from float32 ones after loading.
-BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 4}
+# Of the types that a model is loaded as.
+BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def this_machine(settings: ModelSettings) -> Machine:
     import torch
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from taste_agent.dialog.loading import number_type
+    from taste_agent.dialog.loading import loaded_type, number_type
     from taste_agent.dialog.torch_device import choose_device
 
     device = choose_device(settings.device)
@@ -165,7 +165,7 @@ def this_machine(settings: ModelSettings) -> Machine:
     free = torch.cuda.mem_get_info()[0] if is_cuda else _free_memory_bytes()
     cache = Path(HF_HUB_CACHE)
     there = next(folder for folder in (cache, *cache.parents) if folder.exists())
-    number = number_type(settings.dtype, device)
+    number = loaded_type(number_type(settings.dtype, device), device)
     return Machine(device.type, device_name, number, free, cache, shutil.disk_usage(there).free)
 
 

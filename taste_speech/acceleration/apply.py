@@ -35,17 +35,18 @@ def accelerate(
         settings: None: the defaults, which change no result beyond rounding.
 
     Raises:
-        ValueError: int8 on another device than the CPU.
+        ValueError: int8 or float16 on another device than the CPU.
     """
     settings = settings or Acceleration()
-    static = settings.static_shapes
-    by_rows = static is None and _computes_rows(model, settings)
-    if static is None:
-        static = model.device.type == "cuda"
     if settings.linear != "as_is":
         shrink_linear_layers(model, generator, settings.linear)
+    static = settings.static_shapes
+    lm_by_rows = static is None and _computes_rows(model)
+    by_rows = lm_by_rows and settings.linear != "int8"  # whose layers have no weights to read directly
+    if static is None:
+        static = model.device.type == "cuda"
     model.spoken_lm.acceleration = settings if static else None
-    model.spoken_lm.row_runner = LlamaRowRunner() if by_rows else None
+    model.spoken_lm.row_runner = LlamaRowRunner(model.spoken_lm.language_model) if lm_by_rows else None
     if by_rows:
         model.speech_decoder.runner = UnitRowRunner()
     else:
@@ -66,12 +67,7 @@ def decelerate(model: "TasteForCausalLM", generator: "VoiceGenerator | None" = N
         generator.flow.decoder.runner = None
 
 
-def _computes_rows(model: "TasteForCausalLM", settings: Acceleration) -> bool:
+def _computes_rows(model: "TasteForCausalLM") -> bool:
     """Whether single rows have a fast path: in float32 on the CPU, and with positions that turn evenly."""
     rope = model.spoken_lm.language_model.config.rope_parameters["rope_type"]
-    return (
-        model.device.type == "cpu"
-        and model.spoken_lm.dtype == torch.float32
-        and settings.linear == "as_is"
-        and rope in _ROW_ROPES
-    )
+    return model.device.type == "cpu" and model.spoken_lm.dtype == torch.float32 and rope in _ROW_ROPES

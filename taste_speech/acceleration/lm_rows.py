@@ -4,11 +4,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from taste_speech.acceleration.prepared import Prepared
-from taste_speech.acceleration.row_linear import RowLinear
 from taste_speech.acceleration.threads import threads_of_a_row
 from taste_speech.spoken_lm.kv_cache import GrowingCache
 
@@ -17,51 +15,45 @@ if TYPE_CHECKING:
     from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 _ANGLE_ROWS = 256
-# Keys, or values, of more bytes do not stay in a core's cache from one step to the next.
+# Values of more bytes do not stay in a core's cache from one step to the next.
 _CACHED_BYTES = 2**18
 
 
 class LlamaRowRunner:
-    """`SpokenLM.forward` for one row, with the Llama's weights in the form that rows need; keeps no state."""
+    """`SpokenLM.forward` for one row. It reads the Llama's own weights and keeps nothing of a conversation.
 
-    def __init__(self) -> None:
-        self._rows = Prepared[_LlamaRows]()
+    Args:
+        llama: computes in float32 on the CPU; its linear layers may hold their weights in any form.
+    """
+
+    def __init__(self, llama: "LlamaForCausalLM") -> None:
+        self._llama = llama
+        self._layers = [_LayerRow(layer, index) for index, layer in enumerate(llama.model.layers)]
+        self._weights = sum(layer.weights for layer in self._layers) + llama.model.embed_tokens.weight.numel()
+        self._rotary: nn.Module | None = None
+        self._cosines = self._sines = torch.empty(0)
 
     @torch.no_grad()
-    def step(self, llama: "LlamaForCausalLM", x: Tensor, cache: GrowingCache) -> tuple[Tensor, Tensor]:
-        """(1, 1, hidden) new row -> (1, 1, hidden) state and (1, 1, vocabulary) logits; extends the cache."""
-        weights = (*llama.parameters(), llama.model.rotary_emb.inv_freq)
-        rows = self._rows.of(weights, lambda: _LlamaRows(llama))
-        with threads_of_a_row(rows.weights):
-            hidden, logits = rows.step(x[0], cache)
-        return hidden[None], logits[None]
-
-
-class _LlamaRows:
-    def __init__(self, llama: "LlamaForCausalLM") -> None:
-        self._model = llama.model
-        self.weights = llama.num_parameters()
-        self._layers = [_LayerRow(layer, index) for index, layer in enumerate(llama.model.layers)]
-        self._head = RowLinear(llama.lm_head)
-        self._cosines, self._sines = self._angles(_ANGLE_ROWS)
-
     def step(self, x: Tensor, cache: GrowingCache) -> tuple[Tensor, Tensor]:
-        """(1, hidden) -> (1, hidden) and (1, vocabulary)."""
-        turn = self._rotation(cache.get_seq_length())
-        for layer in self._layers:
-            x = layer(x, turn, cache)
-        hidden = _normed(x, self._model.norm)
-        return hidden, self._head(hidden)
+        """(1, 1, hidden) new row -> (1, 1, hidden) state and (1, 1, vocabulary) logits; extends the cache."""
+        with threads_of_a_row(self._weights):
+            turn = self._rotation(cache.get_seq_length())
+            row = x[0]
+            for layer in self._layers:
+                row = layer(row, turn, cache)
+            hidden = _normed(row, self._llama.model.norm)[None]
+            return hidden, self._llama.lm_head(hidden)
 
     def _rotation(self, position: int) -> tuple[Tensor, Tensor]:
-        """Cosines and sines of a position, (head_dim,) each."""
-        if position >= len(self._cosines):
-            self._cosines, self._sines = self._angles(2 * position)
+        """Cosines and sines of a position, (head_dim,) each, the sines of the first half negated."""
+        rotary = self._llama.model.rotary_emb
+        if rotary is not self._rotary or position >= len(self._cosines):
+            rows = torch.arange(max(_ANGLE_ROWS, 2 * position))[None]
+            cosines, sines = rotary(self._llama.model.norm.weight, rows)
+            first, second = sines[0].chunk(2, dim=-1)
+            self._rotary, self._cosines = rotary, cosines[0]
+            self._sines = torch.cat([-first, second], dim=-1)
         return self._cosines[position], self._sines[position]
-
-    def _angles(self, rows: int) -> tuple[Tensor, Tensor]:
-        cosines, sines = self._model.rotary_emb(self._model.norm.weight, torch.arange(rows)[None])
-        return cosines[0], sines[0]
 
 
 class _LayerRow:
@@ -69,29 +61,41 @@ class _LayerRow:
 
     def __init__(self, layer: "LlamaDecoderLayer", index: int) -> None:
         attention, feed_forward = layer.self_attn, layer.mlp
-        self._index, self._layer, self._head_dim = index, layer, attention.head_dim
-        self._inputs = RowLinear(attention.q_proj, attention.k_proj, attention.v_proj)
-        self._output = RowLinear(attention.o_proj)
-        self._widen = RowLinear(feed_forward.gate_proj, feed_forward.up_proj)
-        self._narrow = RowLinear(feed_forward.down_proj)
-        self._key_heads = attention.k_proj.out_features // self._head_dim
+        self._index, self._head_dim = index, attention.head_dim
+        self._scale, self._zero = 1 / math.sqrt(attention.head_dim), torch.zeros(1, 1, 1)
+        self._before_attention, self._before_feed_forward = (
+            layer.input_layernorm,
+            layer.post_attention_layernorm,
+        )
+        self._query, self._key, self._value = attention.q_proj, attention.k_proj, attention.v_proj
+        self._output, self._activation = attention.o_proj, feed_forward.act_fn
+        self._gate, self._up, self._down = (
+            feed_forward.gate_proj,
+            feed_forward.up_proj,
+            feed_forward.down_proj,
+        )
+        self._key_heads = self._key.out_features // self._head_dim
+        linear = (self._query, self._key, self._value, self._output, self._gate, self._up, self._down)
+        self.weights = sum(part.in_features * part.out_features for part in linear)
 
     def __call__(self, x: Tensor, turn: tuple[Tensor, Tensor], cache: GrowingCache) -> Tensor:
         """(1, hidden) -> (1, hidden)."""
-        x = x + self._attend(_normed(x, self._layer.input_layernorm), turn, cache)
-        gate, up = self._widen(_normed(x, self._layer.post_attention_layernorm)).chunk(2, dim=-1)
-        return x + self._narrow(self._layer.mlp.act_fn(gate) * up)
+        x = x + self._attend(_normed(x, self._before_attention), turn, cache)
+        normed = _normed(x, self._before_feed_forward)
+        return x + self._down(self._activation(self._gate(normed)) * self._up(normed))
 
     def _attend(self, x: Tensor, turn: tuple[Tensor, Tensor], cache: GrowingCache) -> Tensor:
-        heads = self._inputs(x).view(-1, self._head_dim)  # of queries, keys, values
-        turned = _turned(heads[: -self._key_heads], turn)
+        turned = torch.cat([self._query(x), self._key(x)], dim=-1).view(-1, self._head_dim)
+        turned = _turned(turned, turn)
         query = turned[: -self._key_heads].view(self._key_heads, -1, self._head_dim)
-        key, value = turned[-self._key_heads :], heads[-self._key_heads :]
-        keys, values = cache.layers[self._index].update(key[None, :, None], value[None, :, None])
-        _read_ahead(keys)
-        scores = torch.bmm(query, keys[0].transpose(1, 2)) * (1 / math.sqrt(self._head_dim))
+        key, value = turned[None, -self._key_heads :, None], self._value(x)
+        value = value.view(1, self._key_heads, 1, self._head_dim)
+        keys, values = cache.layers[self._index].update(key, value)
+        # The keys are the left factor, so that they are read in the order in which they lie in memory.
+        by_key = torch.baddbmm(self._zero, keys[0], query.transpose(1, 2), beta=0, alpha=self._scale)
         _read_ahead(values)
-        return self._output(torch.bmm(torch.softmax(scores, dim=-1), values[0]).view(1, -1))
+        weights = torch.softmax(by_key.transpose(1, 2), dim=-1)
+        return self._output(torch.bmm(weights, values[0]).view(1, -1))
 
 
 def _read_ahead(x: Tensor) -> None:
@@ -111,5 +115,4 @@ def _normed(x: Tensor, norm: Any) -> Tensor:
 def _turned(heads: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
     """Rotary embedding of (heads, head_dim)."""
     cosines, sines = turn
-    first, second = heads.chunk(2, dim=-1)
-    return heads * cosines + torch.cat([-second, first], dim=-1) * sines
+    return torch.addcmul(heads * cosines, heads.roll(heads.shape[-1] // 2, -1), sines)

@@ -20,8 +20,8 @@ class RowLinear:
         self._layers = layers
         self._packed = self._bias = None
         with torch.inference_mode(False), torch.no_grad():
-            if _can_pack() and all(_is_exact_in_half(layer.weight) for layer in layers):
-                self._packed = _pack(torch.cat([layer.weight for layer in layers]))
+            if can_pack() and all(_is_exact_in_half(layer.weight) for layer in layers):
+                self._packed = pack(torch.cat([layer.weight for layer in layers]))
                 self._bias = torch.cat([_bias(layer) for layer in layers])
                 self._layers = ()  # whoever has no other use for them need not keep them
 
@@ -34,7 +34,8 @@ class RowLinear:
         return torch.cat([layer(x) for layer in self._layers], dim=-1)
 
 
-def _can_pack() -> bool:
+def can_pack() -> bool:
+    """Whether this PyTorch multiplies float32 rows by weights in half precision (on x86-64 it does)."""
     has_functions = hasattr(torch, "fbgemm_pack_gemm_matrix_fp16")
     return has_functions and "fbgemm" in torch.backends.quantized.supported_engines
 
@@ -51,11 +52,12 @@ def _bias(layer: nn.Linear) -> Tensor:
     return layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias
 
 
-def _pack(weight: Tensor) -> Tensor:
+def pack(weight: Tensor) -> Tensor:
+    """(outputs, inputs) in half precision, in the order in which `fbgemm_linear_fp16_weight_*` reads them."""
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore"
-        )  # torch warns once that the functions may go; then `_can_pack` is false
+        )  # torch warns once that the functions may go; then `can_pack` is false
         packed = torch.fbgemm_pack_gemm_matrix_fp16(weight)
         zeros = weight.new_zeros(1, weight.shape[1])
         torch.fbgemm_linear_fp16_weight_fp32_activation(zeros, packed, weight.new_zeros(len(weight)))

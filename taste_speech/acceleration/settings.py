@@ -27,5 +27,7 @@ class Acceleration(StrictSection):
     """Mel frames are padded to a multiple of this."""
     flow_max_frames: int = Field(default=768, ge=2)
     """Longer windows take the plain path."""
-    linear: Literal["as_is", "bfloat16", "int8"] = "as_is"
-    """Linear layers: as loaded, or in a smaller type, which changes results (int8: on the CPU only)."""
+    linear: Literal["as_is", "float16", "bfloat16", "int8"] = "as_is"
+    """Linear layers: as loaded, or in a smaller type, which changes results. float16: the Llama's weights
+    only, computed with in float32; where the CPU has no such product, they stay as they are. float16 and
+    int8: on the CPU only."""

@@ -1,16 +1,24 @@
 """The spoken language model: a Llama whose input carries text and taste, and whose output yields both."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 from transformers import Cache, LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from taste_speech.acceleration.lm_rows import LlamaRowRunner
 from taste_speech.acceleration.settings import Acceleration
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.spoken_lm.bridge import Extraction, Fusion
 from taste_speech.spoken_lm.configuration import check_supported
 from taste_speech.spoken_lm.kv_cache import GrowingCache
+
+
+class RowRunner(Protocol):
+    """Another way to run one row through the Llama."""
+
+    def step(self, x: Tensor, cache: GrowingCache) -> tuple[Tensor, Tensor]:
+        """(1, 1, hidden) new row -> (1, 1, hidden) state and (1, 1, vocabulary) logits; extends the cache."""
 
 
 class SpokenLM(nn.Module):
@@ -26,7 +34,7 @@ class SpokenLM(nn.Module):
         self.sos_id: int = config.spoken_lm_config.sos_id
         self.acceleration: Acceleration | None = None
         """Static steps of new conversations; `taste_speech.acceleration.accelerate` sets it."""
-        self.row_runner: LlamaRowRunner | None = None
+        self.row_runner: RowRunner | None = None
         """Single rows on the CPU; `accelerate` sets it."""
         self.language_model = LlamaForCausalLM(text)
         self.fusion = Fusion(quantizer.dim, text.hidden_size)
@@ -89,7 +97,7 @@ class SpokenLM(nn.Module):
         """
         runner = self.row_runner
         if runner is not None and inputs_embeds.shape[:2] == (1, 1) and isinstance(cache, GrowingCache):
-            return runner.step(self.language_model, inputs_embeds.to(self.dtype), cache)
+            return runner.step(inputs_embeds.to(self.dtype), cache)
         output = self.language_model.model(
             inputs_embeds=inputs_embeds.to(self.dtype),
             past_key_values=cache,

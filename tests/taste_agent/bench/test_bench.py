@@ -25,7 +25,7 @@ from taste_agent.bench.material import (
 )
 from taste_agent.bench.options import BenchOptions
 from taste_agent.bench.replying import chunk_figures
-from taste_agent.bench.report import Check, Figure, Report, peak_memory
+from taste_agent.bench.report import Check, Figure, Report, new_report, peak_memory
 from taste_agent.bench.run import run_benchmark, write_report
 from taste_agent.bench.subject import Subject, load_subject
 from taste_agent.bench.synthetic import SyntheticTokenizer
@@ -197,7 +197,7 @@ def test_names_in_brackets_are_shown_as_they_are(report, tmp_path, monkeypatch, 
     named = replace(report, model=report.model | {"name": "small[bold]:bug:"})
     shown(named, tmp_path / "o[bold]:bug:", monkeypatch)
     output = capsys.readouterr().out
-    assert "small[bold]:bug:, float32" in output
+    assert f"small[bold]:bug:, {report.model['dtype']}" in output
     assert f"Written to {tmp_path / 'o[bold]:bug:'}: bench.json" in output
 
 
@@ -242,7 +242,11 @@ def test_checks_hold_up_to_their_limit():
         (
             "small",
             "cpu",
-            {"first audio, recognition included (p50)": (7, 500), "RTF of the reply (p50)": (7, 0.3)},
+            {
+                "first audio, recognition included (p50)": (7, 500),
+                "RTF of the reply (p50)": (7, 0.3),
+                "LM step after 30 rows (p50)": (7, 20),
+            },
         ),
         ("small", "cuda", {}),
         (
@@ -370,6 +374,15 @@ def test_the_short_preset_runs_in_int8():
     assert kinds.count(torch.ao.nn.quantized.dynamic.Linear) == 7 * len(layers)
     assert torch.nn.Linear not in kinds
     assert sum(chunk.words for chunk in Turn(subject).run().chunks) == REPLY_WORDS
+
+
+def test_packed_weights_are_counted():
+    subjects = [
+        load_subject(BenchOptions(preset="v0-short", device="cpu", dtype=dtype))
+        for dtype in ("float32", "float16")
+    ]
+    counts = [new_report(subject, 1).model["parameters"] for subject in subjects]
+    assert counts[0] == counts[1] > 0
 
 
 def test_figures():

@@ -55,7 +55,6 @@ def test_int8_on_a_gpu_is_refused_before_anything_is_loaded(monkeypatch):
     ("dtype", "device", "number"),
     [
         ("auto", "cuda", "bfloat16"),
-        ("auto", "cpu", "float32"),
         ("auto", "mps", "float32"),
         ("int8", "cpu", "int8"),
         ("float32", "cuda", "float32"),
@@ -63,6 +62,21 @@ def test_int8_on_a_gpu_is_refused_before_anything_is_loaded(monkeypatch):
 )
 def test_auto_depends_on_the_device(dtype, device, number):
     assert number_type(dtype, torch.device(device)) == number
+
+
+@pytest.mark.parametrize(("able", "number"), [(True, "float16"), (False, "float32")])
+def test_auto_depends_on_the_cpu(monkeypatch, able, number):
+    monkeypatch.setattr(loading, "can_pack", lambda: able)
+    assert number_type("auto", torch.device("cpu")) == number
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_smaller_weights_on_the_cpu_leave_its_arithmetic_and_the_ears_in_float32(tiny_checkpoint, dtype):
+    settings = ModelSettings(checkpoint=str(tiny_checkpoint), device="cpu", dtype=dtype)
+    model, _ = load_model(settings, speaks=False)
+    assert model.spoken_lm.dtype == model.audio_tower.encoder.conv1.weight.dtype == torch.float32
+    assert model.spoken_lm.row_runner is not None
+    assert not any(isinstance(x, torch.nn.Linear) for x in model.spoken_lm.language_model.model.modules())
 
 
 class Sized:

@@ -20,7 +20,7 @@ def _logits(model):
     return cache.logits.float()
 
 
-@pytest.mark.parametrize("kind", ["int8", "bfloat16"])
+@pytest.mark.parametrize("kind", ["int8", "bfloat16", "float16"])
 def test_logits_stay_near(tiny_model, kind):
     model = copy.deepcopy(tiny_model)
     accelerate(model, None, Acceleration(linear=kind))
@@ -43,8 +43,9 @@ def test_int8_speaks(tiny_model, tiny_processor):
     assert samples.isfinite().all()
 
 
-def test_int8_is_for_the_cpu(tiny_model):
+@pytest.mark.parametrize("kind", ["int8", "float16"])
+def test_made_layers_are_for_the_cpu(tiny_model, kind):
     model = copy.deepcopy(tiny_model).to("meta")
     with pytest.raises(ValueError) as caught:
-        accelerate(model, None, Acceleration(linear="int8"))
-    assert str(caught.value) == "int8 layers run on the CPU only, the model is on meta; use bfloat16"
+        accelerate(model, None, Acceleration(linear=kind))
+    assert str(caught.value) == f"{kind} layers run on the CPU only, the model is on meta; use bfloat16"
