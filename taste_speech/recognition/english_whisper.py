@@ -18,7 +18,7 @@ from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperModel
 
 from taste_speech.acceleration.row_linear import RowLinear
-from taste_speech.acceleration.smaller_linear import quantise
+from taste_speech.acceleration.smaller_linear import quantize
 from taste_speech.audio_tower.configuration import TowerConfig
 from taste_speech.audio_tower.encoder import EncodedAudio, encode_features
 from taste_speech.errors import CheckpointError
@@ -106,7 +106,7 @@ class EnglishWhisper:
         self.value_layer = len(self.encoder.layers) if value_layer is None else value_layer
         if encoder_type == "int8":
             for layer in self.encoder.layers:
-                quantise(layer, each_output=True)
+                quantize(layer, each_output=True)
         self._features = LogMelFeatures(
             TowerConfig(num_mel_bins=model.config.num_mel_bins, pad_to_max_source=False)
         )

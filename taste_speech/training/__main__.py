@@ -4,7 +4,7 @@ import importlib
 import logging
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,7 +13,8 @@ from taste_speech.configuration_taste import TasteConfig
 from taste_speech.training.config import STAGES, Recipe, StageContext
 
 SHIPPED = Path(taste_speech.__file__).parent / "checkpoints" / "small"
-DEMO_QUESTION = Path(taste_speech.__file__).parents[1] / "taste_agent" / "demo" / "question.wav"
+DEMO = Path(taste_speech.__file__).parents[1] / "taste_agent" / "demo"
+EVALUATION_WORK, STYLES = Path("runs") / "evaluation", Path("kokoro-js") / "voices"
 app = typer.Typer(help="Train and evaluate a TASTE checkpoint.", no_args_is_help=True)
 
 
@@ -56,37 +57,34 @@ def _told_to_stop(what: str, signal_number: int) -> typer.Exit:
     return typer.Exit(128 + signal_number)
 
 
-@app.command()
-def restore(
-    recipe_file: Annotated[Path, typer.Argument(help="Recipe of the run that is to begin.")],
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder to begin with.")] = SHIPPED,
-    workdir: Annotated[Path | None, typer.Option(help="Overrides the recipe's workdir.")] = None,
-    new_taste: Annotated[
-        bool, typer.Option("--new-taste", help="Learn taste tokens anew: stages tower and autoencoder.")
-    ] = False,
-) -> None:
-    """Begin a run with the weights of a checkpoint instead of random ones (before `run`)."""
-    from taste_speech.training.restore import write_initial
-
-    for path in write_initial(checkpoint, _context(Recipe.read(recipe_file), workdir), new_taste):
-        typer.echo(f"first weights: {path}")
+Work = Annotated[Path, typer.Option(help="Folder for sounds and raw results; a stopped run goes on there.")]
+OfSplit = Annotated[str, typer.Option("--split", help="test, or valid for choices in development.")]
+AtMost = Annotated[int | None, typer.Option(min=1, help="Items of each list, for a trial; writes no table.")]
+Questions = Annotated[int, typer.Option(min=1, help="Questions of our kinds.")]
+Threads = Annotated[int, typer.Option(min=1)]
 
 
 @app.command()
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder.")] = SHIPPED,
-    run_folder: Annotated[
-        Path | None, typer.Option(help="Folder of the training run (for the row on speech units).")
-    ] = None,
-    sentences: Annotated[int, typer.Option(min=1, help="Unseen sentences in the reply voice.")] = 100,
-    questions: Annotated[int, typer.Option(min=1, help="Held-out questions.")] = 200,
-    threads: Annotated[int, typer.Option(min=1)] = 1,
     only: Annotated[
         list[str] | None,
         typer.Option(help="Only one part, for example voice (may be repeated); the rest is kept."),
     ] = None,
+    work: Work = EVALUATION_WORK,
+    voices: Annotated[Path, typer.Option(help="Folder of voices of the npm package kokoro-js.")] = STYLES,
+    people: Annotated[
+        Path | None, typer.Option(help="Folder of recordings of people with their texts.json.")
+    ] = None,
+    split: OfSplit = "test",
+    texts: Annotated[int, typer.Option(min=1, help="Texts that the voice is judged on.")] = 300,
+    questions: Questions = 200,
+    linear: Annotated[str, typer.Option(help="Linear layers: as_is, bfloat16 or int8.")] = "as_is",
+    threads: Threads = 2,
+    at_most: AtMost = None,
 ) -> None:
     """Measure a checkpoint; writes evaluation.json and the table in its model card."""
+    from taste_speech.training.evaluation.bench import Bench
     from taste_speech.training.evaluation.run import PARTS
     from taste_speech.training.evaluation.run import evaluate as measure
     from taste_speech.training.evaluation.table import as_markdown
@@ -95,24 +93,53 @@ def evaluate(
     unknown = sorted(set(only or []) - set(PARTS))
     if unknown:
         raise typer.BadParameter(f"unknown part {unknown[0]!r}; the parts are: {', '.join(PARTS)}")
-    typer.echo(as_markdown(measure(checkpoint, run_folder, sentences, questions, threads, only or ())))
+    bench = Bench(checkpoint, work, voices, people, _split(split), texts, questions, linear, threads, at_most)
+    typer.echo(as_markdown(measure(bench, only or ())))
+
+
+@app.command(hidden=True)
+def mind(
+    recipe_file: Annotated[Path, typer.Argument(help="Recipe whose stage `mind` has written weights.")],
+    workdir: Annotated[Path | None, typer.Option(help="Overrides the recipe's workdir.")] = None,
+    work: Work = EVALUATION_WORK,
+    split: OfSplit = "valid",
+    questions: Questions = 100,
+    threads: Threads = 1,
+    at_most: AtMost = None,
+    tastes: Annotated[bool, typer.Option(help="It was trained on taste tokens.")] = False,
+    untuned: Annotated[bool, typer.Option(help="Ask the untuned model, too.")] = False,
+    long_talks: Annotated[bool, typer.Option(help="Talks of 40 turns, too; they take long.")] = False,
+) -> None:
+    """Ask the mind of a run, before there is a checkpoint, in text; prints its answers and scores."""
+    from taste_speech.training.evaluation.bench import Bench
+    from taste_speech.training.evaluation.run import measure_mind
+
+    context = _context(Recipe.read(recipe_file), workdir)
+    folder = context.folder("mind")
+    bench = Bench(folder, work, split=_split(split), questions=questions, threads=threads, at_most=at_most)
+    for line in measure_mind(
+        context.config, folder / "spoken_lm.safetensors", bench, tastes, untuned, long_talks
+    ):
+        typer.echo(line)
 
 
 @app.command()
-def demo_question(
-    path: Annotated[Path, typer.Argument(help="The wav file to write.")] = DEMO_QUESTION,
-    text: Annotated[str, typer.Option(help="What is asked.")] = "What is the capital of Italy?",
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Folder of the corpus, for the voices' networks.")],
+    voices: Annotated[Path, typer.Option(help="Folder of the voices in the npm package kokoro-js.")],
+    target: Annotated[Path, typer.Option(help="Where the wavs go.")] = DEMO,
 ) -> None:
-    """Speak the question that `make demo` answers (flite's voice slt) and write it as a wav."""
-    import numpy as np
-    import soundfile
+    """Speak what `make demo` replays: a question, one outside the dialogues, an interruption."""
+    from taste_speech.training.corpus.demo import write_demo
 
-    from taste_speech.training.corpus.speech import SAMPLE_RATE_HZ, Voice, speak
+    for path in write_demo(folder, voices, target):
+        typer.echo(path)
 
-    speech = speak(text, Voice("slt", "flite", "slt"))
-    before, after = (np.zeros(int(seconds * SAMPLE_RATE_HZ), np.int16) for seconds in (0.5, 1.0))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.concatenate([before, speech, after]), SAMPLE_RATE_HZ)
+
+def _split(name: str) -> Literal["valid", "test"]:
+    if name not in ("valid", "test"):
+        raise typer.BadParameter(f"split is {name!r}; use valid or test")
+    return "valid" if name == "valid" else "test"
 
 
 def _context(recipe: Recipe, workdir: Path | None) -> StageContext:

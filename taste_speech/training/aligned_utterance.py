@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from taste_speech.training.corpus.audio_store import Clip
-from taste_speech.training.word_times import PAUSE, PHONES, Timing
+from taste_speech.training.corpus.phones import PAUSE, PHONES, Timing
 
 PROSODY_SIZE = 5
 """Pace, mean pitch, rise of the pitch, voiced part, loudness. Not the duration: that is mostly the length of

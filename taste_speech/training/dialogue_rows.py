@@ -10,8 +10,7 @@ from torch import Tensor
 
 from taste_speech.streaming.layout import NONE, PromptFormat, rows
 from taste_speech.streaming.segment import SegmentWord, TASTESegment
-from taste_speech.training.corpus.dialogues.talks import Talk, Turn, as_heard
-from taste_speech.training.mishearing import Mishearing
+from taste_speech.training.corpus.dialogues.talks import Talk, Turn
 
 Codes = tuple[int, ...]
 ROLE_WEIGHT = 3.0
@@ -63,7 +62,6 @@ class TalkEncoder:
         tokenizer: its LLM tokenizer.
         tastes: taste tokens of spoken turns.
         other_weight: weight of text targets that are not the assistant's.
-        mishearing: what becomes of the words of a spoken user turn; default nothing.
     """
 
     def __init__(
@@ -72,10 +70,9 @@ class TalkEncoder:
         tokenizer: Any,
         tastes: TasteSource,
         other_weight: float = 0.1,
-        mishearing: Mishearing | None = None,
     ) -> None:
         self.fmt, self.tokenizer, self.tastes = fmt, tokenizer, tastes
-        self.other_weight, self.misheard = other_weight, mishearing or Mishearing()
+        self.other_weight = other_weight
         self._pieces: dict[str, tuple[int, ...]] = {}
 
     def word_ids(self, word: str) -> tuple[int, ...]:
@@ -85,17 +82,14 @@ class TalkEncoder:
             self._pieces[word] = tuple(ids)
         return self._pieces[word]
 
-    def words(self, turn: Turn, rng: random.Random) -> list[str]:
-        """Words of a turn as the model gets them: spoken user turns as recognised, cut turns as heard."""
-        if turn.recognised is not None:
-            return turn.recognised.split()
-        if turn.role == "user" and turn.modality == "speech":
-            return self.misheard(as_heard(turn.text).split(), rng)
-        return turn.text.split()[: turn.cut_at_word]
+    @staticmethod
+    def words(turn: Turn) -> list[str]:
+        """Words of a turn as the model gets them: spoken ones as recognized, cut ones as far as heard."""
+        return (turn.text if turn.recognised is None else turn.recognised).split()[: turn.cut_at_word]
 
     def segment(self, turn: Turn, rng: random.Random) -> TASTESegment:
         """The segment of a turn."""
-        words = self.words(turn, rng)
+        words = self.words(turn)
         ids = [self.word_ids(word) for word in words]
         if turn.modality == "text":
             flat = [token for word in ids for token in word]

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from taste_speech.audio_tower.configuration import TowerConfig
-from taste_speech.audio_tower.encoder import encode_features
+from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.features import LogMelFeatures
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
 from taste_speech.training.fingerprint import fingerprint
+
+_SAVED_EVERY = 500
+"""Clips after which the index is written, so that a stopped run goes on from there."""
 
 
 class EncodedStore:
@@ -34,38 +35,46 @@ class EncodedStore:
             self.offsets = {key: (a, b) for key, (a, b) in index["offsets"].items()}
 
     @torch.no_grad()
-    def prepare(
-        self,
-        clips: Sequence[tuple[AudioStore, Clip]],
-        encoder: WhisperEncoder,
-        config: TowerConfig,
-        value_layer: int,
-    ) -> None:
+    def prepare(self, clips: Sequence[tuple[AudioStore, Clip]], tower: AudioTower) -> None:
         """Encode what is missing; everything where another encoder or layer was used before.
 
         Args:
             clips: with the stores they are in.
-            encoder: of sizes `config`.
-            value_layer: index of the layer whose input becomes the values.
+            tower: encodes them as it does at run time.
         """
-        made_by = f"{fingerprint(encoder)} {value_layer}"
+        made_by = (
+            f"{fingerprint(tower.encoder)} {tower.joint.target_hidden_layer} {tower.config.source_windows}"
+        )
         if made_by != self._made_by:
             self._index.unlink(missing_ok=True)
             self._made_by, self.offsets = made_by, {}
-        features = LogMelFeatures(config)
+        missing = [(store, clip) for store, clip in clips if clip.id not in self.offsets]
+        if not missing:
+            return
+        features = LogMelFeatures(tower.config)
         position = sum(frames for _, frames in self.offsets.values())
         with (self.folder / "states.f16").open("r+b" if self.offsets else "wb") as file:
             file.seek(position * 2 * self.width * 2)
-            for store, clip in clips:
-                if clip.id in self.offsets:
-                    continue
-                mel = features(store.samples(clip).astype(np.float32) / 32768)
-                encoded = encode_features(encoder, mel, value_layer)
+            for number, (store, clip) in enumerate(missing, 1):
+                samples = store.samples_at(clip, tower.config.sampling_rate_hz)
+                frames = torch.tensor([features.frame_count(len(samples))])
+                encoded = tower.encode(features(samples), frames)
                 states = torch.stack([encoded.keys[0], encoded.values[0]], dim=1).half().cpu().numpy()
                 file.write(states.tobytes())
                 self.offsets[clip.id] = (position, len(states))
                 position += len(states)
-        self._index.write_text(json.dumps({"made_by": made_by, "offsets": self.offsets}))
+                if number % _SAVED_EVERY == 0:
+                    file.flush()
+                    self._save()
+        self._save()
+
+    def _save(self) -> None:
+        partial = self._index.with_suffix(".partial")
+        partial.write_text(json.dumps({"made_by": self._made_by, "offsets": self.offsets}))
+        partial.replace(self._index)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.offsets
 
     def states(self, key: str) -> tuple[Tensor, Tensor]:
         """Keys and values of one clip, each (frames, width) float32; one zero frame if it is not encoded."""

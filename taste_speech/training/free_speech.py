@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from taste_speech.training.aligned_utterance import AlignedUtterance
+from taste_speech.training.corpus.phones import PHONES
 from taste_speech.training.taste_autoencoder import TasteAutoencoder
 from taste_speech.training.word_errors import edit_distance
-from taste_speech.training.word_times import PHONES
 
 _SHORTEST_PHONE = 2  # units
 

@@ -22,7 +22,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from taste_speech.configuration_base import StrictSection
-from taste_speech.training.initial import load_initial
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +55,8 @@ class LoopSettings(StrictSection):
 
     steps: int = 10_000
     minutes: float | None = None
-    """Wall-clock budget; the learning rate reaches its end when either budget is spent."""
+    """Budget of time, of the threads that compute on a CPU, else of the clock: what other programs take of a
+    busy machine does not count. The learning rate reaches its end when either budget is spent."""
     learning_rate: float = 1e-3
     final_rate: float = 0.02
     """Learning rate at the end, as a fraction of `learning_rate`."""
@@ -113,8 +113,6 @@ class TrainingLoop:
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.step = 0
         self.elapsed_s = 0.0
-        self.given: frozenset[str] = frozenset()
-        """Names of the tensors that the stage's initial weights filled."""
         self.extra: dict[str, Stateful] = {}
         """What is saved and resumed beside the module and its optimiser; to be set before `resume`."""
         self._stopped_by: int | None = None
@@ -147,21 +145,16 @@ class TrainingLoop:
         partial.replace(self.state_path)
 
     def resume(self) -> bool:
-        """Continue from `state.pt` if there is one; else begin with the stage's initial weights, if any.
-
-        Parts of `extra` that the state lacks, as those of earlier versions do, stay as they are.
-        """
+        """Continue from `state.pt` if there is one; say whether there was."""
         if not self.state_path.exists():
-            self.given = load_initial(self.workdir, self.accelerator.unwrap_model(self.module))
             return False
         state = torch.load(self.state_path, weights_only=True, map_location="cpu")
         self.accelerator.unwrap_model(self.module).load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
-        if "global_generator" in state:  # of dropout and the like; earlier versions did not keep it
-            torch.set_rng_state(state["global_generator"])
+        torch.set_rng_state(state["global_generator"])
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]
-        for name, part_state in state.get("extra", {}).items():
+        for name, part_state in state["extra"].items():
             self.extra[name].load_state_dict(part_state)
         logger.info("%s: resumed at step %d (%.1f min)", self.name, self.step, self.elapsed_s / 60)
         return True
@@ -183,6 +176,7 @@ class TrainingLoop:
         compute_losses: Callable[[int, torch.Generator], Losses],
         evaluate: Callable[[], dict[str, float]] | None = None,
         write: Callable[[], None] | None = None,
+        until: float = 1.0,
     ) -> None:
         """Train until a budget is spent or the process is told to stop; save, then write.
 
@@ -190,6 +184,7 @@ class TrainingLoop:
             compute_losses: of a step.
             evaluate: what to log of unseen items.
             write: writes the stage's weights, also those of a run that was stopped early.
+            until: part of the budget at which to return, for something else to be prepared.
 
         Raises:
             StoppedError: SIGINT or SIGTERM came; everything is saved and written.
@@ -197,7 +192,7 @@ class TrainingLoop:
         previous = signal.signal(signal.SIGTERM, self._on_signal)
         try:
             try:
-                self._run(compute_losses, evaluate)
+                self._run(compute_losses, evaluate, until)
             except KeyboardInterrupt:
                 self._stopped_by = signal.SIGINT
             finally:
@@ -219,18 +214,19 @@ class TrainingLoop:
         self,
         compute_losses: Callable[[int, torch.Generator], Losses],
         evaluate: Callable[[], dict[str, float]] | None,
+        until: float,
     ) -> None:
         saved_at = time.monotonic()
         sums: dict[str, float] = {}
         summed = 0  # steps: after a resume, or a loss that was left out, fewer than `log_every`
-        while not self.finished and self._stopped_by is None:
-            started = time.monotonic()
+        while not self.finished and self.progress() < until and self._stopped_by is None:
+            started = self._time_s()
             losses = self._one_step(compute_losses)
             summed += bool(losses)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value
             self.step += 1
-            self.elapsed_s += time.monotonic() - started
+            self.elapsed_s += self._time_s() - started
             if self.step % self.settings.log_every == 0:
                 self._log("train", {name: value / summed for name, value in sums.items()})
                 sums, summed = {}, 0
@@ -247,6 +243,11 @@ class TrainingLoop:
             torch.manual_seed(self.settings.seed)
             self._log("valid", evaluate())
         self.module.train()
+
+    def _time_s(self) -> float:
+        if self.device.type == "cpu":
+            return time.process_time() / self.settings.threads
+        return time.monotonic()
 
     def _one_step(self, compute_losses: Callable[[int, torch.Generator], Losses]) -> dict[str, float]:
         rate = self.settings.learning_rate * learning_rate_factor(self.settings, self.step, self.progress())

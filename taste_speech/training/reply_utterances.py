@@ -2,19 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoTokenizer
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from transformers import PreTrainedTokenizerFast
 
+from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.audio_tower.tower import AudioTower
-from taste_speech.training import word_times
 from taste_speech.training.aligned_utterance import (
     AlignedUtterance,
     UnitProsody,
@@ -23,57 +20,74 @@ from taste_speech.training.aligned_utterance import (
     with_pace,
 )
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.corpus.audio_store import AudioStore, Clip
 from taste_speech.training.encoded_store import EncodedStore
 from taste_speech.training.fingerprint import fingerprint
-from taste_speech.training.taste_bank import word_codes
+from taste_speech.training.tokenizers import TokenizerSettings, build_asr_tokenizer, load
 
 _MADE_BY = "tower"
 """Entry of a file's metadata: fingerprint of the tower whose taste tokens it holds."""
 
 
 def load_utterances(
-    context: StageContext, names: Sequence[str], threads: int, encoder: WhisperEncoder | None
-) -> tuple[list[AlignedUtterance], EncodedStore]:
-    """Tokenized and aligned utterances that have units, and their states of `encoder`, if there is one."""
-    folder, config = context.folder("autoencoder"), context.config
+    context: StageContext, names: Sequence[str]
+) -> tuple[list[AlignedUtterance], dict[str, tuple[AudioStore, Clip]]]:
+    """Tokenized and aligned utterances that have units, and where each is recorded."""
     units = load_file(context.folder("units") / "units.safetensors")
-    tokenizer = AutoTokenizer.from_pretrained(context.folder("tokenizers") / "asr")
+    tokenizer = asr_tokenizer(context)
     stores = [AudioStore(context.folder("corpus") / name) for name in names]
-    clips = [(store, clip) for store in stores for clip in store if clip.id in units]
-    times = word_times.prepare([clip for _, clip in clips], folder / "times.json", threads)
-    encoded = EncodedStore(folder / "encoded", config.tower.d_model)
-    if encoder is not None:
-        value_layer = config.audio_tower_config.kwargs_for_joint_encoder_segmenter.target_hidden_layer
-        encoded.prepare(clips, encoder, config.tower, value_layer)
-    rate = config.unit_decoding.units_per_second
+    clips = {clip.id: (store, clip) for store in stores for clip in store if clip.id in units}
+    rate = context.config.unit_decoding.units_per_second
     prosody = UnitProsody(load_file(context.folder("units") / "quantizer.safetensors")["centroids"])
     utterances = [
-        align_utterance(clip, units[clip.id], times[clip.id], tokenizer, rate, prosody) for _, clip in clips
+        align_utterance(clip, units[key], clip.timing, tokenizer, rate, prosody)
+        for key, (_, clip) in clips.items()
     ]
-    return standardise(with_pace(utterances)), encoded
+    return standardise(with_pace(utterances)), clips
+
+
+def asr_tokenizer(context: StageContext) -> PreTrainedTokenizerFast:
+    """The tokenizer of the unit decoder and the aggregator, made at the first call."""
+    folder = context.folder("tokenizers") / "asr"
+    if not folder.exists():
+        build_asr_tokenizer(TokenizerSettings()).save_pretrained(folder)
+    return load(folder)
 
 
 def with_taste_ids(
-    utterances: Sequence[AlignedUtterance], tower: AudioTower, context: StageContext
+    utterances: Sequence[AlignedUtterance], tower: AudioTower, encoded: EncodedStore, context: StageContext
 ) -> list[AlignedUtterance]:
-    """The utterances with their taste tokens, of a tower that stays as it is.
+    """The utterances with their taste tokens, of a tower that stays as it is; not those that are not encoded.
 
-    They are kept in a file that says which tower made it; one of an earlier version does not, and is renewed.
+    They are kept in a file that says which tower made it.
     """
     path = context.folder("autoencoder") / "taste_ids.safetensors"
     made_by = fingerprint(tower)
     known = _taste_ids_of(path, made_by)
-    clips = {clip.id: (store, clip) for store in _stores(context) for clip in store}
     for item in utterances:
-        if item.key not in known:
-            store, clip = clips[item.key]
-            samples = store.samples(clip).astype(np.float32) / 32768
-            known[item.key] = torch.tensor(word_codes(tower, samples, _pieces(item)), dtype=torch.int16)
+        if item.key not in known and item.key in encoded:
+            device = tower.quantizer.codebooks.device
+            keys, values = (states[None].to(device) for states in encoded.states(item.key))
+            known[item.key] = _taste_ids(tower, EncodedAudio(keys, values), item)
     partial = path.with_suffix(".partial")
     save_file(known, partial, {_MADE_BY: made_by})
     partial.replace(path)
-    return [replace(item, taste_ids=known[item.key].long()) for item in utterances]
+    return [
+        replace(item, taste_ids=known[item.key].long()) if item.key in known else item for item in utterances
+    ]
+
+
+@torch.no_grad()
+def _taste_ids(tower: AudioTower, encoded: EncodedAudio, item: AlignedUtterance) -> Tensor:
+    """(words, levels) int16."""
+    device = tower.quantizer.codebooks.device
+    ids, words = (torch.tensor([row], device=device) for row in (item.token_ids, item.word_ids))
+    # With fewer bits, as in training, near codes would change places.
+    with torch.autocast(tower.quantizer.codebooks.device.type, enabled=False):
+        lengths = torch.tensor([ids.shape[1]], device=device)
+        indices = tower.tokenize(encoded, ids, lengths, words).indices[0].cpu()
+    firsts = [0, *(i for i in range(1, ids.shape[1]) if item.word_ids[i] != item.word_ids[i - 1])]
+    return indices[firsts].short()
 
 
 def _taste_ids_of(path: Path, made_by: str) -> dict[str, Tensor]:
@@ -83,14 +97,3 @@ def _taste_ids_of(path: Path, made_by: str) -> dict[str, Tensor]:
     with safe_open(path, "pt") as file:
         same = (file.metadata() or {}).get(_MADE_BY) == made_by
     return load_file(path) if same else {}
-
-
-def _pieces(item: AlignedUtterance) -> list[list[int]]:
-    """ASR tokens of each word."""
-    pairs = zip(item.word_ids, item.token_ids, strict=True)
-    return [[token for _, token in word] for _, word in groupby(pairs, key=lambda pair: pair[0])]
-
-
-def _stores(context: StageContext) -> list[AudioStore]:
-    folder = context.folder("corpus")
-    return [AudioStore(path) for path in sorted(folder.iterdir()) if path.is_dir()]

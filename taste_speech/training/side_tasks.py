@@ -1,14 +1,14 @@
 """What parts of stage 1 learn by themselves before the unit decoder is trained."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from taste_speech.training.loop import LoopSettings
 from taste_speech.training.spelling import Spelling
-from taste_speech.training.taste_autoencoder import Condition, TasteAutoencoder
+from taste_speech.training.taste_autoencoder import TasteAutoencoder
 from taste_speech.training.unit_windows import Windows
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def learn_spelling(
     settings: LoopSettings,
     generator: torch.Generator,
 ) -> None:
-    """Teach the text encoder how words are said, from the words of the dialogue text and flite's lexicon."""
+    """Teach the text encoder how words are said, from the words of the reply voice's dictionary."""
     parts = [*(getattr(model.decoder, name) for name in _TEXT_SIDE), model.spelling]
 
     def loss() -> Tensor:
@@ -57,44 +57,12 @@ def learn_spelling(
 def learn_prosody(
     model: TasteAutoencoder, batches: Iterator[Windows], steps: int, rate: float, settings: LoopSettings
 ) -> None:
-    """Teach the aggregator to hear the words' prosody."""
+    """Teach the aggregator to look at each word where it is said, and to hear its prosody."""
 
     def loss() -> Tensor:
         windows = next(batches)
-        return model.prosody_loss(model.words(windows), windows)
+        vectors, listening = model.listen(windows)
+        return model.prosody_loss(vectors, windows) + listening
 
     parameters = [*model.tower.aggregator.parameters(), *model.prosody.parameters()]
     optimise("prosody", parameters, loss, steps, rate, settings)
-
-
-def knows_text(model: TasteAutoencoder, given: Set[str]) -> bool:
-    """Whether the decoder's text side is among the tensors `given` by first weights."""
-    starts = tuple(f"decoder.{name}." for name in _TEXT_SIDE)
-    return all(name in given for name in model.state_dict() if name.startswith(starts))
-
-
-def learn_heads(
-    model: TasteAutoencoder,
-    spelling: Spelling,
-    batches: Iterator[Windows],
-    speaker: Tensor,
-    steps: int,
-    settings: LoopSettings,
-    generator: torch.Generator,
-) -> None:
-    """Fit the heads that only training has to a decoder that can speak already, and leave that as it is.
-
-    A checkpoint does not carry these heads: random ones would soon pull good weights out of place.
-    """
-    heads = (model.spelling, model.phones, model.heard_prosody, model.said_prosody)
-
-    def loss() -> Tensor:
-        windows = next(batches)
-        kind = Condition.QUANTIZED if bool(model.has_tower) else Condition.TEXT
-        audio, _ = model.condition(windows, kind, None)
-        _, said = model.predict(windows, audio, windows.unit_ids, speaker)
-        spelled = model.spelling_loss(*spelling.batch(generator))
-        return torch.stack([spelled, *(value for name, value in said.items() if name != "alignment")]).sum()
-
-    parameters = [parameter for head in heads for parameter in head.parameters()]
-    optimise("heads", parameters, loss, steps, settings.learning_rate, settings)

@@ -16,8 +16,8 @@ from taste_speech.speech_decoder.alignment_window import FIRST_CONDITION
 from taste_speech.speech_decoder.attention import descending_offsets, sinusoids
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder, UnitPrediction, rows_at
 from taste_speech.training.aligned_utterance import PROSODY_SIZE
+from taste_speech.training.corpus.phones import PHONES
 from taste_speech.training.unit_windows import Windows, number_words
-from taste_speech.training.word_times import PHONES
 
 _REACH = 1.6  # tokens around the place of a unit that an aligned head may look at
 _PHONES_PER_TOKEN = 2  # "x" says two
@@ -47,7 +47,8 @@ class TasteAutoencoder(nn.Module):
         super().__init__()
         sections = config.audio_tower_config
         joint, sizes = sections.kwargs_for_joint_encoder_segmenter, sections.kwargs_for_quantizer
-        self.tower = AudioTower(config.tower, joint, sizes)
+        # Only eager attention tells its weights.
+        self.tower = AudioTower(config.tower, joint, sizes, "eager")
         self.tower.encoder.requires_grad_(False)
         self.tower.quantizer.requires_grad_(False)
         self.quantizer = ResidualVQ(
@@ -85,20 +86,37 @@ class TasteAutoencoder(nn.Module):
         for encoder in (decoder.text_encoder, decoder.audio_token_encoder, decoder.llm):
             nn.init.constant_(cast(Tensor, encoder.embed.out[1].weight), encoder.embed.scale**-1)
 
-    def take_tower(self, encoder: nn.Module, aggregator: nn.Module) -> None:
-        """Take over a recogniser's encoder, and its decoder as the aggregator's first weights."""
-        self.tower.encoder.load_state_dict(encoder.state_dict())
-        self.tower.aggregator.load_state_dict(aggregator.state_dict())
-        self.has_tower.fill_(True)
-
     def prosody_loss(self, vectors: Tensor, windows: Windows) -> Tensor:
         """Squared error of the words' prosody as read from their vectors (batch, tokens, dim)."""
-        spoken = windows.word_ids >= 0
+        spoken = windows.heard_words >= 0
         return functional.mse_loss(self.prosody(vectors[spoken]).float(), windows.prosody[spoken])
 
     def words(self, windows: Windows) -> Tensor:
         """Aggregated vectors (batch, tokens, dim) of the whole utterances, before quantization."""
         return self.tower.aggregate(windows.encoded, windows.token_ids, windows.word_ids)
+
+    def listen(self, windows: Windows) -> tuple[Tensor, Tensor]:
+        """`words`, and how little half of the aggregator's heads look at the frames of each token's word."""
+        looked: list[Tensor] = []
+
+        def keep(_module: nn.Module, _given: object, output: tuple[Tensor, Tensor]) -> None:
+            looked.append(output[1])
+
+        layers = self.tower.aggregator.layers
+        hooks = [cast(nn.Module, layer.encoder_attn).register_forward_hook(keep) for layer in layers]
+        try:
+            vectors = self.words(windows)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        prefix = self.tower.joint.skip_prefix_idx
+        right = windows.heard_words[..., None] == windows.frame_words[:, None]  # (batch, tokens, frames)
+        heard = windows.heard_words >= 0
+        masses = [
+            (weights[:, ::2, prefix:].float() * right[:, None]).sum(-1).transpose(1, 2)[heard]
+            for weights in looked
+        ]
+        return vectors, -(torch.stack(masses) + 1e-4).log().mean()
 
     def quantize(self, vectors: Tensor, word_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize one vector per word; returns (batch, tokens, dim) and the commitment loss."""
@@ -126,13 +144,12 @@ class TasteAutoencoder(nn.Module):
             with torch.no_grad():
                 vectors, _ = self.tower.quantizer.quantize(self.words(windows).float())
         else:
-            vectors = self.words(windows)
+            vectors, losses["listening"] = self.listen(windows)
             if kind is Condition.QUANTIZED:
-                vectors, losses["commitment"] = self.quantize(vectors, windows.word_ids)
+                vectors, losses["commitment"] = self.quantize(vectors, windows.heard_words)
             losses["prosody"] = self.prosody_loss(vectors, windows)
-        if dropped is not None:
-            vectors = vectors.masked_fill(dropped[:, None, None], 0.0)
-        return windows.cut(vectors), losses
+        withheld = ~windows.is_heard if dropped is None else dropped | ~windows.is_heard
+        return windows.cut(vectors.masked_fill(withheld[:, None, None], 0.0)), losses
 
     def predict(
         self, windows: Windows, audio: Tensor, heard_units: Tensor, speaker: Tensor

@@ -33,12 +33,13 @@ def word_codes(tower: AudioTower, samples: np.ndarray, pieces: Sequence[Sequence
         samples: (T,) float32.
         pieces: ASR tokens of each word.
     """
-    features = LogMelFeatures(tower.config)(samples)
+    extract = LogMelFeatures(tower.config)
     ids = torch.tensor([[token for piece in pieces for token in piece]])
     word_ids = torch.tensor([[word for word, piece in enumerate(pieces) for _ in piece]])
     # With fewer bits, as in training, near codes would change places.
     with torch.autocast(tower.quantizer.codebooks.device.type, enabled=False):
-        indices = tower(features, ids, torch.tensor([ids.shape[1]]), word_ids).indices[0]
+        lengths, frames = torch.tensor([ids.shape[1]]), torch.tensor([extract.frame_count(len(samples))])
+        indices = tower(extract(samples), ids, lengths, word_ids, frames).indices[0]
     firsts = np.cumsum([0, *(len(piece) for piece in pieces)])[:-1]
     return [tuple(indices[first].tolist()) for first in firsts]
 
@@ -82,7 +83,7 @@ def write_bank(
         file.write(json.dumps(_title(tower, sources)) + "\n")
         for source in sources:
             for store, clip in source.clips:
-                samples = store.samples(clip).astype(np.float32) / 32768
+                samples = store.samples_at(clip, tower.config.sampling_rate_hz)
                 words = clip.text.split()
                 if source.role == "user":
                     samples, words = change(samples), as_heard(clip.text).split()

@@ -30,7 +30,10 @@ class Windows:
         unit_phones: (batch, units) phone that each unit belongs to.
         unit_places: (batch, units) where among the tokens of the utterance each unit is said.
         n_given: (batch,) units at the start that are not to be learned: they have a pace of their own.
-        taste_ids: (batch, tokens, levels) of the utterances, -1 on padding; None: not final yet.
+        is_heard: (batch,) whether the utterance is encoded; of the others only the text is known.
+        frame_words: (batch, frames) word that is said at each encoder frame, -2 on padding.
+        taste_ids: (batch, tokens, levels) of the utterances, -1 on padding and of those that are not heard;
+            None: not final yet.
     """
 
     encoded: EncodedAudio
@@ -46,7 +49,14 @@ class Windows:
     unit_phones: Tensor
     unit_places: Tensor
     n_given: Tensor
+    is_heard: Tensor
+    frame_words: Tensor
     taste_ids: Tensor | None = None
+
+    @property
+    def heard_words(self) -> Tensor:
+        """`word_ids`, -1 also where the utterance is not heard."""
+        return self.word_ids.masked_fill(~self.is_heard[:, None], -1)
 
     def to(self, device: torch.device) -> Self:
         """The same on a device."""
@@ -106,10 +116,18 @@ class WindowBatches:
         device: torch.device | str = "cpu",
         strange_pace_part: float = 0.0,
     ) -> None:
-        self.utterances, self.encoded = utterances, encoded
+        self.take(utterances)
+        self.encoded = encoded
         self.whole_part, self.most_words, self.device = whole_part, most_words, torch.device(device)
         self.strange_pace_part = strange_pace_part
         self.batches = LengthBatches([len(u.units) + len(u.token_ids) for u in utterances], budget)
+
+    def take(self, utterances: Sequence[AlignedUtterance]) -> None:
+        """Take the same utterances with taste tokens in the place of those without."""
+        self.utterances = utterances
+        known = [item.taste_ids for item in utterances if item.taste_ids is not None]
+        self.has_taste = bool(known)
+        self.levels = known[0].shape[1] if known else 0
 
     def endless(self, generator: torch.Generator) -> Iterator[Windows]:
         """Random windows for training."""
@@ -178,15 +196,31 @@ class WindowBatches:
             pad(phones, batch_first=True),
             pad(places, batch_first=True),
             torch.tensor(n_given),
+            torch.tensor([item.key in self.encoded for item in items]),
+            _frame_words(items, n_frames),
             self._taste_ids(items),
         ).to(self.device)
 
     def _taste_ids(self, items: Sequence[AlignedUtterance]) -> Tensor | None:
         """(batch, tokens, levels), -1 on padding; None while taste tokens still change."""
-        rows = [item.taste_ids[torch.tensor(item.word_ids)] for item in items if item.taste_ids is not None]
-        if len(rows) < len(items):
+        if not self.has_taste:
             return None
+        rows = [
+            torch.full((len(item.word_ids), self.levels), -1)
+            if item.taste_ids is None
+            else item.taste_ids[torch.tensor(item.word_ids)]
+            for item in items
+        ]
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
+
+
+def _frame_words(items: Sequence[AlignedUtterance], n_frames: Tensor) -> Tensor:
+    """(batch, frames): the encoder has as many frames a second as there are units."""
+    words = torch.full((len(items), int(n_frames.max())), -2)
+    for row, item, count in zip(words, items, n_frames.tolist(), strict=True):
+        ends = torch.tensor(item.word_end_units)
+        row[:count] = torch.bucketize(torch.arange(count), ends, right=True).clamp(max=len(ends) - 1)
+    return words
 
 
 def number_words(word_ids: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,6 @@ from filelock import FileLock
 
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
-from taste_speech.training.pitch import pitch_hz
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.mel import log_mel
 
@@ -61,12 +60,15 @@ class VoiceFeatures:
                 audio = self._audio(key)
                 mel = log_mel(torch.from_numpy(audio)[None], self.config)[0].T.numpy()
                 hop, rate = self.config.hop_samples, self.config.sampling_rate_hz
-                centres_s = (np.arange(len(mel)) + 0.5) * hop / rate
+                centers_s = (np.arange(len(mel)) + 0.5) * hop / rate
                 mels.write(mel.astype(np.float16).tobytes())
-                pitches.write(pitch_hz(audio, rate, centres_s).astype(np.float16).tobytes())
+                pitch = self.store.pitch_at(self._entries[key], centers_s)
+                pitches.write(pitch.astype(np.float16).tobytes())
                 self._offsets[key] = (position, len(mel))
                 position += len(mel)
-        self._index_path.write_text(json.dumps(self._offsets))
+        partial = self._index_path.with_suffix(".partial")
+        partial.write_text(json.dumps(self._offsets))
+        partial.replace(self._index_path)  # another stage may be reading it
         self.__dict__.pop("_frames", None)
 
     @cached_property

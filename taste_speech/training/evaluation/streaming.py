@@ -7,19 +7,21 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from taste_speech.modeling_taste import TasteForCausalLM
-from taste_speech.processing_taste import TasteProcessor
-from taste_speech.streaming import EmitContext, StreamingDetokenizer, TASTESegment, growing_chunks
+from taste_speech.streaming import EmitContext, TASTESegment, growing_chunks
 from taste_speech.streaming.synthesis import Synthesizer
-from taste_speech.training.evaluation.judge import Judge
-from taste_speech.training.evaluation.material import RATE_HZ, Spoken
-from taste_speech.training.evaluation.segments import as_segment
-from taste_speech.training.evaluation.table import Row
-from taste_speech.training.word_errors import spoken_words
+from taste_speech.training.evaluation import held_out
+from taste_speech.training.evaluation.bench import Bench
+from taste_speech.training.evaluation.judge import HeardWord
+from taste_speech.training.evaluation.kept import Result
+from taste_speech.training.evaluation.mouth import Mouth, spoken_segment
+from taste_speech.training.evaluation.scoring import norm
+from taste_speech.training.evaluation.sounds import RATE_HZ, Audio, Clip
+from taste_speech.training.evaluation.table import Row, share
 from taste_speech.vocoder.mel import log_mel
 
+STREAMED = 50
+"""Sentences."""
 SMALL_CHUNK_WORDS = 2
 NEAR_FRAMES = 2
 """Mel frames on either side of a seam that count as near it."""
@@ -30,22 +32,18 @@ EDGE_SAMPLES, EDGE_RMS = RATE_HZ // 100, 10 ** (-50 / 20)
 _LAGS = 6  # mel frames by which displaced sound is looked for
 _CLEARLY = 0.8  # of the distance in place: a displaced copy must fit so much better
 
-Audio = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class Streamed:
-    """A sentence as the agent would say it: chunk after chunk."""
+    """A sentence as the agent would say it: (T,) samples at 16 kHz, word ends, and units of each chunk."""
 
     samples: Audio
-    """(T,) 16 kHz."""
     word_ends_s: list[float]
     chunks: list[list[int]]
-    """Units of each chunk."""
 
 
 class Pieces(NamedTuple):
-    """The same units and noise, synthesised in one piece and in chunks, at the voice's own rate."""
+    """The same units and noise, synthesized in one piece and in chunks, at the voice's own rate."""
 
     whole: Audio
     joined: Audio
@@ -53,23 +51,8 @@ class Pieces(NamedTuple):
     """Samples of `joined` where a later chunk begins."""
 
 
-class Seams(NamedTuple):
-    """What was found at the seams of one utterance."""
-
-    jumps: Audio
-    """(seams,) step from the last sample of a chunk to the first of the next."""
-    steps: Audio
-    """(T - 1 - seams,) all other steps from sample to sample."""
-    near: Audio
-    """(frames,) log-mel distance to the one-piece synthesis near seams."""
-    elsewhere: Audio
-    """(frames,) the same of all other frames."""
-    displaced: int
-    """Chunks that fit the one-piece synthesis better when they are moved."""
-
-
 def chunk_sizes(words: int) -> Iterator[int]:
-    """How many words are in each chunk when they come out as by default."""
+    """Yield how many words are in each chunk when they come out as by default."""
     emit, pending, emitted, chunks = growing_chunks(), 0, 0, 0
     for _ in range(words):
         pending += 1
@@ -81,26 +64,20 @@ def chunk_sizes(words: int) -> Iterator[int]:
 
 
 def small_chunk_sizes(words: int) -> Iterator[int]:
-    """Two words in each chunk: many more seams of the same kind, where the agent's chunks have but few."""
+    """Yield two words for each chunk: many more seams of the same kind than the agent's chunks have."""
     for begin in range(0, words, SMALL_CHUNK_WORDS):
         yield min(SMALL_CHUNK_WORDS, words - begin)
 
 
 def speak_in_chunks(
-    model: TasteForCausalLM,
-    processor: TasteProcessor,
-    speaker: torch.Tensor,
-    sentence: Spoken,
-    seed: int = 0,
-    sizes: Callable[[int], Iterator[int]] = chunk_sizes,
+    mouth: Mouth, clip: Clip, sizes: Callable[[int], Iterator[int]] = chunk_sizes
 ) -> Streamed:
     """Sound and text -> taste tokens -> sound, in the chunks that the agent makes or those of `sizes`."""
-    words = as_segment(model, processor, "assistant", sentence).words
-    generator = torch.Generator().manual_seed(seed)
-    speech = StreamingDetokenizer(model, processor, speaker, RATE_HZ, generator)
+    words = spoken_segment(mouth.mind, clip.samples, clip.text, "assistant").words
+    speech = mouth.speech()
     pieces, ends, chunks, said = [], [], [], 0
     for size in sizes(len(words)):
-        part = TASTESegment.from_words("assistant", words[said : said + size], model.num_quantizers)
+        part = TASTESegment.from_words("assistant", words[said : said + size], mouth.model.num_quantizers)
         said += size
         chunk = speech.feed(part.text_ids, part.taste_ids, final=said == len(words))
         pieces.append(chunk.samples)
@@ -109,16 +86,10 @@ def speak_in_chunks(
     return Streamed(np.concatenate(pieces), ends, chunks)
 
 
-def synthesise_both_ways(
-    model: TasteForCausalLM,
-    processor: TasteProcessor,
-    speaker: torch.Tensor,
-    chunks: Sequence[list[int]],
-    seed: int = 0,
-) -> Pieces:
-    """The units in one piece and in chunks."""
-    voice = processor.get_generator("cpu")
-    synthesizer = Synthesizer(voice, model.config.streaming.detokenizer, speaker, seed)
+def synthesize_both_ways(mouth: Mouth, chunks: Sequence[list[int]]) -> Pieces:
+    """Return the sound of units in one piece and in chunks."""
+    config = mouth.model.config.streaming.detokenizer
+    synthesizer = Synthesizer(mouth.generator, config, mouth.speaker, seed=0)
     units = list(itertools.chain.from_iterable(chunks))
     whole, _ = synthesizer.extend(units, synthesizer.start(), hold_back=False)
     state, pieces = synthesizer.start(), []
@@ -131,7 +102,7 @@ def synthesise_both_ways(
     return Pieces(whole.samples.numpy(), np.concatenate(pieces), seams)
 
 
-def compare(pieces: Pieces, mels: tuple[Audio, Audio], hop_samples: int) -> Seams:
+def compare(pieces: Pieces, mels: tuple[Audio, Audio], hop_samples: int) -> Result:
     """Look at the seams of one utterance.
 
     Args:
@@ -151,12 +122,20 @@ def compare(pieces: Pieces, mels: tuple[Audio, Audio], hop_samples: int) -> Seam
     for seam in pieces.seams:
         near |= np.abs(middles - seam) < NEAR_FRAMES * hop_samples
     edges = [*(round(seam / hop_samples) for seam in pieces.seams), frames]
-    moved = sum(is_displaced(whole, joined, *span) for span in itertools.pairwise(edges))
-    return Seams(steps[at_seam], steps[~at_seam], distance[near], distance[~near], moved)
+    jumps, inside = steps[at_seam], steps[~at_seam]
+    return {
+        "seams": len(jumps),
+        "high": int((jumps > np.percentile(inside, 99.9)).sum()),
+        "largest": float(jumps.max(initial=0) / max(float(inside.max()), 1e-9)),
+        "near": distance[near].tolist(),
+        "elsewhere": float(distance[~near].mean()),
+        "length": abs(len(pieces.joined) - len(pieces.whole)) / len(pieces.whole),
+        "moved": sum(is_displaced(whole, joined, *span) for span in itertools.pairwise(edges)),
+    }
 
 
 def is_displaced(whole: Audio, joined: Audio, begin: int, end: int) -> bool:
-    """Whether frames [begin, end) of `joined` clearly fit `whole` better some frames earlier or later.
+    """Say whether frames [begin, end) of `joined` clearly fit `whole` better some frames earlier or later.
 
     Sound that was dropped or doubled at a seam moves all that follows.
     """
@@ -164,119 +143,98 @@ def is_displaced(whole: Audio, joined: Audio, begin: int, end: int) -> bool:
     if end - begin < _LAGS:
         return False
     part = joined[:, begin:end]
-    distances = {
-        lag: float(np.abs(whole[:, begin + lag : end + lag] - part).mean())
-        for lag in range(-_LAGS, _LAGS + 1)
-    }
-    best = min(distances, key=lambda lag: distances[lag])
+    lags = range(-_LAGS, _LAGS + 1)
+    distances = {lag: float(np.abs(whole[:, begin + lag : end + lag] - part).mean()) for lag in lags}
+    best = min(lags, key=lambda lag: distances[lag])
     return best != 0 and distances[best] < _CLEARLY * distances[0]
 
 
-def seam_rows(found: Sequence[Seams], lengths: Sequence[tuple[int, int]]) -> list[Row]:
-    """The rows on seams.
-
-    Args:
-        found: of each utterance.
-        lengths: samples of each, in one piece and in chunks.
-    """
-    jumps, steps, near, elsewhere = (
-        np.concatenate([getattr(seams, name) for seams in found])
-        for name in ("jumps", "steps", "near", "elsewhere")
-    )
-    n = len(jumps)
+def seam_rows(found: Sequence[Result]) -> list[Row]:
+    """Return the rows on seams, from what `compare` found of each utterance."""
+    n = sum(one["seams"] for one in found)
     if not n:
         return []
-    high = 100 * float((jumps > np.percentile(steps, 99.9)).mean())
-    ratio = float(near.mean() / max(float(elsewhere.mean()), 1e-9))
-    longest = 100 * max(abs(chunks - whole) / whole for whole, chunks in lengths)
-    moved = sum(seams.displaced for seams in found)
+    high = 100 * sum(one["high"] for one in found) / n
+    near = np.concatenate([one["near"] for one in found]).mean()
+    ratio = float(near / max(np.mean([one["elsewhere"] for one in found]), 1e-9))
+    longest = 100 * max(one["length"] for one in found)
+    moved = sum(one["moved"] for one in found)
     return [
         Row("seams: jump above 99.9 % of those inside chunks", high, "%", 1, False, n),
-        Row("seams: largest jump over the largest inside", float(jumps.max() / steps.max()), "", 1, False, n),
+        Row("seams: largest jump over the largest inside", max(r["largest"] for r in found), "", 1, False, n),
         Row("seams: log-mel distance to one piece, near over elsewhere", ratio, "", 1.5, False, n),
-        Row("seams: length against one piece", longest, "%", 3, False, len(lengths)),
+        Row("seams: length against one piece", longest, "%", 3, False, len(found)),
         Row("seams: chunks with sound doubled or dropped before them", moved, "", 0, False, n),
     ]
 
 
-def edge_rows(sounds: Sequence[Audio]) -> list[Row]:
-    """How many utterances begin or end in the middle of a sound, before the agent fades them."""
-    begins, ends = (
-        [float(np.sqrt(np.mean(np.square(edge)))) > EDGE_RMS for edge in edges]
-        for edges in ([x[:EDGE_SAMPLES] for x in sounds], [x[-EDGE_SAMPLES:] for x in sounds])
-    )
-    return [
-        Row(f"edges: {name} 10 ms above -50 dBFS", 100 * float(np.mean(loud)), "%", 5, False, len(loud))
-        for name, loud in (("first", begins), ("last", ends))
-    ]
+def edges(samples: Audio) -> list[float]:
+    """Return the levels with which an utterance begins and ends."""
+    return [float(np.sqrt(np.mean(edge**2))) for edge in (samples[:EDGE_SAMPLES], samples[-EDGE_SAMPLES:])]
 
 
-def word_end_errors(judge: Judge, sentence: Spoken, streamed: Streamed) -> list[float] | None:
-    """Seconds by which each reported word end is later than the judge's; None: the two cannot be matched."""
-    words = sentence.text.split()
-    counts = [len(spoken_words(word)) for word in words]
-    aligned = judge.align(streamed.samples, sentence.text)
-    if aligned is None or len(aligned) != sum(counts) or len(words) != len(streamed.word_ends_s):
+def word_end_errors(text: str, heard: Sequence[HeardWord], ends_s: Sequence[float]) -> list[float] | None:
+    """Return the seconds by which each reported word end is later than the judge's, but for the last word's.
+
+    That one ends where the utterance ends, silence included. None where the judge heard other words, so that
+    they cannot be matched.
+    """
+    words = [norm(word) for word in text.split()]
+    if words != [norm(word.text) for word in heard] or len(words) != len(ends_s):
         return None
-    errors: list[float] = []
-    for reported, count, last in zip(streamed.word_ends_s, counts, np.cumsum(counts), strict=True):
-        end = aligned[last - 1].end_s if count else None
-        if end is not None:
-            errors.append(reported - end)
-    return errors
+    return [end - word.end_s for end, word in zip(ends_s[:-1], heard[:-1], strict=True)]
 
 
-def word_end_rows(errors: Sequence[list[float] | None]) -> list[Row]:
-    """The rows on word ends, from the errors of each sentence."""
-    known = [sentence for sentence in errors if sentence is not None]
-    late = np.array(list(itertools.chain.from_iterable(known)))
-    rows = [
-        Row(
-            "streamed sentences that the judge can align",
-            100 * len(known) / len(errors),
-            "%",
-            count=len(errors),
+def word_end_rows(errors: Sequence[list[float] | None], natural: Sequence[list[float] | None]) -> list[Row]:
+    """Return the rows on word ends.
+
+    Args:
+        errors: of each streamed sentence.
+        natural: of recordings whose word ends are known, which tells how late the judge is itself.
+    """
+    late, own = (np.array([x for sentence in of if sentence for x in sentence]) for of in (errors, natural))
+    rows = [share("streamed sentences that the judge hears exactly", [one is not None for one in errors])]
+    if len(late) and len(own):
+        close, natural_close = (
+            100 * float((np.abs(x - np.median(own)) <= CLOSE_S).mean()) for x in (late, own)
         )
-    ]
-    if len(late):
-        close = 100 * float((np.abs(late) <= CLOSE_S).mean())
         name = "word ends while streaming: within 100 ms of the judge's"
-        rows += [
-            Row(name, close, "%", 90, True, len(late)),
-            Row(
-                "the same: median of what they are late", 1000 * float(np.median(late)), "ms", count=len(late)
-            ),
-        ]
+        # A judge that places known word ends less well than that cannot tell.
+        rows.append(Row(name, close, "%", min(90, natural_close), True, len(late), natural_close))
+        median = 1000 * float(np.median(late) - np.median(own))
+        rows.append(Row("the same: median of what they are late", median, "ms", count=len(late)))
     return rows
 
 
 @torch.no_grad()
-def rows(
-    judge: Judge,
-    model: TasteForCausalLM,
-    processor: TasteProcessor,
-    speaker: torch.Tensor,
-    sentences: Sequence[Spoken],
-) -> list[Row]:
-    """All rows on speech in chunks."""
-    found, lengths, errors, sounds = [], [], [], []
-    for sentence in sentences:
-        streamed = speak_in_chunks(model, processor, speaker, sentence)
-        sounds.append(streamed.samples)
-        errors.append(word_end_errors(judge, sentence, streamed))
-        small = speak_in_chunks(model, processor, speaker, sentence, sizes=small_chunk_sizes)
-        for spoken in (streamed, small):
-            seams, samples = _seams(model, processor, speaker, spoken.chunks)
-            found.append(seams)
-            lengths.append(samples)
-    return [*seam_rows(found, lengths), *edge_rows(sounds), *word_end_rows(errors)]
+def rows(bench: Bench) -> list[Row]:
+    """Return all rows on speech in chunks."""
+    mouth = bench.mouth
+
+    def measured(text: str) -> Result:
+        clip = bench.voices.natural(text)
+        if clip is None:
+            return {}
+        streamed = speak_in_chunks(mouth, clip)
+        errors = word_end_errors(text, bench.judge.words(streamed.samples), streamed.word_ends_s)
+        natural = word_end_errors(text, bench.judge.words(clip.samples), clip.word_ends_s)
+        small = speak_in_chunks(mouth, clip, small_chunk_sizes)
+        seams = [_seams(mouth, one.chunks) for one in (streamed, small)]
+        return {"seams": seams, "late": errors, "natural": natural, "edges": edges(streamed.samples)}
+
+    sentences = held_out.sentences(bench.split, min(bench.texts, STREAMED))
+    found = bench.kept.found("streaming", sentences, measured)
+    seams = [one for result in found for one in result["seams"]]
+    quiet = [max(result["edges"]) < EDGE_RMS for result in found]
+    return [
+        *seam_rows(seams),
+        share("utterances that begin and end below -50 dBFS, before the agent fades them", quiet, 95),
+        *word_end_rows([result["late"] for result in found], [result["natural"] for result in found]),
+    ]
 
 
-def _seams(
-    model: TasteForCausalLM, processor: TasteProcessor, speaker: torch.Tensor, chunks: Sequence[list[int]]
-) -> tuple[Seams, tuple[int, int]]:
-    """The seams between chunks of units; samples in one piece and in chunks."""
-    voice = processor.get_generator("cpu").config
-    pieces = synthesise_both_ways(model, processor, speaker, chunks)
-    whole, joined = (log_mel(torch.from_numpy(x)[None], voice)[0].numpy() for x in pieces[:2])
-    return compare(pieces, (whole, joined), voice.hop_samples), (len(pieces.whole), len(pieces.joined))
+def _seams(mouth: Mouth, chunks: Sequence[list[int]]) -> Result:
+    config = mouth.generator.config
+    pieces = synthesize_both_ways(mouth, chunks)
+    whole, joined = (log_mel(torch.from_numpy(x)[None], config)[0].numpy() for x in pieces[:2])
+    return compare(pieces, (whole, joined), config.hop_samples)

@@ -1,4 +1,4 @@
-"""The table that `evaluate` writes: one row per figure, with its target and whether it was reached."""
+"""The table that `evaluate` writes: one row per figure, with what is wanted and whether it was reached."""
 
 import datetime
 import hashlib
@@ -8,88 +8,124 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from taste_speech.training.model_card import MEASURED_END, MEASURED_START
+from taste_speech.training.evaluation.scoring import percent
+from taste_speech.training.model_card import write_measured
 
 FILE_NAME = "evaluation.json"
-OWN_FILES = {
-    "size": ("*.safetensors", "recognition/*"),
-    "recognition": ("recognition/*",),
-    "dialogue": ("*.safetensors", "recognition/*"),
-}
-"""Files that the figures of a part belong to, beside the configuration; of other parts the weights."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measured figure."""
+    """One measured figure.
+
+    Attributes:
+        name, value, unit: what was measured.
+        target: what is wanted; None: nothing.
+        at_least: whether `target` is a lower bound (else an upper one).
+        count: utterances, words or runs that it was measured on.
+        natural: the natural voice's own figure, where `value` is the difference from it.
+        upper: upper 95 % bound of `value`; where there is one, it is what must meet the target.
+    """
 
     name: str
     value: float
     unit: str
     target: float | None = None
     at_least: bool = True
-    """Whether `target` is a lower bound (else an upper one)."""
     count: int = 0
-    """Utterances, words or runs that it was measured on."""
+    natural: float | None = None
+    upper: float | None = None
 
     @property
     def reached(self) -> bool | None:
-        """Whether the figure meets its target; None without one."""
-        if self.target is None:
+        """Whether the figure meets its target; None without one or without anything measured."""
+        if self.target is None or not self.count:
             return None
-        return self.value >= self.target if self.at_least else self.value <= self.target
+        judged = self.value if self.upper is None else self.upper
+        return judged >= self.target if self.at_least else judged <= self.target
+
+
+def share(name: str, hits: Sequence[bool], target: float | None = None) -> Row:
+    """Return the row on how many of some things are so, in percent, and at least how many are wanted."""
+    return Row(name, percent(hits), "%", target, True, len(hits))
 
 
 @dataclass(frozen=True)
 class Part:
-    """Figures that were measured together, when, and by which command."""
+    """Figures that were measured together, when, on what, and by which command."""
 
     name: str
     rows: Sequence[Row]
     date: datetime.date
+    machine: str
     command: str
 
 
-def as_markdown(parts: Sequence[Part]) -> str:
-    """The table, with the date and the command of each part."""
+def as_table(rows: Sequence[Row]) -> str:
+    """Return the rows as a table in Markdown."""
     lines = [
-        f"- {part.name}: {part.date.isoformat()}, {platform.machine()}, `{part.command}`" for part in parts
+        "| what | measured | natural voice | upper 95 % bound | wanted | reached | n |",
+        "|" + "---|" * 7,
     ]
-    lines += ["", "| what | measured | target | reached | n |", "|---|---|---|---|---|"]
-    for row in (row for part in parts for row in part.rows):
-        sign = ">=" if row.at_least else "<="
-        target = "" if row.target is None else f"{sign} {row.target:.3g} {row.unit}".rstrip()
+    for row in rows:
+        sign = "≥" if row.at_least else "≤"
+        wanted = "" if row.target is None else f"{sign} {row.target:.3g} {row.unit}".rstrip()
         reached = {None: "", True: "yes", False: "no"}[row.reached]
-        lines.append(f"| {row.name} | {row.value:.3g} {row.unit} | {target} | {reached} | {row.count} |")
+        natural, upper = ("" if x is None else f"{x:.3g}" for x in (row.natural, row.upper))
+        cells = (row.name, f"{row.value:.3g} {row.unit}".rstrip(), natural, upper, wanted, reached, row.count)
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
-def fingerprint(folder: Path, part: str) -> str:
-    """Of what the figures of a part belong to: configuration and files of a checkpoint folder."""
-    patterns = OWN_FILES.get(part, ("*.safetensors",))
-    files = [folder / "config.json", *(path for pattern in patterns for path in folder.glob(pattern))]
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        if path.exists():
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+def as_markdown(parts: Sequence[Part]) -> str:
+    """Return the table, with the date, the machine and the command of each part."""
+    lines = [f"- {part.name}: {part.date.isoformat()}, {part.machine}, `{part.command}`" for part in parts]
+    return "\n".join([*lines, "", as_table([row for part in parts for row in part.rows])])
+
+
+def cpu_name() -> str:
+    """Return what the processor calls itself."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    named = (line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def digest(paths: Sequence[Path]) -> str:
+    """Return the beginning of the sha256 of the bytes of files."""
+    found = hashlib.sha256()
+    for path in paths:
+        found.update(path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def fingerprint(folder: Path) -> str:
+    """Return what figures belong to: configuration and weights of a checkpoint folder."""
+    return digest([folder / "config.json", *sorted(folder.rglob("*.safetensors"))])
 
 
 def measured(folder: Path) -> list[Part]:
-    """What `evaluation.json` says of these very weights; figures of others are left out."""
+    """Return what `evaluation.json` says of these very weights; figures of others are left out."""
     path = folder / FILE_NAME
     record = json.loads(path.read_text()) if path.exists() else {"parts": []}
-    parts = []
-    for part in record["parts"]:
-        if part.get("weights") != fingerprint(folder, part["name"]):
-            continue
-        rows = [Row(**{k: v for k, v in row.items() if k != "reached"}) for row in part["rows"]]
-        parts.append(Part(part["name"], rows, datetime.date.fromisoformat(part["date"]), part["command"]))
-    return parts
+    own = [part for part in record["parts"] if part.get("weights") == fingerprint(folder)]
+    return [
+        Part(
+            part["name"],
+            [
+                Row(**{name: value for name, value in row.items() if name != "reached"})
+                for row in part["rows"]
+            ],
+            datetime.date.fromisoformat(part["date"]),
+            part["machine"],
+            part["command"],
+        )
+        for part in own
+    ]
 
 
 def write(new: Sequence[Part], folder: Path, order: Sequence[str]) -> list[Part]:
-    """Write `evaluation.json` and the table of the model card `README.md`; returns all parts.
+    """Write `evaluation.json` and the table of the model card; returns all parts.
 
     Args:
         new: measured now; they replace the same parts of an earlier measurement.
@@ -98,25 +134,18 @@ def write(new: Sequence[Part], folder: Path, order: Sequence[str]) -> list[Part]
     """
     by_name = {part.name: part for part in (*measured(folder), *new)}
     parts = [by_name[name] for name in order if name in by_name]
-    record = {
-        "parts": [
-            {
-                "name": part.name,
-                "weights": fingerprint(folder, part.name),
-                "date": part.date.isoformat(),
-                "command": part.command,
-                "rows": [{**asdict(row), "reached": row.reached} for row in part.rows],
-            }
-            for part in parts
-        ],
-    }
-    (folder / FILE_NAME).write_text(json.dumps(record, indent=1) + "\n")
-    card = folder / "README.md"
-    text = card.read_text() if card.exists() else f"{MEASURED_START}\n{MEASURED_END}\n"
-    start, end = text.find(MEASURED_START), text.find(MEASURED_END)
-    if not 0 <= start < end:
-        text, start, end = f"{text}\n{MEASURED_START}\n{MEASURED_END}\n", len(text) + 1, 0
-        end = text.find(MEASURED_END)
-    before = text[: start + len(MEASURED_START)]
-    card.write_text(f"{before}\n{as_markdown(parts)}\n{text[end:]}")
+    weights = fingerprint(folder)
+    record = [
+        {
+            "name": part.name,
+            "weights": weights,
+            "date": part.date.isoformat(),
+            "machine": part.machine,
+            "command": part.command,
+            "rows": [{**asdict(row), "reached": row.reached} for row in part.rows],
+        }
+        for part in parts
+    ]
+    (folder / FILE_NAME).write_text(json.dumps({"parts": record}, indent=1) + "\n")
+    write_measured(folder, as_markdown(parts))
     return parts

@@ -1,116 +1,202 @@
-"""How well the voice is understood: the vocoder alone, units to sound, and tokenize -> detokenize."""
+"""How the voice sounds beside the natural one on the same texts, and what of prosody taste tokens carry."""
 
-import copy
+import random
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from taste_speech.modeling_taste import TasteForCausalLM
-from taste_speech.processing_taste import TasteProcessor
-from taste_speech.streaming import StreamingDetokenizer
-from taste_speech.training.evaluation.judge import Judge
-from taste_speech.training.evaluation.material import RATE_HZ, Spoken
-from taste_speech.training.evaluation.segments import as_segment
-from taste_speech.training.evaluation.table import Row
-from taste_speech.training.stages.units import UnitQuantizer, unit_features
-from taste_speech.training.word_errors import word_error_rate
-from taste_speech.vocoder.mel import log_mel
+from taste_speech.errors import TextError
+from taste_speech.spoken_text import spoken_text
+from taste_speech.training.corpus.dialogues.control import CONTROL
+from taste_speech.training.corpus.reply_texts import carriers, held_out_words
+from taste_speech.training.corpus.reply_voice import Manner, random_manner
+from taste_speech.training.evaluation import held_out, scoring
+from taste_speech.training.evaluation.bench import Bench
+from taste_speech.training.evaluation.kept import Result
+from taste_speech.training.evaluation.minds import TasteMind
+from taste_speech.training.evaluation.mouth import Mouth, text_only
+from taste_speech.training.evaluation.scoring import percent, word_errors
+from taste_speech.training.evaluation.sounds import RATE_HZ, Audio, Clip
+from taste_speech.training.evaluation.table import Row, share
+from taste_speech.training.pitch import pitch_hz
 
-Audio = NDArray[np.float32]
-DRAWS = 3
-"""Seeds that a sentence is spoken with: one or another moves the word errors by half a point."""
-
-
-def error_rate(judge: Judge, sentences: Sequence[Spoken], sounds: Sequence[Audio]) -> float:
-    """Word error rate in percent of the judge on `sounds`."""
-    heard = [judge.transcribe(sound) for sound in sounds]
-    return 100 * word_error_rate([s.text for s in sentences], heard)
+SLOW, FAST = Manner(rate=0.75), Manner(rate=1.35)
+PACED = 40
 
 
-def draw(speak: Callable[[Spoken, int], Audio], sentences: Sequence[Spoken]) -> list[list[Audio]]:
-    """All sentences as `speak(sentence, seed)` says them, once for each of `DRAWS` seeds."""
-    return [[speak(sentence, seed) for sentence in sentences] for seed in range(DRAWS)]
+def _recording(bench: Bench, text: str) -> Clip | None:
+    """`text` by the natural voice in a manner drawn by the text."""
+    return bench.voices.natural(text, random_manner(text, random.Random(text)))
 
 
-def error_row(
-    name: str,
-    judge: Judge,
-    sentences: Sequence[Spoken],
-    drawn: Sequence[Sequence[Audio]],
-    at_most: float | None = None,
-) -> Row:
-    """Mean of the draws' word error rates."""
-    errors = [error_rate(judge, sentences, sounds) for sounds in drawn]
-    return Row(name, float(np.mean(errors)), "%", at_most, False, sum(map(len, drawn)))
+def _heard(bench: Bench, sound: Audio, clip: Clip) -> list[str]:
+    """What the judge hears in our sound and in that of the natural voice."""
+    return [bench.judge.transcribe(samples) for samples in (sound, clip.samples)]
 
 
-@torch.no_grad()
-def vocode(processor: TasteProcessor, sentence: Spoken, seed: int) -> Audio:
-    """Natural mel frames -> waveform."""
-    generator = processor.get_generator("cpu")
-    mel = log_mel(torch.from_numpy(sentence.samples)[None], generator.config)
-    return generator.hift(mel, generator=torch.Generator().manual_seed(seed))[0].numpy()
-
-
-@torch.no_grad()
-def resynthesise_units(
-    processor: TasteProcessor, quantizer: UnitQuantizer, speaker: torch.Tensor, sentence: Spoken, seed: int
-) -> Audio:
-    """Natural sound -> units -> mel -> waveform."""
-    generator = processor.get_generator("cpu")
-    units = quantizer.encode(*unit_features(sentence.samples, generator.config))
-    ids = torch.from_numpy(units.astype(np.int64))[None]
-    wave, _ = generator.inference(
-        ids,
-        torch.tensor([ids.shape[1]]),
-        flow_embedding=speaker,
-        generator=torch.Generator().manual_seed(seed),
-    )
-    return wave[0].numpy()
-
-
-def text_only(model: TasteForCausalLM) -> TasteForCausalLM:
-    """A copy of the model that speaks from the text alone: all taste tokens stand for the zero vector.
-
-    That is what stage 1 gives the unit decoder where it withholds the audio.
-    """
-    muted = copy.deepcopy(model)
-    project = muted.audio_tower.quantizer.project_out
-    torch.nn.init.zeros_(project.weight)
-    torch.nn.init.zeros_(project.bias)
-    return muted
-
-
-def retell(
-    model: TasteForCausalLM, processor: TasteProcessor, speaker: torch.Tensor, sentence: Spoken, seed: int = 0
-) -> Audio:
-    """Sound and text -> taste tokens -> units -> sound, in one piece."""
-    segment = as_segment(model, processor, "assistant", sentence)
-    generator = torch.Generator().manual_seed(seed)
-    speech = StreamingDetokenizer(model, processor, speaker, RATE_HZ, generator)
-    return speech.feed(segment.text_ids, segment.taste_ids, final=True).samples
-
-
-def vocoder_rows(
-    judge: Judge, processor: TasteProcessor, sentences: Sequence[Spoken], natural: float
-) -> list[Row]:
-    """Word errors, PESQ and STOI of the vocoder on natural mel frames."""
-    from pesq import pesq
-    from pystoi import stoi
-
-    drawn = draw(partial(vocode, processor), sentences)
-    pairs = [
-        (s.samples[: len(sound)], sound[: len(s.samples)])
-        for sounds in drawn
-        for s, sound in zip(sentences, sounds, strict=True)
-    ]
-    quality = [pesq(RATE_HZ, reference, sound, "wb") for reference, sound in pairs]
-    clarity = [stoi(reference, sound, RATE_HZ) for reference, sound in pairs]
+def rows(bench: Bench) -> list[Row]:
+    """Return the rows on the voice."""
+    mouth, sentences = bench.mouth, held_out.sentences(bench.split, bench.texts)
     return [
-        error_row("vocoder alone: word error", judge, sentences, drawn, natural + 1.5),
-        Row("vocoder alone: PESQ-WB", float(np.mean(quality)), "", 2.8, True, len(pairs)),
-        Row("vocoder alone: STOI", float(np.mean(clarity)), "", 0.96, True, len(pairs)),
+        *_way_rows(bench, "vocoder alone", sentences, mouth.vocode, 1.5),
+        *_way_rows(bench, "units to wave", sentences, mouth.resynthesize, 2),
+        *_way_rows(bench, "a recording said again", sentences, lambda clip: mouth.retell(clip)[0], 3),
+        *_reply_rows(bench, sentences),
+        *_rare_rows(bench),
+        *_pitch_rows(bench, sentences),
+        *_pace_rows(bench, sentences[:PACED]),
+        *_slower_rows(bench),
+        *say_rows(),
     ]
+
+
+def _way_rows(
+    bench: Bench, name: str, texts: Sequence[str], make: Callable[[Clip], Audio], target: float
+) -> list[Row]:
+    def measure(text: str) -> Result:
+        clip = _recording(bench, text)
+        return {"text": text, "heard": _heard(bench, make(clip), clip)} if clip else {}
+
+    found = bench.kept.found(f"voice, {name}", texts, measure)
+    return difference_rows(f"{name}: word errors above the natural voice", found, target)
+
+
+def difference_rows(name: str, found: Sequence[Result], target: float) -> list[Row]:
+    """Return the row on word errors beside the natural voice's, from texts and both transcripts."""
+    if not found:
+        return []
+    ours, natural = ([word_errors(r["text"], r["heard"][i]) for r in found] for i in range(2))
+    difference = scoring.paired_difference(
+        [100 * e.wrong for e in ours], [100 * e.wrong for e in natural], [e.words for e in ours]
+    )
+    own = scoring.error_rate(natural)
+    return [Row(name, difference.value, "points", target, False, len(found), own, difference.upper)]
+
+
+def _reply_rows(bench: Bench, questions: Sequence[str]) -> list[Row]:
+    def replied(question: str) -> Result:
+        text, sound = bench.mouth.reply(bench.mouth.mind.talk(), question)
+        clip = bench.voices.natural(text) if text else None
+        if clip is None:
+            return {}
+        quality = [bench.judge.quality(samples) for samples in (sound, clip.samples)]
+        return {"text": text, "heard": _heard(bench, sound, clip), "quality": quality}
+
+    found = bench.kept.found("voice, replies", questions, replied)
+    rows = difference_rows("replies aloud: word errors above the natural voice", found, 3)
+    if found:
+        ours, natural = ([result["quality"][i] for result in found] for i in range(2))
+        below, own = scoring.paired_difference(natural, ours), float(np.mean(natural))
+        name = "replies aloud: DNSMOS below the natural voice"
+        rows.append(Row(name, below.value, "", 0.15, False, len(found), own, below.upper))
+    return rows
+
+
+def _rare_rows(bench: Bench) -> list[Row]:
+    words = dict(zip(carriers(bench.split), held_out_words()[bench.split], strict=True))
+
+    def understood(text: str) -> Result:
+        clip = bench.voices.natural(text)
+        if clip is None:
+            return {}
+        heard = _heard(bench, bench.mouth.read(text), clip)
+        return {"word": words[text], "heard": heard}
+
+    found = bench.kept.found("rare words", words, understood)
+    ours, natural = (
+        percent([r["word"] in scoring.norm(r["heard"][i]).replace(" ", "") for r in found]) for i in range(2)
+    )
+    name = "rare words understood, as a share of the natural voice's"
+    return [
+        Row("rare words understood", ours, "%", None, True, len(found), natural),
+        Row(name, 100 * ours / natural if natural else 0.0, "%", 85, True, len(found)),
+    ]
+
+
+def word_pitch(samples: Audio, ends_s: Sequence[float]) -> list[float]:
+    """Return the mean log F0 of each word between word ends; nan where unvoiced."""
+    centers_s = np.arange(0, len(samples) / RATE_HZ, 0.01)
+    f0 = pitch_hz(samples, RATE_HZ, centers_s)
+    means = []
+    for start, end in zip((0.0, *ends_s[:-1]), ends_s, strict=True):
+        voiced = f0[(centers_s >= start) & (centers_s < end) & (f0 > 0)]
+        means.append(float(np.log(voiced).mean()) if len(voiced) else float("nan"))
+    return means
+
+
+def correlation(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> float:
+    """Return the correlation over the values of all pairs of lists; what is nan in one is left out."""
+    first, second = (np.array([x for pair in pairs for x in pair[i]], float) for i in range(2))
+    known = ~np.isnan(first) & ~np.isnan(second)
+    return float(np.corrcoef(first[known], second[known])[0, 1]) if known.sum() > 1 else 0.0
+
+
+def _pitch_rows(bench: Bench, sentences: Sequence[str]) -> list[Row]:
+    mouth = bench.mouth
+    bare = Mouth(TasteMind(text_only(mouth.model), mouth.processor))
+
+    def pitched(text: str) -> Result:
+        clip = _recording(bench, text)
+        if clip is None:
+            return {}
+        again, alone = (word_pitch(*speaker.retell(clip)) for speaker in (mouth, bare))
+        recorded = word_pitch(clip.samples, clip.word_ends_s)
+        same = len(recorded) == len(again) == len(alone)
+        return {"recording": recorded, "again": again, "text only": alone} if same else {}
+
+    found = bench.kept.found("pitch", sentences, pitched)
+    carried, alone = (
+        correlation([(r["recording"], r[name]) for r in found]) for name in ("again", "text only")
+    )
+    count = sum(len(result["recording"]) for result in found)
+    return [
+        Row("word pitch: correlation with the recording", carried, "", 0.85, True, count),
+        Row("word pitch: above the same from text alone", carried - alone, "", 0.15, True, count),
+    ]
+
+
+def _pace_rows(bench: Bench, sentences: Sequence[str]) -> list[Row]:
+    def paced(text: str) -> Result:
+        slow, fast = (bench.voices.natural(text, manner) for manner in (SLOW, FAST))
+        if slow is None or fast is None:
+            return {}
+        again = [len(bench.mouth.retell(clip)[0]) for clip in (slow, fast)]
+        return {"recorded": [len(slow.samples), len(fast.samples)], "again": again}
+
+    found = bench.kept.found("pace", sentences, paced)
+    spread = [sum(float(np.log(r[name][0] / r[name][1])) for r in found) for name in ("again", "recorded")]
+    share_said = 100 * spread[0] / spread[1] if found else 0.0
+    return [Row("pace: share of a recording's that is said again", share_said, "%", 60, True, len(found))]
+
+
+def _slower_rows(bench: Bench) -> list[Row]:
+    requests = CONTROL["slower"].paraphrases(bench.split)
+
+    def slower(question: str) -> Result:
+        talk = bench.mouth.mind.talk()
+        usual = bench.mouth.reply(talk, question)
+        slow = bench.mouth.reply(talk, requests[len(question) % len(requests)])
+        same = scoring.norm(usual[0]) == scoring.norm(slow[0]) and len(usual[1])
+        return {"times": len(slow[1]) / len(usual[1]) if same else None}
+
+    asked = [turn.text for turn in held_out.our_kinds(bench.split, PACED)] if requests else []
+    times = [result["times"] for result in bench.kept.found("slower", asked, slower)]
+    said = [x for x in times if x is not None]
+    longer = float(np.median(said)) if said else 0.0
+    return [
+        share('"slower please": says the same again', [x is not None for x in times]),
+        Row('"slower please": time against the first (median)', longer, "x", 1.15, True, len(said)),
+    ]
+
+
+def say_rows() -> list[Row]:
+    """Return the row on numbers, times, money and abbreviations; text alone decides it."""
+
+    def said(text: str) -> str:
+        try:
+            return spoken_text(text)
+        except TextError:
+            return ""
+
+    hits = [scoring.is_said_as(said(text), accepted) for text, accepted in held_out.spoken_forms()]
+    return [share("numbers, times, money, abbreviations: said as a person would", hits, 95)]

@@ -1,32 +1,30 @@
 """Stage `assemble`: the parts of a run as one checkpoint in the published layout.
 
-A part whose stage has not finished is taken from its last saved state, and the model card says so.
+Of the pretrained models that it builds on only what was trained beside them is written. A part whose stage
+has not finished is taken from its last saved state, and the model card says so.
 """
 
+import copy
 import logging
-import shutil
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, UNITS, VOICES
+from taste_speech.checkpoint_files import ASR_FOLDER, UNITS, VOICES
 from taste_speech.configuration_base import StrictSection
-from taste_speech.modeling_taste import TasteForCausalLM
-from taste_speech.pretrained.whisper import TINY_EN
+from taste_speech.conversion.names import LLM, published_state
+from taste_speech.conversion.saving import write_state
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus.recognition_model import (
-    DICTIONARY_NAME,
-    LANGUAGE_MODEL_NAME,
-    recognition_sentences,
-)
 from taste_speech.training.model_card import write_model_card
-from taste_speech.training.stages import autoencoder, phones
+from taste_speech.training.reply_utterances import asr_tokenizer
+from taste_speech.training.stages import autoencoder
 from taste_speech.training.voices import fixed_embedding
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 logger = logging.getLogger(__name__)
+_LM = "language_model."
 
 
 class Settings(StrictSection):
@@ -34,10 +32,9 @@ class Settings(StrictSection):
 
     output: Path | None = None
     """Folder of the checkpoint; None: folder `assemble` of the run."""
-    voices: list[str] = ["rms"]
+    voices: list[str] = ["heart"]
     max_shard_size: int | str = 14_000_000
-    max_total_bytes: int = 40_000_000
-    recognition_talks: int = 20_000
+    max_total_bytes: int = 45_000_000
 
 
 class Parts:
@@ -47,24 +44,20 @@ class Parts:
         self.context = context
         self.provisional: list[str] = []
 
-    def weights(self, stage: str, name: str, prefix: str = "") -> dict[str, Tensor] | None:
-        """Tensors of a stage's file, else those below `prefix` of its last state, else None."""
+    def weights(self, stage: str, name: str, prefix: str = "") -> dict[str, Tensor]:
+        """Tensors of a stage's file, else those below `prefix` of its last state.
+
+        Raises:
+            FileNotFoundError: the stage has not begun.
+        """
         folder = self.context.folder(stage)
         if (folder / f"{name}.safetensors").exists():
             return load_file(folder / f"{name}.safetensors")
-        self.provisional.append(name)
         if not (folder / "state.pt").exists():
-            return None
-        state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")["module"]
+            raise FileNotFoundError(f"stage {stage} has left nothing in {folder}; run it first")
+        self.provisional.append(name)
+        state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu", mmap=True)["module"]
         return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
-
-    def fill(self, module: nn.Module, stage: str, name: str, prefix: str = "") -> None:
-        """Load a stage's weights into a module; left random, with a warning, where there are none."""
-        weights = self.weights(stage, name, prefix)
-        if weights is None:
-            logger.warning("stage %s has left no weights: %s stays random", stage, name)
-        else:
-            module.load_state_dict(weights)
 
 
 def run(settings: Settings, context: StageContext) -> None:
@@ -72,21 +65,20 @@ def run(settings: Settings, context: StageContext) -> None:
     target = settings.output or context.folder("assemble") / context.root.name
     target.mkdir(parents=True, exist_ok=True)
     parts = Parts(context)
-    model = TasteForCausalLM(context.config)
-    _fill_autoencoder(model, parts, context)
-    parts.fill(model.spoken_lm, "spoken_lm", "spoken_lm", "lm.")
-    _configure_recognition(target, model, settings, context)
-    model.save_pretrained(target, dtype=torch.float16, max_shard_size=settings.max_shard_size)
-    generator = VoiceGenerator(context.config.voice_generator)
-    parts.fill(generator.flow, "flow", "flow")
-    parts.fill(generator.hift, "vocoder", "hift")
+    state = own_state(parts, context)
+    write_state(state, target, torch.float16, settings.max_shard_size)
+    config = copy.deepcopy(context.config)
+    config.architectures = ["TasteForCausalLM"]
+    config.save_pretrained(target)
+    generator = VoiceGenerator(config.voice_generator)
+    generator.flow.load_state_dict(parts.weights("flow", "flow"))
+    generator.hift.load_state_dict(parts.weights("vocoder", "hift"))
     generator.save_pretrained(target, torch.float16, settings.max_shard_size)
-    size = context.config.voice_generator.speaker_embed_dim
+    size = config.voice_generator.speaker_embed_dim
     save_file({name: fixed_embedding(name, size) for name in settings.voices}, target / VOICES)
-    for folder in (ASR_FOLDER, LLM_FOLDER):
-        shutil.copytree(context.folder("tokenizers") / folder, target / folder, dirs_exist_ok=True)
+    asr_tokenizer(context).save_pretrained(target / ASR_FOLDER)
     _keep_units(context.folder("units") / Path(UNITS).name, target / UNITS)
-    write_model_card(target, model, generator, parts.provisional)
+    write_model_card(target, _counts(state, generator), parts.provisional)
     total = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     logger.info("assembled %s: %.1f MB", target, total / 1e6)
     if total > settings.max_total_bytes:
@@ -95,36 +87,42 @@ def run(settings: Settings, context: StageContext) -> None:
         )
 
 
+def own_state(parts: Parts, context: StageContext) -> dict[str, Tensor]:
+    """What was trained, under published names: all but the pretrained language model and encoder."""
+    if autoencoder.final_tower(context) is None:
+        trained = autoencoder.trained_autoencoder(autoencoder.Settings(), context)
+        tower, decoder = trained.tower.state_dict(), trained.decoder.state_dict()
+        parts.provisional += ["audio_tower", "speech_decoder"]
+    else:
+        tower = parts.weights("autoencoder", "audio_tower")
+        decoder = parts.weights("autoencoder", "speech_decoder", "decoder.")
+    mind = parts.weights("mind", "spoken_lm", "lm.")
+    state = {f"audio_tower.{name}": value for name, value in tower.items() if not name.startswith("encoder.")}
+    state |= {f"speech_decoder.{name}": value for name, value in decoder.items()}
+    state |= {f"spoken_lm.{name}": value for name, value in mind.items() if not name.startswith(_LM)}
+    adapters = {
+        f"{LLM}base_model.model.{name.removeprefix(_LM)}": value
+        for name, value in mind.items()
+        if "lora_" in name
+    }
+    return published_state(state) | adapters
+
+
+def _counts(state: dict[str, Tensor], generator: nn.Module) -> dict[str, int]:
+    """Numbers of the parts' parameters."""
+
+    def count(prefix: str) -> int:
+        return sum(value.numel() for name, value in state.items() if name.startswith(prefix))
+
+    return {
+        "aggregator and quantizer": count("audio_tower."),
+        "adapters, bridges and taste head": count("spoken_lm."),
+        "unit decoder": count("speech_decoder."),
+        "voice generator": sum(parameter.numel() for parameter in generator.parameters()),
+    }
+
+
 def _keep_units(source: Path, target: Path) -> None:
     """What the units stand for, so that training can go on from the checkpoint."""
-    if source.exists():
-        target.parent.mkdir(exist_ok=True)
-        save_file({name: tensor for name, tensor in load_file(source).items() if name != "centroids"}, target)
-
-
-def _fill_autoencoder(model: TasteForCausalLM, parts: Parts, context: StageContext) -> None:
-    """Tower and unit decoder; both from the last state while taste tokens still change: they go together."""
-    state = context.folder("autoencoder") / "state.pt"
-    if autoencoder.final_tower(context) is None and state.exists():
-        trained = autoencoder.trained_autoencoder(autoencoder.Settings(), context)
-        model.audio_tower.load_state_dict(trained.tower.state_dict())
-        model.speech_decoder.load_state_dict(trained.decoder.state_dict())
-        parts.provisional += ["audio_tower", "speech_decoder"]
-        return
-    parts.fill(model.audio_tower, "autoencoder", "audio_tower")
-    parts.fill(model.speech_decoder, "autoencoder", "speech_decoder", "decoder.")
-
-
-def _configure_recognition(
-    target: Path, model: TasteForCausalLM, settings: Settings, context: StageContext
-) -> None:
-    """Language model, dictionary and acoustic model, and their names in the configuration."""
-    folder = target / "recognition"
-    has_weights = phones.write_recogniser(folder, context, recognition_sentences(settings.recognition_talks))
-    recognition = model.config.recognition
-    recognition.backend = "combined" if has_weights else "pocketsphinx"
-    recognition.whisper_name = TINY_EN
-    recognition.language_model = f"{folder.name}/{LANGUAGE_MODEL_NAME}"
-    recognition.dictionary = f"{folder.name}/{DICTIONARY_NAME}"
-    if has_weights:
-        recognition.acoustic_model = f"{folder.name}/{phones.OUTPUT_NAME}"
+    target.parent.mkdir(exist_ok=True)
+    save_file({name: tensor for name, tensor in load_file(source).items() if name != "centroids"}, target)

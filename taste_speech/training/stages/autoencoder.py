@@ -4,12 +4,13 @@ As in the paper (arXiv:2504.07053, section 3.2) the unit decoder first learns fr
 aggregator's continuous vectors, then with quantized ones. Windows of whole words are what chunk-wise
 synthesis asks of it later: units of the first words are given, those of the last ones are wanted.
 
-Text only needs no tower, so this stage may start before `tower` has finished: it then goes on with text only
-until it is started again.
+The encoder is a pretrained one that stays as it is. Its states of a part of the corpus are kept on disk; of
+the other utterances only the text is known to the aggregator's side.
 
 Once taste tokens are final, `audio_tower.safetensors` is written: there is none before.
 """
 
+import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -19,19 +20,17 @@ import torch
 from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from taste_speech.configuration_base import StrictSection
+from taste_speech.pretrained.whisper import tiny_en_folder
 from taste_speech.training.audio_start import begin_audio, begin_quantizer
 from taste_speech.training.config import StageContext
+from taste_speech.training.encoded_store import EncodedStore
 from taste_speech.training.free_speech import FreeSpeech
-from taste_speech.training.initial import mixed_with_initial
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
-from taste_speech.training.recogniser import Recogniser
 from taste_speech.training.reply_utterances import load_utterances, with_taste_ids
-from taste_speech.training.side_tasks import knows_text, learn_heads, learn_prosody, learn_spelling
+from taste_speech.training.side_tasks import learn_prosody, learn_spelling
 from taste_speech.training.spelling import Spelling
-from taste_speech.training.stages.tower import trained_recogniser
 from taste_speech.training.taste_autoencoder import Condition, TasteAutoencoder
 from taste_speech.training.taste_guess import guess
 from taste_speech.training.unit_noise import UnitNoise
@@ -92,16 +91,15 @@ class Settings(StrictSection):
     """Steps from one batch of spelling to the next, so that it is not forgotten."""
     spelling_steps: int = 800
     """Steps in which the text encoder learns to spell before there are units."""
-    head_steps: int = 200
-    """Instead of those, after `restore`: steps in which only the heads that checkpoints lack are learned."""
+    heard_part: float = Field(default=0.35, gt=0, le=1)
+    """Fraction of the training utterances that are encoded; of the others only the text is used."""
     prosody_weight: float = 0.3
+    listening_weight: float = 0.1
+    """Of where the aggregator's heads look."""
     pace_weight: float = 1.0
     """Of the mean pace of a window, told from the condition: the unit decoder does not hear it otherwise."""
     said_weight: float = 0.5
     """Of the prosody of the word that is being said, told from the unit decoder's last hidden state."""
-    first_share: float = Field(default=0.0, ge=0, le=1)
-    """Of the first weights in the decoder that is written at the end of a run that `restore` began; 0 if the
-    voice or the taste tokens are new, which the first decoder does not know."""
     prosody_steps: int = 250
     """Steps in which the aggregator learns to tell the words' prosody before the decoder listens to it."""
     prosody_rate: float = 1e-3
@@ -112,31 +110,15 @@ class Settings(StrictSection):
     """Unseen ones that are spoken freely for `FreeSpeech`."""
 
 
-def heard_with(model: TasteAutoencoder, recogniser: Recogniser | None) -> WhisperEncoder | None:
-    """The encoder of the tower, or of the one to be taken.
-
-    None while there is neither, and once taste tokens are final: they are looked up then.
-    """
-    if bool(model.is_final):
-        return None
-    if recogniser is not None:
-        return recogniser.encoder
-    return model.tower.encoder if bool(model.has_tower) else None
-
-
-def take_tower(
-    model: TasteAutoencoder,
-    settings: Settings,
-    recogniser: Recogniser,
-    train: WindowBatches,
-    generator: torch.Generator,
+def take_audio(
+    model: TasteAutoencoder, settings: Settings, train: WindowBatches, generator: torch.Generator
 ) -> None:
-    """Encoder and aggregator from the recogniser; the latter is taught to hear prosody."""
-    model.take_tower(recogniser.encoder, recogniser.decoder)
+    """Teach the aggregator to hear prosody, and make what it hears easy for the unit decoder to take."""
     learn_prosody(
         model, train.endless(generator), settings.prosody_steps, settings.prosody_rate, settings.loop
     )
     begin_audio(model, _sample(train))
+    model.has_tower.fill_(True)
 
 
 def _sample(batches: WindowBatches) -> list[Windows]:
@@ -199,6 +181,7 @@ class Trainer:
         weights = {
             "commitment": settings.commitment_weight,
             "prosody": settings.prosody_weight,
+            "listening": settings.listening_weight,
             "heard_prosody": settings.prosody_weight,
             "heard_pace": settings.pace_weight,
             "said_prosody": settings.said_weight,
@@ -215,7 +198,8 @@ class Trainer:
         """From now on taste tokens are looked up, so that some can be guessed."""
         finish_tower(self.model, self.loop)
         for batches in (self.train, self.valid):
-            batches.utterances = with_taste_ids(batches.utterances, self.model.tower, self.context)
+            tower = self.model.tower
+            batches.take(with_taste_ids(batches.utterances, tower, batches.encoded, self.context))
         self.speech = self._free_speech()
 
     def _guessed(self, windows: Windows, generator: torch.Generator) -> Windows:
@@ -256,16 +240,15 @@ def run(settings: Settings, context: StageContext) -> None:
     model.scale_inputs()
     loop = TrainingLoop("autoencoder", folder, model, settings.loop)
     resumed = loop.resume()
-    recogniser = None if bool(model.has_tower) else trained_recogniser(context)
-    encoder = heard_with(model, recogniser)
-    utterances, encoded = load_utterances(context, settings.stores, settings.loop.threads, encoder)
+    model.tower.encoder.load_state_dict(pretrained_encoder())
+    utterances, clips = load_utterances(context, settings.stores)
+    encoded = EncodedStore(folder / "encoded", context.config.tower.d_model)
     if bool(model.is_final):
         model.finish_tower()
         save_tower(model, folder)
-        utterances = with_taste_ids(utterances, model.tower, context)
+        utterances = with_taste_ids(utterances, model.tower, encoded, context)
     else:
-        # Of an earlier version, which wrote it of an unfinished run too, or of a run before this one.
-        (folder / TOWER_NAME).unlink(missing_ok=True)
+        (folder / TOWER_NAME).unlink(missing_ok=True)  # of a run before this one
 
     def batches(split: str, whole_part: float) -> WindowBatches:
         return WindowBatches(
@@ -280,27 +263,43 @@ def run(settings: Settings, context: StageContext) -> None:
 
     noise = UnitNoise(load_file(context.folder("units") / "quantizer.safetensors"), settings)
     train, valid = batches("train", settings.whole_part), batches("valid", 1.0)
-    spelling = Spelling.of_dialogues(context, settings.voice)
+    spelling = Spelling.of_lexicon(context, train.utterances)
     speaker = fixed_embedding(settings.voice, model.decoder.config.spk_embed_dim).to(loop.device)
-    if not resumed and knows_text(model, loop.given):
-        windows = train.endless(loop.generator)
-        learn_heads(model, spelling, windows, speaker, settings.head_steps, settings.loop, loop.generator)
-    elif not resumed:
+    if not resumed:
         learn_spelling(model, spelling, settings.spelling_steps, settings.loop, loop.generator)
-    if recogniser is not None:
-        take_tower(model, settings, recogniser, train, loop.generator)
     trainer = Trainer(settings, context, loop, train, valid, noise, spelling, speaker)
     logger.info("autoencoder: %d utterances", len(utterances))
 
     def write() -> None:
         if loop.finished and may_finish(model):
             finish_tower(model, loop)
-        share = settings.first_share if loop.finished else 0.0
-        decoder = mixed_with_initial(folder, "decoder.", model.decoder.state_dict(), share)
-        weights = {name: value.contiguous() for name, value in decoder.items()}
+        weights = {name: value.contiguous() for name, value in model.decoder.state_dict().items()}
         save_file(weights, folder / "speech_decoder.safetensors")
 
+    if not bool(model.has_tower):
+        loop.run(trainer.losses, trainer.evaluate, write, settings.text_until)
+        heard = [
+            clips[u.key] for u in utterances if u.split != "train" or is_heard(u.key, settings.heard_part)
+        ]
+        logger.info("autoencoder: encoding %d utterances", len(heard))
+        encoded.prepare(heard, model.tower)
+        take_audio(model, settings, train, loop.generator)
+        loop.save()
     loop.run(trainer.losses, trainer.evaluate, write)
+
+
+def is_heard(key: str, part: float) -> bool:
+    """Whether an utterance is among the `part` of them that is encoded."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "little") < part * 2**32
+
+
+def pretrained_encoder() -> dict[str, Tensor]:
+    """Weights of the encoder that all taste tokens come from, in float32."""
+    prefix = "model.encoder."
+    stored = load_file(tiny_en_folder() / "model.safetensors")
+    return {
+        name.removeprefix(prefix): value.float() for name, value in stored.items() if name.startswith(prefix)
+    }
 
 
 def may_finish(model: TasteAutoencoder) -> bool:
@@ -327,9 +326,6 @@ def final_tower(context: StageContext) -> dict[str, Tensor] | None:
     """Weights of the audio tower; None while its taste tokens may still change."""
     folder = context.folder("autoencoder")
     if not (folder / TOWER_NAME).exists():
-        return None
-    # An earlier version wrote the file of an unfinished run too.
-    if (folder / "state.pt").exists() and not bool(_state(context)["module"]["is_final"]):
         return None
     return load_file(folder / TOWER_NAME)
 

@@ -6,6 +6,8 @@ hears nothing of the voice but its units and intonation would be lost otherwise.
 """
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,13 +42,21 @@ class Settings(StrictSection):
     seed: int = 0
 
 
-def unit_features(audio: np.ndarray, config: VoiceGeneratorConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Log-mel (units, bins) and F0 in Hz (units,) of audio (samples,) float, at the unit rate."""
+def unit_features(
+    audio: np.ndarray,
+    config: VoiceGeneratorConfig,
+    pitch_at: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log-mel (units, bins) and F0 in Hz (units,) of audio (samples,) float, at the unit rate.
+
+    Args:
+        pitch_at: gives F0 at times in seconds, where it is known; else Praat finds it.
+    """
     hop = config.sampling_rate_hz // config.units_per_second
     at_unit_rate = config.model_copy(update={"hop_samples": hop})
     mel = log_mel(torch.from_numpy(audio)[None], at_unit_rate)[0].T.numpy()
-    centres_s = (np.arange(len(mel)) + 0.5) / config.units_per_second
-    return mel, pitch_hz(audio, config.sampling_rate_hz, centres_s)
+    centers_s = (np.arange(len(mel)) + 0.5) / config.units_per_second
+    return mel, pitch_at(centers_s) if pitch_at else pitch_hz(audio, config.sampling_rate_hz, centers_s)
 
 
 class UnitQuantizer:
@@ -141,7 +151,8 @@ def run(settings: Settings, context: StageContext) -> None:
         for entry in store:
             if entry.id not in done:
                 audio = store.samples(entry).astype(np.float32) / 32768
-                features[entry.id], entries[entry.id] = unit_features(audio, config), entry
+                features[entry.id] = unit_features(audio, config, partial(store.pitch_at, entry))
+                entries[entry.id] = entry
     if not features:
         return
     fitted = folder / "quantizer.safetensors"

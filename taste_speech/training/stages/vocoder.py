@@ -143,10 +143,6 @@ def run(settings: Settings, context: StageContext) -> None:
         "discriminator": trainer.discriminator,
         "discriminator_optimizer": trainer.optimizer,
     }
-    # Earlier versions kept the discriminator beside a state that does not hold it.
-    before = folder / "discriminator.pt"
-    if before.exists() and loop.state_path.exists():
-        trainer.discriminator.load_state_dict(torch.load(before, weights_only=True, map_location="cpu"))
     loop.resume()
     trainer.progress = loop.progress
 

@@ -3,7 +3,6 @@ import random
 from taste_speech.streaming.layout import PromptFormat
 from taste_speech.training.corpus.dialogues.talks import Talk, Turn
 from taste_speech.training.dialogue_rows import NoTaste, TalkEncoder
-from taste_speech.training.mishearing import Mishearing
 
 START, END, SYSTEM, USER, ASSISTANT = 90, 91, 92, 93, 94
 FORMAT = PromptFormat(
@@ -12,7 +11,7 @@ FORMAT = PromptFormat(
     closings=dict.fromkeys(("system", "user", "assistant"), (END,)),
     reply_opening=(START,),
     role_ids={"system": SYSTEM, "user": USER, "assistant": ASSISTANT},
-    first_special_id=89,
+    special_ids=frozenset(range(89, 100)),
     vocab_size=100,
     num_quantizers=2,
     codebook_size=4,
@@ -70,25 +69,13 @@ def test_taste_targets_are_those_of_the_assistants_words():
     assert (talk.taste_source >= 0).sum() == len(ids("c")) + 2  # rest of the reply, and both segment ends
 
 
-def test_spoken_user_turns_are_heard_typed_ones_read():
-    assert encoder().words(QUESTION, random.Random(0)) == ["hi"]
-    assert encoder().words(Turn("user", "text", "Hi?"), random.Random(0)) == ["Hi?"]
-
-
-def test_spoken_user_turns_may_be_misheard_typed_ones_never():
-    changing = encoder(mishearing=Mishearing(sound_alike=1.0, alike={"better": ["butter"]}))
-    spoken, typed = (
-        changing.words(Turn("user", how, "will you get better"), random.Random(0))
-        for how in ("speech", "text")
-    )
-    assert spoken == ["will", "you", "get", "butter"]
-    assert typed == ["will", "you", "get", "better"]
-
-
 def test_what_a_recogniser_wrote_stands_for_the_turn():
-    turn = Turn("user", "speech", "Will it rain?", recognised="will it lane")
-    misheard = encoder(mishearing=Mishearing(sound_alike=1.0, alike={"lane": ["rain"]}))
-    assert misheard.words(turn, random.Random(0)) == ["will", "it", "lane"]
+    turn = Turn("user", "speech", "Will it rain?", recognised="Will it lane?")
+    assert TalkEncoder.words(turn) == ["Will", "it", "lane?"]
+
+
+def test_of_a_cut_turn_only_the_words_heard_are_there():
+    assert TalkEncoder.words(Turn("assistant", "speech", "ab c de", cut_at_word=2)) == ["ab", "c"]
 
 
 def test_what_is_said_slowly_has_taste_tokens_of_slow_speech():

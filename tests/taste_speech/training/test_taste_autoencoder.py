@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.training.aligned_utterance import PROSODY_SIZE, AlignedUtterance
 from taste_speech.training.encoded_store import EncodedStore
@@ -75,9 +76,27 @@ SHORT = AlignedUtterance(
 )
 
 
+class Heard(EncodedStore):
+    """As many random states as there are units, of the utterances named."""
+
+    def __init__(self, *keys):
+        generator = torch.Generator().manual_seed(0)
+        self.known = {
+            item.key: torch.randn(2, len(item.units), WIDTH, generator=generator)
+            for item in (LONG, SHORT)
+            if item.key in keys
+        }
+
+    def __contains__(self, key):
+        return key in self.known
+
+    def states(self, key):
+        return tuple(self.known.get(key, torch.zeros(2, 1, WIDTH)))
+
+
 @pytest.fixture
-def batches(tmp_path):
-    return WindowBatches([LONG, SHORT], EncodedStore(tmp_path, WIDTH), 100, 0.0)
+def batches():
+    return WindowBatches([LONG, SHORT], Heard("long", "short"), 100, 0.0)
 
 
 @pytest.fixture
@@ -100,8 +119,8 @@ def test_random_windows_are_never_empty(batches):
     assert all(int(next(stream).n_tokens.min()) > 0 for _ in range(50))
 
 
-def test_windows_have_no_more_words_than_asked_for(tmp_path):
-    batches = WindowBatches([LONG, SHORT], EncodedStore(tmp_path, WIDTH), 100, 0.0, most_words=2)
+def test_windows_have_no_more_words_than_asked_for():
+    batches = WindowBatches([LONG, SHORT], Heard(), 100, 0.0, most_words=2)
     spans = {batches._draw(LONG, False, torch.Generator().manual_seed(seed)) for seed in range(50)}
     assert {span.last - span.first for span in spans} == {1, 2}
     assert all(span.learned == span.first for span in spans)
@@ -120,8 +139,8 @@ def test_first_words_at_another_pace_are_given_and_the_rest_is_learned(batches, 
     assert prediction.targets[1, :4].tolist() == [-1, 12, 13, 20]
 
 
-def test_as_many_windows_as_asked_for_begin_at_another_pace(tmp_path):
-    batches = WindowBatches([LONG], EncodedStore(tmp_path, WIDTH), 100, 0.0, strange_pace_part=0.25)
+def test_as_many_windows_as_asked_for_begin_at_another_pace():
+    batches = WindowBatches([LONG], Heard(), 100, 0.0, strange_pace_part=0.25)
     spans = [batches._draw(LONG, True, torch.Generator().manual_seed(seed)) for seed in range(400)]
     strange = [span for span in spans if span.stretch != 1]
     assert 0.2 < len(strange) / len(spans) < 0.3
@@ -191,8 +210,41 @@ def test_a_quantizer_that_came_with_the_tower_is_kept(batches, model):
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
-def test_final_taste_tokens_are_read_from_the_windows(batches, model):
+def test_what_is_not_encoded_is_known_by_its_text_only(model):
+    batches = WindowBatches([LONG, SHORT], Heard("long"), 100, 0.0)
+    windows = batches.collate([LONG, SHORT], [Span(0, 3, 0), Span(0, 2, 0)])
+    assert windows.is_heard.tolist() == [True, False]
+    assert windows.heard_words.tolist() == [[0, 0, 1, 2], [-1] * 4]
+    audio, losses = model.condition(windows, Condition.CONTINUOUS, None)
+    assert bool(audio[0].any())
+    assert not bool(audio[1].any())
+    alone, own = model.condition(batches.collate([LONG], [Span(0, 3, 0)]), Condition.CONTINUOUS, None)
+    torch.testing.assert_close(audio[:1], alone)
+    for name, loss in own.items():
+        torch.testing.assert_close(losses[name], loss)
+
+
+def test_an_aggregator_that_looks_at_each_word_where_it_is_said_has_no_loss(batches, model):
+    windows = batches.collate([LONG], [Span(0, 3, 0)])
+    assert windows.frame_words.tolist() == [[0] * 4 + [1] * 2 + [2] * 3]
+    states = torch.eye(WIDTH)[windows.frame_words]  # (1, frames, width): the word's number
+    seen = replace(windows, encoded=EncodedAudio(states, states))
+    attention = model.tower.aggregator.layers[0].encoder_attn
+    _, before = model.listen(seen)
+    with torch.no_grad():
+        attention.q_proj.weight.zero_()
+        attention.k_proj.weight.copy_(torch.eye(WIDTH))
+        attention.q_proj.bias.copy_(100 * torch.eye(WIDTH)[0])
+    _, at_the_first = model.listen(seen)
+    # Of four tokens those of the first word look at it; the others' looks miss theirs, at 1e-4.
+    expected = -2 / 4 * torch.tensor(1e-4).log()
+    torch.testing.assert_close(at_the_first, expected, atol=1e-2, rtol=1e-2)
+    assert float(before.detach()) != pytest.approx(float(at_the_first.detach()))
+
+
+def test_final_taste_tokens_are_read_from_the_windows(model):
     spoken = replace(LONG, taste_ids=torch.tensor([[0, 1], [2, 3], [3, 0]]))
+    batches = WindowBatches([spoken], Heard("long"), 100, 0.0)
     windows = batches.collate([spoken], [Span(1, 3, 1)])
     audio, losses = model.condition(windows, Condition.QUANTIZED, None)
     expected = model.tower.quantizer.output_from_indices(torch.tensor([[[2, 3], [3, 0]]]))

@@ -58,10 +58,6 @@ CONTROL: dict[str, Kind] = {
     )
 }
 
-UNKNOWN = make_kind(
-    "unknown", "control", ["(unknown)"], "I am not sure about that.", accept="not sure", plain=True
-)
-
 
 @dataclass(frozen=True)
 class Manner:

@@ -5,13 +5,12 @@ import re
 from dataclasses import replace
 from functools import cache
 
-from taste_speech.training.corpus.dialogues.control import CONTROL, MANNERS, UNKNOWN, Manner
+from taste_speech.training.corpus.dialogues.control import CONTROL, MANNERS, Manner
 from taste_speech.training.corpus.dialogues.grammar import as_heard, sentence
 from taste_speech.training.corpus.dialogues.kinds import Kind, Row, all_kinds, core
 from taste_speech.training.corpus.dialogues.memory import MEMORIES, Memory
 from taste_speech.training.corpus.dialogues.turns import Turn
 from taste_speech.training.corpus.lexicon import listed
-from taste_speech.training.corpus.sentences import general_sentences
 
 LONG_ANSWER_WORDS = 12
 BEFORE = ("please", "okay", "so", "well", "um", "hey", "hello", "now", "robin", "hey robin", "tell me", "uh")
@@ -99,8 +98,6 @@ class TalkWriter:
             self._follow()
         elif draw < 0.42:
             self._memory()
-        elif draw < 0.46:
-            self._unknown()
         else:
             kind = self.rng.choices(*_weighted())[0]
             self._ask(kind, self.rng.choice(kind.rows))
@@ -234,15 +231,6 @@ class TalkWriter:
         self._ask(memory.tell, row)
         if len(self.turns) > before:
             self.known[memory.name] = row
-
-    def _unknown(self) -> None:
-        # Sentences outside what the assistant knows; the seed space is divided so that splits share none.
-        offset = {"train": 0, "valid": 1_000_000, "test": 2_000_000}[self.split]
-        text = general_sentences(1, offset + self.rng.randrange(1_000_000))[0]
-        if not text.isascii() or "!" in text:
-            return
-        self._user(text[0].lower() + text[1:], UNKNOWN.name, UNKNOWN.accepted({}))
-        self._assistant(UNKNOWN.say, UNKNOWN.name, UNKNOWN.accepted({}))
 
     def _unfinished(self) -> None:
         tells = self.rng.random() < 0.12

@@ -4,7 +4,6 @@ A recogniser that does not know these words hears others in them, and then the a
 """
 
 import random
-from collections.abc import Sequence
 from dataclasses import replace
 
 from taste_speech.training.corpus.dialogues.talks import Talk
@@ -14,13 +13,6 @@ MURMURS = ("mhm", "mm", "hm", "uh huh", "aha", "ah", "oh", "wow")
 """That say no more than "I am listening"."""
 ASSENTS = ("yeah", "yep", "yes", "okay", "right", "sure")
 """That mean the same while the agent speaks, and are an answer when it has asked something."""
-HESITATIONS = ("uh", "um")
-
-
-def is_murmur(text: str) -> bool:
-    """Whether a text holds nothing but murmurs, assents and hesitations; nothing at all is one, too."""
-    known = {word for murmur in (*MURMURS, *ASSENTS, *HESITATIONS) for word in murmur.split()}
-    return all(word in known for word in text.split())
 
 
 def murmured(talk: Talk, part: float, rng: random.Random) -> Talk:
@@ -38,8 +30,3 @@ def murmured(talk: Talk, part: float, rng: random.Random) -> Talk:
         if heard and (after is None or after.role == "user") and rng.random() < part:
             turns.append(Turn("user", "speech", rng.choice(MURMURS), finished=False, kind="murmur"))
     return replace(talk, turns=tuple(turns))
-
-
-def murmur_sentences(times: int) -> Sequence[str]:
-    """All murmurs and assents, so many times each, for a recogniser's language model."""
-    return [*MURMURS, *ASSENTS] * times

@@ -1,26 +1,66 @@
 import numpy as np
 import pytest
 
-from taste_speech.training.evaluation.material import Spoken
-from taste_speech.training.evaluation.voice import DRAWS, draw, error_row
-
-SENTENCES = [Spoken(text, np.zeros(1, np.float32), "rms") for text in ("one two", "three four")]
-
-
-class Echo:
-    """A judge that hears how many words a sound has."""
-
-    def transcribe(self, sound):
-        return {0: "one two", 1: "one", 2: "three four"}[int(sound[0])]
+from taste_speech.training.evaluation import held_out, voice
+from taste_speech.training.evaluation.minds import TasteMind
+from taste_speech.training.evaluation.mouth import Mouth, text_only
+from taste_speech.training.evaluation.sounds import Clip
 
 
-def test_word_errors_are_the_mean_of_several_draws():
-    def speak(sentence, seed):
-        right = SENTENCES.index(sentence) * 2
-        return np.array([1 if seed == 0 and right == 0 else right])
+@pytest.fixture
+def clip():
+    noise = 0.1 * np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
+    return Clip("the train leaves at half past nine.", noise, "natural")
 
-    drawn = draw(speak, SENTENCES)
-    row = error_row("spoken", Echo(), SENTENCES, drawn, 10.0)
-    assert DRAWS > 1
-    assert row.value == pytest.approx(25 / DRAWS)  # one of four words in the first draw, none in the others
-    assert (row.count, row.target) == (2 * DRAWS, 10.0)
+
+@pytest.fixture
+def mouth(tiny_model, tiny_processor):
+    return Mouth(TasteMind(tiny_model, tiny_processor))
+
+
+def test_word_errors_are_those_above_the_natural_voice():
+    heard = {"text": "the cat sat", "heard": ["the bat sat", "the cat sat"]}
+    (row,) = voice.difference_rows("x", [heard] * 10, 3)
+    assert (row.value, row.natural, row.upper, row.count) == (pytest.approx(100 / 3), 0, row.value, 10)
+    assert row.reached is False
+    assert voice.difference_rows("x", [], 3) == []
+
+
+def test_the_correlation_leaves_out_what_is_unvoiced():
+    nan = float("nan")
+    pairs = [([1.0, 2.0, nan], [10.0, 20.0, 5.0]), ([3.0], [30.0])]
+    assert voice.correlation(pairs) == pytest.approx(1)
+    assert voice.correlation([([nan], [1.0])]) == 0
+
+
+def test_the_pitch_of_words_is_that_between_their_ends():
+    time_s = np.arange(16_000) / 16_000
+    tone = np.where(time_s < 0.5, np.sin(2 * np.pi * 120 * time_s), np.sin(2 * np.pi * 200 * time_s))
+    found = np.exp(voice.word_pitch(0.5 * tone.astype(np.float32), (0.5, 1.0)))
+    assert found == pytest.approx([120, 200], rel=0.05)
+
+
+def test_all_ways_of_speaking_make_sound(mouth, clip):
+    assert len(mouth.vocode(clip)) == pytest.approx(len(clip.samples), abs=600)
+    samples, ends = mouth.retell(clip)
+    assert len(ends) == len(clip.text.split())
+    assert np.abs(samples).max() > 0
+    text, reply = mouth.reply(mouth.mind.talk(), "what time is it?")
+    assert text
+    assert len(reply) > 0
+    assert len(mouth.read("the train leaves")) > 0
+
+
+def test_text_alone_says_the_same_whatever_was_recorded(mouth, clip):
+    muted = Mouth(TasteMind(text_only(mouth.model), mouth.processor))
+    other = Clip(clip.text, clip.samples[::-1].copy(), "natural")
+    assert np.array_equal(muted.retell(clip)[0], muted.retell(other)[0])
+    assert not np.array_equal(mouth.retell(clip)[0], muted.retell(clip)[0])
+
+
+def test_forms_are_said_by_the_projects_own_reading(monkeypatch):
+    monkeypatch.setattr(
+        held_out, "spoken_forms", lambda: [("7 cats", ["seven cats"]), ("$5", ["five euros"])]
+    )
+    (row,) = voice.say_rows()
+    assert (row.value, row.count) == (50, 2)

@@ -53,22 +53,6 @@ def test_the_discriminator_and_its_optimiser_go_on_where_they_were(context, monk
     assert int(optimizer["state"][0]["step"]) == 2
 
 
-def test_a_discriminator_of_an_earlier_version_is_taken(context, monkeypatch):
-    """It lay beside a state that did not hold it."""
-    monkeypatch.setattr(VocoderTrainer, "losses", lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(StoppedError):
-        vocoder.run(VOCODER, context)
-    folder = context.folder("vocoder")
-    state = torch.load(folder / "state.pt", weights_only=True)
-    before = {name: torch.ones_like(value) for name, value in state.pop("extra")["discriminator"].items()}
-    torch.save(state, folder / "state.pt")
-    torch.save(before, folder / "discriminator.pt")
-    with pytest.raises(StoppedError):
-        vocoder.run(VOCODER, context)
-    kept = torch.load(folder / "state.pt", weights_only=True)["extra"]["discriminator"]
-    assert all(torch.equal(kept[name], value) for name, value in before.items())
-
-
 def test_a_flow_that_is_stopped_writes_what_it_has(context, monkeypatch):
     stop_in_call(2, Flow, "loss", monkeypatch)
     with pytest.raises(StoppedError):

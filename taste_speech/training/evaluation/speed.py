@@ -1,0 +1,127 @@
+"""How fast a checkpoint answers, what memory it takes, how soon it is ready, and its size on disk."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from taste_speech.streaming import Conversation
+from taste_speech.streaming.layout import Row as LmRow
+from taste_speech.training.evaluation import held_out
+from taste_speech.training.evaluation.bench import Bench
+from taste_speech.training.evaluation.kept import Result
+from taste_speech.training.evaluation.listening import feed
+from taste_speech.training.evaluation.minds import TasteMind
+from taste_speech.training.evaluation.mouth import spoken_segment
+from taste_speech.training.evaluation.sounds import RATE_HZ
+from taste_speech.training.evaluation.table import Row
+
+HISTORIES = (100, 2000)
+TIMED = 40
+"""Questions."""
+STARTS = 5
+"""One start takes up to half as long again as the next."""
+_STEPS = 30
+_READY = """
+import re, sys, time
+begun = time.perf_counter()
+from taste_speech import TasteForCausalLM, TasteProcessor
+model = TasteForCausalLM.from_pretrained(sys.argv[1])
+processor = TasteProcessor.from_pretrained(sys.argv[1])
+processor.get_generator("cpu"); processor.recognizer().start()
+ready_s = time.perf_counter() - begun
+status = open("/proc/self/status").read()
+print(ready_s, *(int(re.search(name + r":\\s+(\\d+)", status)[1]) / 1e6 for name in ("VmRSS", "VmHWM")))
+"""
+
+
+def size_rows(bench: Bench) -> list[Row]:
+    """Return the rows on what is committed, on the first start ever and on later ones."""
+    checkpoint = bench.checkpoint
+    sizes = [file.stat().st_size / 1e6 for file in checkpoint.rglob("*") if file.is_file()]
+    with tempfile.TemporaryDirectory() as empty:
+        first_s, _, peak = _start(checkpoint, {"XDG_CACHE_HOME": empty})
+    later = [_start(checkpoint, {}) for _ in range(STARTS)]
+    return [
+        Row("committed for the checkpoint", sum(sizes), "MB", 45, False, len(sizes)),
+        Row("largest file of it", max(sizes), "MB", 15, False, len(sizes)),
+        Row("ready to use: first start ever", first_s, "s", 20, False, 1),
+        Row("ready to use: later (median)", statistics.median(s for s, _, _ in later), "s", 5, False, STARTS),
+        Row("memory after loading", max(resident for _, resident, _ in later), "GB", 1.2, False, STARTS),
+        Row("memory while converting (peak)", peak, "GB", 2, False, 1),
+    ]
+
+
+def _start(checkpoint: Path, environment: dict[str, str]) -> Sequence[float]:
+    """Seconds until a new process is ready, its memory then and at most, in GB."""
+    command = [sys.executable, "-c", _READY, str(checkpoint)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | environment)
+    return [float(x) for x in run.stdout.splitlines()[-1].split()]
+
+
+def rows(bench: Bench) -> list[Row]:
+    """Return the rows on the time that a reply takes, recognition included, and on a step of the LM."""
+    mind = bench.mind
+    recognizer = mind.processor.recognizer()
+
+    def timed(question: str) -> Result:
+        clip = bench.voices.asked(question)
+        if clip is None:
+            return {}
+        feed(recognizer, clip.samples)
+        begun = time.perf_counter()
+        heard = recognizer.finish().text
+        recognized = time.perf_counter()
+        if not heard.strip():
+            return {}
+        first, samples = None, 0
+        speech = bench.mouth.speech()
+        for item in mind.talk().items(spoken_segment(mind, clip.samples, heard)):
+            segment = item["segment"]
+            samples += len(speech.feed(segment.text_ids, segment.taste_ids, item["is_complete"]).samples)
+            if samples and first is None:
+                first = time.perf_counter()
+        if first is None:
+            return {}
+        ended = time.perf_counter()
+        return {
+            "recognition": recognized - begun,
+            "first": first - begun,
+            "factor": (ended - begun) / (samples / RATE_HZ),
+        }
+
+    asked = held_out.our_kinds(bench.split, min(bench.questions, TIMED))
+    found = bench.kept.found("speed", [turn.text for turn in asked], timed)
+    first, heard, factor = (
+        float(np.median([result[name] for result in found] or [0.0]))
+        for name in ("first", "recognition", "factor")
+    )
+    steps = [step_s(mind, history) for history in HISTORIES]
+    return [
+        Row("first audio: compute (median)", 1000 * first, "ms", 400, False, len(found)),
+        Row("of it recognition after the end (median)", 1000 * heard, "ms", None, False, len(found)),
+        Row("real-time factor of a reply (median)", factor, "", 0.35, False, len(found)),
+        Row(f"LM step after {HISTORIES[0]} rows", 1000 * steps[0], "ms", 20, False, _STEPS),
+        Row(
+            f"the same after {HISTORIES[1]} rows: times as long", steps[1] / steps[0], "x", 1.5, False, _STEPS
+        ),
+    ]
+
+
+def step_s(mind: TasteMind, history: int) -> float:
+    """Return the median time of one step of the LM after so many rows."""
+    conversation = Conversation(mind.model, mind.processor)
+    token = mind.processor.llm_tokenizer.encode(" the", add_special_tokens=False)[0]
+    conversation.lm_state.advance_to([LmRow(token, None)] * history)
+    times = []
+    for _ in range(_STEPS):
+        begun = time.perf_counter()
+        conversation.lm_state.append(LmRow(token, None))
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times)

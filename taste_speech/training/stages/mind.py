@@ -1,0 +1,220 @@
+"""Stage `mind`: TASTE stage 2 on a pretrained language model: LoRA, bridges and the taste head.
+
+Rows have one fixed length, as changing shapes are slow on a CPU: talks stand one behind the other in a row,
+some as one long talk that changes its subject, so that the model bears as much history as it will be given.
+Until the taste tokens of `autoencoder` are final, all words carry the pad embedding.
+"""
+
+import logging
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from pydantic import Field
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import AutoTokenizer, LlamaForCausalLM
+
+from taste_speech.audio_tower.quantizer import ResidualQuantizer
+from taste_speech.configuration_base import StrictSection
+from taste_speech.pretrained.smollm2 import smollm2_folder
+from taste_speech.spoken_lm.language_model import SpokenLM
+from taste_speech.streaming.layout import NONE, PromptFormat
+from taste_speech.training.config import StageContext
+from taste_speech.training.corpus.dialogues.as_recognized import as_recognized
+from taste_speech.training.corpus.dialogues.cutting import cut_off
+from taste_speech.training.corpus.dialogues.murmurs import murmured
+from taste_speech.training.corpus.dialogues.talks import Talk, make_questions, make_talks
+from taste_speech.training.corpus.dialogues.turns import Turn
+from taste_speech.training.corpus.dialogues.written import written_talks
+from taste_speech.training.dialogue_loss import talk_losses
+from taste_speech.training.dialogue_rows import NoTaste, TalkEncoder, TalkRows
+from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
+
+logger = logging.getLogger(__name__)
+
+
+class Settings(StrictSection):
+    """Of stage 2."""
+
+    loop: LoopSettings = LoopSettings()
+    rows: int = Field(default=256, ge=16)
+    """Length of a row of several talks."""
+    long_rows: int = Field(default=1024, ge=16)
+    """Length of a row that is one long talk: as long as the history that the model is to bear."""
+    batch: int = Field(default=4, ge=1)
+    """Rows of several talks in a batch; of long ones as many as have the same size."""
+    long_part: float = Field(default=0.2, ge=0, le=1)
+    """Fraction of the batches that are long talks."""
+    joined_part: float = Field(default=0.3, ge=0, le=1)
+    """Fraction of the talks in short rows that go on where another ended."""
+    kinds_part: float = Field(default=0.3, ge=0, le=1)
+    """Fraction of the talks that are of the kinds of question, not written by hand."""
+    cut_part: float = Field(default=0.12, ge=0, le=1)
+    """Fraction of the written talks that end with a turn cut off in the middle."""
+    murmured: float = 0.05
+    spoken_part: float = Field(default=0.8, ge=0, le=1)
+    """Fraction of the written talks in which the person speaks; in the others everything is typed."""
+    other_weight: float = 0.0
+    """Weight of text that is not the assistant's."""
+    label_smoothing: float = 0.0
+    evaluated_rows: int = 8
+    seed: int = 1
+
+
+class MindTraining(nn.Module):
+    """The LM, and the quantizer that turns taste tokens into its inputs and targets."""
+
+    def __init__(self, lm: SpokenLM, quantizer: ResidualQuantizer) -> None:
+        super().__init__()
+        self.lm, self.quantizer = lm, quantizer.requires_grad_(False)
+
+
+def adapted(lm: SpokenLM, rank: int, alpha: int) -> SpokenLM:
+    """Load the pretrained weights into `lm`, in bfloat16 and frozen, and put adapters beside them."""
+    given = LlamaForCausalLM.from_pretrained(smollm2_folder(), dtype=torch.bfloat16)
+    lm.language_model = given.requires_grad_(False)
+    lm.reset_rotary()
+    names = [name for name, part in given.model.named_modules() if isinstance(part, nn.Linear)]
+    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=names)
+    inject_adapter_in_model(config, given.model)
+    for part in given.modules():
+        if isinstance(part, LoraLayer):
+            part.cast_input_dtype_enabled = False  # autocast does it, without a copy in float32
+    for name, parameter in given.named_parameters():
+        if "lora_" in name:
+            parameter.data = parameter.data.float()
+            parameter.requires_grad_(True)
+    return lm
+
+
+class TalkDealer:
+    """Draws talks of one split and lays them out in rows.
+
+    Args:
+        settings: of the stage.
+        encoder: of talks.
+        split: `train` or `valid`.
+        seed: of the draws.
+    """
+
+    def __init__(self, settings: Settings, encoder: TalkEncoder, split: str, seed: int) -> None:
+        self.settings, self.encoder, self.split = settings, encoder, split
+        self.rng = random.Random(f"{split} {seed}")
+        self.written = [talk for talk in written_talks() if talk.split == split]
+        self._order: list[Talk] = []
+        self._kinds: list[Talk] = []
+
+    def talk(self) -> Talk:
+        """Return the next talk: written ones in turn, and some of the kinds."""
+        if self.rng.random() < self.settings.kinds_part:
+            if not self._kinds:
+                seed = self.rng.randrange(2**31)
+                self._kinds = [talk for talk in make_talks(200, seed, self.split) if talk.turns]
+                self._kinds += make_questions(100, seed, self.split)
+                self.rng.shuffle(self._kinds)
+            return murmured(self._kinds.pop(), self.settings.murmured, self.rng)
+        if not self._order:
+            self._order = self.rng.sample(self.written, len(self.written))
+        talk = self._order.pop()
+        if self.rng.random() < self.settings.spoken_part:
+            turns = [replace(t, modality="speech") if t.role == "user" else t for t in talk.turns]
+            if self.rng.random() < self.settings.cut_part:
+                turns = cut_off(turns, self.rng)
+            talk = murmured(replace(talk, turns=tuple(turns)), self.settings.murmured, self.rng)
+        return talk
+
+    def row(self, length: int, joined_part: float) -> TalkRows:
+        """Return one row of exactly `length`; what goes beyond is dropped."""
+        parts: list[TalkRows] = []
+        while sum(len(part.text_ids) for part in parts) < length:
+            turns = list(self.talk().turns)
+            wanted = length - sum(len(part.text_ids) for part in parts)
+            # A word is about one and a quarter tokens, and each turn has three of its own.
+            while self.rng.random() < joined_part and turns[-1].finished and _size(turns) < wanted:
+                turns += [turn for turn in self.talk().turns if turn.role != "system"]
+            spoken = tuple(as_recognized(turn, self.rng) for turn in turns)
+            parts.append(self.encoder.rows(Talk("", self.split, spoken), self.rng))
+        return _joined(parts, length)
+
+    def batch(self) -> list[TalkRows]:
+        """Return a batch of rows of one length."""
+        settings = self.settings
+        if self.rng.random() < settings.long_part:
+            count = max(1, settings.batch * settings.rows // settings.long_rows)
+            return [self.row(settings.long_rows, 1.0) for _ in range(count)]
+        return [self.row(settings.rows, settings.joined_part) for _ in range(settings.batch)]
+
+    def endless(self) -> Iterator[list[TalkRows]]:
+        """Batch after batch."""
+        while True:
+            yield self.batch()
+
+
+def _size(turns: Sequence[Turn]) -> float:
+    return sum(1.25 * len(turn.text.split()) + 3 for turn in turns)
+
+
+def _joined(parts: Sequence[TalkRows], length: int) -> TalkRows:
+    firsts = [0]
+    for part in parts:
+        firsts.append(firsts[-1] + len(part.tastes))
+
+    def shifted(name: str) -> Tensor:
+        rows = [(getattr(part, name), first) for part, first in zip(parts, firsts, strict=False)]
+        return torch.cat([torch.where(row != NONE, row + first, NONE) for row, first in rows])[:length]
+
+    def plain(name: str) -> Tensor:
+        return torch.cat([getattr(part, name) for part in parts])[:length]
+
+    return TalkRows(
+        plain("text_ids"),
+        shifted("taste_source"),
+        plain("text_targets"),
+        plain("text_weights"),
+        shifted("taste_targets"),
+        torch.cat([part.tastes for part in parts]),
+    )
+
+
+def run(settings: Settings, context: StageContext) -> None:
+    """Train; writes `spoken_lm.safetensors`: adapters, bridges and head, not the pretrained weights."""
+    folder, config = context.folder("mind"), context.config
+    tokenizer = AutoTokenizer.from_pretrained(smollm2_folder())
+    fmt = PromptFormat.from_config(config, tokenizer)
+    torch.manual_seed(settings.loop.seed)
+    quantizer = ResidualQuantizer(config.audio_tower_config.kwargs_for_quantizer)
+    lora = config.spoken_lm_config.kwargs_for_lora
+    module = MindTraining(adapted(SpokenLM(config), lora.lora_r, int(lora.lora_alpha)), quantizer)
+    loop = TrainingLoop("mind", folder, module, settings.loop)
+    loop.resume()
+    encoder = TalkEncoder(fmt, tokenizer, NoTaste(), settings.other_weight)
+    batches = TalkDealer(settings, encoder, "train", settings.seed + loop.step).endless()
+    unseen = TalkDealer(settings.model_copy(update={"kinds_part": 0.3}), encoder, "valid", 0)
+    held_out = [unseen.row(settings.rows, 0.0) for _ in range(settings.evaluated_rows)]
+    logger.info("mind: %d written talks to train on", len([t for t in written_talks() if t.split == "train"]))
+
+    def compute_losses(_step: int, generator: torch.Generator) -> Losses:
+        return talk_losses(module.lm, quantizer, next(batches), settings.label_smoothing, generator)
+
+    def evaluate() -> dict[str, float]:
+        generator = torch.Generator().manual_seed(0)
+        with loop.accelerator.autocast():
+            losses = [talk_losses(module.lm, quantizer, [row], 0.0, generator)["text"] for row in held_out]
+        return {"text": float(torch.stack(losses).mean())}
+
+    def write() -> None:
+        state = {name: value for name, value in module.lm.state_dict().items() if is_ours(name)}
+        save_file(
+            {name: value.contiguous() for name, value in state.items()}, folder / "spoken_lm.safetensors"
+        )
+
+    loop.run(compute_losses, evaluate, write)
+
+
+def is_ours(name: str) -> bool:
+    """Whether a tensor of the LM is trained here, not given."""
+    return "lora_" in name or not name.startswith("language_model.")

@@ -1,0 +1,103 @@
+"""Stage `reply_corpus`: the reply voice saying many different words, answers, and words held out."""
+
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from pydantic import Field
+
+from taste_speech.configuration_base import StrictSection
+from taste_speech.training.config import StageContext
+from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.corpus.dialogues.written import written_talks
+from taste_speech.training.corpus.reply_texts import carriers, is_for_training, split_of, wordnet_texts
+from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Manner, ReplyVoice, random_manner
+
+logger = logging.getLogger(__name__)
+VOICE = "heart"
+
+
+class Settings(StrictSection):
+    """Numbers of sentences; a thousand are about an hour."""
+
+    examples: int = Field(default=8000, ge=1)
+    definitions: int = Field(default=16000, ge=1)
+    answers: int = Field(default=5000, ge=1)
+    """Answers of the talks, in all manners."""
+    plain: int = Field(default=4000, ge=1)
+    """Other answers in the voice's plain manner, for the spoken LM to learn how it should speak."""
+    seed: int = 1
+
+
+def record_reply(
+    texts: Sequence[tuple[str, str]],
+    store: AudioStore,
+    voice: ReplyVoice,
+    prefix: str,
+    seed: int,
+    plain: bool,
+) -> None:
+    """Speak texts that the store lacks.
+
+    Args:
+        texts: with their splits.
+        prefix: of the ids.
+        plain: in the voice's plain manner; else in manners drawn by `seed`.
+    """
+    for number, (text, split) in enumerate(texts):
+        clip_id = f"{prefix}{number:06d}"
+        if clip_id in store:
+            continue
+        rng = random.Random(f"{seed} {number}")
+        manner = Manner() if plain else random_manner(text, rng)
+        try:
+            spoken = voice.speak(text, manner, rng.randrange(2**31))
+        except ValueError:  # a word that is said as several
+            continue
+        store.append(
+            spoken.samples,
+            spoken.f0_hz,
+            id=clip_id,
+            split=split,
+            text=text,
+            voice=VOICE,
+            rate_hz=SAMPLE_RATE_HZ,
+            word_ends=spoken.timing.word_ends,
+            phones=spoken.timing.phones,
+            **asdict(manner),
+        )
+
+
+def answer_texts(seed: int) -> list[tuple[str, str]]:
+    """Return what the assistant says in the talks, with the splits of these, in random order."""
+    found: dict[str, str] = {}
+    for talk in written_talks():
+        for turn in talk.turns:
+            if turn.role == "assistant" and is_for_training(turn.text):
+                found.setdefault(turn.text, talk.split)
+    texts = list(found.items())
+    random.Random(seed).shuffle(texts)
+    return texts
+
+
+def run(settings: Settings, context: StageContext) -> None:
+    """Fill the stores `wordnet`, `rare`, `answers` and `plain`."""
+    folder = context.folder("corpus")
+    voice = ReplyVoice(folder)
+    said = {
+        "rare": [(text, split) for split in ("valid", "test") for text in carriers(split)],
+        "wordnet": [
+            (text, split_of(text, valid_percent=1, test_percent=2))
+            for text in wordnet_texts(settings.examples, settings.definitions, settings.seed)
+            if is_for_training(text)
+        ],
+    }
+    answers = answer_texts(settings.seed)
+    said["answers"] = answers[: settings.answers]
+    said["plain"] = answers[settings.answers : settings.answers + settings.plain]
+    for name, texts in said.items():
+        store = AudioStore(folder / name)
+        record_reply(texts, store, voice, f"{name}-", settings.seed, plain=name in ("rare", "plain"))
+        hours = sum(clip.samples for clip in store) / SAMPLE_RATE_HZ / 3600
+        logger.info("reply_corpus: %s has %d clips, %.1f hours", name, len(store), hours)

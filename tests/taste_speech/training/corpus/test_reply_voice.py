@@ -1,0 +1,87 @@
+import importlib.util
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from taste_speech.training.corpus.phones import PAUSE, PHONES, numbers
+from taste_speech.training.corpus.reply_voice import (
+    HOP_SAMPLES,
+    SAMPLE_RATE_HZ,
+    Manner,
+    ReplyVoice,
+    _rates,
+    lay_out,
+    random_manner,
+    timing,
+)
+
+needs_hibari = pytest.mark.skipif(
+    importlib.util.find_spec("hibari") is None, reason="hibari-tts is not installed (extra `train`)"
+)
+TEXT = "The lonely keeper waited, then he rang the bell."
+
+
+def test_words_are_laid_out_between_pads_with_blanks_between() -> None:
+    ids, of_word = lay_out(["hI", "ðɛɹ."], {symbol: i for i, symbol in enumerate(" hIðɛɹ.", 1)})
+    assert ids == [0, 2, 3, 1, 4, 5, 6, 7, 0]
+    assert of_word.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
+
+
+def test_stress_goes_with_the_sound_after_it_and_a_mark_is_a_pause() -> None:
+    symbols, of_word = [PAUSE, "h", "ˈ", "I", ",", " ", "O", PAUSE], np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    found = timing(symbols, of_word, np.arange(1, 9) * 0.1)
+    assert [phone for phone, _ in found.phones] == [PAUSE, "h", "I", PAUSE, "O", PAUSE]
+    assert found.word_ends == pytest.approx([0.4, 0.8])
+
+
+def test_marks_have_no_number_and_stress_has_one() -> None:
+    assert numbers("kˈæt,") == [PHONES.index(symbol) for symbol in "kˈæt"]
+
+
+def test_both_parts_of_a_text_that_changes_its_pace_are_as_far_from_it() -> None:
+    rates = _rates(Manner(rate=1.2, change_word=1, change_rate=1.44, emphasis=2), np.array([0, 1, 2]))
+    assert rates.tolist() == pytest.approx([1.0, 1.44, 1.44 * 0.7])
+
+
+def test_manners_are_gentle_and_a_third_plain() -> None:
+    manners = [random_manner(TEXT, random.Random(seed)) for seed in range(400)]
+    assert 0.25 < manners.count(Manner()) / 400 < 0.42
+    assert all(0.65 < m.rate < 1.4 and 0.84 < m.pitch < 1.19 for m in manners)
+
+
+@needs_hibari
+def test_the_voice_tells_when_each_word_ends_and_how_high_it_is(tmp_path: Path) -> None:
+    voice = ReplyVoice(tmp_path)
+    plain = voice.speak(TEXT)
+    seconds = len(plain.samples) / SAMPLE_RATE_HZ
+    assert len(plain.f0_hz) * HOP_SAMPLES == len(plain.samples)
+    assert plain.timing.phones[-1][1] == pytest.approx(seconds)
+    assert len(plain.timing.word_ends) == len(TEXT.split())
+    assert plain.timing.word_ends == sorted(plain.timing.word_ends)
+    # A pause belongs to the word after it: in the one of the comma it is quiet.
+    gap = next(i for i, (phone, _) in enumerate(plain.timing.phones) if phone == PAUSE and i)
+    begin, end = (int(plain.timing.phones[i][1] * SAMPLE_RATE_HZ) for i in (gap - 1, gap))
+    loudness = np.abs(plain.samples.astype(float))
+    assert loudness[begin:end].mean() < 0.3 * loudness.mean()
+
+
+@needs_hibari
+def test_an_emphasized_word_is_longer_and_higher(tmp_path: Path) -> None:
+    voice, word = ReplyVoice(tmp_path), 1
+    plain, stressed = voice.speak(TEXT), voice.speak(TEXT, Manner(emphasis=word))
+
+    def length_and_pitch(spoken) -> tuple[float, float]:
+        begin, end = spoken.timing.word_ends[word - 1], spoken.timing.word_ends[word]
+        values = spoken.f0_hz[round(begin * 80) : round(end * 80)]
+        return end - begin, float(np.median(values[values > 0]))
+
+    assert length_and_pitch(stressed)[0] > 1.1 * length_and_pitch(plain)[0]
+    assert length_and_pitch(stressed)[1] > 1.03 * length_and_pitch(plain)[1]
+
+
+@needs_hibari
+def test_a_number_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="write numbers and signs as words"):
+        ReplyVoice(tmp_path).phonemes("In 1984 it rained.")
