@@ -36,8 +36,8 @@ class ModelSettings(Section):
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         default="auto",
-        description="number type of the large parts; auto: bfloat16 on CUDA, on the CPU float16 for the language "
-        "model's weights and float32 for the rest; int8: CPU only",
+        description="number type of the large parts; auto: bfloat16 on CUDA, on the CPU float16 for the "
+        "language model's weights and float32 for the rest; int8: CPU only",
     )
     threads: int = Field(
         default=0,
