@@ -28,7 +28,8 @@ PAGES = tuple(
 """The English ones."""
 PAIRS = {name: name.replace(".md", ".zh-TW.md") for name in PAGES}
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for pair in PAIRS.items() for name in pair}
-COMMANDS, SETTINGS, CONTRIBUTING = "docs/commands.md", "docs/settings.md", "CONTRIBUTING.md"
+COMMANDS, SETTINGS, TRAINING = "docs/commands.md", "docs/settings.md", "docs/training.md"
+CONTRIBUTING, RECIPE = "CONTRIBUTING.md", "configs/train/natural.yaml"
 CARD = ROOT / "taste_speech" / "checkpoints" / "small"
 PROGRAM = "taste-agent"
 FIRST_SCREEN_LINES, PICTURE_BYTES = 60, 150_000
@@ -378,6 +379,14 @@ def test_links_lead_somewhere(name: str) -> None:
             assert target[1:] in [anchor.lower().replace(" ", "-") for anchor in anchors], target
         else:
             assert ((ROOT / name).parent / target).exists(), target
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_files_that_are_named_exist(name: str) -> None:
+    if name in both(TRAINING) and not (ROOT / RECIPE).exists():
+        pytest.skip(f"{RECIPE} is not here yet")
+    for path in re.findall(r"`([\w.-]+/(?:[\w.-]+/)*(?:[\w-]+\.(?:py|yaml|md))?)`", TEXTS[name]):
+        assert any((root / path).exists() for root in (ROOT, ROOT / "taste_speech")), path
 
 
 @pytest.mark.parametrize("name", TEXTS)
