@@ -10,7 +10,7 @@ from torch import Tensor
 
 from taste_speech.streaming.layout import NONE, PromptFormat, rows
 from taste_speech.streaming.segment import SegmentWord, TASTESegment
-from taste_speech.training.corpus.dialogues.talks import Talk, Turn
+from taste_speech.training.corpus.dialogues import Talk, Turn
 
 Codes = tuple[int, ...]
 ROLE_WEIGHT = 3.0
@@ -85,7 +85,7 @@ class TalkEncoder:
     @staticmethod
     def words(turn: Turn) -> list[str]:
         """Words of a turn as the model gets them: spoken ones as recognized, cut ones as far as heard."""
-        return (turn.text if turn.recognised is None else turn.recognised).split()[: turn.cut_at_word]
+        return (turn.text if turn.recognized is None else turn.recognized).split()[: turn.cut_at_word]
 
     def segment(self, turn: Turn, rng: random.Random) -> TASTESegment:
         """The segment of a turn."""

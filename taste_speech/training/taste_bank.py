@@ -15,7 +15,7 @@ import torch
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.features import LogMelFeatures
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
-from taste_speech.training.corpus.dialogues.talks import as_heard
+from taste_speech.training.corpus.dialogues import as_heard
 from taste_speech.training.fingerprint import fingerprint
 
 logger = logging.getLogger(__name__)

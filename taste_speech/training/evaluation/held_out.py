@@ -9,9 +9,7 @@ from typing import Any, Literal
 
 import yaml
 
-from taste_speech.training.corpus.dialogues.cutting import cut_off
-from taste_speech.training.corpus.dialogues.talks import Turn, make_questions, make_talks
-from taste_speech.training.corpus.dialogues.written import written_talks
+from taste_speech.training.corpus.dialogues import Turn, cut_off, make_questions, make_talks, written_talks
 from taste_speech.training.evaluation.scoring import pattern_of_reference
 
 Split = Literal["valid", "test"]

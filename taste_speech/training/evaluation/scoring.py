@@ -10,7 +10,7 @@ import jiwer
 import numpy as np
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
-from taste_speech.training.corpus.dialogues.cutting import HANGING
+from taste_speech.training.corpus.dialogues import HANGING
 from taste_speech.training.corpus.lexicon import listed
 
 LONGEST_REPLY_WORDS = 30

@@ -10,11 +10,14 @@ from pydantic import Field
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
-from taste_speech.training.corpus.dialogues.cutting import cut_off
-from taste_speech.training.corpus.dialogues.murmurs import ASSENTS, MURMURS
-from taste_speech.training.corpus.dialogues.talks import make_questions
-from taste_speech.training.corpus.dialogues.turns import Turn
-from taste_speech.training.corpus.dialogues.written import written_talks
+from taste_speech.training.corpus.dialogues import (
+    ASSENTS,
+    MURMURS,
+    Turn,
+    cut_off,
+    make_questions,
+    written_talks,
+)
 from taste_speech.training.corpus.listeners import TRAINING_VOICES, Listeners
 from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, ReplyVoice
 

@@ -24,12 +24,16 @@ from taste_speech.pretrained.smollm2 import smollm2_folder
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.streaming.layout import NONE, PromptFormat
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus.dialogues.as_recognized import as_recognized
-from taste_speech.training.corpus.dialogues.cutting import cut_off
-from taste_speech.training.corpus.dialogues.murmurs import murmured
-from taste_speech.training.corpus.dialogues.talks import Talk, make_questions, make_talks
-from taste_speech.training.corpus.dialogues.turns import Turn
-from taste_speech.training.corpus.dialogues.written import written_talks
+from taste_speech.training.corpus.dialogues import (
+    Talk,
+    Turn,
+    as_recognized,
+    cut_off,
+    make_questions,
+    make_talks,
+    murmured,
+    written_talks,
+)
 from taste_speech.training.dialogue_loss import talk_losses
 from taste_speech.training.dialogue_rows import NoTaste, TalkEncoder, TalkRows
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop

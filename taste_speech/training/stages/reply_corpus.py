@@ -10,7 +10,7 @@ from pydantic import Field
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
-from taste_speech.training.corpus.dialogues.written import written_talks
+from taste_speech.training.corpus.dialogues import written_talks
 from taste_speech.training.corpus.reply_texts import carriers, is_for_training, split_of, wordnet_texts
 from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Manner, ReplyVoice, random_manner
 

@@ -1,7 +1,7 @@
 import random
 
 from taste_speech.streaming.layout import PromptFormat
-from taste_speech.training.corpus.dialogues.talks import Talk, Turn
+from taste_speech.training.corpus.dialogues import Talk, Turn
 from taste_speech.training.dialogue_rows import NoTaste, TalkEncoder
 
 START, END, SYSTEM, USER, ASSISTANT = 90, 91, 92, 93, 94
@@ -70,7 +70,7 @@ def test_taste_targets_are_those_of_the_assistants_words():
 
 
 def test_what_a_recogniser_wrote_stands_for_the_turn():
-    turn = Turn("user", "speech", "Will it rain?", recognised="Will it lane?")
+    turn = Turn("user", "speech", "Will it rain?", recognized="Will it lane?")
     assert TalkEncoder.words(turn) == ["Will", "it", "lane?"]
 
 

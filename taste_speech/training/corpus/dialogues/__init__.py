@@ -1,6 +1,34 @@
 """Dialogue text written for this project: kinds of question with their answers, and talks made of them."""
 
+from taste_speech.training.corpus.dialogues.conversation import make_questions, make_talks
+from taste_speech.training.corpus.dialogues.course import CONTROL
+from taste_speech.training.corpus.dialogues.grammar import as_heard
+from taste_speech.training.corpus.dialogues.heard import (
+    ASSENTS,
+    HANGING,
+    MURMURS,
+    as_recognized,
+    cut_off,
+    murmured,
+)
 from taste_speech.training.corpus.dialogues.kinds import Kind, all_kinds
-from taste_speech.training.corpus.dialogues.talks import Talk, Turn, as_heard, make_questions, make_talks
+from taste_speech.training.corpus.dialogues.turns import Talk, Turn
+from taste_speech.training.corpus.dialogues.written import written_talks
 
-__all__ = ["Kind", "Talk", "Turn", "all_kinds", "as_heard", "make_questions", "make_talks"]
+__all__ = [
+    "ASSENTS",
+    "CONTROL",
+    "HANGING",
+    "MURMURS",
+    "Kind",
+    "Talk",
+    "Turn",
+    "all_kinds",
+    "as_heard",
+    "as_recognized",
+    "cut_off",
+    "make_questions",
+    "make_talks",
+    "murmured",
+    "written_talks",
+]

@@ -1,17 +1,18 @@
-"""The course of one talk: what follows what, what is remembered, where somebody breaks in."""
+"""Talks drawn by seed from the kinds: what follows what, what is remembered, where somebody breaks in."""
 
 import random
 import re
 from dataclasses import replace
 from functools import cache
 
-from taste_speech.training.corpus.dialogues.control import CONTROL, MANNERS, Manner
+from taste_speech.training.corpus.dialogues.course import CONTROL, MANNERS, MEMORIES, Manner, Memory
 from taste_speech.training.corpus.dialogues.grammar import as_heard, sentence
-from taste_speech.training.corpus.dialogues.kinds import Kind, Row, all_kinds, core
-from taste_speech.training.corpus.dialogues.memory import MEMORIES, Memory
-from taste_speech.training.corpus.dialogues.turns import Turn
+from taste_speech.training.corpus.dialogues.kinds import Kind, all_kinds, core
+from taste_speech.training.corpus.dialogues.tables import Row
+from taste_speech.training.corpus.dialogues.turns import Talk, Turn
 from taste_speech.training.corpus.lexicon import listed
 
+SPLITS = ("train", "valid", "test")
 LONG_ANSWER_WORDS = 12
 BEFORE = ("please", "okay", "so", "well", "um", "hey", "hello", "now", "robin", "hey robin", "tell me", "uh")
 AFTER = ("please", "robin", "then")
@@ -61,7 +62,7 @@ class TalkWriter:
         self.turns: list[Turn] = []
         self.known: dict[str, Row] = {}
         self.last: tuple[Kind, Row] | None = None
-        self.manner = Manner("", "")
+        self.manner = Manner()
         self.rest = ""
         self.hesitating = 0.0
 
@@ -71,7 +72,7 @@ class TalkWriter:
         if self.rng.random() < 0.35:
             self.manner = self.rng.choice(MANNERS)
             if self.manner.system:
-                self.turns.append(Turn("system", "text", self.rng.choice(self.manner.system.split("|"))))
+                self.turns.append(Turn("system", "text", self.rng.choice(self.manner.system)))
         if self.rng.random() < ONLY_UNFINISHED:
             self._unfinished()
             if self.turns:
@@ -247,3 +248,36 @@ class TalkWriter:
             text += self.rng.choice((", um", ", uh"))
         whole = Turn("user", "speech", sentence(text), finished=False, kind=kind.name)
         self.turns.append(replace(whole, text=whole.text.rstrip(".?")))
+
+
+def make_talks(n: int, seed: int, split: str) -> list[Talk]:
+    """Return `n` talks whose user turns use only the paraphrases of `split`.
+
+    Raises:
+        ValueError: an unknown split.
+    """
+    rng = _generator(f"{split}-{seed}", split)
+    return [Talk(f"{split}-{seed}-{i:06d}", split, tuple(TalkWriter(split, rng).write())) for i in range(n)]
+
+
+def make_questions(n: int, seed: int, split: str) -> list[Talk]:
+    """Return `n` talks of one question and its answer, without a system segment, the kinds in turn.
+
+    Raises:
+        ValueError: an unknown split.
+    """
+    rng = _generator(f"questions-{split}-{seed}", split)
+    kinds = [kind for kind in all_kinds() if kind.paraphrases(split)]
+    talks: list[Talk] = []
+    while len(talks) < n:
+        rng.shuffle(kinds)
+        for kind in kinds[: n - len(talks)]:
+            turns = TalkWriter(split, rng).single(kind)
+            talks.append(Talk(f"question-{split}-{seed}-{len(talks):06d}", split, tuple(turns)))
+    return talks
+
+
+def _generator(seed: str, split: str) -> random.Random:
+    if split not in SPLITS:
+        raise ValueError(f"split {split!r} is unknown; use one of {', '.join(SPLITS)}")
+    return random.Random(seed)

@@ -17,7 +17,8 @@ would should have has am may isn't aren't don't and
 def expand(template: str) -> list[str]:
     """Return every sentence that the alternatives in brackets allow; slots in braces stay.
 
-    Errors: `TasteError` if a bracket is not closed.
+    Raises:
+        TasteError: a bracket is not closed.
     """
     pieces = re.split(r"\(([^()]*)\)", template)
     if "(" in "".join(pieces[::2]) or ")" in "".join(pieces[::2]):
@@ -51,5 +52,5 @@ def sentence(text: str) -> str:
 
 
 def as_heard(text: str) -> str:
-    """Return `text` as a recogniser without punctuation writes it: lower case, words and apostrophes only."""
+    """Return `text` as a recognizer without punctuation writes it: lower case, words and apostrophes only."""
     return " ".join(re.sub(r"[^a-z' ]", " ", text.lower()).split())

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ import yaml
 
 from taste_speech.errors import TasteError
 from taste_speech.training.corpus.dialogues.grammar import as_heard, expand, fill, sentence, slots_of
+from taste_speech.training.corpus.dialogues.tables import TABLES, Row
 
 TEST_SHARE = 0.15
 VALID_SHARE = 0.05
@@ -19,7 +19,6 @@ POLITE = frozenset(
     {"please", "now", "then", "robin", "hello", "hi", "hey", "okay", "so", "well", "um", "uh", "just"}
 )
 FOR_TRAINING = Path(__file__).parent / "training_only"
-Row = Mapping[str, str]
 OPENERS = frozenset({"oh", "ah", "and", "but", "yes", "no", "again", "really", "very", "thanks"})
 NO_SLOTS: tuple[Row, ...] = ({},)
 
@@ -64,7 +63,7 @@ class Kind:
         return rf"\b(?:{fill(self.accept, heard)})\b"
 
     def is_right(self, row: Row, answer: str) -> bool:
-        """Say whether `answer` is a right one for `row`."""
+        """Return whether `answer` is a right one for `row`."""
         return re.search(self.accepted(row), as_heard(answer)) is not None
 
 
@@ -101,7 +100,8 @@ def follow_splits(templates: tuple[str, ...]) -> dict[str, str]:
 def make_kind(name: str, topic: str, ask: list[str], say: str, **more: Any) -> Kind:
     """Build a kind: expand the brackets, fix the splits and derive the accepted pattern where none is given.
 
-    Errors: `TasteError` for a kind without anything to accept, or with slots that the rows lack.
+    Raises:
+        TasteError: a kind without anything to accept, or with slots that the rows lack.
     """
     questions = tuple(dict.fromkeys(e for template in ask for e in expand(template)))
     follow = tuple(dict.fromkeys(e for template in more.pop("follow", ()) for e in expand(template)))
@@ -125,7 +125,8 @@ def with_training_paraphrases(
     The splits of the others stay. What is held out, but for an opening or words of politeness, is left out,
     and what is held out of another kind: `elsewhere`, as `core` writes it.
 
-    Errors: `TasteError` for a slot that the rows lack.
+    Raises:
+        TasteError: a slot that the rows lack.
     """
     more = [t for template in templates for t in expand(template)]
     held_out = {_bare(t) for t, split in kind.splits.items() if split != "train"}
@@ -160,17 +161,17 @@ def load_kinds(path: Path) -> list[Kind]:
     for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():
         if "rows" in entry:
             entry["rows"] = _rows(entry["rows"])
+        if "computed" in entry:
+            entry["rows"] = TABLES[entry.pop("computed")]()
         kinds.append(make_kind(name, path.stem, **entry))
     return kinds
 
 
 @cache
 def all_kinds() -> tuple[Kind, ...]:
-    """Return every kind: those of the yaml files beside this module and the computed ones."""
-    from taste_speech.training.corpus.dialogues.computed import computed_kinds
-
-    written = [kind for path in sorted(Path(__file__).parent.glob("*.yaml")) for kind in load_kinds(path)]
-    kinds = {kind.name: kind for kind in (*written, *computed_kinds())}
+    """Return every kind: those of the yaml files beside this module."""
+    paths = sorted(Path(__file__).parent.glob("*.yaml"))
+    kinds = {kind.name: kind for path in paths for kind in load_kinds(path)}
     held_out = frozenset[str]().union(*(kind.held_out for kind in kinds.values()))
     more: dict[str, list[str]] = {name: [] for name in kinds}
     for path in sorted(FOR_TRAINING.glob("*.yaml")):

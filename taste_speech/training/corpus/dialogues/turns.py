@@ -1,4 +1,4 @@
-"""One turn of a talk."""
+"""One talk and its turns."""
 
 import re
 from dataclasses import dataclass
@@ -28,9 +28,18 @@ class Turn:
     """Whether this user turn broke into the assistant turn before it."""
     goes_on: bool = False
     """Whether this is the rest of the unfinished user turn before it."""
-    recognised: str | None = None
-    """What a recogniser wrote of a spoken user turn; None: what was said."""
+    recognized: str | None = None
+    """What a recognizer wrote of a spoken user turn; None: what was said."""
 
     def accepts(self, answer: str) -> bool:
-        """Whether an answer matches the accepted pattern."""
+        """Return whether an answer matches the accepted pattern."""
         return re.search(self.accepted_pattern, as_heard(answer)) is not None
+
+
+@dataclass(frozen=True)
+class Talk:
+    """One conversation."""
+
+    id: str
+    split: str
+    turns: tuple[Turn, ...]

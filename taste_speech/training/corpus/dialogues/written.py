@@ -10,8 +10,7 @@ from pathlib import Path
 
 from taste_speech.errors import TasteError
 from taste_speech.spoken_text import spoken_text
-from taste_speech.training.corpus.dialogues.talks import Talk
-from taste_speech.training.corpus.dialogues.turns import Turn
+from taste_speech.training.corpus.dialogues.turns import Talk, Turn
 
 FOLDER = Path(__file__).parent / "written"
 VALID_PERCENT = 3

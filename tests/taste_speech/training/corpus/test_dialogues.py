@@ -5,13 +5,11 @@ import re
 import pytest
 
 from taste_speech.errors import TasteError
-from taste_speech.training.corpus.dialogues import all_kinds, as_heard, make_questions, make_talks
-from taste_speech.training.corpus.dialogues.control import CONTROL
+from taste_speech.training.corpus.dialogues import CONTROL, all_kinds, as_heard, make_questions, make_talks
 from taste_speech.training.corpus.dialogues.conversation import TalkWriter
+from taste_speech.training.corpus.dialogues.course import MEMORIES
 from taste_speech.training.corpus.dialogues.grammar import expand, sentence
 from taste_speech.training.corpus.dialogues.kinds import make_kind, with_training_paraphrases
-from taste_speech.training.corpus.dialogues.memory import MEMORIES
-from taste_speech.training.corpus.dialogues.statistics import statistics
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +82,15 @@ def test_there_are_tens_of_thousands_of_user_sentences():
     assert len({as_heard(question) for question in asked}) > 20_000
 
 
-def test_statistics_of_the_talks(talks):
-    found = statistics(talks)
-    assert found.n_kinds >= 300
-    assert 1500 < found.n_words < 3500
-    assert found.n_unfinished > 0.1 * found.n_talks
-    assert found.n_interrupted > 0.03 * found.n_talks
-    assert found.n_long_answers > 0.03 * found.n_talks
+def test_talks_are_varied(talks):
+    turns = [turn for talk in talks for turn in talk.turns]
+    words = {word for turn in turns for word in as_heard(turn.text).split()}
+    assert len({turn.kind for turn in turns if turn.kind}) >= 300
+    assert 1500 < len(words) < 3500
+    assert sum(not turn.finished for turn in turns) > 0.1 * len(talks)
+    assert sum(turn.cut_at_word is not None for turn in turns) > 0.03 * len(talks)
+    long = [turn for turn in turns if turn.role == "assistant" and len(turn.text.split()) >= 40]
+    assert len(long) > 0.03 * len(talks)
 
 
 def test_text_is_plain(talks):

@@ -4,10 +4,8 @@ from pathlib import Path
 import pytest
 
 from taste_speech.errors import TasteError
-from taste_speech.training.corpus.dialogues.as_recognized import as_recognized
-from taste_speech.training.corpus.dialogues.cutting import HANGING, cut_off
-from taste_speech.training.corpus.dialogues.turns import Turn
-from taste_speech.training.corpus.dialogues.written import read_talks, written_talks
+from taste_speech.training.corpus.dialogues import HANGING, Turn, as_recognized, cut_off, written_talks
+from taste_speech.training.corpus.dialogues.written import read_talks
 
 TALKS = """S: Answer in one short sentence.
 U: My cat won't eat.
@@ -79,7 +77,7 @@ def test_a_talk_without_a_hanging_word_stays_whole() -> None:
 def test_what_is_recognized_has_the_words_and_no_hesitation() -> None:
     turn = Turn("user", "speech", "Well, um, what is a quasar?")
     for seed in range(50):
-        heard = as_recognized(turn, random.Random(seed)).recognised
+        heard = as_recognized(turn, random.Random(seed)).recognized
         assert heard is not None
         assert heard.lower().replace(",", "").rstrip(".?") == "well what is a quasar"
 
