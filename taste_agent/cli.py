@@ -279,7 +279,7 @@ def bench(
     preset: Annotated[
         str | None,
         typer.Option(
-            "--preset", help="Random weights in the size of a model instead: v0 or v0-short.", metavar="NAME"
+            "--preset", help="Random weights in the size of a model instead: small or v0.", metavar="NAME"
         ),
     ] = None,
     device: DeviceOption = None,
@@ -312,7 +312,7 @@ def bench(
 
     Example: taste-agent bench --baseline --out speed
     """
-    from taste_agent.bench.options import BenchOptions
+    from taste_agent.bench import BenchOptions
 
     options = BenchOptions(model, preset, device or "auto", dtype, baseline, repeats, threads, out)
     from taste_agent.commands.bench import show_benchmark

@@ -1,39 +1,67 @@
-"""Figures of a run: as a table, as JSON."""
+"""Times, the figures and checks that are made of them, and the report that shows them."""
 
+import json
 import os
 import platform
-import resource
 import shlex
 import sys
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.table import Table
 
 from taste_agent.bench.subject import Subject
-from taste_agent.bench.timing import Times
+from taste_agent.output_folder import cannot_write
 from taste_agent.ui.fitting_table import fitting_table
 from taste_speech.acceleration.half_linear import count_weights
 
+JSON_NAME, TABLE_NAME, PICTURE_NAME = "bench.json", "bench.md", "bench.png"
 GPU_COMMAND = "taste-agent bench --preset v0 --device cuda --baseline --out v0-cuda"
-_KIB = 1024
-_MIB = 1024**2
+Span = NDArray[np.float64]
+"""(2,) ms by the clock, which on a busy machine also counts waiting, and of CPU time (all threads)."""
+
+
+class Stopwatch:
+    """Laps that end when the device has finished its work."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._wait, self._last = torch.get_device_module(device).synchronize, np.zeros(2)
+        self.lap()
+
+    def lap(self) -> Span:
+        """Return the time since the last lap."""
+        self._wait()
+        before, self._last = self._last, 1000 * np.array((time.perf_counter(), time.process_time()))
+        return self._last - before
+
+
+def measure(
+    run: Callable[[], object],
+    device: torch.device,
+    repeats: int,
+    before: Callable[[], object] = lambda: None,
+    warm_ups: int = 2,
+) -> list[Span]:
+    """Time `run` without gradients, `repeats` times after `warm_ups`; `before` precedes each run, untimed."""
+    watch, spans = Stopwatch(device), []
+    with torch.inference_mode():
+        for _ in range(warm_ups + repeats):
+            before()
+            watch.lap()
+            run()
+            spans.append(watch.lap())
+    return spans[warm_ups:]
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the report.
-
-    Attributes:
-        name: what was measured.
-        p50, p95: of the repeats, by the clock.
-        unit: of these.
-        cpu: p50 of the CPU time of this process, in the same unit; None: not a duration.
-        naive, naive_cpu: p50 of the naive form; None: not run, or there is none.
-        best, naive_best: the shortest of the repeats; None: as `p50`, `naive`.
-        note: what else one must know.
-    """
+    """One line of the report: median, 95th percentile and shortest of the repeats, median of the CPU time."""
 
     name: str
     p50: float
@@ -47,34 +75,35 @@ class Figure:
     naive_best: float | None = None
 
     @classmethod
-    def of(cls, name: str, times: Times, naive: Times | None = None, note: str = "") -> "Figure":
-        """A figure of durations."""
-        slow = None if naive is None else naive.p50
-        slow_cpu = None if naive is None else naive.cpu_p50
-        slow_best = None if naive is None else naive.best
-        return cls(
-            name, times.p50, times.p95, "ms", times.cpu_p50, slow, slow_cpu, note, times.best, slow_best
-        )
+    def of(cls, name: str, spans: Sequence[Span], naive: Sequence[Span] = (), note: str = "") -> "Figure":
+        """Make a figure of the repeats, and of those of the naive form where it was run."""
+        (p50, cpu), p95 = np.median(spans, axis=0).tolist(), float(np.percentile(spans, 95, axis=0)[0])
+        slow, slow_cpu = np.median(naive, axis=0).tolist() if naive else (None, None)
+        best, slow_best = (float(np.min(runs, axis=0)[0]) if runs else None for runs in (spans, naive))
+        return cls(name, p50, p95, "ms", cpu, slow, slow_cpu, note, best, slow_best)
 
     @property
     def least(self) -> float:
-        """The shortest of the repeats."""
+        """The shortest of the repeats; ratios are made of it, for others on the machine can only add."""
         return self.p50 if self.best is None else self.best
-
-    @property
-    def naive_least(self) -> float | None:
-        """The shortest of the repeats of the naive form."""
-        return self.naive if self.naive_best is None else self.naive_best
 
     @property
     def ratio(self) -> float | None:
         """How many times longer the naive form takes."""
         return None if self.naive is None or not self.p50 else self.naive / self.p50
 
+    def cells(self) -> dict[str, str]:
+        """Texts of a table's row by column."""
+        values = {"p50": self.p50, "p95": self.p95, "CPU": self.cpu}
+        values |= {"naive p50": self.naive, "naive CPU": self.naive_cpu}
+        shown = {name: _number(value, self.unit) for name, value in values.items()}
+        ratio = "" if self.ratio is None else f"{self.ratio:.1f}x"
+        return {"Stage": self.name, **shown, "ratio": ratio, "Note": self.note}
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A figure, or a ratio of two, and its limit; None: there is none, it is shown for what it is."""
+    """A figure, or a ratio of two, and its limit; without one it is only shown."""
 
     name: str
     value: float
@@ -89,6 +118,34 @@ class Check:
             return None
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
+    def cells(self) -> dict[str, str]:
+        """Texts of a table's row by column."""
+        sign, holds = ">=" if self.at_least else "<=", {None: "", True: "yes", False: "no"}[self.holds]
+        limit = "" if self.limit is None else f"{sign} {self.limit:g} {self.unit}".rstrip()
+        return {
+            "Limits": self.name,
+            "measured": _number(self.value, self.unit),
+            "limit": limit,
+            "holds": holds,
+        }
+
+
+def _number(value: float | None, unit: str) -> str:
+    if value is None:
+        return ""
+    digits = 0 if value >= 100 else 1 if value >= 10 else 3
+    return f"{value:.{digits}f} {unit}".rstrip()
+
+
+def _columns(rows: Sequence[Figure] | Sequence[Check]) -> dict[str, list[str]]:
+    cells = [row.cells() for row in rows]
+    return {name: [row[name] for row in cells] for name in cells[0]}
+
+
+def _markdown(columns: dict[str, list[str]]) -> list[str]:
+    head, *rows = (f"| {' | '.join(row)} |" for row in (columns, *zip(*columns.values(), strict=True)))
+    return ["", head, f"|---|{'---:|' * (len(columns) - 1)}", *rows]
+
 
 @dataclass(slots=True)
 class Report:
@@ -101,6 +158,11 @@ class Report:
     checks: list[Check] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
+    @property
+    def title(self) -> str:
+        """Model and machine."""
+        return f"{self.model['name']}, {self.model['dtype']}, on {self.machine['device']}"
+
     def as_json(self) -> dict[str, Any]:
         """JSON types."""
         figures = [asdict(figure) | {"ratio": figure.ratio} for figure in self.figures]
@@ -109,28 +171,15 @@ class Report:
 
     def table(self, width: int) -> Table:
         """For a terminal of `width` letters: figures are whole, what tells least is left out where needed."""
-        figures = self.figures
-        columns = {
-            "Stage": [figure.name for figure in figures],
-            "p50": [_number(figure.p50, figure.unit) for figure in figures],
-            "p95": [_number(figure.p95, figure.unit) for figure in figures],
-            "CPU": [_number(figure.cpu, figure.unit) for figure in figures],
-        }
-        if any(figure.naive is not None for figure in figures):
-            columns["naive p50"] = [_number(figure.naive, figure.unit) for figure in figures]
-            columns["naive CPU"] = [_number(figure.naive_cpu, figure.unit) for figure in figures]
-            columns["ratio"] = ["" if figure.ratio is None else f"{figure.ratio:.1f}x" for figure in figures]
-        columns["Note"] = [figure.note for figure in figures]
-        title = f"{self.model['name']}, {self.model['dtype']}, on {self.machine['device']}"
+        columns = _columns(self.figures)
+        if not any(columns["ratio"]):
+            columns = {name: cells for name, cells in columns.items() if name[:5] not in ("naive", "ratio")}
         spare = ("Note", "naive CPU", "CPU", "p95", "naive p50")
-        return fitting_table(title, columns, width, spare, words=("Note",))
+        return fitting_table(self.title, columns, width, spare, words=("Note",))
 
     def check_table(self, width: int) -> Table:
         """What must hold, for a terminal of `width` letters."""
-        cells = [[check.name, *_check_cells(check)] for check in self.checks]
-        names = ("Limits", "measured", "limit", "holds")
-        columns = {name: [row[index] for row in cells] for index, name in enumerate(names)}
-        return fitting_table("What must hold", columns, width, spare=("limit",))
+        return fitting_table("What must hold", _columns(self.checks), width, spare=("limit",))
 
     def markdown(self) -> str:
         """For a README: the machine, the versions and the command stand with the figures."""
@@ -138,98 +187,74 @@ class Report:
         size = f"{model['parameters'] / 1e6:.1f} million parameters, {model['dtype']}"
         cores = f"{machine['threads']} threads of {machine['cores']} cores, load {machine['load'][0]}"
         versions = f"torch {machine['torch']}, Python {machine['python']}"
-        lines = [
-            f"`{self.command}`: {model['name']} ({size}) on {machine['device']}, {cores}, {versions}.",
-            "",
-            "| | p50 | p95 | CPU | naive p50 | ratio | |",
-            "|---|---:|---:|---:|---:|---:|---|",
-        ]
-        for figure in self.figures:
-            values = (figure.p50, figure.p95, figure.cpu, figure.naive)
-            cells = [figure.name, *(_number(value, figure.unit) for value in values)]
-            cells += ["" if figure.ratio is None else f"{figure.ratio:.1f}x", figure.note]
-            lines.append(f"| {' | '.join(cells)} |")
-        lines += ["", "| what must hold | measured | limit | holds |", "|---|---:|---:|---|"]
-        lines += [f"| {check.name} | {' | '.join(_check_cells(check))} |" for check in self.checks]
-        return "\n".join([*lines, "", *(f"{remark[0].upper()}{remark[1:]}." for remark in self.remarks), ""])
+        first = f"`{self.command}`: {model['name']} ({size}) on {machine['device']}, {cores}, {versions}."
+        remarks = ["", *(f"{remark[0].upper()}{remark[1:]}." for remark in self.remarks), ""]
+        tables = _markdown(_columns(self.figures)) + _markdown(_columns(self.checks))
+        return "\n".join([first, *tables, *remarks])
+
+    def draw(self, path: Path) -> None:
+        """Write a picture: a bar for each duration, and beside it the naive form's."""
+        from matplotlib.figure import Figure as Drawing
+
+        figures = [figure for figure in self.figures if figure.unit == "ms" and figure.p50 > 0.01]
+        drawing = Drawing(figsize=(9, 1.6 + 0.36 * len(figures)), layout="constrained")
+        axes = drawing.subplots()
+        for row, figure in enumerate(figures):
+            shift, slow = (0.0, 0.0) if figure.naive is None else (0.2, figure.naive)
+            axes.barh(row - shift, figure.p50, 0.36, color="#2563a8")
+            axes.barh(row + shift, slow, 0.36 if slow else 0, color="#d9b48a")
+            cells = figure.cells()
+            label = " ".join(("", cells["p50"], cells["ratio"]))
+            axes.text(max(figure.p50, slow), row, label, va="center", fontsize=8)
+        axes.set(xscale="log", title=self.title.replace("$", r"\$"))
+        axes.set_xlim(left=0.01)
+        axes.margins(x=0.2, y=0.01)
+        axes.set_yticks(range(len(figures)), [figure.name for figure in figures], fontsize=8)
+        axes.invert_yaxis()
+        axes.set_xlabel("ms, median (light: naive form in the same run; factor: how much longer it takes)")
+        axes.spines[["top", "right"]].set_visible(False)
+        drawing.savefig(path, dpi=130)
+
+    def write(self, folder: Path) -> None:
+        """Write `bench.json`, `bench.md` and `bench.png` into a folder, which is made if need be.
+
+        Raises:
+            AgentError: they cannot be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / JSON_NAME).write_text(json.dumps(self.as_json(), indent=1) + "\n", encoding="utf-8")
+            (folder / TABLE_NAME).write_text(self.markdown(), encoding="utf-8")
+            self.draw(folder / PICTURE_NAME)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
 
 
 def new_report(subject: Subject, repeats: int) -> Report:
-    """A report that knows its machine, model and command."""
+    """Return a report that knows its machine, model and command."""
+    device, voice, lm = subject.device, subject.voice, subject.model.spoken_lm
+    cpu, load, cores = _cpu_name(), os.getloadavg(), os.cpu_count() or 1
     remarks = [f"{repeats} repeats after warm-up; lengths are forced, so the weights do not matter"]
-    if subject.device.type == "cpu":
-        load, cores = os.getloadavg()[0], os.cpu_count() or 1
-        busy = f"; others kept it busy (load {load:.1f} on {cores} cores)" if load > cores else ""
+    if device.type == "cpu":
+        busy = f"; others kept it busy (load {load[0]:.1f} on {cores} cores)" if load[0] > cores else ""
         remarks.append(f"CPU is the time of this process on the CPU, without waiting for others{busy}")
-    if subject.device.type != "cuda":
+    if device.type != "cuda":
         remarks.append(f"no GPU was measured here; where there is one: {GPU_COMMAND}")
-    if subject.name == "v0-short":
-        remarks.append(
-            "the preset v0-short checks that the benchmark runs; it says nothing about the speed of V0"
-        )
-    return Report(machine_of(subject), _model_of(subject), _command(), remarks=remarks)
-
-
-def machine_of(subject: Subject) -> dict[str, Any]:
-    """What it ran on."""
-    device = subject.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{_cpu_name()} ({device})"
-    return {
-        "device": name,
-        "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load": [round(value, 1) for value in os.getloadavg()],
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "platform": platform.platform(),
-    }
-
-
-def peak_memory(device: torch.device) -> Figure:
-    """Most memory that was in use: on the GPU, or of the process."""
-    if device.type == "cuda":
-        mib = torch.cuda.max_memory_allocated(device) / _MIB
-        return Figure("peak memory", mib, mib, "MiB", note="allocated on the GPU")
-    unit = _KIB if sys.platform == "linux" else 1  # of ru_maxrss, in bytes
-    mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _MIB
-    return Figure("peak memory", mib, mib, "MiB", note="resident, of this process with all that it ran")
-
-
-def _model_of(subject: Subject) -> dict[str, Any]:
-    count = count_weights(subject.model) + count_weights(subject.voice)
-    return {
-        "name": subject.name,
-        "parameters": count,
-        "dtype": subject.dtype,
-        "static_steps": subject.model.spoken_lm.acceleration is not None,
-        "cuda_graphs": subject.model.spoken_lm.acceleration is not None and subject.device.type == "cuda",
-        "flow_steps": subject.voice.config.flow.num_steps,
-    }
-
-
-def _command() -> str:
-    """The command line, without the folder of the program."""
-    return shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cpu} ({device})"
+    machine = {"device": name, "cpu": cpu, "cores": cores, "threads": torch.get_num_threads()}
+    machine |= {"load": [round(value, 1) for value in load], "python": platform.python_version()}
+    machine |= {"torch": torch.__version__, "platform": platform.platform()}
+    parameters = count_weights(subject.model) + count_weights(voice)
+    static = lm.acceleration is not None
+    model = {"name": subject.name, "parameters": parameters, "dtype": subject.dtype, "static_steps": static}
+    model |= {"cuda_graphs": static and device.type == "cuda", "flow_steps": voice.config.flow.num_steps}
+    command = shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])
+    return Report(machine, model, command, remarks=remarks)
 
 
 def _cpu_name() -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def _check_cells(check: Check) -> list[str]:
-    sign = ">=" if check.at_least else "<="
-    limit = "" if check.limit is None else f"{sign} {check.limit:g} {check.unit}".rstrip()
-    outcome = {None: "", True: "yes", False: "no"}[check.holds]
-    return [_number(check.value, check.unit), limit, outcome]
-
-
-def _number(value: float | None, unit: str) -> str:
-    if value is None:
-        return ""
-    digits = 0 if value >= 100 else 1 if value >= 10 else 3
-    return f"{value:.{digits}f}{f' {unit}' if unit else ''}"

@@ -1,4 +1,4 @@
-"""The model that is measured, loaded as the agent loads it."""
+"""The model that is measured: a checkpoint, or random weights of a size (costs do not depend on weights)."""
 
 import time
 from dataclasses import dataclass
@@ -6,33 +6,32 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from taste_agent.bench.options import BenchOptions
-from taste_agent.dialog.loading import fast_paths, load_checkpoint, number_type, use_threads
+from taste_agent.bench import BenchOptions
+from taste_agent.dialog.loading import (
+    fast_paths,
+    load_checkpoint,
+    loaded_type,
+    number_type,
+    use_threads,
+)
 from taste_agent.dialog.taste_brain import speaker_embedding
 from taste_agent.dialog.torch_device import choose_device
+from taste_speech import TasteConfig, TasteForCausalLM, TasteProcessor
 from taste_speech.acceleration import accelerate
-from taste_speech.modeling_taste import TasteForCausalLM
-from taste_speech.processing_taste import TasteProcessor
+from taste_speech.checkpoint_files import CheckpointFiles
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A model with everything that it needs to hear and speak.
-
-    Attributes:
-        name: checkpoint or preset.
-        speaker: (1, speaker width).
-        dtype: of the large parts, as the report names it.
-        load_s: seconds from the call to the first conversation that could begin.
-    """
+    """A model with everything that it needs to hear and speak; `speaker` is (1, speaker width)."""
 
     name: str
     model: TasteForCausalLM
     processor: TasteProcessor
     voice: VoiceGenerator
     speaker: Tensor
-    dtype: str
+    dtype: str  # of the large parts
     load_s: float
     is_preset: bool
 
@@ -43,37 +42,47 @@ class Subject:
 
 
 def load_subject(options: BenchOptions) -> Subject:
-    """Load a checkpoint, or build a preset, and switch its fast paths on.
+    """Load a checkpoint as the agent does, or build a preset, and switch its fast paths on.
 
     Raises:
         TasteError, AgentError: checkpoint or device are not there.
         ValueError: int8 on another device than the CPU.
     """
-    device = choose_device(options.device)
-    number = number_type(options.dtype, device)
-    begin = time.perf_counter()
+    device, begin_s = choose_device(options.device), time.perf_counter()
+    dtype = number_type(options.dtype, device)
     if options.preset is None:
         model, processor = load_checkpoint(options.checkpoint, device, options.dtype, options.static_shapes)
         speaker = speaker_embedding(processor, "")
     else:
-        from taste_agent.bench.presets import build_preset
-
-        model, processor = build_preset(options.preset, device, options.dtype)
-        accelerate(model, processor.get_generator(device), fast_paths(number, device, options.static_shapes))
-        width = model.config.speech_decoder_config.spk_embed_dim
-        speaker = torch.randn(1, width, generator=torch.Generator().manual_seed(0))
+        model, processor = _build_preset(options.preset, device, dtype)
+        accelerate(model, processor.get_generator(device), fast_paths(dtype, device, options.static_shapes))
+        speaker = torch.ones(1, model.config.speech_decoder_config.spk_embed_dim)
     use_threads(model, options.threads)
     model.vocabulary(processor.llm_tokenizer)
-    voice = processor.get_generator(device)
-    name = options.preset or options.checkpoint
-    load_s = time.perf_counter() - begin
-    return Subject(
-        name,
-        model,
-        processor,
-        voice,
-        speaker,
-        number,
-        load_s,
-        options.preset is not None,
+    name, voice = options.preset or options.checkpoint, processor.get_generator(device)
+    load_s, is_preset = time.perf_counter() - begin_s, options.preset is not None
+    return Subject(name, model, processor, voice, speaker, dtype, load_s, is_preset)
+
+
+class _PresetFiles(CheckpointFiles):
+    """Files of the shipped checkpoint, but for the voice generator, which is random."""
+
+    def voice_generator(self, config: TasteConfig) -> VoiceGenerator:
+        return VoiceGenerator(config.voice_generator).eval()
+
+
+def _build_preset(name: str, device: torch.device, dtype: str) -> tuple[TasteForCausalLM, TasteProcessor]:
+    """Build a random model; V0, whose tokenizers are not shipped, takes those of the small checkpoint."""
+    files = _PresetFiles("small")
+    config = files.config() if name == "small" else TasteConfig()
+    with torch.random.fork_rng(devices=[]), device:
+        torch.manual_seed(0)
+        model = TasteForCausalLM(config).eval()
+    tower = model.audio_tower
+    for part in (model.spoken_lm.language_model, tower.encoder, tower.aggregator):
+        part.to(getattr(torch, loaded_type(dtype, device)))
+    model.spoken_lm.reset_rotary()
+    processor = TasteProcessor(config, files)
+    return model, processor if name == "small" else TasteProcessor(
+        config, files, audio_tokenizer=processor.llm_tokenizer
     )

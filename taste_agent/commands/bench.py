@@ -4,9 +4,9 @@ import json
 
 from rich.console import Console
 
-from taste_agent.bench.options import BenchOptions
-from taste_agent.bench.report import Report
-from taste_agent.bench.run import JSON_NAME, PICTURE_NAME, TABLE_NAME, run_benchmark, write_report
+from taste_agent.bench import BenchOptions
+from taste_agent.bench.report import JSON_NAME, PICTURE_NAME, TABLE_NAME, Report
+from taste_agent.bench.run import run_benchmark
 from taste_agent.config import ModelSettings
 from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.output_folder import check_writable
@@ -33,7 +33,7 @@ def show_benchmark(options: BenchOptions, as_json: bool = False) -> None:
         _show(console, report, as_json)
     finally:
         if options.out is not None:
-            write_report(report, options.out)
+            report.write(options.out)
     if options.out is not None and not as_json:
         names = f"{JSON_NAME}, {TABLE_NAME}, {PICTURE_NAME}"
         console.print(f"Written to {options.out}: {names}", soft_wrap=True)

@@ -9,31 +9,30 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
-from taste_agent.bench.baseline import UncachedRows, naive_forms
-from taste_agent.bench.checks import checks_of
-from taste_agent.bench.material import (
+from taste_agent.bench import BenchOptions
+from taste_agent.bench.report import Check, Figure, Report, measure, new_report
+from taste_agent.bench.run import checks_of, peak_memory, run_benchmark
+from taste_agent.bench.stages import Stages
+from taste_agent.bench.subject import Subject, load_subject
+from taste_agent.bench.turn import (
+    QUESTION,
+    REPLY,
     REPLY_WORDS,
     FixedRateDetokenizer,
     FixedRateUnits,
+    Turn,
+    UncachedRows,
     audio_segment,
     conversation_before,
-    reply_words,
+    naive_forms,
 )
-from taste_agent.bench.options import BenchOptions
-from taste_agent.bench.replying import chunk_figures
-from taste_agent.bench.report import Check, Figure, Report, new_report, peak_memory
-from taste_agent.bench.run import run_benchmark, write_report
-from taste_agent.bench.subject import Subject, load_subject
-from taste_agent.bench.synthetic import SyntheticTokenizer
-from taste_agent.bench.timing import Span, Times, measure
-from taste_agent.bench.turn import Turn
 from taste_agent.commands import bench as command
 from taste_agent.errors import AgentError, SettingsError
-from taste_speech.streaming import TASTESegment
 from taste_speech.streaming.row_cache import RowCache
 from taste_speech.vocoder.weight_norm import WeightNormConv
 
@@ -66,7 +65,6 @@ ALONE = {
     "encoder",
     "aggregator",
     "RVQ",
-    "taste tokens, encoded ahead",
     "resampler",
     "peak memory",
     "loading",
@@ -80,9 +78,8 @@ UNITS_PER_WORD = 4
 def _short() -> Iterator[None]:
     """A fast speaker and short histories, so that the tests are short."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("taste_agent.bench.thinking.HISTORIES", (30, 60))
-        for name in ("material", "speaking"):
-            patch.setattr(f"taste_agent.bench.{name}.UNITS_PER_WORD", UNITS_PER_WORD)
+        patch.setattr("taste_agent.bench.stages.HISTORIES", (30, 60))
+        patch.setattr("taste_agent.bench.turn.UNITS_PER_WORD", UNITS_PER_WORD)
         yield
 
 
@@ -94,9 +91,7 @@ def subject(tiny_checkpoint: Path) -> Subject:
 @pytest.fixture(scope="module")
 def report(tiny_checkpoint: Path) -> Report:
     stages: list[str] = []
-    options = BenchOptions(
-        str(tiny_checkpoint), device="cpu", baseline=True, repeats=1, check_start=False, static_shapes=True
-    )
+    options = BenchOptions(str(tiny_checkpoint), device="cpu", baseline=True, repeats=1, static_shapes=True)
     report = run_benchmark(options, stages.append)
     assert stages == ["loading", "hearing", "thinking", "speaking", "replies"]
     return report
@@ -121,7 +116,7 @@ def test_the_report_says_what_was_not_measured(report):
 
 
 def test_files_and_table(report, tmp_path):
-    write_report(report, tmp_path / "new" / "one")
+    report.write(tmp_path / "new" / "one")
     assert {path.name for path in (tmp_path / "new" / "one").iterdir()} == FILES
     written = json.loads((tmp_path / "new" / "one" / "bench.json").read_text())
     assert {figure["name"] for figure in written["figures"]} >= WITH_NAIVE
@@ -164,7 +159,7 @@ def test_no_figure_is_cut_however_narrow_the_terminal(width, columns):
 def shown(report: Report, out: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool = False) -> None:
     monkeypatch.setattr(command, "run_benchmark", lambda options, on_stage: report)
     monkeypatch.setenv("COLUMNS", "300")
-    command.show_benchmark(BenchOptions(preset="v0-short", out=out), as_json)
+    command.show_benchmark(BenchOptions(preset="small", out=out), as_json)
 
 
 @pytest.mark.parametrize("kind", ["a file", "below a file"])
@@ -173,7 +168,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_anything_is_measured(tmp_pa
     out = tmp_path / "taken" if kind == "a file" else tmp_path / "taken" / "out"
     monkeypatch.setattr(command, "run_benchmark", lambda *_: pytest.fail("it was measured"))
     with pytest.raises(AgentError, match=r"^cannot write to .*taken.*; name another folder with --out$"):
-        command.show_benchmark(BenchOptions(preset="v0-short", out=out))
+        command.show_benchmark(BenchOptions(preset="small", out=out))
 
 
 def test_a_report_that_cannot_be_written_is_shown(report, tmp_path, monkeypatch, capsys):
@@ -222,7 +217,7 @@ def test_the_report_says_what_must_hold(report, tmp_path):
     read = checks["rows read by a turn's prefill: after 60 / 30"]
     assert (read.value, read.holds) == (1, True)
     assert checks["time of a turn's prefill: after 60 rows / 30"].holds is None
-    write_report(report, tmp_path)
+    report.write(tmp_path)
     written = json.loads((tmp_path / "bench.json").read_text())["checks"]
     assert [check["holds"] for check in written] == [check.holds for check in report.checks]
     assert (tmp_path / "bench.md").read_text().count(" | yes |") == sum(
@@ -282,7 +277,7 @@ def test_both_chunks_see_the_same_length_of_context(subject, monkeypatch):
         return original(self, words, state, generator, greedy)
 
     monkeypatch.setattr(FixedRateUnits, "extend", seen)
-    chunk_figures(subject, repeats=1, baseline=False)
+    list(Stages(subject).chunks())
     window = subject.model.config.streaming.detokenizer.max_prev_words
     assert windows[:2] == [(window, 0, 0), (1, window, window * UNITS_PER_WORD)]
     # Chunks 3 to 30, then three runs (two of them to warm up) of chunk 2 and of chunk 30.
@@ -295,10 +290,10 @@ def test_turn_ten_repeats_from_the_same_history(subject):
     costs = [turn.run() for _ in range(2)]
     assert turn.conversation.segments == before
     for cost in costs:
-        assert sum(chunk.words for chunk in cost.chunks) == REPLY_WORDS
-        assert [chunk.words for chunk in cost.chunks] == [2, 4, 8, 12, 12, 2]
+        assert sum(cost.words) == REPLY_WORDS
+        assert cost.words == [2, 4, 8, 12, 12, 2]
         assert cost.audio_s == pytest.approx(REPLY_WORDS * UNITS_PER_WORD / 50, abs=0.05)
-    assert costs[0].first_audio.wall_ms < costs[0].tokenize.wall_ms + costs[0].reply.wall_ms
+    assert costs[0].first_audio[0] < costs[0].tokenize[0] + costs[0].reply[0]
 
 
 def test_a_late_turn_has_the_longer_history(subject):
@@ -308,16 +303,15 @@ def test_a_late_turn_has_the_longer_history(subject):
 
 
 def test_a_reply_forwards_one_row_per_step(subject):
-    conversation = conversation_before(subject, 10)
-    conversation.append(audio_segment(subject, "user", "what is it"))
-    conversation.prefill()
-    cache, turn = conversation.lm_state, Turn(subject)
-    turn.conversation = conversation
-    conversation.speak_probability = 1.0
-    before = cache.forwarded_rows
-    list(turn._items())
-    # The role, and each token once, the last of them for its taste token.
-    assert cache.forwarded_rows - before == 1 + REPLY_WORDS
+    asked = conversation_before(subject)
+    before = asked.lm_state.forwarded_rows
+    asked.append(audio_segment(subject, "user", QUESTION))
+    asked.prefill()
+    question = asked.lm_state.forwarded_rows - before
+    turn = Turn(subject)
+    turn.run()
+    # The role, and each token once, the last of them for its taste token; then the last row of the exchanges.
+    assert turn.conversation.lm_state.forwarded_rows - before == question + 1 + REPLY_WORDS + 1
 
 
 def test_the_naive_lm_reads_everything_and_agrees(subject):
@@ -333,7 +327,7 @@ def test_the_naive_lm_reads_everything_and_agrees(subject):
 
 
 def test_naive_forms_change_the_cost_and_not_the_sound(subject):
-    segment = TASTESegment.from_words("assistant", reply_words(subject)[:2], subject.model.num_quantizers)
+    segment = audio_segment(subject, "assistant", " ".join(REPLY.split()[:2]))
     estimator = subject.voice.flow.decoder.estimator
     calls: list[int] = []
     hook = estimator.register_forward_pre_hook(lambda module, inputs: calls.append(len(inputs[0])))
@@ -358,74 +352,63 @@ def test_naive_forms_change_the_cost_and_not_the_sound(subject):
     assert all(part.folded is not None for part in norms)
 
 
-def test_the_short_preset_runs_without_files():
-    subject = load_subject(BenchOptions(preset="v0-short", device="cpu"))
+def test_a_preset_runs_without_files():
+    subject = load_subject(BenchOptions(preset="small", device="cpu"))
     turn = Turn(subject)
     cost = turn.run()
-    assert sum(chunk.words for chunk in cost.chunks) == REPLY_WORDS
+    assert sum(cost.words) == REPLY_WORDS
     assert cost.audio_s == pytest.approx(REPLY_WORDS * UNITS_PER_WORD / 50, abs=0.1)
-
-
-def test_the_short_preset_runs_in_int8():
-    subject = load_subject(BenchOptions(preset="v0-short", device="cpu", dtype="int8"))
-    assert subject.dtype == "int8"
-    layers = subject.model.spoken_lm.language_model.model.layers
-    kinds = [type(layer) for layer in layers.modules()]
-    assert kinds.count(torch.ao.nn.quantized.dynamic.Linear) == 7 * len(layers)
-    assert torch.nn.Linear not in kinds
-    assert sum(chunk.words for chunk in Turn(subject).run().chunks) == REPLY_WORDS
 
 
 def test_packed_weights_are_counted():
     subjects = [
-        load_subject(BenchOptions(preset="v0-short", device="cpu", dtype=dtype))
+        load_subject(BenchOptions(preset="small", device="cpu", dtype=dtype))
         for dtype in ("float32", "float16")
     ]
     counts = [new_report(subject, 1).model["parameters"] for subject in subjects]
     assert counts[0] == counts[1] > 0
 
 
+def test_a_preset_runs_in_int8():
+    subject = load_subject(BenchOptions(preset="small", device="cpu", dtype="int8"))
+    assert subject.dtype == "int8"
+    layers = subject.model.spoken_lm.language_model.model.layers
+    kinds = [type(layer) for layer in layers.modules()]
+    assert kinds.count(torch.ao.nn.quantized.dynamic.Linear) == 7 * len(layers)
+    assert torch.nn.Linear not in kinds
+    assert sum(Turn(subject).run().words) == REPLY_WORDS
+
+
 def test_figures():
-    times = Times(tuple(Span(wall, wall / 2) for wall in (1.0, 2.0, 3.0)))
-    figure = Figure.of("step", times, Times((Span(8.0, 5.0),)))
+    spans = [np.array((wall, wall / 2)) for wall in (1.0, 2.0, 3.0)]
+    figure = Figure.of("step", spans, [np.array((8.0, 5.0))])
     assert (figure.p50, figure.cpu, figure.naive, figure.naive_cpu, figure.ratio) == (2, 1, 8, 5, 4)
-    assert (figure.least, figure.naive_least, Figure("alone", 3.0, 4.0).least) == (1, 8, 3)
-    assert times.p95 == pytest.approx(2.9)
-    assert times.divided(2).p50 == 1
+    assert (figure.least, figure.naive_best, Figure("alone", 3.0, 4.0).least) == (1, 8, 3)
+    assert figure.p95 == pytest.approx(2.9)
 
 
 @pytest.mark.parametrize(("platform", "most"), [("linux", 3 * 1024), ("darwin", 3 * 1024**2)])
 def test_peak_memory_is_in_mib_everywhere(monkeypatch, platform, most):
     usage = SimpleNamespace(ru_maxrss=most)
-    monkeypatch.setattr("taste_agent.bench.report.resource.getrusage", lambda _: usage)
-    monkeypatch.setattr("taste_agent.bench.report.sys.platform", platform)
+    monkeypatch.setattr("taste_agent.bench.run.resource.getrusage", lambda _: usage)
+    monkeypatch.setattr("taste_agent.bench.run.sys.platform", platform)
     figure = peak_memory(torch.device("cpu"))
     assert (figure.p50, figure.unit) == (3, "MiB")
 
 
 def test_measure_warms_up_and_prepares():
     calls: list[str] = []
-    times = measure(
+    spans = measure(
         lambda: calls.append("run"), torch.device("cpu"), 3, before=lambda: calls.append("before")
     )
     assert calls == ["before", "run"] * 5
-    assert len(times.spans) == 3
-
-
-def test_synthetic_tokens_come_back():
-    tokenizer = SyntheticTokenizer(2000, 1900)
-    ids = tokenizer.encode(" something is there\n")
-    assert ids[-1] == 0
-    words = tokenizer.decode(ids[:-1])
-    assert tokenizer.encode(words) == ids[:-1]
-    assert len(words.split()) == 3
-    assert all(0 < i < 1900 for i in ids[:-1])
+    assert len(spans) == 3
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"preset": "v1"}, "preset is 'v1'; choose one of: v0, v0-short"),
+        ({"preset": "v1"}, "preset is 'v1'; choose one of: small, v0"),
         ({"dtype": "int4"}, "dtype is 'int4'; choose one of: auto, float32, bfloat16, float16, int8"),
         ({"device": "tpu"}, "device is 'tpu'; choose cpu, cuda, mps or auto"),
         ({"repeats": 0}, "repeats is 0; give 1 or more"),
