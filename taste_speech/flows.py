@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from taste_speech.audio_tower.quantizer import NO_TASTE
 from taste_speech.errors import TextError
 from taste_speech.spoken_lm.arrangement import arrange
 from taste_speech.spoken_lm.generation import Completion, TextSampling, arrange_rows, complete, make_prompt
+from taste_speech.spoken_lm.scoring import IGNORED
 from taste_speech.spoken_lm.word_delay import WordDelay
 
 if TYPE_CHECKING:
@@ -133,7 +133,8 @@ def reconstruct_speech(
     word_ids = inputs["asr_word_ids"][0].tolist()
     codes = _word_codes(asr_codes, word_ids)
     if mode == "SpokenLLM":
-        hidden, _, taste_rows = _teacher_forced(model, text_ids, llm_codes)
+        rows, taste_rows = _teacher_rows(model, text_ids, llm_codes)
+        hidden, _ = model.spoken_lm(rows)
         codes = model.audio_tower.quantizer.indices_from_code(model.spoken_lm.read_taste(hidden))[
             0, taste_rows
         ]
@@ -142,24 +143,22 @@ def reconstruct_speech(
 
 @torch.inference_mode()
 def score_speech(model: TasteForCausalLM, **inputs: Any) -> Tensor:
-    """Loss () of an utterance: text cross-entropy and taste distance, weighted as in training.
+    """Loss () of an utterance: text cross-entropy and taste loss, weighted as in training.
 
-    The taste part is half squared error of the predicted vector, half a KL divergence to the target (both
-    means over positions and dimensions). `inputs` is the processor's output, batch 1.
+    `inputs` is the processor's output, batch 1.
     """
     text_ids, _, llm_codes = _read_inputs(model, "audio", inputs)
     assert text_ids is not None
     assert llm_codes is not None
-    hidden, logits, taste_rows = _teacher_forced(model, text_ids, llm_codes)
-    text_loss = functional.cross_entropy(logits[0, : text_ids.shape[1]].float(), text_ids[0])
-    quantizer, lm = model.audio_tower.quantizer, model.spoken_lm
-    word_codes = llm_codes[0][llm_codes[0, :, 0] != NO_TASTE]  # (W, L)
-    target = quantizer.code_from_indices(word_codes).float()
-    mu, logvar = lm.extraction(hidden[0, taste_rows])
-    distance = functional.mse_loss(lm.read_taste(hidden[0, taste_rows]), target)
-    divergence = 0.5 * (logvar.exp() + (mu - target).square() - 1 - logvar).mean()
-    text_weight, taste_weight = (float(w) for w in model.config.spoken_lm_config.loss_weights.split("-"))
-    return text_weight * text_loss + taste_weight * 0.5 * (distance + divergence)
+    rows, taste_rows = _teacher_rows(model, text_ids, llm_codes)
+    labels = torch.full(rows.shape[:2], IGNORED, device=rows.device)
+    labels[:, 1 : 1 + text_ids.shape[1]] = text_ids
+    taste_labels = torch.full((*rows.shape[:2], llm_codes.shape[2]), NO_TASTE, device=rows.device)
+    # What a row yields is the label of the next one.
+    taste_labels[0, [row + 1 for row in taste_rows]] = llm_codes[0][llm_codes[0, :, 0] != NO_TASTE]
+    loss = model(inputs_embeds=rows, labels=labels, taste_labels=taste_labels, sample=False).loss
+    assert loss is not None
+    return loss
 
 
 def _check_voice(model: TasteForCausalLM, speaker_embeds: Tensor | None) -> None:
@@ -192,14 +191,11 @@ def _read_inputs(
     return text_ids, asr_codes, llm_codes
 
 
-def _teacher_forced(
-    model: TasteForCausalLM, text_ids: Tensor, codes: Tensor
-) -> tuple[Tensor, Tensor, list[int]]:
-    """Hidden states and text logits over all rows, and the row that yields each word's codes."""
+def _teacher_rows(model: TasteForCausalLM, text_ids: Tensor, codes: Tensor) -> tuple[Tensor, list[int]]:
+    """All input rows (1, R, hidden) of an utterance, and the row that yields each word's codes."""
     delay = model.config.spoken_lm_config.delay
     rows, _ = arrange_rows(model.spoken_lm, model.audio_tower.quantizer, text_ids, codes, delay)
-    hidden, logits = model.spoken_lm(rows)
-    return hidden, logits, arrange((codes[0, :, 0] != NO_TASTE).tolist(), delay).taste_rows
+    return rows, arrange((codes[0, :, 0] != NO_TASTE).tolist(), delay).taste_rows
 
 
 def _words(completion: Completion, tokenizer: Any) -> list[str]:

@@ -8,10 +8,12 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from taste_speech import flows
 from taste_speech.audio_tower.configuration import TowerConfig, check_supported
+from taste_speech.audio_tower.quantizer import NO_TASTE
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.audio_tower.windows import EncoderWindows
 from taste_speech.checkpoint_files import read_config, refuse_unknown
@@ -26,6 +28,7 @@ from taste_speech.pretrained.configuration import PretrainedConfig
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder
 from taste_speech.spoken_lm.arrangement import word_start_codes
 from taste_speech.spoken_lm.language_model import SpokenLM
+from taste_speech.spoken_lm.scoring import IGNORED, RowTargets, TasteOutput, embed_rows, score_rows
 from taste_speech.spoken_lm.vocabulary import Vocabulary, VocabularyCache
 
 
@@ -38,7 +41,8 @@ class TasteForCausalLM(PreTrainedModel):
     """
 
     config_class = TasteConfig
-    main_input_name = "llm_token_ids"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
@@ -201,6 +205,71 @@ class TasteForCausalLM(PreTrainedModel):
     def vocabulary(self, llm_tokenizer: Any) -> Vocabulary:
         """What the sampler knows about the ids of a tokenizer; built once per tokenizer."""
         return self._vocabularies.get(llm_tokenizer)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        taste_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        taste_labels: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        sample: bool | None = None,
+    ) -> TasteOutput:
+        """What the spoken LM says of rows, as `taste_speech.streaming.layout` lays conversations out.
+
+        For training (with transformers' `Trainer`, and with `peft` adapters that have no `task_type`) and for
+        scoring; `PromptRows.model_inputs` and `collate` of that module make the inputs. To generate, use
+        `inference_completion` or `taste_speech.streaming.streaming_generate`.
+
+        Args:
+            input_ids: (batch, rows) text ids. A conversation begins with the first row, which is not fused.
+            taste_ids: (batch, rows, levels), the taste token fused at each row, -1 for none; None: text only.
+            labels: (batch, rows), as `input_ids`; -100 where the text is no target. The row before predicts.
+            taste_labels: (batch, rows, levels), a word's taste token where it begins to be fused, elsewhere
+                -1. The row before predicts.
+            attention_mask: (batch, rows), 0 at padding; not needed where rows are padded at their end.
+            inputs_embeds: (batch, rows, hidden), instead of `input_ids` and `taste_ids`.
+            sample: whether the taste loss is that of a sample; None: only in training mode.
+
+        Raises:
+            ValueError: both or none of `input_ids` and `inputs_embeds`, or shapes that do not fit.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give either input_ids or inputs_embeds")
+        lm, quantizer = self.spoken_lm, self.audio_tower.quantizer
+        if input_ids is not None:
+            wanted = (*input_ids.shape, self.num_quantizers)
+            if taste_ids is None:
+                taste_ids = input_ids.new_full(wanted, NO_TASTE)
+            elif tuple(taste_ids.shape) != wanted:
+                raise ValueError(f"taste_ids have shape {tuple(taste_ids.shape)}; expected {wanted}")
+            inputs_embeds = embed_rows(lm, quantizer, input_ids, taste_ids)
+        assert inputs_embeds is not None
+        targets = None
+        if labels is not None:
+            # The last row predicts nothing.
+            text_ids = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
+            taste = None if taste_labels is None else taste_labels[:, 1:]
+            targets = RowTargets(
+                text_ids,
+                (text_ids != IGNORED).to(torch.float32),
+                None if taste is None else functional.pad(taste, (0, 0, 0, 1), value=NO_TASTE),
+            )
+        text_weight, taste_weight = map(float, self.config.spoken_lm_config.loss_weights.split("-"))
+        return score_rows(
+            lm,
+            quantizer,
+            inputs_embeds,
+            targets,
+            attention_mask=attention_mask,
+            loss_weights=(text_weight, taste_weight),
+            sample=self.training if sample is None else sample,
+        )
+
+    def get_input_embeddings(self) -> torch.nn.Module:
+        """The text embeddings."""
+        return self.spoken_lm.language_model.get_input_embeddings()
 
     @torch.inference_mode()
     def extract_vq(

@@ -26,16 +26,18 @@ A checkpoint without role tokens gets a plain transcript instead: the text aroun
 section `streaming.template`, and its tokens take the places of the special ones.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from taste_speech.audio_tower.quantizer import NO_TASTE
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.errors import CheckpointError
+from taste_speech.spoken_lm.scoring import IGNORED
 from taste_speech.streaming.configuration import TemplateConfig
 from taste_speech.streaming.segment import ROLES, SegmentWord, TASTESegment
 
@@ -159,12 +161,29 @@ class PromptRows:
     @property
     def row_tastes(self) -> Tensor:
         """(R, L) the codes fused at each row, -1 for the pad embedding."""
-        return _gather_codes(self.tastes, self.taste_source)
+        return gather_codes(self.tastes, self.taste_source)
 
     @property
     def target_tastes(self) -> Tensor:
         """(R, L) the codes that each row yields, -1 where there is no target."""
-        return _gather_codes(self.tastes, self.taste_targets)
+        return gather_codes(self.tastes, self.taste_targets)
+
+    def model_inputs(self, segments: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """What `TasteForCausalLM.forward` takes, without the batch; see `collate`.
+
+        Args:
+            segments: those whose tokens are targets, such as the assistant's; None: all.
+        """
+        ours = torch.ones_like(self.text_ids, dtype=torch.bool)
+        if segments is not None:
+            ours = torch.isin(self.segment_index, torch.tensor(list(segments)))
+        yielded = self.target_tastes.roll(1, 0)  # the label of the row that a taste token is fused at
+        return {
+            "input_ids": self.text_ids,
+            "taste_ids": self.row_tastes,
+            "labels": self.text_ids.where(ours, torch.tensor(IGNORED)),
+            "taste_labels": yielded.where(ours[:, None], torch.tensor(NO_TASTE)),
+        }
 
 
 def rows(segments: Sequence[TASTESegment], fmt: PromptFormat) -> PromptRows:
@@ -195,6 +214,17 @@ def rows(segments: Sequence[TASTESegment], fmt: PromptFormat) -> PromptRows:
     )
 
 
+_PADDING = {"input_ids": 0, "taste_ids": NO_TASTE, "labels": IGNORED, "taste_labels": NO_TASTE}
+
+
+def collate(conversations: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Pad what `PromptRows.model_inputs` gave to one batch; the `data_collator` of a `Trainer`."""
+    return {
+        name: pad_sequence([inputs[name] for inputs in conversations], batch_first=True, padding_value=value)
+        for name, value in _PADDING.items()
+    }
+
+
 def row_list(segments: Sequence[TASTESegment], fmt: PromptFormat) -> list[Row]:
     """The rows of a conversation, BOS first, without the reply opening."""
     output = [Row(fmt.bos_id, None)]
@@ -216,9 +246,9 @@ def _words(segments: Sequence[TASTESegment], fmt: PromptFormat) -> Iterator[tupl
                 yield index, word
 
 
-def _gather_codes(tastes: Tensor, index: Tensor) -> Tensor:
-    padded = torch.cat([torch.full((1, tastes.shape[1]), NO_TASTE), tastes])
-    return padded[index + 1]
+def gather_codes(tastes: Tensor, index: Tensor) -> Tensor:
+    """(R, L) the codes of `tastes` (W, L) that `index` (R,) names, -1 where it is -1."""
+    return torch.cat([tastes.new_full((1, tastes.shape[1]), NO_TASTE), tastes])[index + 1]
 
 
 def _template_tokens(template: TemplateConfig, tokenizer: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from taste_speech.acceleration.lm_step import LmStep
 from taste_speech.audio_tower.quantizer import NO_TASTE, ResidualQuantizer
 from taste_speech.spoken_lm.language_model import SpokenLM
+from taste_speech.spoken_lm.scoring import embed_rows
 from taste_speech.streaming.layout import Row
 
 
@@ -103,15 +104,11 @@ class RowCache:
 
     def _embed(self, rows: Sequence[Row]) -> Tensor:
         """(1, R, hidden) input rows; the first row of a conversation is not fused."""
-        lm = self._lm
-        device = lm.pad_audio_unit_embed.device
-        text = lm.embed_text(torch.tensor([[row.text_id for row in rows]], device=device))
+        device = self._lm.pad_audio_unit_embed.device
         none = (NO_TASTE,) * self._quantizer.num_quantizers
-        codes = torch.tensor([[row.taste or none for row in rows]], device=device)
-        audio = self._quantizer.output_from_indices(codes)
-        audio = torch.where((codes[..., :1] == NO_TASTE), lm.pad_audio_unit_embed.to(audio.dtype), audio)
-        fused = lm.fuse(text, audio)
-        return fused if self._rows else torch.cat([text[:, :1].to(fused.dtype), fused[:, 1:]], dim=1)
+        text_ids = torch.tensor([[row.text_id for row in rows]], device=device)
+        taste_ids = torch.tensor([[row.taste or none for row in rows]], device=device)
+        return embed_rows(self._lm, self._quantizer, text_ids, taste_ids, begins=not self._rows)
 
 
 def _common_prefix(held: Sequence[Row], wanted: Sequence[Row]) -> int:
