@@ -194,9 +194,8 @@ def _check_folder(name: str, folder: Path) -> Finding:
     from taste_speech import TasteForCausalLM, TasteProcessor
 
     try:
-        TasteForCausalLM.from_pretrained(folder)
+        _ = TasteForCausalLM.from_pretrained(folder).voice
         processor = TasteProcessor.from_pretrained(folder)
-        processor.get_generator()
         _ = processor.llm_tokenizer, processor.audio_tokenizer
     except Exception as error:  # a damaged file fails in ways of its own
         text = " ".join(str(error).split())

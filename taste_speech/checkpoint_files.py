@@ -2,16 +2,15 @@
 
 import os
 import shutil
-from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from huggingface_hub.errors import StrictDataclassError
 from pydantic import ValidationError
 
 from taste_speech.configuration_taste import TasteConfig
-from taste_speech.conversion.hub import find_checkpoint, require_file
+from taste_speech.conversion.hub import HubOptions, find_checkpoint, require_file
 from taste_speech.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -25,8 +24,6 @@ _SMALL_FILES = ("config.json", f"{LLM_FOLDER}/*", f"{ASR_FOLDER}/*", VOICES)
 _VOICE_GENERATORS = ("voice_generator*.safetensors", "cosyvoice/voice_generator.*")
 _OTHER_FILES = ("cosyvoice/speaker_embed.onnx", "cosyvoice/speech_tokenizer_v1.onnx")
 _ORGANISATIONS = {"whisper": "openai", "distil": "distil-whisper"}
-_FROM_AUTO_CLASSES = ("adapter_kwargs", "trust_remote_code", "_commit_hash", "_from_auto")
-"""Arguments that the automatic classes of transformers add and that mean nothing here."""
 
 
 class CheckpointFiles:
@@ -34,17 +31,17 @@ class CheckpointFiles:
 
     Args:
         name_or_path: folder, shipped name or hub id.
-        revision: branch, tag or commit on the hub.
+        options: of the hub.
     """
 
-    def __init__(self, name_or_path: str | os.PathLike[str], revision: str | None = None):
+    def __init__(self, name_or_path: str | os.PathLike[str], **options: Unpack[HubOptions]) -> None:
         self.name = os.fspath(name_or_path)
-        self._revision = revision
+        self._options = options
 
     @cached_property
     def folder(self) -> Path:
         """Folder with the configuration, the tokenizers and the fixed voices."""
-        return find_checkpoint(self.name, _SMALL_FILES, self._revision)
+        return find_checkpoint(self.name, _SMALL_FILES, **self._options)
 
     def config(self) -> TasteConfig:
         """The checkpoint's configuration."""
@@ -62,7 +59,7 @@ class CheckpointFiles:
         """
         if self.path(name).is_file():
             return self.path(name)
-        return require_file(find_checkpoint(self.name, (name,), self._revision), name, self.name)
+        return require_file(find_checkpoint(self.name, (name,), **self._options), name, self.name)
 
     def llm_tokenizer_source(self) -> Path:
         """Folder of the LLM tokenizer."""
@@ -86,7 +83,7 @@ class CheckpointFiles:
         """
         from taste_speech.vocoder.voice_generator import FILE_NAMES, VoiceGenerator, find_file
 
-        for folder in (self.folder, find_checkpoint(self.name, _VOICE_GENERATORS, self._revision)):
+        for folder in (self.folder, find_checkpoint(self.name, _VOICE_GENERATORS, **self._options)):
             if (path := find_file(folder)) is not None:
                 return VoiceGenerator.from_file(path, config.voice_generator)
         raise CheckpointError(
@@ -104,17 +101,6 @@ class CheckpointFiles:
             if path.is_file() and _is_extra(name) and not inside and path.resolve() != copied.resolve():
                 copied.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copied)
-
-
-def refuse_unknown(arguments: Iterable[str], known: str) -> None:
-    """Refuse arguments of a `from_pretrained` that it does not take; `known` says which it does.
-
-    Raises:
-        TypeError: there is one that no automatic class has added.
-    """
-    unknown = sorted(set(arguments).difference(_FROM_AUTO_CLASSES))
-    if unknown:
-        raise TypeError(f"from_pretrained got {', '.join(unknown)}; it takes {known}")
 
 
 def read_config(folder: Path, origin: str | os.PathLike[str]) -> TasteConfig:

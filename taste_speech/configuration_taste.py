@@ -1,12 +1,14 @@
 """`TasteConfig`: everything that describes a TASTE checkpoint of any size."""
 
 import copy
+from collections.abc import Mapping
+from dataclasses import field, fields
 from typing import Any
 
+from pydantic import BaseModel
 from transformers import AutoConfig, LlamaConfig, PreTrainedConfig, WhisperConfig
 
 from taste_speech.audio_tower.configuration import AudioTowerConfig, TowerConfig
-from taste_speech.configuration_base import StrictSection, TolerantSection
 from taste_speech.pretrained.configuration import PretrainedConfig
 from taste_speech.recognition.configuration import RecognitionConfig
 from taste_speech.speech_decoder.configuration import SpeechDecoderConfig, UnitDecodingConfig
@@ -14,19 +16,6 @@ from taste_speech.spoken_lm.configuration import SpokenLMConfig, VocabularyConfi
 from taste_speech.streaming.configuration import StreamingConfig
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 
-_PUBLISHED: dict[str, type[TolerantSection]] = {
-    "audio_tower_config": AudioTowerConfig,
-    "speech_decoder_config": SpeechDecoderConfig,
-    "spoken_lm_config": SpokenLMConfig,
-}
-_OURS: dict[str, type[StrictSection]] = {
-    "vocabulary": VocabularyConfig,
-    "unit_decoding": UnitDecodingConfig,
-    "voice_generator": VoiceGeneratorConfig,
-    "streaming": StreamingConfig,
-    "recognition": RecognitionConfig,
-    "pretrained": PretrainedConfig,
-}
 _V0_TEXT_CONFIG = {
     "vocab_size": 128256,
     "hidden_size": 2048,
@@ -65,27 +54,28 @@ class TasteConfig(PreTrainedConfig):
     """
 
     model_type = "taste"
-    # Declared so that transformers' dataclass machinery keeps our own __init__ and (de)serialisation.
-    audio_tower_config: Any = None
-    speech_decoder_config: Any = None
-    spoken_lm_config: Any = None
-    text_config: Any = None
-    asr_config: Any = None
-    tower: Any = None
-    vocabulary: Any = None
-    unit_decoding: Any = None
-    voice_generator: Any = None
-    streaming: Any = None
-    recognition: Any = None
-    pretrained: Any = None
+    sub_configs = {"text_config": LlamaConfig, "asr_config": WhisperConfig}
+
+    # Each is also taken as a dictionary, as it stands in `config.json`.
+    audio_tower_config: AudioTowerConfig = field(default_factory=AudioTowerConfig)
+    speech_decoder_config: SpeechDecoderConfig = field(default_factory=SpeechDecoderConfig)
+    spoken_lm_config: SpokenLMConfig = field(default_factory=SpokenLMConfig)
+    text_config: LlamaConfig = field(default_factory=lambda: LlamaConfig(**copy.deepcopy(_V0_TEXT_CONFIG)))
+    asr_config: WhisperConfig = field(default_factory=WhisperConfig)
+    tower: TowerConfig | None = None
+    vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
+    unit_decoding: UnitDecodingConfig = field(default_factory=UnitDecodingConfig)
+    voice_generator: VoiceGeneratorConfig = field(default_factory=VoiceGeneratorConfig)
+    streaming: StreamingConfig = field(default_factory=StreamingConfig)
+    recognition: RecognitionConfig = field(default_factory=RecognitionConfig)
+    pretrained: PretrainedConfig = field(default_factory=PretrainedConfig)
 
     def __post_init__(self, **kwargs: Any) -> None:
-        known: dict[str, type[StrictSection] | type[TolerantSection]] = {**_PUBLISHED, **_OURS}
-        for name, section in known.items():
-            value = getattr(self, name)
-            if not isinstance(value, section):
-                setattr(self, name, section.model_validate(value or {}))
-        if self.tower is not None and not isinstance(self.tower, TowerConfig):
+        for section in fields(TasteConfig):
+            value, kind = getattr(self, section.name), section.default_factory
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and not isinstance(value, kind):
+                setattr(self, section.name, kind.model_validate(value or {}))
+        if isinstance(self.tower, Mapping):
             self.tower = TowerConfig.model_validate(self.tower)
         if not isinstance(self.text_config, LlamaConfig):
             self.text_config = LlamaConfig(**copy.deepcopy(self.text_config or _V0_TEXT_CONFIG))
@@ -95,15 +85,10 @@ class TasteConfig(PreTrainedConfig):
 
     def to_dict(self) -> dict[str, Any]:
         """The whole configuration as JSON types."""
-        sections = {
-            name: value
-            for name in (*_PUBLISHED, *_OURS, "tower")
-            if isinstance(value := getattr(self, name), (StrictSection, TolerantSection))
-        }
+        sections = {name: value for name, value in vars(self).items() if isinstance(value, BaseModel)}
         # transformers' own conversion knows no pydantic models; it gets a copy without them.
         plain = copy.copy(self)
-        for name in sections:
-            setattr(plain, name, None)
+        plain.__dict__.update(dict.fromkeys(sections))
         output = super(TasteConfig, plain).to_dict()
         return output | {name: value.model_dump() for name, value in sections.items()}
 

@@ -2,34 +2,36 @@
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
 
 from taste_speech import flows
 from taste_speech.audio_tower.configuration import TowerConfig, check_supported
 from taste_speech.audio_tower.quantizer import NO_TASTE
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.audio_tower.windows import EncoderWindows
-from taste_speech.checkpoint_files import read_config, refuse_unknown
+from taste_speech.checkpoint_files import CheckpointFiles, read_config
 from taste_speech.configuration_taste import TasteConfig
-from taste_speech.conversion.hub import find_checkpoint
-from taste_speech.conversion.loading import COMPUTE_DTYPE_PARTS, fill, open_weights
-from taste_speech.conversion.names import resolve_tower
+from taste_speech.conversion.hub import find_checkpoint, hub_options
+from taste_speech.conversion.loading import COMPUTE_DTYPE_PARTS, fill, open_weights, plan
+from taste_speech.conversion.names import NOT_NEEDED, resolve_tower
 from taste_speech.conversion.pretrained_store import with_pretrained
 from taste_speech.conversion.saving import save_weights
 from taste_speech.conversion.tensor_store import DictStore, TensorStore
+from taste_speech.errors import CheckpointError
 from taste_speech.pretrained.configuration import PretrainedConfig
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder
 from taste_speech.spoken_lm.arrangement import word_start_codes
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.spoken_lm.scoring import IGNORED, RowTargets, TasteOutput, embed_rows, score_rows
 from taste_speech.spoken_lm.vocabulary import Vocabulary, VocabularyCache
+from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 
 class TasteForCausalLM(PreTrainedModel):
@@ -41,6 +43,7 @@ class TasteForCausalLM(PreTrainedModel):
     """
 
     config_class = TasteConfig
+    config: TasteConfig
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
@@ -51,7 +54,7 @@ class TasteForCausalLM(PreTrainedModel):
     def __init__(self, config: TasteConfig) -> None:
         super().__init__(config)
         attention = config._attn_implementation or "sdpa"
-        config.text_config._attn_implementation = attention
+        config._attn_implementation = attention  # also of the Llama
         tower = config.audio_tower_config
         check_supported(tower)
         self.audio_tower = AudioTower(
@@ -64,6 +67,10 @@ class TasteForCausalLM(PreTrainedModel):
         self.spoken_lm = SpokenLM(config)
         self.speech_decoder = UnitDecoder(config.speech_decoder_config, config.unit_decoding)
         self._vocabularies = VocabularyCache(config.text_config.vocab_size, config.vocabulary)
+        self._files: CheckpointFiles | None = None
+        # In a list, for its weights are stored in a file of their own and not trained with the model's.
+        self._voice: list[VoiceGenerator] = []
+        self.register_load_state_dict_pre_hook(_take_published_names)
         self.post_init()
 
     def _init_weights(self, module: torch.nn.Module) -> None:
@@ -78,10 +85,10 @@ class TasteForCausalLM(PreTrainedModel):
         attn_implementation: str | None = None,
         dtype: torch.dtype | str | None = None,
         torch_dtype: torch.dtype | str | None = None,
-        revision: str | None = None,
-        **unknown: Any,
+        device_map: str | int | torch.device | Mapping[str, str | int | torch.device] | None = None,
+        **options: Any,
     ) -> Self:
-        """Read a checkpoint of the published layout; the model is in eval mode, on the CPU.
+        """Read a checkpoint of the published layout; the model is in eval mode.
 
         Args:
             pretrained_model_name_or_path: a folder, a shipped checkpoint's name ("small") or a hub id.
@@ -89,30 +96,34 @@ class TasteForCausalLM(PreTrainedModel):
             attn_implementation: "eager" or "sdpa" (default); the Llama takes any that transformers knows.
             dtype: of the Llama, the encoder and the aggregator; the other parts stay float32. "auto" takes
                 the one that config.json names; default float32. `torch_dtype` is its older name.
-            revision: branch, tag or commit on the hub.
+            device_map: the one device that the whole model goes to; "auto" takes an accelerator where there
+                is one; None: the CPU.
+            options: `revision`, `cache_dir`, `token`, `local_files_only` and `force_download` of the hub.
 
         Raises:
             CheckpointError: the checkpoint is missing, incomplete or does not fit its configuration.
-            ValueError: the configuration names a variant that is not supported.
+            TypeError: another argument.
+            ValueError: the configuration names a variant that is not supported, or `device_map` no device.
         """
-        refuse_unknown(
-            unknown, "config, attn_implementation, dtype and revision (move the model with .to(device))"
-        )
+        hub = hub_options(options, "config, attn_implementation, dtype and device_map")
+        device = _resolve_device(device_map)
         if torch.empty(0).is_meta:
             raise ValueError(
                 "from_pretrained was called under torch.device('meta'), which cannot hold weights; "
                 "call it outside, or build TasteForCausalLM(config) there"
             )
-        folder = find_checkpoint(pretrained_model_name_or_path, revision=revision)
+        folder = find_checkpoint(pretrained_model_name_or_path, **hub)
         if config is None:
             config = read_config(folder, pretrained_model_name_or_path)
-        return cls._build(
+        model = cls._build(
             copy.deepcopy(config),
             with_pretrained(open_weights(folder), config),
             _resolve_dtype(dtype if dtype is not None else torch_dtype, config),
             attn_implementation,
             os.fspath(pretrained_model_name_or_path),
         )
+        model._files = CheckpointFiles(pretrained_model_name_or_path, **hub)
+        return model.to(device)
 
     @classmethod
     def from_state_dict(
@@ -154,17 +165,23 @@ class TasteForCausalLM(PreTrainedModel):
         *,
         dtype: torch.dtype | None = None,
         max_shard_size: int | str = "5GB",
+        state_dict: Mapping[str, Tensor] | None = None,
+        is_main_process: bool = True,
     ) -> None:
         """Write `config.json` (`use_lora: false`) and the weights under their published names.
 
         Args:
             save_directory: created if needed.
+            state_dict: to be written instead of the model's own; a `Trainer` on several devices gives it.
+            is_main_process: False writes nothing.
             dtype: of the stored floating-point weights; None keeps each as it is.
             max_shard_size: size of a file from which the weights are split: bytes, or "100KB", "5GB".
 
         Raises:
             ValueError: `max_shard_size` has another form.
         """
+        if not is_main_process:
+            return
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         config = copy.deepcopy(self.config)
@@ -172,7 +189,7 @@ class TasteForCausalLM(PreTrainedModel):
         config.tower = self.audio_tower.config
         config.architectures = [type(self).__name__]
         config.save_pretrained(folder)
-        save_weights(self, folder, dtype, max_shard_size)
+        save_weights(self.state_dict() if state_dict is None else state_dict, folder, dtype, max_shard_size)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move the model; a data type is that of the same parts as in `from_pretrained`."""
@@ -196,6 +213,33 @@ class TasteForCausalLM(PreTrainedModel):
     def bfloat16(self) -> Self:
         """`to(torch.bfloat16)`."""
         return self.to(torch.bfloat16)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        for voice in self._voice:
+            voice._apply(fn)
+        return super()._apply(fn, recurse)
+
+    @property
+    def voice(self) -> VoiceGenerator:
+        """The voice generator (speech units -> waveform); read from the checkpoint when first asked for.
+
+        It moves with the model.
+
+        Raises:
+            CheckpointError: the checkpoint has none, or the model is not from one.
+        """
+        if not self._voice:
+            if self._files is None:
+                raise CheckpointError(
+                    "the model was not read from a checkpoint, which would hold its voice generator; "
+                    "give it one: model.set_voice(VoiceGenerator.from_pretrained(folder))"
+                )
+            self.set_voice(self._files.voice_generator(self.config))
+        return self._voice[0]
+
+    def set_voice(self, voice: VoiceGenerator) -> None:
+        """Take a voice generator for `voice`, on the model's device."""
+        self._voice = [voice.to(self.device)]
 
     @property
     def num_quantizers(self) -> int:
@@ -313,6 +357,28 @@ class TasteForCausalLM(PreTrainedModel):
         return flows.score_speech(self, **inputs)
 
 
+def _take_published_names(model: TasteForCausalLM, state: dict[str, Tensor], *_: Any) -> None:
+    """Before `load_state_dict`: give what `save_pretrained` wrote, as a `Trainer` reads it, our names."""
+    for name, source in plan(model, model.config.spoken_lm_config).items():
+        if name not in state and all(part in state for part in source.names):
+            state[name] = source.merge([state.pop(part) for part in source.names])
+    for name in [name for name in state if NOT_NEEDED.fullmatch(name)]:
+        del state[name]
+
+
+def _resolve_device(device_map: Any) -> torch.device:
+    if isinstance(device_map, Mapping) and set(device_map) == {""}:
+        device_map = device_map[""]
+    if device_map == "auto":
+        device_map = torch.accelerator.current_accelerator(check_available=True)
+    try:
+        return torch.device("cpu" if device_map is None else device_map)
+    except (RuntimeError, TypeError):
+        raise ValueError(
+            f"device_map is {device_map!r}; the model lies on one device: give 'auto', 'cpu' or 'cuda:0'"
+        ) from None
+
+
 def _resolve_dtype(dtype: torch.dtype | str | None, config: TasteConfig) -> torch.dtype:
     if dtype is None:
         return torch.float32
@@ -324,4 +390,5 @@ def _resolve_dtype(dtype: torch.dtype | str | None, config: TasteConfig) -> torc
     return resolved
 
 
+AutoModel.register(TasteConfig, TasteForCausalLM)
 AutoModelForCausalLM.register(TasteConfig, TasteForCausalLM)

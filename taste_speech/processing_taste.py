@@ -14,8 +14,9 @@ from transformers import AutoProcessor, AutoTokenizer, BatchFeature
 from taste_speech import words as word_tools
 from taste_speech.audio_io import Samples, prepare_audio
 from taste_speech.audio_tower.configuration import TowerConfig
-from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, VOICES, CheckpointFiles, refuse_unknown
+from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, VOICES, CheckpointFiles
 from taste_speech.configuration_taste import TasteConfig
+from taste_speech.conversion.hub import hub_options
 from taste_speech.errors import CheckpointError, TextError
 from taste_speech.features import LogMelFeatures
 from taste_speech.onnx_session import OnnxModel
@@ -69,18 +70,22 @@ class TasteProcessor:
     def from_pretrained(
         cls,
         name_or_path: str | os.PathLike[str],
-        revision: str | None = None,
         asr_device: str | torch.device | None = None,
-        **unknown: Any,
+        **options: Any,
     ) -> Self:
         """Processor of a checkpoint folder, a shipped checkpoint's name or a hub id.
+
+        Args:
+            name_or_path: of the checkpoint.
+            asr_device: where the recogniser that transcribes audio without text runs.
+            options: `revision`, `cache_dir`, `token`, `local_files_only` and `force_download` of the hub.
 
         Raises:
             CheckpointError: there is no such checkpoint, or it has no usable `config.json`.
             TypeError: arguments that it does not take, such as the published class's `path_cosyvoice_dir`.
         """
-        refuse_unknown(unknown, "revision and asr_device (parts are read from the checkpoint when needed)")
-        files = CheckpointFiles(name_or_path, revision)
+        others = "asr_device (parts are read from the checkpoint when needed)"
+        files = CheckpointFiles(name_or_path, **hub_options(options, others))
         return cls(files.config(), files, asr_device=asr_device)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:

@@ -55,29 +55,23 @@ def load_subject(options: BenchOptions) -> Subject:
         speaker = speaker_embedding(processor, "")
     else:
         model, processor = _build_preset(options.preset, device, dtype)
-        accelerate(model, processor.get_generator(device), fast_paths(dtype, device, options.static_shapes))
+        accelerate(model, model.voice, fast_paths(dtype, device, options.static_shapes))
         speaker = torch.ones(1, model.config.speech_decoder_config.spk_embed_dim)
     use_threads(model, options.threads)
     model.vocabulary(processor.llm_tokenizer)
-    name, voice = options.preset or options.checkpoint, processor.get_generator(device)
+    name = options.preset or options.checkpoint
     load_s, is_preset = time.perf_counter() - begin_s, options.preset is not None
-    return Subject(name, model, processor, voice, speaker, dtype, load_s, is_preset)
-
-
-class _PresetFiles(CheckpointFiles):
-    """Files of the shipped checkpoint, but for the voice generator, which is random."""
-
-    def voice_generator(self, config: TasteConfig) -> VoiceGenerator:
-        return VoiceGenerator(config.voice_generator).eval()
+    return Subject(name, model, processor, model.voice, speaker, dtype, load_s, is_preset)
 
 
 def _build_preset(name: str, device: torch.device, dtype: str) -> tuple[TasteForCausalLM, TasteProcessor]:
     """Build a random model; V0, whose tokenizers are not shipped, takes those of the small checkpoint."""
-    files = _PresetFiles("small")
+    files = CheckpointFiles("small")
     config = files.config() if name == "small" else TasteConfig()
     with torch.random.fork_rng(devices=[]), device:
         torch.manual_seed(0)
         model = TasteForCausalLM(config).eval()
+        model.set_voice(VoiceGenerator(config.voice_generator).eval())
     tower = model.audio_tower
     for part in (model.spoken_lm.language_model, tower.encoder, tower.aggregator):
         part.to(getattr(torch, loaded_type(dtype, device)))

@@ -54,7 +54,7 @@ def load_checkpoint(
     static_shapes: bool | None = None,
     speaks: bool = True,
 ) -> tuple[TasteForCausalLM, TasteProcessor]:
-    """A model on its device with its fast paths on, and its processor with the voice generator loaded.
+    """A model on its device with its fast paths on, and its processor; the voice generator is loaded.
 
     Args:
         name: shipped name, folder or hub id.
@@ -70,8 +70,7 @@ def load_checkpoint(
     weights = getattr(torch, loaded_type(number, device))
     model = TasteForCausalLM.from_pretrained(name, dtype=weights).to(device).eval()
     processor = TasteProcessor.from_pretrained(name, asr_device=device)
-    voice = processor.get_generator(device) if speaks else None
-    accelerate(model, voice, fast_paths(number, device, static_shapes))
+    accelerate(model, model.voice if speaks else None, fast_paths(number, device, static_shapes))
     _give_back_freed_memory()
     return model, processor
 

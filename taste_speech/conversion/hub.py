@@ -4,9 +4,10 @@ import errno
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any, TypedDict, Unpack, cast
 
 from taste_speech.errors import CheckpointError
 
@@ -16,6 +17,35 @@ SHIPPED = Path(__file__).parents[1] / "checkpoints"
 """Checkpoints that come with the package, one folder each; the folder's name works as a checkpoint name."""
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
 MODEL_FILES = ("config.json", "model*.safetensors", "model*.safetensors.index.json")
+_FROM_AUTO_CLASSES = ("adapter_kwargs", "trust_remote_code", "_commit_hash", "_from_auto")
+"""Arguments that the automatic classes of transformers add and that mean nothing here."""
+
+
+class HubOptions(TypedDict, total=False):
+    """How files are fetched from the hub; as `huggingface_hub.snapshot_download` takes them."""
+
+    revision: str | None
+    cache_dir: str | Path | None
+    token: str | bool | None
+    local_files_only: bool
+    force_download: bool
+
+
+def hub_options(arguments: Mapping[str, Any], others: str) -> HubOptions:
+    """The further arguments of a `from_pretrained`, all of which must be hub options.
+
+    Args:
+        arguments: by name.
+        others: what else it takes, for the error.
+
+    Raises:
+        TypeError: there is one that is no hub option, and that no automatic class has added.
+    """
+    given = {name: value for name, value in arguments.items() if name not in _FROM_AUTO_CLASSES}
+    if unknown := sorted(given.keys() - HubOptions.__annotations__.keys()):
+        known = ", ".join(HubOptions.__annotations__)
+        raise TypeError(f"from_pretrained got {', '.join(unknown)}; it takes {known}, {others}")
+    return cast(HubOptions, given)
 
 
 def shipped_names() -> list[str]:
@@ -24,14 +54,16 @@ def shipped_names() -> list[str]:
 
 
 def find_checkpoint(
-    name_or_path: str | os.PathLike[str], patterns: Sequence[str] = MODEL_FILES, revision: str | None = None
+    name_or_path: str | os.PathLike[str],
+    patterns: Sequence[str] = MODEL_FILES,
+    **options: Unpack[HubOptions],
 ) -> Path:
     """Folder with the files of a checkpoint that match `patterns`, downloading what is missing.
 
     Args:
         name_or_path: a folder, the name of a shipped checkpoint ("small"), or a hub id ("owner/name").
         patterns: file names or globs, relative to the checkpoint.
-        revision: branch, tag or commit on the hub.
+        options: of the hub.
 
     Raises:
         CheckpointError: nothing found under that name, or it cannot be fetched.
@@ -54,10 +86,10 @@ def find_checkpoint(
         raise CheckpointError(
             f"no folder {name!r}; give an existing folder, a hub id (owner/name) or a shipped name"
         )
-    return _fetch(name, patterns, revision)
+    return _fetch(name, patterns, options)
 
 
-def _fetch(repository: str, patterns: Sequence[str], revision: str | None) -> Path:
+def _fetch(repository: str, patterns: Sequence[str], options: HubOptions) -> Path:
     from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -66,11 +98,12 @@ def _fetch(repository: str, patterns: Sequence[str], revision: str | None) -> Pa
         RevisionNotFoundError,
     )
 
-    if HF_HUB_OFFLINE:
-        return _downloaded(repository, patterns, revision, "offline mode is on")
+    if HF_HUB_OFFLINE or options.get("local_files_only"):
+        why = "offline mode is on" if HF_HUB_OFFLINE else "local_files_only is set"
+        return _downloaded(repository, patterns, options, why)
     try:
-        _announce(repository, patterns, revision)
-        return _snapshot(repository, patterns, revision, local=False)
+        _announce(repository, patterns, options)
+        return _snapshot(repository, patterns, options)
     except GatedRepoError:
         raise CheckpointError(
             f"{repository} is given only to those who accept its terms; do so on its page, "
@@ -83,12 +116,14 @@ def _fetch(repository: str, patterns: Sequence[str], revision: str | None) -> Pa
         ) from None
     except RevisionNotFoundError:
         raise CheckpointError(
-            f"{repository} has no revision {revision!r} on the hub; give a branch, tag or commit of it"
+            f"{repository} has no revision {options.get('revision')!r} on the hub; "
+            "give a branch, tag or commit of it"
         ) from None
     except Exception as error:  # of the HTTP library that the hub's client happens to be built on
         if (reason := _failure_of_disk(error)) is not None:
+            folder = options.get("cache_dir") or HF_HUB_CACHE
             raise CheckpointError(
-                f"cannot download {repository} to {HF_HUB_CACHE} ({reason}); free some space there, "
+                f"cannot download {repository} to {folder} ({reason}); free some space there, "
                 "or name another folder in HF_HOME"
             ) from error
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
@@ -97,26 +132,25 @@ def _fetch(repository: str, patterns: Sequence[str], revision: str | None) -> Pa
                 f"the hub refuses {repository} (HTTP {status}); try again later, or run `hf auth login`"
             ) from error
         logger.warning("cannot reach the hub (%s); looking for %s among the downloads", error, repository)
-    return _downloaded(repository, patterns, revision, "the hub cannot be reached")
+    return _downloaded(repository, patterns, options, "the hub cannot be reached")
 
 
-def _snapshot(repository: str, patterns: Sequence[str], revision: str | None, local: bool) -> Path:
+def _snapshot(repository: str, patterns: Sequence[str], options: HubOptions) -> Path:
     import huggingface_hub
 
     # By the name of the revision, not by its commit: only so the hub's client notes which commit it is,
     # and finds the files when it is offline.
-    folder = huggingface_hub.snapshot_download(
-        repository, revision=revision, allow_patterns=list(patterns), local_files_only=local
-    )
-    return Path(folder)
+    settings: HubOptions = {"revision": None, **options}
+    return Path(huggingface_hub.snapshot_download(repository, allow_patterns=list(patterns), **settings))
 
 
-def _downloaded(repository: str, patterns: Sequence[str], revision: str | None, why: str) -> Path:
+def _downloaded(repository: str, patterns: Sequence[str], options: HubOptions, why: str) -> Path:
     """What is among the downloads already; `why` nothing is added to them."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        folder = _snapshot(repository, patterns, revision, local=True)
+        local: HubOptions = {**options, "local_files_only": True, "force_download": False}
+        folder = _snapshot(repository, patterns, local)
     except (LocalEntryNotFoundError, OSError):
         raise CheckpointError(
             f"{repository} ({', '.join(patterns)}) has not been downloaded, or only a part of it, and {why}; "
@@ -144,19 +178,22 @@ def _failure_of_disk(error: BaseException | None) -> str | None:
     return None
 
 
-def _announce(repository: str, patterns: Sequence[str], revision: str | None) -> None:
+def _announce(repository: str, patterns: Sequence[str], options: HubOptions) -> None:
     """Say how much is about to be downloaded."""
     import huggingface_hub
 
-    info = huggingface_hub.HfApi().model_info(repository, revision=revision, files_metadata=True)
+    info = huggingface_hub.HfApi(token=options.get("token")).model_info(
+        repository, revision=options.get("revision"), files_metadata=True
+    )
     wanted = [f for f in info.siblings or [] if any(fnmatch(f.rfilename, pattern) for pattern in patterns)]
-    missing = [
-        file
-        for file in wanted
-        if not isinstance(
-            huggingface_hub.try_to_load_from_cache(repository, file.rfilename, revision=info.sha), str
+
+    def is_here(name: str) -> bool:
+        found = huggingface_hub.try_to_load_from_cache(
+            repository, name, cache_dir=options.get("cache_dir"), revision=info.sha
         )
-    ]
+        return isinstance(found, str)
+
+    missing = [file for file in wanted if options.get("force_download") or not is_here(file.rfilename)]
     if missing:
         size_gb = sum(file.size or 0 for file in missing) / 1e9
         logger.warning("downloading %s: %d files, %.2f GB", repository, len(missing), size_gb)

@@ -106,8 +106,8 @@ def _list(names: list[str]) -> str:
 def _assign(model: nn.Module, name: str, tensor: Tensor) -> None:
     path, _, leaf = name.rpartition(".")
     module = model.get_submodule(path)
-    if leaf in module._parameters:
-        module._parameters[leaf] = nn.Parameter(tensor, requires_grad=tensor.is_floating_point())
+    if (empty := module._parameters.get(leaf)) is not None:
+        module._parameters[leaf] = nn.Parameter(tensor, requires_grad=empty.requires_grad)
     else:
         module._buffers[leaf] = tensor
 

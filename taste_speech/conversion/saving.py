@@ -6,17 +6,20 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from taste_speech.conversion.loading import WEIGHTS, WEIGHTS_INDEX, shards
 from taste_speech.conversion.names import EMBED_TOKENS, LM_HEAD, published_state
 
 
 def save_weights(
-    model: nn.Module, folder: Path, dtype: torch.dtype | None, max_shard_size: int | str
+    state: Mapping[str, Tensor], folder: Path, dtype: torch.dtype | None, max_shard_size: int | str
 ) -> None:
-    """Write `model.safetensors`, or shards and their index. A head that shares the embedding is left out."""
-    state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    """Write a model's state dict as `model.safetensors`, or as shards and their index.
+
+    A head that shares the embedding is left out.
+    """
+    state = {name: tensor.detach() for name, tensor in state.items()}
     if state[LM_HEAD].data_ptr() == state[EMBED_TOKENS].data_ptr():
         del state[LM_HEAD]
     write_state(published_state(state), folder, dtype, max_shard_size)

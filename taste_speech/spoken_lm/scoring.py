@@ -122,9 +122,9 @@ def taste_loss(
 
     As of the published model: half the squared error of a vector, half the divergence of N(mu, sigma) from a
     unit Gaussian around the target (the sum of the word's codes); both are means over rows and dimensions.
-    The vector is z = mu + k sigma, the one that is read at inference, or with `sample` z = mu + k sigma noise.
-    Of a model that reads mu alone (k = `taste_deviations` = 0) the noise is left out: it is many times the
-    error, and all but hides it.
+    The vector is z = mu + k sigma, as it is read at inference, or with `sample` z = mu + k sigma noise. Of a
+    model that reads mu alone (k = `taste_deviations` = 0) the noise is left out: it is many times the error,
+    and all but hides it.
     """
     mu, logvar = lm.extraction(hidden)
     deviation = lm.taste_deviations * torch.exp(0.5 * logvar)

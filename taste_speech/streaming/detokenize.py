@@ -100,7 +100,7 @@ class StreamingDetokenizer:
         self._model, self._processor = model, processor
         self._generator, self._greedy = generator, greedy
         config = model.config.streaming.detokenizer
-        voice_generator = processor.get_generator(model.device)
+        voice_generator = model.voice
         if noise_seed is None:
             noise_seed = 0 if generator is None else _draw_seed(generator)
         self._units = UnitStream(model, speaker_embeds, config.max_prev_words)

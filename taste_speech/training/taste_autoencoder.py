@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from vector_quantize_pytorch import ResidualVQ
 
+from taste_speech.audio_tower.configuration import TowerConfig
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.speech_decoder.alignment_window import FIRST_CONDITION
@@ -48,7 +49,7 @@ class TasteAutoencoder(nn.Module):
         sections = config.audio_tower_config
         joint, sizes = sections.kwargs_for_joint_encoder_segmenter, sections.kwargs_for_quantizer
         # Only eager attention tells its weights.
-        self.tower = AudioTower(config.tower, joint, sizes, "eager")
+        self.tower = AudioTower(config.tower or TowerConfig(), joint, sizes, "eager")
         self.tower.encoder.requires_grad_(False)
         self.tower.quantizer.requires_grad_(False)
         self.quantizer = ResidualVQ(

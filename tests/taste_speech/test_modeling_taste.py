@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 from transformers import PreTrainedConfig
 
-from taste_speech import TasteConfig, TasteForCausalLM, TasteProcessor
+from taste_speech import CheckpointError, TasteConfig, TasteForCausalLM, TasteProcessor
 from taste_speech.acceleration import accelerate
 from taste_speech.conversion.hub import SHIPPED, shipped_names
 from tests.conftest import GOLDEN
@@ -93,6 +93,19 @@ def test_a_cast_model_is_as_if_loaded_so(
     assert types[0] == types[1]
     assert model.dtype == loaded.dtype
     assert words_of(stream(talk(model, tiny_processor, QUESTION), model, tiny_processor))
+
+
+def test_the_voice_goes_where_the_model_goes(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    model = TasteForCausalLM.from_pretrained(tiny_checkpoint, device_map="cpu")
+    names = set(model.state_dict())
+    assert model.voice is model.voice
+    assert set(model.state_dict()) == names  # its weights are in a file of their own
+    model.save_pretrained(tmp_path)
+    assert model.to("meta").voice.device.type == "meta"
+    with pytest.raises(CheckpointError, match="has none of voice_generator"):
+        _ = TasteForCausalLM.from_pretrained(tmp_path).voice
+    with pytest.raises(CheckpointError, match=r"give it one: model\.set_voice\(VoiceGenerator"):
+        _ = build(model.config).voice
 
 
 def test_weights_are_not_read_into_nothing(tiny_checkpoint: Path) -> None:

@@ -39,7 +39,7 @@ class TasteMind:
         model = TasteForCausalLM.from_pretrained(checkpoint).eval()
         processor = TasteProcessor.from_pretrained(checkpoint)
         settings = Acceleration.model_validate({"linear": linear})
-        accelerate(model, processor.get_generator("cpu"), settings)
+        accelerate(model, model.voice, settings)
         return cls(model, processor)
 
     def talk(self, system: str | None = None) -> "TasteTalk":
@@ -96,7 +96,7 @@ def trained_mind(config: TasteConfig, weights: Path, with_tastes: bool = False) 
     from taste_speech.training.stages.mind import adapted
 
     lora = config.spoken_lm_config.kwargs_for_lora
-    lm = adapted(SpokenLM(config), lora.lora_r, lora.lora_alpha).float()
+    lm = adapted(SpokenLM(config), lora.lora_r, int(lora.lora_alpha)).float()
     unknown = lm.load_state_dict(load_file(weights), strict=False).unexpected_keys
     if unknown:
         raise ValueError(f"{weights} holds {unknown[0]}, which the model of this recipe lacks")

@@ -34,7 +34,7 @@ begun = time.perf_counter()
 from taste_speech import TasteForCausalLM, TasteProcessor
 model = TasteForCausalLM.from_pretrained(sys.argv[1])
 processor = TasteProcessor.from_pretrained(sys.argv[1])
-processor.get_generator("cpu"); processor.recognizer().start()
+model.voice; processor.recognizer().start()
 ready_s = time.perf_counter() - begun
 status = open("/proc/self/status").read()
 print(ready_s, *(int(re.search(name + r":\\s+(\\d+)", status)[1]) / 1e6 for name in ("VmRSS", "VmHWM")))

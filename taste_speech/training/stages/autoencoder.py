@@ -242,7 +242,7 @@ def run(settings: Settings, context: StageContext) -> None:
     resumed = loop.resume()
     model.tower.encoder.load_state_dict(pretrained_encoder())
     utterances, clips = load_utterances(context, settings.stores)
-    encoded = EncodedStore(folder / "encoded", context.config.tower.d_model)
+    encoded = EncodedStore(folder / "encoded", model.tower.config.d_model)
     if bool(model.is_final):
         model.finish_tower()
         save_tower(model, folder)

@@ -142,6 +142,18 @@ def test_what_was_downloaded_is_found_offline(revision: str | None, monkeypatch:
 
 
 @pytest.mark.usefixtures("local_hub")
+def test_files_lie_where_the_caller_wants_them(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"has not been downloaded, .* and local_files_only is set"):
+        hub.find_checkpoint(REPOSITORY, cache_dir=tmp_path / "own", local_files_only=True)
+    folder = hub.find_checkpoint(REPOSITORY, cache_dir=tmp_path / "own", token=False)
+    assert folder.is_relative_to(tmp_path / "own")
+    (folder / "config.json").resolve().write_bytes(b"damaged")
+    assert hub.find_checkpoint(REPOSITORY, cache_dir=tmp_path / "own", local_files_only=True) == folder
+    hub.find_checkpoint(REPOSITORY, cache_dir=tmp_path / "own", force_download=True)
+    assert (folder / "config.json").read_bytes() == CONTENT
+
+
+@pytest.mark.usefixtures("local_hub")
 def test_mistyped_names_and_revisions_are_told_apart() -> None:
     with pytest.raises(CheckpointError, match="owner/speaks has no revision 'mian' on the hub"):
         hub.find_checkpoint(REPOSITORY, revision="mian")
