@@ -1,28 +1,14 @@
 """Reading stored tensors one at a time: from safetensors files, or from a dictionary in memory."""
 
-import json
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol
 
-import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from taste_speech.errors import CheckpointError
-
-_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
 
 
 class TensorStore(Protocol):
@@ -49,65 +35,40 @@ class DictStore:
 
 
 class SafetensorsStore:
-    """Tensors of one or more safetensors files, read without mapping the files into memory.
+    """Tensors of one or more safetensors files.
 
-    A mapped file would count towards the process's memory beside the copies made from it, and would leave
-    weights that change when the file does.
+    Each file is opened anew for each tensor: kept open, it stays mapped and counts towards the process's
+    memory beside the copies made from it, until the last tensor is read.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or two have a tensor of one name.
     """
 
     def __init__(self, paths: list[Path]) -> None:
-        self._entries: dict[str, tuple[Path, int, dict[str, Any]]] = {}
+        self._path_of: dict[str, Path] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
         for path in paths:
-            offset, header = read_header(path)
-            for name, entry in header.items():
-                if name in self._entries:
-                    other = self._entries[name][0].name
-                    raise CheckpointError(
-                        f"{path}: tensor {name} is also in {other}; keep one of the two files"
-                    )
-                self._entries[name] = (path, offset, entry)
-        self.shapes = {name: tuple(entry["shape"]) for name, (_, _, entry) in self._entries.items()}
+            with _opened(path) as file:
+                for name in file.keys():  # noqa: SIM118 - no dictionary
+                    if (other := self._path_of.setdefault(name, path)) != path:
+                        raise CheckpointError(
+                            f"{path}: tensor {name} is also in {other.name}; keep one of the two files"
+                        )
+                    self.shapes[name] = tuple(file.get_slice(name).get_shape())
 
     def read(self, name: str) -> Tensor:
         """Read one tensor from its file."""
-        path, offset, entry = self._entries[name]
-        begin, end = entry["data_offsets"]
-        raw = torch.empty(end - begin, dtype=torch.uint8)
-        with path.open("rb", buffering=0) as file:
-            file.seek(offset + begin)
-            view, done = memoryview(cast(Any, raw.numpy())), 0
-            while done < len(view) and (count := file.readinto(view[done:])):
-                done += count
-        if done < len(view):
-            raise CheckpointError(f"{path}: file ended while tensor {name} was read; fetch the file again")
-        return raw.view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        with _opened(self._path_of[name]) as file:
+            # A copy: a mapped tensor changes when the file does.
+            return file.get_tensor(name).clone()
 
 
-def read_header(path: Path) -> tuple[int, dict[str, Any]]:
-    """Offset of the data and entries by name of a safetensors file, checked against the file's size.
-
-    Raises:
-        CheckpointError: the file is missing, truncated, or not a safetensors file.
-    """
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist; the checkpoint is incomplete, fetch that file again")
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > size - 8:
-            raise CheckpointError(f"{path} is truncated or not a safetensors file; fetch the file again")
-        try:
-            header = json.loads(file.read(length))
-        except ValueError:
-            raise CheckpointError(f"{path} is not a safetensors file; fetch the file again") from None
-    header.pop("__metadata__", None)
-    for name, entry in header.items():
-        if entry["dtype"] not in _DTYPES:
-            raise CheckpointError(f"{path}: tensor {name} has dtype {entry['dtype']}, which cannot be read")
-        begin, end = entry["data_offsets"]
-        if math.prod(entry["shape"]) * _DTYPES[entry["dtype"]].itemsize != end - begin:
-            raise CheckpointError(f"{path}: tensor {name} has a damaged entry; fetch the file again")
-    expected = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    if size < expected:
-        raise CheckpointError(f"{path} is truncated: {size} bytes of {expected}; fetch the file again")
-    return 8 + length, header
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is truncated or damaged ({error}); fetch the file again") from error

@@ -161,7 +161,7 @@ def test_damaged_files_are_named(tmp_path: Path, lora_config: Any, lora_state: d
     shard = folder / "model-00002-of-00002.safetensors"
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-10])
-    with pytest.raises(CheckpointError, match=r"model-00002-of-00002.safetensors is truncated: .* bytes of"):
+    with pytest.raises(CheckpointError, match=r"model-00002-of-00002.safetensors is truncated or damaged"):
         TasteForCausalLM.from_pretrained(folder)
     shard.write_bytes(whole[:100])
     with pytest.raises(CheckpointError, match=r"model-00002-of-00002.safetensors is truncated"):
