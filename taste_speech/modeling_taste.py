@@ -2,6 +2,7 @@
 
 import copy
 import os
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -32,6 +33,8 @@ from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.spoken_lm.scoring import IGNORED, RowTargets, TasteOutput, embed_rows, score_rows
 from taste_speech.spoken_lm.vocabulary import Vocabulary, VocabularyCache
 from taste_speech.vocoder.voice_generator import VoiceGenerator
+
+_RECENT_REPLIES = 8
 
 
 class TasteForCausalLM(PreTrainedModel):
@@ -70,6 +73,8 @@ class TasteForCausalLM(PreTrainedModel):
         self._files: CheckpointFiles | None = None
         # In a list, for its weights are stored in a file of their own and not trained with the model's.
         self._voice: list[VoiceGenerator] = []
+        self.recent_replies: deque[tuple[bytes, Any]] = deque(maxlen=_RECENT_REPLIES)
+        """Where the last calls of `taste_detokenize` without a state ended, by what was said."""
         self.register_load_state_dict_pre_hook(_take_published_names)
         self.post_init()
 

@@ -1,13 +1,16 @@
 """Text and taste tokens -> sound, chunk after chunk: `taste_detokenize` and `StreamingDetokenizer`."""
 
+import hashlib
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from taste_speech.modeling_taste import TasteForCausalLM
+from taste_speech.processing_taste import TasteProcessor
 from taste_speech.streaming.detokenize_inputs import (
     check_ms,
     check_rate,
@@ -15,7 +18,6 @@ from taste_speech.streaming.detokenize_inputs import (
     check_tokens,
     check_units,
 )
-from taste_speech.streaming.recent_states import RecentStates, key_of
 from taste_speech.streaming.resampling import ResamplerState, StreamResampler
 from taste_speech.streaming.synthesis import SynthesisState, Synthesizer
 from taste_speech.streaming.unit_stream import UnitStream, UnitStreamState, read_words
@@ -67,6 +69,16 @@ class DetokenizerState:
         return self.resampler.n_out
 
 
+class DetokenizedSpeech(TypedDict):
+    """Result of `taste_detokenize`; see there."""
+
+    audio_waveform: Tensor
+    sampling_rate: int
+    chunk_duration_ms: int
+    speech_ids: Tensor
+    state: DetokenizerState
+
+
 class StreamingDetokenizer:
     """Speaks one reply chunk by chunk; each chunk costs the same however long the reply is.
 
@@ -87,8 +99,8 @@ class StreamingDetokenizer:
 
     def __init__(
         self,
-        model: Any,
-        processor: Any,
+        model: TasteForCausalLM,
+        processor: TasteProcessor,
         speaker_embeds: Tensor,
         out_sampling_rate: int = 16000,
         generator: torch.Generator | None = None,
@@ -173,8 +185,8 @@ class StreamingDetokenizer:
 
 
 def taste_detokenize(
-    model: Any,
-    processor: Any,
+    model: TasteForCausalLM,
+    processor: TasteProcessor,
     speaker_embeds: Tensor,
     prev_text_ids: Tensor | None,
     prev_taste_ids: Tensor | None,
@@ -184,9 +196,10 @@ def taste_detokenize(
     taste_ids: Tensor,
     out_sampling_rate: int = 16000,
     *,
+    state: DetokenizerState | None = None,
     generator: torch.Generator | None = None,
     greedy: bool = False,
-) -> dict[str, Any]:
+) -> DetokenizedSpeech:
     """Sound of the next words of a reply.
 
     The whole sound of the words comes out, and it starts exactly where the previous chunk ended. Lengths
@@ -201,12 +214,15 @@ def taste_detokenize(
         prev_audio_ms: sum of their `chunk_duration_ms`; None or 0 for the first chunk.
         text_ids, taste_ids: (1, S), (1, S, L) the new whole words.
         out_sampling_rate: Hz.
+        state: that the call before returned. With it the `prev_` arguments are not needed; without it, the
+            model remembers its last calls by what was said, for ids carry neither the phase of the voice nor
+            the end of the sound. Of a reply that it has forgotten only the end is synthesized again.
         generator: random generator of the units; None uses torch's global one.
         greedy: the most probable units instead of drawn ones.
 
     Returns:
-        `audio_waveform` (1, T) float32 on the CPU, `sampling_rate`, `chunk_duration_ms` (int), and
-        `speech_ids` (1, U) int64, to be appended to `prev_speech_ids`.
+        `audio_waveform` (1, T) float32 on the CPU, `sampling_rate`, `chunk_duration_ms` (int),
+        `speech_ids` (1, U) int64, to be appended to `prev_speech_ids`, and `state`, for the next call.
 
     Raises:
         ValueError: inputs that do not fit together; TextError: special ids.
@@ -220,29 +236,41 @@ def taste_detokenize(
         model, processor, speaker_embeds, out_sampling_rate, generator, greedy, noise_seed=0
     )
     prev = (prev_text_ids, prev_taste_ids, prev_speech_ids)
-    if prev_speech_ids.shape[1]:
-        known = _recent_states.find(model, key_of(speaker_embeds, out_sampling_rate, *prev))
-        if known is None:
+    stateless = state is None
+    if stateless and prev_speech_ids.shape[1]:
+        key = _key_of(speaker_embeds, out_sampling_rate, *prev)
+        state = next((known for said, known in model.recent_replies.copy() if said == key), None)
+        if state is None:
             detokenizer.resume(*prev)
-        else:
-            detokenizer.state = known
+    if state is not None:
+        detokenizer.state = state.clone()
     rate = detokenizer.sampling_rate_hz
     before_ms = round(1000 * detokenizer.state.n_samples / rate)
-    check_ms(prev_audio_ms, before_ms)
+    if stateless or prev_audio_ms is not None:
+        check_ms(prev_audio_ms, before_ms)
     chunk = detokenizer.feed(text_ids, taste_ids, final=True)
-    new = (text_ids, taste_ids, chunk.speech_ids)
-    now = [torch.cat([old, part.to(old)], dim=1) for old, part in zip(prev, new, strict=True)]
-    _recent_states.keep(model, key_of(speaker_embeds, out_sampling_rate, *now), detokenizer.state)
+    if stateless:
+        new = (text_ids, taste_ids, chunk.speech_ids)
+        now = [torch.cat([old, part.to(old)], dim=1) for old, part in zip(prev, new, strict=True)]
+        model.recent_replies.appendleft((_key_of(speaker_embeds, out_sampling_rate, *now), detokenizer.state))
     return {
         "audio_waveform": torch.from_numpy(np.ascontiguousarray(chunk.samples))[None],
         "sampling_rate": rate,
         "chunk_duration_ms": round(1000 * detokenizer.state.n_samples / rate) - before_ms,
         "speech_ids": chunk.speech_ids,
+        "state": detokenizer.state,
     }
 
 
-_recent_states: RecentStates[DetokenizerState] = RecentStates()
-"""States of `taste_detokenize`, so that its chunks join without a seam."""
+def _key_of(
+    speaker_embeds: Tensor, rate: int, text_ids: Tensor, taste_ids: Tensor, speech_ids: Tensor
+) -> bytes:
+    """Digest of a voice, a rate, and what it has said."""
+    digest = hashlib.sha256(str(rate).encode())
+    digest.update(speaker_embeds.detach().float().cpu().numpy().tobytes())
+    for ids in (text_ids, taste_ids, speech_ids):
+        digest.update(str(tuple(ids.shape)).encode() + ids.long().cpu().numpy().tobytes())
+    return digest.digest()
 
 
 def _draw_seed(generator: torch.Generator) -> int:

@@ -1,11 +1,10 @@
 """Checks of what callers hand to the detokenizer; each raises `ValueError` with one line."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from taste_speech.audio_tower.quantizer import NO_TASTE
+from taste_speech.modeling_taste import TasteForCausalLM
 
 _MS_TOLERANCE = 100
 
@@ -25,7 +24,7 @@ def check_speaker(speaker_embeds: Tensor, width: int) -> None:
 
 
 def check_tokens(
-    model: Any, text_ids: Tensor | None, taste_ids: Tensor | None, name: str = ""
+    model: TasteForCausalLM, text_ids: Tensor | None, taste_ids: Tensor | None, name: str = ""
 ) -> tuple[Tensor, Tensor]:
     """The two tensors on the CPU, empty ones for None.
 
@@ -58,7 +57,7 @@ def check_tokens(
     return text_ids.cpu().long(), taste_ids.cpu().long()
 
 
-def check_units(model: Any, prev_text_ids: Tensor, prev_speech_ids: Tensor | None) -> Tensor:
+def check_units(model: TasteForCausalLM, prev_text_ids: Tensor, prev_speech_ids: Tensor | None) -> Tensor:
     """The units on the CPU, (1, 0) for None; refuses units that do not go with the words."""
     if prev_speech_ids is None or prev_speech_ids.numel() == 0:
         if prev_text_ids.shape[1]:

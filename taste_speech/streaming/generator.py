@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import torch
 
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 
 _MOST_REPEATS = 3
 """A reply ends when it has said the same sentence this often: a model that repeats itself does not stop."""
+CompletionReason = Literal["speaking", "finished", "max_length", "interrupted", "no_speech"]
+
+
+class ReplyItem(TypedDict):
+    """What `streaming_generate` yields; see there."""
+
+    is_complete: bool
+    completion_reason: CompletionReason
+    segment: TASTESegment
 
 
 def streaming_generate(
@@ -38,7 +47,7 @@ def streaming_generate(
     state: Conversation | None = None,
     generator: torch.Generator | None = None,
     should_stop: Callable[[], bool] | None = None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[ReplyItem]:
     """Let the assistant answer a conversation.
 
     The prompt is read at the call, before the first item is asked for: `state.speak_probability` is known.
@@ -85,7 +94,7 @@ def streaming_generate(
     return _items(reply, should_stop or (lambda: False))
 
 
-def _items(reply: _Replier, should_stop: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+def _items(reply: _Replier, should_stop: Callable[[], bool]) -> Iterator[ReplyItem]:
     """The items of a reply. The conversation is complete whenever an item is out."""
     conversation = reply.conversation
     if not reply.begin():
@@ -110,7 +119,7 @@ def _items(reply: _Replier, should_stop: Callable[[], bool]) -> Iterator[dict[st
             conversation.status = "interrupted"
 
 
-def _item(conversation: Conversation, words: list[SegmentWord], reason: str) -> dict[str, Any]:
+def _item(conversation: Conversation, words: list[SegmentWord], reason: CompletionReason) -> ReplyItem:
     return {
         "is_complete": reason != "speaking",
         "completion_reason": reason,

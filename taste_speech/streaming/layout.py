@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedTokenizerBase
 
 from taste_speech.audio_tower.quantizer import NO_TASTE
 from taste_speech.configuration_taste import TasteConfig
@@ -64,7 +65,7 @@ class PromptFormat:
     codebook_size: int
 
     @classmethod
-    def from_config(cls, config: TasteConfig, llm_tokenizer: Any) -> "PromptFormat":
+    def from_config(cls, config: TasteConfig, llm_tokenizer: PreTrainedTokenizerBase) -> "PromptFormat":
         """The format that the checkpoint was trained with.
 
         Raises:
@@ -251,7 +252,7 @@ def gather_codes(tastes: Tensor, index: Tensor) -> Tensor:
     return torch.cat([tastes.new_full((1, tastes.shape[1]), NO_TASTE), tastes])[index + 1]
 
 
-def _template_tokens(template: TemplateConfig, tokenizer: Any) -> dict[str, Any]:
+def _template_tokens(template: TemplateConfig, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     """Openings and closings from the template's texts, whose words bring their own leading space."""
     openings, closings = {}, {}
     for role in ROLES:

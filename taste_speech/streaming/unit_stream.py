@@ -5,12 +5,13 @@ window is the chunk's words and at most `max_prev_words` before them, whose unit
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from taste_speech.audio_tower.quantizer import NO_TASTE
+from taste_speech.modeling_taste import TasteForCausalLM
+from taste_speech.processing_taste import TasteProcessor
 from taste_speech.streaming.word_ends import word_ends_from_attention
 
 
@@ -45,7 +46,7 @@ class ChunkUnits:
     word_ends: list[int]
 
 
-def read_words(processor: Any, text_ids: Tensor, taste_ids: Tensor) -> list[SpokenWord]:
+def read_words(processor: TasteProcessor, text_ids: Tensor, taste_ids: Tensor) -> list[SpokenWord]:
     """Words of (1, S) LLM ids with (1, S, L) taste ids.
 
     Raises:
@@ -84,7 +85,7 @@ class UnitStream:
         max_prev_words: words before a chunk that the decoder still sees.
     """
 
-    def __init__(self, model: Any, speaker_embeds: Tensor, max_prev_words: int) -> None:
+    def __init__(self, model: TasteForCausalLM, speaker_embeds: Tensor, max_prev_words: int) -> None:
         self.decoder, self.quantizer = model.speech_decoder, model.audio_tower.quantizer
         weight = self.decoder.spk_embed_affine_layer.weight
         self.device = weight.device

@@ -17,6 +17,7 @@ from taste_speech.pretrained.smollm2 import smollm2_folder
 from taste_speech.processing_taste import TasteProcessor
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.streaming import Conversation, TASTESegment, streaming_generate
+from taste_speech.streaming.generator import ReplyItem
 from taste_speech.streaming.segment import Role
 from taste_speech.words import tokenize_words
 
@@ -71,7 +72,7 @@ class TasteTalk:
         ids = [token for part in parts for token in part.text_ids[0].tolist()]
         return str(self.mind.processor.llm_tokenizer.decode(ids)).strip()
 
-    def items(self, turn: TASTESegment) -> Iterator[dict[str, Any]]:
+    def items(self, turn: TASTESegment) -> Iterator[ReplyItem]:
         """Yield the answer to a turn as `streaming_generate` does."""
         self.conversation.append(turn)
         return streaming_generate(

@@ -7,7 +7,6 @@ import torch
 
 from taste_speech.errors import TextError
 from taste_speech.streaming.detokenize import StreamingDetokenizer, taste_detokenize
-from taste_speech.streaming.recent_states import RecentStates
 
 CHUNKS = (
     "the summer sun.",
@@ -24,8 +23,8 @@ def voice(tiny_processor: Any) -> torch.Tensor:
 
 
 @pytest.fixture(autouse=True)
-def _own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taste_speech.streaming.detokenize._recent_states", RecentStates())
+def _own_memory(tiny_model: Any) -> None:
+    tiny_model.recent_replies.clear()
 
 
 @pytest.fixture
@@ -161,13 +160,11 @@ def test_two_streams_interleaved_equal_two_alone(tiny_model: Any, tiny_processor
 def run_function(
     model: Any, processor: Any, voice: torch.Tensor, tokens: Any, remember: bool = True
 ) -> list[dict[str, Any]]:
-    from taste_speech.streaming import detokenize
-
     prev: list[Any] = [None, None, None]
     milliseconds, results = 0, []
     for text in CHUNKS:
         if not remember:
-            detokenize._recent_states = RecentStates()
+            model.recent_replies.clear()
         new = tokens(text)
         result = taste_detokenize(model, processor, voice, *prev, milliseconds, *new, greedy=True)
         results.append(result)
@@ -189,6 +186,27 @@ def test_function_equals_the_stateful_form(
         assert result["sampling_rate"] == 16000
     total = stream.state.n_samples
     assert sum(result["chunk_duration_ms"] for result in results) == round(total / 16)
+
+
+def test_function_goes_on_from_a_state(
+    tiny_model: Any, tiny_processor: Any, voice: torch.Tensor, tokens: Any
+) -> None:
+    expected = run_function(tiny_model, tiny_processor, voice, tokens)
+    state = None
+    for text, result in zip(CHUNKS, expected, strict=True):
+        tiny_model.recent_replies.clear()
+        nothing = (None, None, None, None)
+        one, again = (
+            taste_detokenize(
+                tiny_model, tiny_processor, voice, *nothing, *tokens(text), state=state, greedy=True
+            )
+            for _ in range(2)
+        )
+        for output in (one, again):
+            assert torch.equal(output["audio_waveform"], result["audio_waveform"])
+            assert output["chunk_duration_ms"] == result["chunk_duration_ms"]
+        state = one["state"]
+    assert len(tiny_model.recent_replies) == 2  # of the first chunk, which has no state yet
 
 
 def test_function_without_memory_gives_the_same_units_and_lengths(
