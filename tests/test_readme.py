@@ -139,7 +139,7 @@ def test_the_python_blocks_run(name: str, index: int, workplace: Path, tiny_chec
     block = block.replace('"small"', repr(str(tiny_checkpoint))).replace("max_length=80", "max_length=6")
     exec(compile(block, name, "exec"), {})
     written = re.findall(r'soundfile\.write\("(\S+)"', block)
-    assert written
+    assert written or 'save_pretrained("adapted")' in block
     for file in written:
         samples, rate = soundfile.read(workplace / file)
         assert rate == 16000

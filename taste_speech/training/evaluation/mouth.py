@@ -24,7 +24,7 @@ class Mouth:
 
     def __init__(self, mind: TasteMind) -> None:
         self.mind, self.model, self.processor = mind, mind.model, mind.processor
-        self.generator = mind.processor.get_generator("cpu")
+        self.generator = mind.model.voice
         self.speaker = next(iter(mind.processor.voices().values()))
 
     def _resampled(self, samples: torch.Tensor) -> Audio:
