@@ -40,6 +40,17 @@ def test_the_worked_example() -> None:
     assert laid_out.target_tastes[6].tolist() == list(C2)
 
 
+def test_labels_stand_where_the_model_sees_what_they_name() -> None:
+    inputs = rows([SPOKEN, WRITTEN], FORMAT).model_inputs()
+    assert torch.equal(inputs["labels"], inputs["input_ids"])
+    words = inputs["taste_labels"][:, 0] >= 0
+    assert words.nonzero().flatten().tolist() == [4, 6, 7]
+    assert torch.equal(inputs["taste_labels"][words], inputs["taste_ids"][words])
+    answer = rows([SPOKEN, WRITTEN], FORMAT).model_inputs(segments=[1])
+    assert answer["labels"].tolist() == [-100] * 8 + [START, ASSISTANT, A, C, END]
+    assert (answer["taste_labels"] == -1).all()
+
+
 def test_segments_do_not_share_taste_tokens() -> None:
     laid_out = rows([SPOKEN, WRITTEN, SPOKEN], FORMAT)
     assert laid_out.taste_source.tolist()[8:] == [-1] * 5 + [-1, -1, -1, 3, 3, 4, 5]
