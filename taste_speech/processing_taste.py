@@ -35,7 +35,9 @@ logger = logging.getLogger(__name__)
 class TasteProcessor:
     """Everything around the model: tokenizers, features, speaker embeddings, recognition, voice generator.
 
-    Each part is loaded on first use, so a checkpoint that lacks one serves for everything else.
+    Each part is loaded on first use, so a checkpoint that lacks one serves for everything else. This, and the
+    published folders of the two tokenizers, are why it is no `ProcessorMixin`, which loads all parts at once
+    from folders named as its attributes.
 
     Args:
         config: the checkpoint's configuration.
@@ -246,7 +248,7 @@ class TasteProcessor:
         return make_recognizer(self.config, self.files, backend, device or self._asr_device, own_process)
 
     def get_generator(self, device: str | torch.device = "cpu") -> "VoiceGenerator":
-        """The voice generator (speech units -> waveform) on a device, loaded once for each."""
+        """The voice generator on a device, as published; `TasteForCausalLM.voice` needs no second copy."""
         # "cuda" and "cuda:0" differ as devices; a tensor tells where both of them are.
         return self._generators(torch.empty(0, device=device).device)
 

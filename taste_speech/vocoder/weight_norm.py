@@ -2,6 +2,9 @@
 
 The effective weight is `v * g / |v|`, the norm taken over all dimensions but the first (Salimans and
 Kingma, 2016). For a transposed convolution the first dimension is the *input* channel.
+
+torch's own parametrization does not serve: its state dict has other names, a model with it cannot be pickled,
+and folding it for inference throws away the parts that are stored.
 """
 
 from collections.abc import Mapping
