@@ -41,8 +41,8 @@ class TasteForCausalLM(PreTrainedModel):
     """Speech and text in, text and speech units out.
 
     Parts: `audio_tower` (audio -> taste tokens), `spoken_lm` (text and taste tokens -> the next ones),
-    `speech_decoder` (text and taste tokens -> speech units), `voice` (speech units -> waveform). Weights are read from and written to the
-    published layout; no other model is needed to build it.
+    `speech_decoder` (text and taste tokens -> speech units), `voice` (speech units -> waveform).
+    Weights are read from and written to the published layout; no other model is needed to build it.
     """
 
     config_class = TasteConfig
