@@ -26,7 +26,6 @@ from taste_speech.spoken_lm.vocabulary import build_vocabulary
 from taste_speech.streaming import Conversation, SegmentWord, TASTESegment, streaming_generate, taste_tokenize
 from taste_speech.streaming.detokenize import StreamingDetokenizer
 from taste_speech.streaming.emit_timing import EmitTiming, growing_chunks
-from taste_speech.streaming.generator import ReplyItem
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
 from taste_speech.streaming.unit_stream import ChunkUnits, SpokenWord, UnitStream, UnitStreamState
