@@ -11,14 +11,11 @@ from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.streaming.configuration import RoleTokensConfig
 from taste_speech.training.tokenizers import (
     END_OF_TEXT,
-    LLM_BOS,
-    LLM_EOS,
     PREFIX,
-    TokenizerSettings,
     build_asr_tokenizer,
-    train_llm_tokenizer,
 )
 from taste_speech.vocoder.voice_generator import VoiceGenerator
+from tests.llm_tokenizer import LLM_BOS, LLM_EOS, train_llm_tokenizer
 
 SPEAKER_WIDTH = 16
 UNITS = 64
@@ -141,8 +138,7 @@ def tiny_config(asr_tokenizer: Any, llm_tokenizer: Any, **overrides: Any) -> Tas
 
 def tiny_tokenizers() -> tuple[Any, Any]:
     """ASR tokenizer and LLM tokenizer."""
-    settings = TokenizerSettings(llm_vocab_size=360)
-    return build_asr_tokenizer(settings), train_llm_tokenizer(SENTENCES, settings)
+    return build_asr_tokenizer(), train_llm_tokenizer(SENTENCES, 360)
 
 
 def tiny_model(config: TasteConfig, llm_tokenizer: Any, seed: int = 0) -> TasteForCausalLM:

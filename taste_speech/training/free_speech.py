@@ -15,7 +15,6 @@ from torch import Tensor
 from taste_speech.training.aligned_utterance import AlignedUtterance
 from taste_speech.training.corpus.phones import PHONES
 from taste_speech.training.taste_autoencoder import TasteAutoencoder
-from taste_speech.training.word_errors import edit_distance
 
 _SHORTEST_PHONE = 2  # units
 
@@ -69,3 +68,13 @@ class FreeSpeech:
                 units = model.decoder.generate(speaker, ids, vectors, generator=generator)
                 ways[way] += edit_distance(wanted, self.read(units[0].long().cpu()))
         return {f"{way}_phone_errors": wrong / max(1, total) for way, wrong in ways.items()}
+
+
+def edit_distance(reference: Sequence[object], hypothesis: Sequence[object]) -> int:
+    """Return the fewest substitutions, insertions and deletions that turn one sequence into the other."""
+    row = list(range(len(hypothesis) + 1))
+    for i, expected in enumerate(reference, 1):
+        diagonal, row[0] = row[0], i
+        for j, given in enumerate(hypothesis, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (expected != given))
+    return row[-1]

@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.audio_tower.tower import AudioTower
@@ -23,7 +23,7 @@ from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
 from taste_speech.training.encoded_store import EncodedStore
 from taste_speech.training.fingerprint import fingerprint
-from taste_speech.training.tokenizers import TokenizerSettings, build_asr_tokenizer, load
+from taste_speech.training.tokenizers import build_asr_tokenizer
 
 _MADE_BY = "tower"
 """Entry of a file's metadata: fingerprint of the tower whose taste tokens it holds."""
@@ -50,8 +50,8 @@ def asr_tokenizer(context: StageContext) -> PreTrainedTokenizerFast:
     """The tokenizer of the unit decoder and the aggregator, made at the first call."""
     folder = context.folder("tokenizers") / "asr"
     if not folder.exists():
-        build_asr_tokenizer(TokenizerSettings()).save_pretrained(folder)
-    return load(folder)
+        build_asr_tokenizer().save_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder)
 
 
 def with_taste_ids(

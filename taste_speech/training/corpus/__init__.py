@@ -1,1 +1,1 @@
-"""The training corpus: text written for this project, voices that say it, and augmentation."""
+"""The training corpus: text written for this project, and voices that say it."""

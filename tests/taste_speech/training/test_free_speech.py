@@ -1,7 +1,8 @@
+import pytest
 import torch
 
 from taste_speech.training.aligned_utterance import PROSODY_SIZE, AlignedUtterance
-from taste_speech.training.free_speech import FreeSpeech
+from taste_speech.training.free_speech import FreeSpeech, edit_distance
 
 SPOKEN = AlignedUtterance(
     key="a",
@@ -26,3 +27,10 @@ def test_units_are_read_as_the_phones_they_mostly_stand_for():
 def test_single_units_and_gaps_within_a_phone_do_not_count():
     speech = FreeSpeech([SPOKEN], [], 0)
     assert speech.read(torch.tensor([3, 3, 4, 3, 3])) == [7]
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "errors"), [("a b c", 0), ("a x c", 1), ("a c", 1), ("a b b c", 1), ("", 3), ("x y", 3)]
+)
+def test_edit_distance(hypothesis, errors):
+    assert edit_distance(["a", "b", "c"], hypothesis.split()) == errors

@@ -4,29 +4,23 @@ import pytest
 from transformers import AutoTokenizer
 
 from taste_speech.streaming.configuration import RoleTokensConfig
-from taste_speech.training.tokenizers import (
-    PREFIX,
-    TokenizerSettings,
-    build_asr_tokenizer,
-    special_tokens,
-    train_llm_tokenizer,
-)
+from taste_speech.training.tokenizers import PREFIX, build_asr_tokenizer
+from tests.llm_tokenizer import SPECIAL_TOKENS, train_llm_tokenizer
 
 TEXTS = ["What is the capital of France?", "The capital of France is Paris."] * 20
-SETTINGS = TokenizerSettings(llm_vocab_size=300)
 
 
 @pytest.fixture(scope="module")
 def asr(tmp_path_factory):
     folder = tmp_path_factory.mktemp("asr")
-    build_asr_tokenizer(SETTINGS).save_pretrained(folder)
+    build_asr_tokenizer().save_pretrained(folder)
     return AutoTokenizer.from_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
 def llm(tmp_path_factory):
     folder = tmp_path_factory.mktemp("llm")
-    train_llm_tokenizer(TEXTS, SETTINGS).save_pretrained(folder)
+    train_llm_tokenizer(TEXTS, 300).save_pretrained(folder)
     return AutoTokenizer.from_pretrained(folder)
 
 
@@ -62,7 +56,7 @@ def test_llm_words_start_with_a_space_and_known_words_are_short(llm):
 
 
 def test_llm_specials_have_the_highest_ids_and_role_names(llm):
-    names = special_tokens(SETTINGS, RoleTokensConfig())
+    names = list(SPECIAL_TOKENS)
     ids = llm.convert_tokens_to_ids(names)
     assert ids == list(range(len(llm) - len(names), len(llm)))
     assert llm.bos_token_id == ids[0]
