@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.streaming.configuration import RoleTokensConfig
-from taste_speech.training.tokenizers import (
+from taste_speech.training.tokenizer import (
     END_OF_TEXT,
     PREFIX,
     build_asr_tokenizer,

@@ -10,7 +10,7 @@ import soxr
 
 from taste_speech.errors import TasteError
 from taste_speech.training.corpus.phones import Timing
-from taste_speech.training.pitch import pitch_hz
+from taste_speech.training.corpus.pitch import pitch_hz
 
 AUDIO_NAME = "audio.int16"
 PITCH_NAME = "f0.f16"

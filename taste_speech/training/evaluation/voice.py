@@ -8,6 +8,7 @@ import numpy as np
 from taste_speech.errors import TextError
 from taste_speech.spoken_text import spoken_text
 from taste_speech.training.corpus.dialogues import CONTROL
+from taste_speech.training.corpus.pitch import pitch_hz
 from taste_speech.training.corpus.reply_texts import carriers, held_out_words
 from taste_speech.training.corpus.reply_voice import Manner, random_manner
 from taste_speech.training.evaluation import held_out, scoring
@@ -18,7 +19,6 @@ from taste_speech.training.evaluation.mouth import Mouth, text_only
 from taste_speech.training.evaluation.scoring import percent, word_errors
 from taste_speech.training.evaluation.sounds import RATE_HZ, Audio, Clip
 from taste_speech.training.evaluation.table import Row, share
-from taste_speech.training.pitch import pitch_hz
 
 SLOW, FAST = Manner(rate=0.75), Manner(rate=1.35)
 PACED = 40

@@ -16,11 +16,11 @@ from taste_speech.checkpoint_files import ASR_FOLDER, UNITS, VOICES
 from taste_speech.configuration_base import StrictSection
 from taste_speech.conversion.names import LLM, published_state
 from taste_speech.conversion.saving import write_state
+from taste_speech.training.autoencoder import asr_tokenizer
 from taste_speech.training.config import StageContext
 from taste_speech.training.model_card import write_model_card
-from taste_speech.training.reply_utterances import asr_tokenizer
 from taste_speech.training.stages import autoencoder
-from taste_speech.training.voices import fixed_embedding
+from taste_speech.training.voice import fixed_embedding
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 logger = logging.getLogger(__name__)

@@ -23,19 +23,26 @@ from torch import Tensor
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.pretrained.whisper import tiny_en_folder
-from taste_speech.training.audio_start import begin_audio, begin_quantizer
+from taste_speech.training.autoencoder import (
+    Condition,
+    EncodedStore,
+    FreeSpeech,
+    Spelling,
+    TasteAutoencoder,
+    UnitNoise,
+    WindowBatches,
+    Windows,
+    begin_audio,
+    begin_quantizer,
+    guess,
+    learn_prosody,
+    learn_spelling,
+    load_utterances,
+    with_taste_ids,
+)
 from taste_speech.training.config import StageContext
-from taste_speech.training.encoded_store import EncodedStore
-from taste_speech.training.free_speech import FreeSpeech
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
-from taste_speech.training.reply_utterances import load_utterances, with_taste_ids
-from taste_speech.training.side_tasks import learn_prosody, learn_spelling
-from taste_speech.training.spelling import Spelling
-from taste_speech.training.taste_autoencoder import Condition, TasteAutoencoder
-from taste_speech.training.taste_guess import guess
-from taste_speech.training.unit_noise import UnitNoise
-from taste_speech.training.unit_windows import WindowBatches, Windows
-from taste_speech.training.voices import fixed_embedding
+from taste_speech.training.voice import fixed_embedding
 
 logger = logging.getLogger(__name__)
 TOWER_NAME = "audio_tower.safetensors"

@@ -10,8 +10,7 @@ from torch import Tensor
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
-from taste_speech.training.voice_features import VoiceFeatures, prepared_features
-from taste_speech.training.voices import fixed_embedding
+from taste_speech.training.voice import VoiceFeatures, fixed_embedding, prepared_features
 from taste_speech.vocoder.flow import Flow
 
 logger = logging.getLogger(__name__)

@@ -34,9 +34,8 @@ from taste_speech.training.corpus.dialogues import (
     murmured,
     written_talks,
 )
-from taste_speech.training.dialogue_loss import talk_losses
-from taste_speech.training.dialogue_rows import NoTaste, TalkEncoder, TalkRows
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
+from taste_speech.training.mind import NoTaste, TalkEncoder, TalkRows, talk_losses
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,13 @@ from torch.nn import functional as F
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
-from taste_speech.training.discriminator import Discriminator
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
-from taste_speech.training.spectral_losses import multi_resolution_stft_loss
-from taste_speech.training.voice_features import VoiceFeatures, prepared_features
+from taste_speech.training.voice import (
+    Discriminator,
+    VoiceFeatures,
+    multi_resolution_stft_loss,
+    prepared_features,
+)
 from taste_speech.vocoder.hift import HiFT
 from taste_speech.vocoder.mel import log_mel
 

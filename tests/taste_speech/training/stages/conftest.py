@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from taste_speech.training.autoencoder import Spelling
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
-from taste_speech.training.spelling import Spelling
 from taste_speech.training.stages import autoencoder
 
 TEXTS = ("the train leaves", "at half past nine", "i think so", "we walk home")

@@ -6,9 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from taste_speech.training import reply_utterances
+from taste_speech.training.autoencoder import EncodedStore, reply_utterances
 from taste_speech.training.corpus.audio_store import AudioStore
-from taste_speech.training.encoded_store import EncodedStore
 from taste_speech.training.loop import LoopSettings, StoppedError
 from taste_speech.training.stages import autoencoder
 from taste_speech.training.stages.autoencoder import TOWER_NAME, Settings, Trainer, final_tower, run

@@ -3,7 +3,7 @@ import torch
 
 from taste_speech.streaming.layout import PromptFormat
 from taste_speech.training.corpus.dialogues import Talk, Turn
-from taste_speech.training.dialogue_rows import NoTaste, TalkEncoder
+from taste_speech.training.mind import NoTaste, TalkEncoder
 from taste_speech.training.stages import mind
 from taste_speech.training.stages.mind import Settings, TalkDealer, is_ours
 

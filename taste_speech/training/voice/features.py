@@ -1,6 +1,7 @@
 """Mel frames and pitch of the reply voice, computed once and kept on disk for the stages that need them."""
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,11 +10,22 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock
+from torch import Tensor
 
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.mel import log_mel
+
+
+def fixed_embedding(name: str, size: int) -> Tensor:
+    """(1, size) unit vector that depends on the voice's name only.
+
+    A checkpoint with few voices needs no encoder: the decoders learn what each vector stands for.
+    """
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    vector = torch.randn(1, size, generator=generator)
+    return vector / vector.norm()
 
 
 @dataclass(frozen=True)

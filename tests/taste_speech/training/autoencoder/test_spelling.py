@@ -1,7 +1,7 @@
 import torch
 
+from taste_speech.training.autoencoder.side_tasks import Spelling
 from taste_speech.training.corpus.phones import PHONES
-from taste_speech.training.spelling import Spelling
 
 
 class Letters:

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from taste_speech.streaming.layout import NONE
-from taste_speech.training.dialogue_loss import talk_losses
-from taste_speech.training.dialogue_rows import TalkRows
+from taste_speech.training.mind.loss import talk_losses
+from taste_speech.training.mind.rows import TalkRows
 
 
 @pytest.fixture

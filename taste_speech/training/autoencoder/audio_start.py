@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder
-from taste_speech.training.aligned_utterance import PROSODY_SIZE
-from taste_speech.training.taste_autoencoder import TasteAutoencoder
-from taste_speech.training.unit_windows import Windows
+from taste_speech.training.autoencoder.model import TasteAutoencoder
+from taste_speech.training.autoencoder.utterances import PROSODY_SIZE
+from taste_speech.training.autoencoder.windows import Windows
 
 _RESIDUAL_SCALE = 0.25
 _AUDIO_SIDE = ("audio_embed_affine_layer", "audio_token_encoder", "audio_token_encoder_affine_layer")

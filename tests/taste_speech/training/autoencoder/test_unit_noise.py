@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from taste_speech.training.unit_noise import UnitNoise
+from taste_speech.training.autoencoder.noise import UnitNoise
 
 LEVELS, VOICED, UNVOICED = 4, 5, 6
 N_VOICED = LEVELS * VOICED

@@ -5,10 +5,10 @@ import torch
 
 from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.configuration_taste import TasteConfig
-from taste_speech.training.aligned_utterance import PROSODY_SIZE, AlignedUtterance
-from taste_speech.training.encoded_store import EncodedStore
-from taste_speech.training.taste_autoencoder import Condition, TasteAutoencoder
-from taste_speech.training.unit_windows import Span, WindowBatches
+from taste_speech.training.autoencoder.encoded_store import EncodedStore
+from taste_speech.training.autoencoder.model import Condition, TasteAutoencoder
+from taste_speech.training.autoencoder.utterances import PROSODY_SIZE, AlignedUtterance
+from taste_speech.training.autoencoder.windows import Span, WindowBatches
 
 WIDTH = 16
 CONFIG = TasteConfig(

@@ -3,8 +3,8 @@ import torch
 
 from taste_speech.audio_tower.quantizer import ResidualQuantizer
 from taste_speech.configuration_taste import TasteConfig
-from taste_speech.training.taste_guess import guess
-from taste_speech.training.unit_windows import number_words
+from taste_speech.training.autoencoder.noise import guess
+from taste_speech.training.autoencoder.windows import number_words
 
 WORD_IDS = torch.tensor([[0, 0, 1, 2, -1], [0, 1, 1, 1, 2]])
 

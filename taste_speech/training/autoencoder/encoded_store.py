@@ -1,17 +1,27 @@
 """Encoder states of many clips, kept on disk."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.features import LogMelFeatures
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
-from taste_speech.training.fingerprint import fingerprint
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Hexadecimal SHA-256 of the names, types, shapes and values of a module's weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
 
 _SAVED_EVERY = 500
 """Clips after which the index is written, so that a stopped run goes on from there."""

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from taste_speech.training.aligned_utterance import AlignedUtterance
+from taste_speech.training.autoencoder.model import TasteAutoencoder
+from taste_speech.training.autoencoder.utterances import AlignedUtterance
 from taste_speech.training.corpus.phones import PHONES
-from taste_speech.training.taste_autoencoder import TasteAutoencoder
 
 _SHORTEST_PHONE = 2  # units
 

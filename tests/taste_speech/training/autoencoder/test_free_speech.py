@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from taste_speech.training.aligned_utterance import PROSODY_SIZE, AlignedUtterance
-from taste_speech.training.free_speech import FreeSpeech, edit_distance
+from taste_speech.training.autoencoder.free_speech import FreeSpeech, edit_distance
+from taste_speech.training.autoencoder.utterances import PROSODY_SIZE, AlignedUtterance
 
 SPOKEN = AlignedUtterance(
     key="a",

@@ -9,9 +9,9 @@ from accelerate.utils import send_to_device
 from torch import Tensor
 
 from taste_speech.audio_tower.encoder import EncodedAudio
-from taste_speech.training.aligned_utterance import AlignedUtterance
-from taste_speech.training.batching import LengthBatches, pad_ids
-from taste_speech.training.encoded_store import EncodedStore
+from taste_speech.training.autoencoder.batching import LengthBatches, pad_ids
+from taste_speech.training.autoencoder.encoded_store import EncodedStore
+from taste_speech.training.autoencoder.utterances import AlignedUtterance
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 import torch
 
-from taste_speech.training.batching import LengthBatches, pad_ids
+from taste_speech.training.autoencoder.batching import LengthBatches, pad_ids
 
 
 def test_a_pass_has_every_item_once_and_keeps_the_budget():

@@ -1,7 +1,6 @@
 import torch
 
-from taste_speech.training.discriminator import Discriminator
-from taste_speech.training.spectral_losses import multi_resolution_stft_loss
+from taste_speech.training.voice.discriminator import Discriminator, multi_resolution_stft_loss
 
 
 def test_loss_is_zero_for_equal_and_grows_with_the_difference():

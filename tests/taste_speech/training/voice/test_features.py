@@ -4,7 +4,7 @@ import numpy as np
 
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
-from taste_speech.training.voice_features import prepared_features
+from taste_speech.training.voice.features import prepared_features
 
 
 def add(store, *names):

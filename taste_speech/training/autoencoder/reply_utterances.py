@@ -12,7 +12,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.audio_tower.tower import AudioTower
-from taste_speech.training.aligned_utterance import (
+from taste_speech.training.autoencoder.encoded_store import EncodedStore, fingerprint
+from taste_speech.training.autoencoder.utterances import (
     AlignedUtterance,
     UnitProsody,
     align_utterance,
@@ -21,9 +22,7 @@ from taste_speech.training.aligned_utterance import (
 )
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
-from taste_speech.training.encoded_store import EncodedStore
-from taste_speech.training.fingerprint import fingerprint
-from taste_speech.training.tokenizers import build_asr_tokenizer
+from taste_speech.training.tokenizer import build_asr_tokenizer
 
 _MADE_BY = "tower"
 """Entry of a file's metadata: fingerprint of the tower whose taste tokens it holds."""

@@ -16,9 +16,9 @@ from taste_speech.configuration_taste import TasteConfig
 from taste_speech.speech_decoder.alignment_window import FIRST_CONDITION
 from taste_speech.speech_decoder.attention import descending_offsets, sinusoids
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder, UnitPrediction, rows_at
-from taste_speech.training.aligned_utterance import PROSODY_SIZE
+from taste_speech.training.autoencoder.utterances import PROSODY_SIZE
+from taste_speech.training.autoencoder.windows import Windows, number_words
 from taste_speech.training.corpus.phones import PHONES
-from taste_speech.training.unit_windows import Windows, number_words
 
 _REACH = 1.6  # tokens around the place of a unit that an aligned head may look at
 _PHONES_PER_TOKEN = 2  # "x" says two

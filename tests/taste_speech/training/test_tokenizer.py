@@ -4,7 +4,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from taste_speech.streaming.configuration import RoleTokensConfig
-from taste_speech.training.tokenizers import PREFIX, build_asr_tokenizer
+from taste_speech.training.tokenizer import PREFIX, build_asr_tokenizer
 from tests.llm_tokenizer import SPECIAL_TOKENS, train_llm_tokenizer
 
 TEXTS = ["What is the capital of France?", "The capital of France is Paris."] * 20

@@ -2,7 +2,7 @@ import random
 
 from taste_speech.streaming.layout import PromptFormat
 from taste_speech.training.corpus.dialogues import Talk, Turn
-from taste_speech.training.dialogue_rows import NoTaste, TalkEncoder
+from taste_speech.training.mind.rows import NoTaste, TalkEncoder
 
 START, END, SYSTEM, USER, ASSISTANT = 90, 91, 92, 93, 94
 FORMAT = PromptFormat(

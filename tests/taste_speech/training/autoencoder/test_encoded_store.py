@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from taste_speech.training.autoencoder.encoded_store import EncodedStore
 from taste_speech.training.corpus.audio_store import AudioStore
-from taste_speech.training.encoded_store import EncodedStore
 
 
 @pytest.fixture

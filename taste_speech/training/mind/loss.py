@@ -11,7 +11,7 @@ from taste_speech.audio_tower.quantizer import NO_TASTE, ResidualQuantizer
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.spoken_lm.scoring import RowTargets, embed_rows, score_rows
 from taste_speech.streaming.layout import gather_codes
-from taste_speech.training.dialogue_rows import TalkRows
+from taste_speech.training.mind.rows import TalkRows
 
 
 def talk_losses(

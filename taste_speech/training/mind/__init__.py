@@ -1,0 +1,11 @@
+"""Stage 2 but for its schedule: talks as rows of the spoken LM, and its losses."""
+
+from taste_speech.training.mind.loss import talk_losses
+from taste_speech.training.mind.rows import NoTaste, TalkEncoder, TalkRows
+
+__all__ = [
+    "NoTaste",
+    "TalkEncoder",
+    "TalkRows",
+    "talk_losses",
+]
