@@ -3,7 +3,7 @@
 The device (a GPU where there is one, else the CPU) and mixed precision are accelerate's; this file adds what
 a long run on a small machine needs: a learning rate that follows the larger of both budgets, a state file
 every few minutes, and a clean save when the process is told to stop. There is one process on one device:
-several would draw the same batches, and nothing synchronises the methods by which stages compute losses.
+several would draw the same batches, and nothing synchronizes the methods by which stages compute losses.
 """
 
 import json
@@ -29,7 +29,7 @@ Losses = dict[str, Tensor]
 
 
 class Stateful(Protocol):
-    """What has a state to save: a module or an optimiser."""
+    """What has a state to save: a module or an optimizer."""
 
     def state_dict(self) -> dict[str, Any]:
         """Its state."""
@@ -80,14 +80,14 @@ def learning_rate_factor(settings: LoopSettings, step: int, progress: float) -> 
 
 
 class TrainingLoop:
-    """Optimises `module` by the losses of `compute_losses(step, generator)`; their sum is differentiated.
+    """Optimizes `module` by the losses of `compute_losses(step, generator)`; their sum is differentiated.
 
     Args:
         name: of the stage, for the log.
         workdir: where `state.pt` (resumable), `metrics.jsonl` and the final weights go.
         module: everything that is trained.
-        settings: budgets and optimiser settings.
-        parameters: what is optimised; default all parameters of `module` that require gradients.
+        settings: budgets and optimizer settings.
+        parameters: what is optimized; default all parameters of `module` that require gradients.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class TrainingLoop:
         self.step = 0
         self.elapsed_s = 0.0
         self.extra: dict[str, Stateful] = {}
-        """What is saved and resumed beside the module and its optimiser; to be set before `resume`."""
+        """What is saved and resumed beside the module and its optimizer; to be set before `resume`."""
         self._stopped_by: int | None = None
 
     @property
@@ -145,7 +145,7 @@ class TrainingLoop:
         partial.replace(self.state_path)
 
     def resume(self) -> bool:
-        """Continue from `state.pt` if there is one; say whether there was."""
+        """Continue from `state.pt` if there is one; return whether there was."""
         if not self.state_path.exists():
             return False
         state = torch.load(self.state_path, weights_only=True, map_location="cpu")

@@ -22,8 +22,8 @@ _AUDIO_SIDE = ("audio_embed_affine_layer", "audio_token_encoder", "audio_token_e
 def begin_audio(model: TasteAutoencoder, sample: Sequence[Windows]) -> None:
     """Make the aggregator's vectors easy to hear for the unit decoder.
 
-    What tells words apart is a small part of a recogniser's hidden states: their mean is large. The final
-    norm is made to centre and scale them over `sample`. The decoder's audio side, which has seen nothing
+    What tells words apart is a small part of a recognizer's hidden states: their mean is large. The final
+    norm is made to center and scale them over `sample`. The decoder's audio side, which has seen nothing
     but zeros so far, begins anew with the same answer to zeros, and listens to the prosody first.
     """
     vectors = torch.cat([model.words(windows)[windows.word_ids >= 0] for windows in sample])

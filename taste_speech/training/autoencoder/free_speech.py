@@ -1,4 +1,4 @@
-"""What the unit decoder says when nobody holds its hand, told without vocoder or recogniser.
+"""What the unit decoder says when nobody holds its hand, told without vocoder or recognizer.
 
 Teacher-forced loss hardly falls while speech becomes intelligible. So unseen utterances are spoken freely,
 each unit is read as the phone that it mostly stands for in training, and the phones are compared with the

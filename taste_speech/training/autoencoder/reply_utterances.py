@@ -17,7 +17,7 @@ from taste_speech.training.autoencoder.utterances import (
     AlignedUtterance,
     UnitProsody,
     align_utterance,
-    standardise,
+    standardize,
     with_pace,
 )
 from taste_speech.training.config import StageContext
@@ -42,7 +42,7 @@ def load_utterances(
         align_utterance(clip, units[key], clip.timing, tokenizer, rate, prosody)
         for key, (_, clip) in clips.items()
     ]
-    return standardise(with_pace(utterances)), clips
+    return standardize(with_pace(utterances)), clips
 
 
 def asr_tokenizer(context: StageContext) -> PreTrainedTokenizerFast:

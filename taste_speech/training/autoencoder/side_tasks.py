@@ -71,7 +71,7 @@ logger = logging.getLogger(__name__)
 _TEXT_SIDE = ("text_embedding", "text_encoder")
 
 
-def optimise(
+def optimize(
     task: str,
     parameters: Iterable[nn.Parameter],
     loss: Callable[[], Tensor],
@@ -107,7 +107,7 @@ def learn_spelling(
         return model.spelling_loss(*spelling.batch(generator))
 
     parameters = [parameter for part in parts for parameter in part.parameters()]
-    optimise("spelling", parameters, loss, steps, settings.learning_rate, settings)
+    optimize("spelling", parameters, loss, steps, settings.learning_rate, settings)
 
 
 def learn_prosody(
@@ -121,4 +121,4 @@ def learn_prosody(
         return model.prosody_loss(vectors, windows) + listening
 
     parameters = [*model.tower.aggregator.parameters(), *model.prosody.parameters()]
-    optimise("prosody", parameters, loss, steps, rate, settings)
+    optimize("prosody", parameters, loss, steps, rate, settings)

@@ -31,7 +31,7 @@ class AlignedUtterance:
     units: Tensor  # (units,) int64
     word_end_units: list[int]
     """Unit after the last one of each word."""
-    prosody: Tensor  # (words, PROSODY_SIZE), standardised; while it is being made, without the pace
+    prosody: Tensor  # (words, PROSODY_SIZE), standardized; while it is being made, without the pace
     unit_phones: Tensor  # (units,) int64, number in `word_times.PHONES`
     unit_places: Tensor  # (units,) token that is being said, as a number between tokens
     taste_ids: Tensor | None = None  # (words, levels) int64 once the taste tokens are final
@@ -50,7 +50,7 @@ class UnitProsody:
         self.is_voiced = (centroids[:, -1] > 0.5 * centroids[:, -1].max()).float()
 
     def __call__(self, units: Tensor, word_end_units: Sequence[int]) -> Tensor:
-        """(words, PROSODY_SIZE - 1): all but the pace, not standardised."""
+        """(words, PROSODY_SIZE - 1): all but the pace, not standardized."""
         rows = []
         for first, last in zip([0, *word_end_units[:-1]], word_end_units, strict=True):
             ids = units[first:last]
@@ -95,7 +95,7 @@ def _pace(item: AlignedUtterance, usual: Tensor) -> Tensor:
     return torch.tensor(paces)
 
 
-def standardise(utterances: Sequence[AlignedUtterance]) -> list[AlignedUtterance]:
+def standardize(utterances: Sequence[AlignedUtterance]) -> list[AlignedUtterance]:
     """The utterances with prosody of mean 0 and deviation 1 over the training words."""
     train = torch.cat([item.prosody for item in utterances if item.split == "train"])
     mean, deviation = train.mean(0), train.std(0)

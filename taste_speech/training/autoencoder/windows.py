@@ -25,7 +25,7 @@ class Windows:
         unit_ids: (batch, units) of the window.
         unit_words: (batch, units) word id that each unit belongs to.
         n_units: (batch,).
-        prosody: (batch, tokens, PROSODY_SIZE) what each token's word sounds like, standardised.
+        prosody: (batch, tokens, PROSODY_SIZE) what each token's word sounds like, standardized.
         unit_prosody: (batch, units, PROSODY_SIZE) of the word that each unit belongs to.
         unit_phones: (batch, units) phone that each unit belongs to.
         unit_places: (batch, units) where among the tokens of the utterance each unit is said.

@@ -133,7 +133,8 @@ class AudioStore(Sequence[Clip]):
     def append(self, samples: np.ndarray, f0_hz: np.ndarray | None = None, **fields: object) -> Clip:
         """Add one recording, (T,) int16; `fields` are those of `Clip` but for offsets and counts.
 
-        Errors: `ValueError` if the samples are not int16 or the id exists already.
+        Raises:
+            ValueError: the samples are not int16, or the id exists already.
         """
         if samples.dtype != np.int16 or samples.ndim != 1:
             raise ValueError(f"samples are {samples.dtype} of shape {samples.shape}; give one row of int16")

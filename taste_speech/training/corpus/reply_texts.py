@@ -54,12 +54,12 @@ def _stems() -> frozenset[str]:
 
 
 def is_held_out(word: str) -> bool:
-    """Whether `word`, lower case, is a held-out word or begins like one."""
+    """Return whether `word`, lower case, is a held-out word or begins like one."""
     return any(word[:length] in _stems() for length in range(5, min(len(word), 10) + 1))
 
 
 def is_for_training(text: str) -> bool:
-    """Whether no word of `text` is held out."""
+    """Return whether no word of `text` is held out."""
     return not any(is_held_out(word) for word in words_of(text))
 
 

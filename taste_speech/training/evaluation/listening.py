@@ -55,13 +55,13 @@ def people_rows(bench: Bench) -> list[Row]:
 
 
 def hear(recognizer: Recognizer, samples: Audio) -> str:
-    """Return what a recogniser makes of a sound that comes block by block."""
+    """Return what a recognizer makes of a sound that comes block by block."""
     feed(recognizer, samples)
     return recognizer.finish().text
 
 
 def feed(recognizer: Recognizer, samples: Audio) -> None:
-    """Let a recogniser hear a sound block by block."""
+    """Let a recognizer hear a sound block by block."""
     recognizer.start()
     for start in range(0, len(samples), BLOCK_SAMPLES):
         recognizer.accept(samples[start : start + BLOCK_SAMPLES])
@@ -154,7 +154,7 @@ def heard_rows(asked: Mapping[str, Asked], found: Sequence[Result], suffix: str,
 
 
 def _cost_rows(bench: Bench, texts: Sequence[str]) -> list[Row]:
-    """Compute of our recogniser and of faster-whisper with its window of 30 s, on questions of about 3 s."""
+    """Compute of our recognizer and of faster-whisper with its window of 30 s, on questions of about 3 s."""
     from faster_whisper import WhisperModel
 
     folder = str(TINY_EN_FILES[0].find().parent)

@@ -31,7 +31,7 @@ def norm(text: str) -> str:
 
 
 def accepts(pattern: str, answer: str) -> bool:
-    """Say whether an answer is one of those that `pattern` stands for."""
+    """Return whether an answer is one of those that `pattern` stands for."""
     return bool(answer) and re.search(pattern, norm(answer)) is not None
 
 
@@ -93,12 +93,12 @@ def paired_difference(
 
 
 def is_speakable(text: str) -> bool:
-    """Say whether a reply can be read aloud as it is: no digits, no markup, no lists, some words."""
+    """Return whether a reply can be read aloud as it is: no digits, no markup, no lists, some words."""
     return bool(norm(text)) and _NOT_SAID.search(text) is None
 
 
 def is_short(text: str) -> bool:
-    """Say whether a reply has at most thirty words."""
+    """Return whether a reply has at most thirty words."""
     return len(text.split()) <= LONGEST_REPLY_WORDS
 
 
@@ -109,7 +109,7 @@ def most_repeats(text: str) -> int:
 
 
 def is_said_as(said: str, accepted: Sequence[str]) -> bool:
-    """Say whether a spoken form is one of those accepted; single letters may be joined (f b i = fbi)."""
+    """Return whether a spoken form is one of those accepted; single letters may be joined (f b i = fbi)."""
     forms = {form for text in accepted for form in (norm(text), _joined_letters(norm(text)))}
     return norm(said) in forms or _joined_letters(norm(said)) in forms
 

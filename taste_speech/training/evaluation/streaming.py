@@ -135,7 +135,7 @@ def compare(pieces: Pieces, mels: tuple[Audio, Audio], hop_samples: int) -> Resu
 
 
 def is_displaced(whole: Audio, joined: Audio, begin: int, end: int) -> bool:
-    """Say whether frames [begin, end) of `joined` clearly fit `whole` better some frames earlier or later.
+    """Return whether frames [begin, end) of `joined` clearly fit `whole` better some frames earlier or later.
 
     Sound that was dropped or doubled at a seam moves all that follows.
     """

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from taste_speech.training.evaluation.scoring import percent
 from taste_speech.training.model_card import write_measured
@@ -38,7 +39,7 @@ class Row:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the figure meets its target; None without one or without anything measured."""
+        """Return whether the figure meets its target; None without one or without anything measured."""
         if self.target is None or not self.count:
             return None
         judged = self.value if self.upper is None else self.upper
@@ -108,20 +109,13 @@ def measured(folder: Path) -> list[Part]:
     """Return what `evaluation.json` says of these very weights; figures of others are left out."""
     path = folder / FILE_NAME
     record = json.loads(path.read_text()) if path.exists() else {"parts": []}
-    own = [part for part in record["parts"] if part.get("weights") == fingerprint(folder)]
-    return [
-        Part(
-            part["name"],
-            [
-                Row(**{name: value for name, value in row.items() if name != "reached"})
-                for row in part["rows"]
-            ],
-            datetime.date.fromisoformat(part["date"]),
-            part["machine"],
-            part["command"],
-        )
-        for part in own
-    ]
+    weights = fingerprint(folder)
+    return [_read_part(part) for part in record["parts"] if part.pop("weights", None) == weights]
+
+
+def _read_part(record: dict[str, Any]) -> Part:
+    rows = [Row(**{name: row[name] for name in row if name != "reached"}) for row in record["rows"]]
+    return Part(**record | {"rows": rows, "date": datetime.date.fromisoformat(record["date"])})
 
 
 def write(new: Sequence[Part], folder: Path, order: Sequence[str]) -> list[Part]:
@@ -136,14 +130,9 @@ def write(new: Sequence[Part], folder: Path, order: Sequence[str]) -> list[Part]
     parts = [by_name[name] for name in order if name in by_name]
     weights = fingerprint(folder)
     record = [
-        {
-            "name": part.name,
-            "weights": weights,
-            "date": part.date.isoformat(),
-            "machine": part.machine,
-            "command": part.command,
-            "rows": [{**asdict(row), "reached": row.reached} for row in part.rows],
-        }
+        vars(part)
+        | {"weights": weights, "date": part.date.isoformat()}
+        | {"rows": [{**asdict(row), "reached": row.reached} for row in part.rows]}
         for part in parts
     ]
     (folder / FILE_NAME).write_text(json.dumps({"parts": record}, indent=1) + "\n")

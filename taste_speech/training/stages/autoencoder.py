@@ -296,7 +296,7 @@ def run(settings: Settings, context: StageContext) -> None:
 
 
 def is_heard(key: str, part: float) -> bool:
-    """Whether an utterance is among the `part` of them that is encoded."""
+    """Return whether an utterance is among the `part` of them that is encoded."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "little") < part * 2**32
 
 
@@ -310,7 +310,7 @@ def pretrained_encoder() -> dict[str, Tensor]:
 
 
 def may_finish(model: TasteAutoencoder) -> bool:
-    """Whether there are taste tokens that still change."""
+    """Return whether there are taste tokens that still change."""
     return bool(model.has_quantizer) and not bool(model.is_final)
 
 

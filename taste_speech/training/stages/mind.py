@@ -219,5 +219,5 @@ def run(settings: Settings, context: StageContext) -> None:
 
 
 def is_ours(name: str) -> bool:
-    """Whether a tensor of the LM is trained here, not given."""
+    """Return whether a tensor of the LM is trained here, not given."""
     return "lora_" in name or not name.startswith("language_model.")

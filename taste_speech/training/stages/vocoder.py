@@ -71,7 +71,7 @@ class SegmentSampler:
 
 
 class VocoderTrainer:
-    """Losses of one step; owns the discriminator and its optimiser.
+    """Losses of one step; owns the discriminator and its optimizer.
 
     Args:
         hift: on `device`.

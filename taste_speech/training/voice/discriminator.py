@@ -60,7 +60,7 @@ class Discriminator(nn.Module):
         self.parts = nn.ModuleList(SpectrogramDiscriminator(n, channels) for n in n_ffts)
 
     def own_loss(self, real: Tensor, produced: Tensor) -> Tensor:
-        """What the discriminator minimises."""
+        """What the discriminator minimizes."""
         total = torch.zeros((), device=real.device)
         for part in self.parts:
             total = total + F.relu(1 - part(real)[0]).mean() + F.relu(1 + part(produced.detach())[0]).mean()

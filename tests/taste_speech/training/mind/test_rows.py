@@ -69,7 +69,7 @@ def test_taste_targets_are_those_of_the_assistants_words():
     assert (talk.taste_source >= 0).sum() == len(ids("c")) + 2  # rest of the reply, and both segment ends
 
 
-def test_what_a_recogniser_wrote_stands_for_the_turn():
+def test_what_a_recognizer_wrote_stands_for_the_turn():
     turn = Turn("user", "speech", "Will it rain?", recognized="Will it lane?")
     assert TalkEncoder.words(turn) == ["Will", "it", "lane?"]
 
