@@ -1,15 +1,16 @@
 """What an evaluation is done with: its settings, the checkpoint, the judge, the voices, the results."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from taste_speech.training.evaluation.held_out import Split
 from taste_speech.training.evaluation.judge import Judge
-from taste_speech.training.evaluation.kept import Kept
+from taste_speech.training.evaluation.kept import Kept, Result
 from taste_speech.training.evaluation.minds import TasteMind
 from taste_speech.training.evaluation.mouth import Mouth
-from taste_speech.training.evaluation.sounds import Voices
+from taste_speech.training.evaluation.sounds import Clip, Voices
 from taste_speech.training.evaluation.table import fingerprint
 
 
@@ -65,6 +66,28 @@ class Bench:
         """Raw results of these very weights."""
         folder = self.work / self.split / fingerprint(self.checkpoint) / self.linear
         return Kept(folder, self.at_most)
+
+    def of_clips(
+        self,
+        name: str,
+        texts: Iterable[str],
+        spoken: Callable[[str], Clip | None],
+        measure: Callable[[Clip], Result],
+    ) -> list[Result]:
+        """Return what was measured of the sound of each text; not of those that nobody can say.
+
+        Args:
+            name: of the kept results.
+            texts: to be spoken.
+            spoken: gives the sound of a text.
+            measure: gives the result of a sound, empty to leave it out.
+        """
+
+        def measured(text: str) -> Result:
+            clip = spoken(text)
+            return {} if clip is None else measure(clip)
+
+        return self.kept.found(name, texts, measured)
 
     @cached_property
     def voices(self) -> Voices:

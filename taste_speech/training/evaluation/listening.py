@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -96,27 +97,24 @@ def questions(bench: Bench) -> dict[str, Asked]:
     return {turn.text: turn for turn in mixed if turn is not None}
 
 
-def _spoken(bench: Bench, text: str, noisy: bool) -> Audio | None:
+def _spoken(bench: Bench, noisy: bool, text: str) -> Clip | None:
     clip = bench.voices.asked(text)
     if clip is None:
         return None
     samples = np.concatenate([clip.samples, np.zeros(round(_BEHIND_S * RATE_HZ), np.float32)])
-    return with_noise(samples, text) if noisy else samples
+    return replace(clip, samples=with_noise(samples, text) if noisy else samples)
 
 
 def _heard(bench: Bench, asked: Mapping[str, Asked], noisy: bool, suffix: str) -> list[Result]:
     recognizer = bench.mind.processor.recognizer()
 
-    def answered(text: str) -> Result:
-        samples = _spoken(bench, text, noisy)
-        if samples is None:
-            return {}
-        feed(recognizer, samples)
+    def answered(clip: Clip) -> Result:
+        feed(recognizer, clip.samples)
         partial, heard = recognizer.partial(), recognizer.finish().text
-        answer = answer_to_sound(bench.mind, samples, heard)
-        return {"text": text, "partial": partial, "heard": heard, "answer": answer}
+        answer = answer_to_sound(bench.mind, clip.samples, heard)
+        return {"text": clip.text, "partial": partial, "heard": heard, "answer": answer}
 
-    return bench.kept.found(f"heard{suffix}", asked, answered)
+    return bench.of_clips(f"heard{suffix}", asked, partial(_spoken, bench, noisy), answered)
 
 
 def answer_to_sound(mind: TasteMind, samples: Audio, heard: str) -> str:
@@ -162,10 +160,8 @@ def _cost_rows(bench: Bench, texts: Sequence[str]) -> list[Row]:
     recognizer = bench.mind.processor.recognizer()
     hear(recognizer, np.zeros(RATE_HZ, np.float32))
 
-    def both(text: str) -> Result:
-        samples = _spoken(bench, text, False)
-        if samples is None:
-            return {}
+    def both(clip: Clip) -> Result:
+        samples = clip.samples
         begun = time.perf_counter()
         heard = hear(recognizer, samples)
         between = time.perf_counter()
@@ -173,13 +169,13 @@ def _cost_rows(bench: Bench, texts: Sequence[str]) -> list[Row]:
         theirs = " ".join(segment.text for segment in segments)
         times_s = [between - begun, time.perf_counter() - between]
         return {
-            "text": text,
+            "text": clip.text,
             "length_s": len(samples) / RATE_HZ,
             "heard": [heard, theirs],
             "times_s": times_s,
         }
 
-    found = bench.kept.found("recognition", texts, both)
+    found = bench.of_clips("recognition", texts, partial(_spoken, bench, False), both)
     timed = sorted(found, key=lambda result: abs(result["length_s"] - _TIMED_S))[: max(1, len(found) // 3)]
     ours_s, theirs_s = (statistics.median(result["times_s"][i] for result in timed) for i in range(2))
     errors = [error_rate([word_errors(r["text"], r["heard"][i]) for r in found]) for i in range(2)]

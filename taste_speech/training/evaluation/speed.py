@@ -19,7 +19,7 @@ from taste_speech.training.evaluation.kept import Result
 from taste_speech.training.evaluation.listening import feed
 from taste_speech.training.evaluation.minds import TasteMind
 from taste_speech.training.evaluation.mouth import spoken_segment
-from taste_speech.training.evaluation.sounds import RATE_HZ
+from taste_speech.training.evaluation.sounds import RATE_HZ, Clip
 from taste_speech.training.evaluation.table import Row
 
 HISTORIES = (100, 2000)
@@ -70,10 +70,7 @@ def rows(bench: Bench) -> list[Row]:
     mind = bench.mind
     recognizer = mind.processor.recognizer()
 
-    def timed(question: str) -> Result:
-        clip = bench.voices.asked(question)
-        if clip is None:
-            return {}
+    def timed(clip: Clip) -> Result:
         feed(recognizer, clip.samples)
         begun = time.perf_counter()
         heard = recognizer.finish().text
@@ -97,7 +94,7 @@ def rows(bench: Bench) -> list[Row]:
         }
 
     asked = held_out.our_kinds(bench.split, min(bench.questions, TIMED))
-    found = bench.kept.found("speed", [turn.text for turn in asked], timed)
+    found = bench.of_clips("speed", [turn.text for turn in asked], bench.voices.asked, timed)
     first, heard, factor = (
         float(np.median([result[name] for result in found] or [0.0]))
         for name in ("first", "recognition", "factor")

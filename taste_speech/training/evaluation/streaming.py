@@ -211,19 +211,16 @@ def rows(bench: Bench) -> list[Row]:
     """Return all rows on speech in chunks."""
     mouth = bench.mouth
 
-    def measured(text: str) -> Result:
-        clip = bench.voices.natural(text)
-        if clip is None:
-            return {}
+    def measured(clip: Clip) -> Result:
         streamed = speak_in_chunks(mouth, clip)
-        errors = word_end_errors(text, bench.judge.words(streamed.samples), streamed.word_ends_s)
-        natural = word_end_errors(text, bench.judge.words(clip.samples), clip.word_ends_s)
+        errors = word_end_errors(clip.text, bench.judge.words(streamed.samples), streamed.word_ends_s)
+        natural = word_end_errors(clip.text, bench.judge.words(clip.samples), clip.word_ends_s)
         small = speak_in_chunks(mouth, clip, small_chunk_sizes)
         seams = [_seams(mouth, one.chunks) for one in (streamed, small)]
         return {"seams": seams, "late": errors, "natural": natural, "edges": edges(streamed.samples)}
 
     sentences = held_out.sentences(bench.split, min(bench.texts, STREAMED))
-    found = bench.kept.found("streaming", sentences, measured)
+    found = bench.of_clips("streaming", sentences, bench.voices.natural, measured)
     seams = [one for result in found for one in result["seams"]]
     quiet = [max(result["edges"]) < EDGE_RMS for result in found]
     return [

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -53,11 +54,10 @@ def rows(bench: Bench) -> list[Row]:
 def _way_rows(
     bench: Bench, name: str, texts: Sequence[str], make: Callable[[Clip], Audio], target: float
 ) -> list[Row]:
-    def measure(text: str) -> Result:
-        clip = _recording(bench, text)
-        return {"text": text, "heard": _heard(bench, make(clip), clip)} if clip else {}
+    def measure(clip: Clip) -> Result:
+        return {"text": clip.text, "heard": _heard(bench, make(clip), clip)}
 
-    found = bench.kept.found(f"voice, {name}", texts, measure)
+    found = bench.of_clips(f"voice, {name}", texts, partial(_recording, bench), measure)
     return difference_rows(f"{name}: word errors above the natural voice", found, target)
 
 
@@ -95,14 +95,10 @@ def _reply_rows(bench: Bench, questions: Sequence[str]) -> list[Row]:
 def _rare_rows(bench: Bench) -> list[Row]:
     words = dict(zip(carriers(bench.split), held_out_words()[bench.split], strict=True))
 
-    def understood(text: str) -> Result:
-        clip = bench.voices.natural(text)
-        if clip is None:
-            return {}
-        heard = _heard(bench, bench.mouth.read(text), clip)
-        return {"word": words[text], "heard": heard}
+    def understood(clip: Clip) -> Result:
+        return {"word": words[clip.text], "heard": _heard(bench, bench.mouth.read(clip.text), clip)}
 
-    found = bench.kept.found("rare words", words, understood)
+    found = bench.of_clips("rare words", words, bench.voices.natural, understood)
     ours, natural = (
         percent([r["word"] in scoring.norm(r["heard"][i]).replace(" ", "") for r in found]) for i in range(2)
     )
@@ -135,16 +131,13 @@ def _pitch_rows(bench: Bench, sentences: Sequence[str]) -> list[Row]:
     mouth = bench.mouth
     bare = Mouth(TasteMind(text_only(mouth.model), mouth.processor))
 
-    def pitched(text: str) -> Result:
-        clip = _recording(bench, text)
-        if clip is None:
-            return {}
+    def pitched(clip: Clip) -> Result:
         again, alone = (word_pitch(*speaker.retell(clip)) for speaker in (mouth, bare))
         recorded = word_pitch(clip.samples, clip.word_ends_s)
         same = len(recorded) == len(again) == len(alone)
         return {"recording": recorded, "again": again, "text only": alone} if same else {}
 
-    found = bench.kept.found("pitch", sentences, pitched)
+    found = bench.of_clips("pitch", sentences, partial(_recording, bench), pitched)
     carried, alone = (
         correlation([(r["recording"], r[name]) for r in found]) for name in ("again", "text only")
     )

@@ -5,33 +5,15 @@ import re
 from dataclasses import replace
 from functools import cache
 
-from taste_speech.training.corpus.dialogues.course import CONTROL, MANNERS, MEMORIES, Manner, Memory
+from taste_speech.training.corpus.dialogues.course import CONTROL, MANNERS, MEMORIES, WORDS, Manner, Memory
 from taste_speech.training.corpus.dialogues.grammar import as_heard, sentence
 from taste_speech.training.corpus.dialogues.kinds import Kind, all_kinds, core
 from taste_speech.training.corpus.dialogues.tables import Row
 from taste_speech.training.corpus.dialogues.turns import Talk, Turn
-from taste_speech.training.corpus.lexicon import listed
 
 SPLITS = ("train", "valid", "test")
 LONG_ANSWER_WORDS = 12
-BEFORE = ("please", "okay", "so", "well", "um", "hey", "hello", "now", "robin", "hey robin", "tell me", "uh")
-AFTER = ("please", "robin", "then")
-# In training also what nobody is measured with: people open in many ways.
-MORE_BEFORE = (
-    "can you tell me", "could you tell me", "please tell me", "do you know", "I want to know", "I wonder",
-    "I would like to know", "my question is", "one question", "I have a question", "another question",
-    "hi", "hello robin", "oh", "ah", "and", "but", "alright", "all right", "right", "yes", "no", "listen",
-    "excuse me", "good", "great", "thanks", "next question", "then", "also", "like", "you know", "maybe",
-)  # fmt: skip
 MORE_BEFORE_SHARE = 0.1
-QUESTION_WORDS = ("what", "who", "where", "which", "why", "how", "when")
-# Words after which nobody stops for good.
-OPEN_WORDS = frozenset(
-    listed("""
-what who where when which how the a an of is are do does can could to and or my your in from with after
-before for at by tell me please if that much many called plus minus times it's what's i i'm would should
-""")
-)
 
 
 @cache
@@ -124,17 +106,17 @@ class TalkWriter:
         return kind.question(template if training and core(dressed) in kind.held_out else dressed, row)
 
     def _opened(self, text: str) -> str:
-        before = self.rng.choice(MORE_BEFORE)
-        asks = text.split()[0] in QUESTION_WORDS
+        before = self.rng.choice(WORDS["more_before"])
+        asks = text.split()[0] in WORDS["question_words"]
         return f"{before} {text}" if asks or before.split()[-1] not in ("me", "know", "wonder") else text
 
     def _polite(self, text: str) -> str:
         draw = self.rng.random()
         if draw < 0.12:
-            before = self.rng.choice(BEFORE)
-            if before != "tell me" or text.split()[0] in QUESTION_WORDS[:4]:
+            before = self.rng.choice(WORDS["before"])
+            if before != "tell me" or text.split()[0] in WORDS["question_words"][:4]:
                 return f"{before}, {text}" if before not in ("please", "tell me") else f"{before} {text}"
-        return f"{text}, {self.rng.choice(AFTER)}" if draw > 0.92 else text
+        return f"{text}, {self.rng.choice(WORDS['after'])}" if draw > 0.92 else text
 
     def _user(self, text: str, kind: str, accepted: str) -> None:
         modality = "speech" if self.rng.random() < 0.75 else "text"
@@ -154,7 +136,7 @@ class TalkWriter:
     @staticmethod
     def _open_ends(words: list[str]) -> list[int]:
         """Numbers of words after which everybody hears that more is to come."""
-        ends = [i + 1 for i, word in enumerate(words[:-1]) if word.lower().strip(",") in OPEN_WORDS]
+        ends = [i + 1 for i, word in enumerate(words[:-1]) if word.lower().strip(",") in WORDS["open_words"]]
         return [i for i in ends if as_heard(" ".join(words[:i])) not in _complete_sentences()]
 
     def _reply(self, kind: Kind, row: Row) -> None:

@@ -56,3 +56,5 @@ def _memory(name: str, values: str, tell: list[str], told: str, ask: list[str], 
 
 
 MEMORIES = tuple(_memory(name, **entry) for name, entry in _read("memories").items())
+WORDS: dict[str, list[str]] = _read("words")
+"""What people put around a question, and words after which nobody stops for good."""
