@@ -9,12 +9,13 @@ import gzip
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.phones import PAUSE, STRESS, Timing
 
 SAMPLE_RATE_HZ = 24_000
@@ -55,6 +56,19 @@ class Spoken:
     samples: np.ndarray
     f0_hz: np.ndarray = field(repr=False)
     timing: Timing
+
+
+def keep(store: AudioStore, spoken: Spoken, manner: Manner, **fields: str) -> None:
+    """Add an utterance to a store; `fields` are those of `Clip` that neither it nor the manner tells."""
+    store.append(
+        spoken.samples,
+        spoken.f0_hz if len(spoken.f0_hz) else None,
+        rate_hz=SAMPLE_RATE_HZ,
+        word_ends=spoken.timing.word_ends,
+        phones=spoken.timing.phones,
+        **asdict(manner),
+        **fields,
+    )
 
 
 def random_manner(text: str, rng: random.Random) -> Manner:

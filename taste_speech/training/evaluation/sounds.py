@@ -8,7 +8,7 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from scipy import signal
 from taste_speech.errors import TasteError
 from taste_speech.training.corpus.listeners import HELD_OUT_VOICES, TRAINING_VOICES, Listeners
 from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ as VOICE_RATE_HZ
-from taste_speech.training.corpus.reply_voice import Manner, ReplyVoice
+from taste_speech.training.corpus.reply_voice import Manner, ReplyVoice, Spoken
 from taste_speech.training.evaluation.held_out import Split
 
 RATE_HZ = 16_000
@@ -78,42 +78,30 @@ class Voices:
         """Return `text` as one of the voices, drawn by it, asks it; None if it cannot be said."""
         rng = random.Random(text)
         voice, rate = rng.choice(self.voices), round(rng.uniform(0.9, 1.15), 2)
-
-        def speak() -> tuple[np.ndarray, Sequence[float]]:
-            spoken = self._listeners.speak(_sayable(text), voice, rate)
-            return spoken.samples, spoken.timing.word_ends
-
-        return self._kept(f"{voice} {rate} {text}", text, voice, speak)
+        return self._kept(
+            f"{voice} {rate} {text}", text, voice, lambda said: self._listeners.speak(said, voice, rate)
+        )
 
     def natural(self, text: str, manner: Manner = PLAIN) -> Clip | None:
         """Return `text` by the natural reply voice; None if it cannot be said word by word."""
+        return self._kept(
+            f"natural {manner} {text}", text, "natural", lambda said: self._reply_voice.speak(said, manner)
+        )
 
-        def speak() -> tuple[np.ndarray, Sequence[float]]:
-            spoken = self._reply_voice.speak(_sayable(text), manner)
-            return spoken.samples, spoken.timing.word_ends
-
-        return self._kept(f"natural {manner} {text}", text, "natural", speak)
-
-    def _kept(
-        self, key: str, text: str, voice: str, speak: Callable[[], tuple[np.ndarray, Sequence[float]]]
-    ) -> Clip | None:
+    def _kept(self, key: str, text: str, voice: str, speak: Callable[[str], Spoken]) -> Clip | None:
         path = self.folder / voice / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.wav"
         ends = path.with_suffix(".json")
         if not ends.exists():
             try:
-                samples, word_ends = speak()
+                spoken = speak(re.sub(r"[-–—]", " ", text.replace("’", "'")))
             except ValueError:  # a word that is said as several
                 return None
             path.parent.mkdir(parents=True, exist_ok=True)
-            floats = samples.astype(np.float32) / 32768
+            floats = spoken.samples.astype(np.float32) / 32768
             soundfile.write(path, soxr.resample(floats, VOICE_RATE_HZ, RATE_HZ), RATE_HZ)
-            ends.write_text(json.dumps(list(word_ends)))
+            ends.write_text(json.dumps(list(spoken.timing.word_ends)))
         samples, _ = soundfile.read(path, dtype="float32")
         return Clip(text, samples, voice, tuple(json.loads(ends.read_text())))
-
-
-def _sayable(text: str) -> str:
-    return re.sub(r"[-–—]", " ", text.replace("’", "'"))
 
 
 def prompts() -> Iterator[Clip]:

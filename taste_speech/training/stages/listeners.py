@@ -19,7 +19,7 @@ from taste_speech.training.corpus.dialogues import (
     written_talks,
 )
 from taste_speech.training.corpus.listeners import TRAINING_VOICES, Listeners
-from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, ReplyVoice
+from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Manner, ReplyVoice, keep
 
 logger = logging.getLogger(__name__)
 _LONGEST_WORDS = 18
@@ -92,19 +92,6 @@ def run(settings: Settings, context: StageContext) -> None:
             spoken = speaker.speak(text, voice, rate)
         except ValueError:  # a word that is said as several
             continue
-        store.append(
-            spoken.samples,
-            id=clip_id,
-            split=split,
-            text=text,
-            voice=voice,
-            rate=rate,
-            pitch=1.0,
-            slope=0.0,
-            emphasis=None,
-            rate_hz=SAMPLE_RATE_HZ,
-            word_ends=spoken.timing.word_ends,
-            phones=spoken.timing.phones,
-        )
+        keep(store, spoken, Manner(rate=rate), id=clip_id, split=split, text=text, voice=voice)
     seconds = sum(clip.samples for clip in store) / SAMPLE_RATE_HZ
     logger.info("listeners: %d clips, %.2f hours", len(store), seconds / 3600)

@@ -3,7 +3,6 @@
 import logging
 import random
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from pydantic import Field
 
@@ -12,7 +11,7 @@ from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.dialogues import written_talks
 from taste_speech.training.corpus.reply_texts import carriers, is_for_training, split_of, wordnet_texts
-from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Manner, ReplyVoice, random_manner
+from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Manner, ReplyVoice, keep, random_manner
 
 logger = logging.getLogger(__name__)
 VOICE = "heart"
@@ -55,18 +54,7 @@ def record_reply(
             spoken = voice.speak(text, manner, rng.randrange(2**31))
         except ValueError:  # a word that is said as several
             continue
-        store.append(
-            spoken.samples,
-            spoken.f0_hz,
-            id=clip_id,
-            split=split,
-            text=text,
-            voice=VOICE,
-            rate_hz=SAMPLE_RATE_HZ,
-            word_ends=spoken.timing.word_ends,
-            phones=spoken.timing.phones,
-            **asdict(manner),
-        )
+        keep(store, spoken, manner, id=clip_id, split=split, text=text, voice=VOICE)
 
 
 def answer_texts(seed: int) -> list[tuple[str, str]]:
