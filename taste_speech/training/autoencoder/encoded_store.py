@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.features import LogMelFeatures
-from taste_speech.training.corpus.audio_store import AudioStore, Clip
+from taste_speech.training.corpus import AudioStore, Clip
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from taste_speech.training.autoencoder.model import TasteAutoencoder
 from taste_speech.training.autoencoder.utterances import AlignedUtterance
-from taste_speech.training.corpus.phones import PHONES
+from taste_speech.training.corpus import PHONES
 
 _SHORTEST_PHONE = 2  # units
 

@@ -21,7 +21,7 @@ from taste_speech.training.autoencoder.utterances import (
     with_pace,
 )
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus.audio_store import AudioStore, Clip
+from taste_speech.training.corpus import AudioStore, Clip
 from taste_speech.training.tokenizer import build_asr_tokenizer
 
 _MADE_BY = "tower"

@@ -13,9 +13,7 @@ from taste_speech.training.autoencoder.model import TasteAutoencoder
 from taste_speech.training.autoencoder.utterances import AlignedUtterance
 from taste_speech.training.autoencoder.windows import Windows
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus import phones
-from taste_speech.training.corpus.reply_texts import is_held_out, words_of
-from taste_speech.training.corpus.reply_voice import ReplyVoice
+from taste_speech.training.corpus import ReplyVoice, is_held_out, phones, words_of
 from taste_speech.training.loop import LoopSettings
 
 _FEWEST_WORDS, _MOST_WORDS = 2, 8

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from taste_speech.training.corpus.audio_store import Clip
-from taste_speech.training.corpus.phones import PAUSE, PHONES, Timing
+from taste_speech.training.corpus import PAUSE, PHONES, Clip, Timing
 
 PROSODY_SIZE = 5
 """Pace, mean pitch, rise of the pitch, voiced part, loudness. Not the duration: that is mostly the length of

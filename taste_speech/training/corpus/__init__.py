@@ -1,1 +1,48 @@
-"""The training corpus: text written for this project, and voices that say it."""
+"""The training corpus: voices that say texts, and what they have said; `dialogues` are talks in text."""
+
+from taste_speech.training.corpus.audio_store import AudioStore, Clip
+from taste_speech.training.corpus.listeners import HELD_OUT_VOICES, TRAINING_VOICES, Listeners
+from taste_speech.training.corpus.phones import PAUSE, PHONES, Timing
+from taste_speech.training.corpus.pitch import pitch_hz
+from taste_speech.training.corpus.reply_texts import (
+    carriers,
+    held_out_words,
+    is_for_training,
+    is_held_out,
+    split_of,
+    wordnet_texts,
+    words_of,
+)
+from taste_speech.training.corpus.reply_voice import (
+    SAMPLE_RATE_HZ,
+    Manner,
+    ReplyVoice,
+    Spoken,
+    random_manner,
+    store_utterance,
+)
+
+__all__ = [
+    "HELD_OUT_VOICES",
+    "PAUSE",
+    "PHONES",
+    "SAMPLE_RATE_HZ",
+    "TRAINING_VOICES",
+    "AudioStore",
+    "Clip",
+    "Listeners",
+    "Manner",
+    "ReplyVoice",
+    "Spoken",
+    "Timing",
+    "carriers",
+    "held_out_words",
+    "is_for_training",
+    "is_held_out",
+    "pitch_hz",
+    "random_manner",
+    "split_of",
+    "store_utterance",
+    "wordnet_texts",
+    "words_of",
+]

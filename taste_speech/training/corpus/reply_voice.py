@@ -58,7 +58,7 @@ class Spoken:
     timing: Timing
 
 
-def keep(store: AudioStore, spoken: Spoken, manner: Manner, **fields: str) -> None:
+def store_utterance(store: AudioStore, spoken: Spoken, manner: Manner, **fields: str) -> None:
     """Add an utterance to a store; `fields` are those of `Clip` that neither it nor the manner tells."""
     store.append(
         spoken.samples,

@@ -20,9 +20,15 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from taste_speech.errors import TasteError
-from taste_speech.training.corpus.listeners import HELD_OUT_VOICES, TRAINING_VOICES, Listeners
-from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ as VOICE_RATE_HZ
-from taste_speech.training.corpus.reply_voice import Manner, ReplyVoice, Spoken
+from taste_speech.training.corpus import (
+    HELD_OUT_VOICES,
+    TRAINING_VOICES,
+    Listeners,
+    Manner,
+    ReplyVoice,
+    Spoken,
+)
+from taste_speech.training.corpus import SAMPLE_RATE_HZ as VOICE_RATE_HZ
 from taste_speech.training.evaluation.held_out import Split
 
 RATE_HZ = 16_000

@@ -8,10 +8,8 @@ import numpy as np
 
 from taste_speech.errors import TextError
 from taste_speech.spoken_text import spoken_text
+from taste_speech.training.corpus import Manner, carriers, held_out_words, pitch_hz, random_manner
 from taste_speech.training.corpus.dialogues import CONTROL
-from taste_speech.training.corpus.pitch import pitch_hz
-from taste_speech.training.corpus.reply_texts import carriers, held_out_words
-from taste_speech.training.corpus.reply_voice import Manner, random_manner
 from taste_speech.training.evaluation import held_out, scoring
 from taste_speech.training.evaluation.bench import Bench
 from taste_speech.training.evaluation.kept import Result

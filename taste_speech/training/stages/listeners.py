@@ -9,7 +9,15 @@ from pydantic import Field
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.corpus import (
+    SAMPLE_RATE_HZ,
+    TRAINING_VOICES,
+    AudioStore,
+    Listeners,
+    Manner,
+    ReplyVoice,
+    store_utterance,
+)
 from taste_speech.training.corpus.dialogues import (
     ASSENTS,
     MURMURS,
@@ -18,8 +26,6 @@ from taste_speech.training.corpus.dialogues import (
     make_questions,
     written_talks,
 )
-from taste_speech.training.corpus.listeners import TRAINING_VOICES, Listeners
-from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Manner, ReplyVoice, keep
 
 logger = logging.getLogger(__name__)
 _LONGEST_WORDS = 18
@@ -92,6 +98,6 @@ def run(settings: Settings, context: StageContext) -> None:
             spoken = speaker.speak(text, voice, rate)
         except ValueError:  # a word that is said as several
             continue
-        keep(store, spoken, Manner(rate=rate), id=clip_id, split=split, text=text, voice=voice)
+        store_utterance(store, spoken, Manner(rate=rate), id=clip_id, split=split, text=text, voice=voice)
     seconds = sum(clip.samples for clip in store) / SAMPLE_RATE_HZ
     logger.info("listeners: %d clips, %.2f hours", len(store), seconds / 3600)

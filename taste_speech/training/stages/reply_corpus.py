@@ -8,10 +8,19 @@ from pydantic import Field
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.corpus import (
+    SAMPLE_RATE_HZ,
+    AudioStore,
+    Manner,
+    ReplyVoice,
+    carriers,
+    is_for_training,
+    random_manner,
+    split_of,
+    store_utterance,
+    wordnet_texts,
+)
 from taste_speech.training.corpus.dialogues import written_talks
-from taste_speech.training.corpus.reply_texts import carriers, is_for_training, split_of, wordnet_texts
-from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Manner, ReplyVoice, keep, random_manner
 
 logger = logging.getLogger(__name__)
 VOICE = "heart"
@@ -54,7 +63,7 @@ def record_reply(
             spoken = voice.speak(text, manner, rng.randrange(2**31))
         except ValueError:  # a word that is said as several
             continue
-        keep(store, spoken, manner, id=clip_id, split=split, text=text, voice=VOICE)
+        store_utterance(store, spoken, manner, id=clip_id, split=split, text=text, voice=VOICE)
 
 
 def answer_texts(seed: int) -> list[tuple[str, str]]:

@@ -18,8 +18,7 @@ from sklearn.cluster import MiniBatchKMeans
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus.audio_store import AudioStore
-from taste_speech.training.corpus.pitch import pitch_hz
+from taste_speech.training.corpus import AudioStore, pitch_hz
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.mel import log_mel
 
