@@ -1,27 +1,24 @@
-"""`chat` with a brain that understands what the test says it does and speaks with flite's voice.
+"""`chat` with a brain that understands what the test says it does and speaks with a natural voice.
 
 Run as a program: `python -m tests.taste_agent.audio.talker SCRIPT [--json] [--text] [key=value ...]`, where
 SCRIPT is a JSON file with the lists `heard` (null: loudness is heard) and `replies`, and optionally
 `slow_s` and `load_s`.
 """
 
-import functools
 import json
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 
 from taste_agent import cli
 from taste_agent.dialog.brain import ReplyItem, Sound
 from taste_agent.dialog.messages import SpokenWord
 from taste_speech.recognition.base import Recognition, RecognizedWord
 from tests.taste_agent.fakes import FakeBrain
+from tests.taste_agent.speech import spoken
 
 
 class LoudnessRecognizer:
@@ -43,16 +40,6 @@ class LoudnessRecognizer:
         return Recognition(" ".join(words), tuple(RecognizedWord(word) for word in words))
 
 
-@functools.cache
-def flite(text: str) -> np.ndarray:
-    """16 kHz samples of `text`, without silence around them."""
-    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-        subprocess.run(["flite", "-voice", "slt", "-t", text, "-o", file.name], check=True)
-        samples, _ = soundfile.read(file.name, dtype="float32")
-    loud = np.flatnonzero(np.abs(samples) > 0.01)
-    return samples[loud[0] : loud[-1] + 1]
-
-
 class Talker(FakeBrain):
     """A `FakeBrain` with a voice; each item takes `slow_s` to make."""
 
@@ -64,7 +51,7 @@ class Talker(FakeBrain):
 
     def speak(self, item: ReplyItem) -> Sound:
         time.sleep(self.slow_s)
-        samples = flite(" ".join(item.words)) if item.words else np.zeros(0, np.float32)
+        samples = spoken(" ".join(item.words)) if item.words else np.zeros(0, np.float32)
         start, count = self._spoken_samples, len(item.words)
         self._spoken_samples += samples.size
         words = (SpokenWord(w, start + samples.size * (i + 1) // count) for i, w in enumerate(item.words))
@@ -80,7 +67,7 @@ def load(path: Path) -> Talker:
     for text in script["replies"]:  # spoken once in advance, so that making it takes no time
         words = text.split()
         for i in range(0, len(words), brain.words_per_item):
-            flite(" ".join(words[i : i + brain.words_per_item]))
+            spoken(" ".join(words[i : i + brain.words_per_item]))
     time.sleep(script.get("load_s", 0.0))
     return brain
 

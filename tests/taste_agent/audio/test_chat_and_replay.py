@@ -40,11 +40,11 @@ def replayed(recording, folder):
 
 
 def talk_with_interruption(talk, sound, speech):
-    sound.say(speech("Tell me a story about the sea.", "rms")).wait()
+    sound.say(speech("Tell me a story about the sea.", "low")).wait()
     talk.wait_for("word_heard", generation=1, index=4)
-    sound.say(speech("Stop now, I have a question for you.", "rms")).wait()
+    sound.say(speech("Stop now, I have a question for you.", "low")).wait()
     talk.wait_for("reply_finished", generation=2)
-    sound.say(speech("How long is the way to the city?", "slt")).wait()
+    sound.say(speech("How long is the way to the city?", "high")).wait()
     talk.wait_for("reply_finished", generation=3)
 
 

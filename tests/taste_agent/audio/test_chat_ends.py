@@ -21,7 +21,7 @@ def bring_to(state, talk, sound, speech):
     """Speak to a fresh chat until it is in that state."""
     if state in ("loading", "listening"):
         return
-    sound.say(speech(QUESTION, "rms"))
+    sound.say(speech(QUESTION, "low"))
     talk.wait_for("speech_started")
     if state == "hearing":
         return
@@ -30,7 +30,7 @@ def bring_to(state, talk, sound, speech):
         return
     talk.wait_for("word_heard", index=1)
     if state == "waiting":
-        sound.say(speech(STOP, "rms"))
+        sound.say(speech(STOP, "low"))
         talk.wait_for("playback_paused")
 
 
@@ -87,10 +87,10 @@ def test_the_quit_key_ends_it_cleanly(sound, speech, new_terminal, tmp_path, sta
     else:
         terminal.wait_for("● listening")
         time.sleep(1.5)
-        sound.say(speech(QUESTION, "rms"))
+        sound.say(speech(QUESTION, "low"))
         if state == "interrupted":
             terminal.wait_for("● speaking")
-            sound.say(speech(STOP, "rms"))
+            sound.say(speech(STOP, "low"))
         terminal.wait_for("● hearing you" if state == "interrupted" else f"● {state}")
     terminal.keys("q")
     terminal.wait_for("code 0")

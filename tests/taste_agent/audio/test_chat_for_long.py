@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.taste_agent.audio.talker import flite
 from tests.taste_agent.audio.test_chat_on_pulseaudio import LONG, chat, find, longest_gap_ms
+from tests.taste_agent.speech import spoken
 
 __all__ = ["chat"]
 pytestmark = [pytest.mark.audio, pytest.mark.soak]
@@ -23,7 +23,7 @@ def test_ten_turns_without_a_gap(chat, sound, speech, tmp_path):
     replies = [f"this is answer number {number} of ten" for number in range(1, 11)]
     talk = chat(["what is the time"] * 10, replies)
     recorder = sound.record(tmp_path / "speaker.wav")
-    question = speech("What is the time please?", "rms")
+    question = speech("What is the time please?", "low")
     for generation in range(1, 11):
         sound.say(question).wait()
         assert talk.wait_for("reply_finished", generation=generation)["underruns"] == 0
@@ -33,7 +33,7 @@ def test_ten_turns_without_a_gap(chat, sound, speech, tmp_path):
     assert talk.stop() == 143
     recorded, _ = soundfile.read(tmp_path / "speaker.wav", dtype="float32")
     for reply in replies:
-        answer = flite(reply)
+        answer = spoken(reply)
         at, alike = find(recorded, answer)
         assert alike > 0.95
         assert longest_gap_ms(recorded[at : at + answer.size]) <= longest_gap_ms(answer) + 20
@@ -43,7 +43,7 @@ def test_ten_turns_without_a_gap(chat, sound, speech, tmp_path):
 def test_agent_never_answers_its_echo(chat, sound, speech, delay_ms, gain_db):
     sound.echo(delay_ms, gain_db)
     talk = chat(["what is the time"] * 60, [LONG] * 60)
-    question = speech("What is the time please?", "rms")
+    question = speech("What is the time please?", "low")
     ends_s = time.monotonic() + 300
     asked = 0
     while time.monotonic() < ends_s:
@@ -55,7 +55,7 @@ def test_agent_never_answers_its_echo(chat, sound, speech, delay_ms, gain_db):
     assert talk.kinds().count("user_turn") == asked
     sound.say(question).wait()
     talk.wait_for("word_heard", index=8)
-    sound.say(speech("Stop please, I have a question for you.", "rms"))
+    sound.say(speech("Stop please, I have a question for you.", "low"))
     talk.wait_for("reply_cancelled")
 
 
@@ -78,8 +78,8 @@ def threads(pid):
 def test_half_an_hour_with_interruptions(chat, sound, speech):
     talk = chat(["what is the time", "stop please"] * 200, [LONG] * 400)
     question, stop = (
-        speech("What is the time please?", "rms"),
-        speech("Stop please, I have a question.", "rms"),
+        speech("What is the time please?", "low"),
+        speech("Stop please, I have a question.", "low"),
     )
     pid = talk.process.pid
     began_s = time.monotonic()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.taste_agent.audio.talker import flite
+from tests.taste_agent.speech import spoken
 
 pytestmark = pytest.mark.audio
 logger = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ def longest_gap_ms(samples, level=1e-4):
 def test_question_is_answered(chat, sound, speech, tmp_path):
     talk = chat(["what is the time"], ["it is five o clock"])
     recorder = sound.record(tmp_path / "speaker.wav")
-    sound.say(speech("What is the time please?", "rms")).wait()
+    sound.say(speech("What is the time please?", "low")).wait()
     assert talk.wait_for("user_turn")["text"] == "what is the time"
     finished = talk.wait_for("reply_finished")
     assert finished["text"] == "it is five o clock"
@@ -142,7 +142,7 @@ def test_question_is_answered(chat, sound, speech, tmp_path):
     recorder.wait()
     assert talk.stop() == 143
     recorded, _ = soundfile.read(tmp_path / "speaker.wav", dtype="float32")
-    answer = flite("it is five o clock")
+    answer = spoken("it is five o clock")
     at, alike = find(recorded, answer)
     assert alike > 0.95
     assert longest_gap_ms(recorded[at : at + answer.size]) <= longest_gap_ms(answer) + 20
@@ -151,9 +151,9 @@ def test_question_is_answered(chat, sound, speech, tmp_path):
 def test_interruption_falls_silent_and_keeps_what_was_heard(chat, sound, speech, tmp_path):
     talk = chat(["what is the time", "stop i have a question"], [LONG, "go on"])
     recorder = sound.record(tmp_path / "speaker.wav")
-    sound.say(speech("What is the time please?", "rms")).wait()
+    sound.say(speech("What is the time please?", "low")).wait()
     talk.wait_for("word_heard", index=3)
-    sound.say(speech("Stop, I have a question for you.", "rms"))
+    sound.say(speech("Stop, I have a question for you.", "low"))
     cancelled = talk.wait_for("reply_cancelled")
     assert talk.wait_for("user_turn")["text"] == "stop i have a question"
     talk.wait_for("reply_finished", generation=2)
@@ -164,9 +164,9 @@ def test_interruption_falls_silent_and_keeps_what_was_heard(chat, sound, speech,
     assert 3 <= len(heard) < len(LONG.split())
     assert cancelled["heard_text"] + " " + cancelled["cut_text"] == LONG
     recorded, _ = soundfile.read(tmp_path / "speaker.wav", dtype="float32")
-    first = flite(" ".join(LONG.split()[:8]))
+    first = spoken(" ".join(LONG.split()[:8]))
     at, _ = find(recorded, first)
-    end, _ = find(recorded, flite("go on"))
+    end, _ = find(recorded, spoken("go on"))
     answer = np.flatnonzero(np.abs(recorded[at : end - 1600]) > 1e-3)
     played_s = (answer[-1] - answer[0]) / RATE_HZ
     # What was counted as heard has been played, and hardly more.
@@ -180,12 +180,12 @@ def test_interruption_falls_silent_and_keeps_what_was_heard(chat, sound, speech,
 def test_loudspeaker_is_silent_soon_after_the_person_speaks(chat, sound, speech):
     talk = chat(["what is the time"] + ["stop i have a question"] * 5, [LONG] * 6)
     speaker, room = sound.tape("speaker.monitor"), sound.tape("room.monitor")
-    sound.say(speech("What is the time please?", "rms")).wait()
+    sound.say(speech("What is the time please?", "low")).wait()
     spoken_at_s = []
     for generation in range(1, 6):
         talk.wait_for("word_heard", generation=generation, index=3)
         spoken_at_s.append(time.monotonic())
-        sound.say(speech("Stop, I have a question for you.", "rms"))
+        sound.say(speech("Stop, I have a question for you.", "low"))
         talk.wait_for("playback_paused")
         talk.wait_for("reply_cancelled")
     talk.stop()
@@ -201,12 +201,12 @@ def test_loudspeaker_is_silent_soon_after_the_person_speaks(chat, sound, speech)
 def test_own_echo_is_not_answered_but_a_person_is(chat, sound, speech):
     sound.echo(delay_ms=100, gain_db=-6)
     talk = chat(["what is the time", "stop please"], [LONG, "yes"])
-    sound.say(speech("What is the time please?", "rms")).wait()
+    sound.say(speech("What is the time please?", "low")).wait()
     talk.wait_for("reply_finished", 60)
     time.sleep(2)
     assert talk.kinds().count("user_turn") == 1
     assert "playback_paused" not in talk.kinds()
-    sound.say(speech("Stop please, I have a question.", "rms"))
+    sound.say(speech("Stop please, I have a question.", "low"))
     assert talk.wait_for("user_turn")["text"] == "stop please"
     talk.stop()
 
@@ -227,7 +227,7 @@ def test_lost_device_is_told_and_talk_goes_on_after_it_is_back(chat, sound, spee
         sound.add_sink(what)
     assert "is back" in talk.wait_for("notice", level="info")["text"]
     time.sleep(3)
-    sound.say(speech("What is the time please?", "rms"))
+    sound.say(speech("What is the time please?", "low"))
     talk.wait_for("reply_finished", 40)
     assert talk.stop() == 143
 
@@ -235,7 +235,7 @@ def test_lost_device_is_told_and_talk_goes_on_after_it_is_back(chat, sound, spee
 def test_microphone_muted_in_the_middle_of_a_sentence_ends_the_turn(chat, sound, speech):
     talk = chat(["what is the time"], ["it is five o clock"])
     sound.say(
-        speech("What is the time in the city of seven hills, and how long is the way to the sea?", "rms")
+        speech("What is the time in the city of seven hills, and how long is the way to the sea?", "low")
     )
     talk.wait_for("speech_started")
     time.sleep(1.0)
@@ -247,7 +247,7 @@ def test_microphone_muted_in_the_middle_of_a_sentence_ends_the_turn(chat, sound,
 def test_slow_model_leaves_gaps_between_words_and_every_word_is_heard(chat, sound, speech):
     # Eight words last about two and a half seconds; making them takes three times as long.
     talk = chat(["what is the time"], [LONG], slow_s=7.5)
-    sound.say(speech("What is the time please?", "rms")).wait()
+    sound.say(speech("What is the time please?", "low")).wait()
     finished = talk.wait_for("reply_finished", 90)
     assert finished["text"] == LONG
     assert finished["underruns"] >= 1
@@ -298,5 +298,5 @@ def test_without_a_microphone_what_is_typed_is_answered_aloud(sound, speech, tmp
     assert "warning: no microphone here: " in done.stdout
     assert "Agent: it is five o clock" in done.stdout
     heard, _ = soundfile.read(recorded, dtype="float32")
-    _, likeness = find(heard, flite("it is five o clock"))
+    _, likeness = find(heard, spoken("it is five o clock"))
     assert likeness > 0.9

@@ -72,7 +72,7 @@ def test_talk_on_the_screen(sound, speech, new_terminal, tmp_path, width, height
     terminal.keys("Enter")
     terminal.wait_for("● listening")
     time.sleep(1.5)
-    sound.say(speech("What is the time please?", "rms"))
+    sound.say(speech("What is the time please?", "low"))
     screen = terminal.wait_for("Agent: it is five o clock")
     assert "You: what is the time" in screen
     assert "you waited" in screen

@@ -17,7 +17,7 @@ def test_what_is_said_while_the_model_is_loaded_is_answered(chat, sound, speech)
         assert talk.process.poll() is None
         time.sleep(0.1)
     time.sleep(1.5)  # the streams begin to flow
-    sound.say(speech("What is the time please?", "rms"))
+    sound.say(speech("What is the time please?", "low"))
     assert talk.kinds() == []
     assert talk.wait_for("user_turn", 60)["text"] == "what is the time"
     assert talk.wait_for("reply_finished", 60)["text"] == "it is five o clock"

@@ -3,7 +3,7 @@ import pytest
 
 from taste_agent.audio.echo import WebRtcCanceller
 from taste_agent.audio.echo_bound import EchoBound
-from tests.taste_agent.audio.talker import flite
+from tests.taste_agent.speech import spoken
 
 FRAME = 160
 RATE_HZ = 16000
@@ -56,7 +56,7 @@ def test_what_is_heard_while_nothing_is_played_is_untouched():
 
 
 def test_a_way_that_jumps_lets_no_speech_through():
-    far = flite(LONG)
+    far = spoken(LONG)
     far = far[: far.size // FRAME * FRAME]
     echo = later(far, 500)
     for at in range(8, far.size // RATE_HZ, 4):  # some samples are lost

@@ -131,8 +131,8 @@ def test_say_is_heard_to_its_end(sound, voice, tmp_path, monkeypatch, rate_hz):
 @pytest.mark.soak  # what the canceller reaches depends on how steadily the machine keeps time
 @pytest.mark.parametrize(("delay_ms", "gain_db"), [(20, 0), (200, -6)])
 def test_echo_is_cancelled_and_the_person_is_not(sound, new_loop, speech, delay_ms, gain_db):
-    answer, _ = soundfile.read(speech("A long answer about the sea. " * 9, voice="slt"), dtype="float32")
-    question = speech("Please stop, I would like to ask you something else.", voice="rms")
+    answer, _ = soundfile.read(speech("A long answer about the sea. " * 9, voice="high"), dtype="float32")
+    question = speech("Please stop, I would like to ask you something else.", voice="low")
     person, _ = soundfile.read(question, dtype="float32")
     sound.echo(delay_ms, gain_db)
     canceller = WebRtcCanceller()

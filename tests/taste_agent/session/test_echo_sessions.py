@@ -144,7 +144,7 @@ def test_an_echo_longer_than_what_takes_the_floor_does_not_take_it(delay_s):
 
 @pytest.mark.parametrize("delay_s", [0.3, 0.95])
 def test_the_person_is_heard_through_an_echo(delay_s):
-    question, stop = spoken("tell me a story"), spoken("no stop that please now", voice="rms")
+    question, stop = spoken("tell me a story"), spoken("no stop that please now", voice="low")
     stop_s = 3.4 + len(question) / RATE
     said = words_of(question, "tell me a story", 1) + words_of(stop, "no stop that please now", stop_s)
     done = Room(delay_s, said).run(

@@ -26,7 +26,7 @@ def failing(brain: FakeBrain, method: str, piece: int) -> FakeBrain:
 
 @pytest.mark.parametrize("method", ["accept", "partial", "finish"])
 def test_the_next_question_is_answered(method):
-    first, second = spoken("what is the time"), spoken("and who are you", voice="rms")
+    first, second = spoken("what is the time"), spoken("and who are you", voice="low")
     audio = track(silence(1), first, silence(3), second, silence(3))
     brain = failing(FakeBrain(["what is the time", "and who are you"], ["i am taste"]), method, 0)
     done = run_session(audio, brain)

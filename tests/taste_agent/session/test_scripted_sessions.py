@@ -27,9 +27,9 @@ def interrupted_by(
     return run_session(audio, brain, *overrides), 1 + len(question) / RATE + after_s
 
 
-@pytest.mark.parametrize(("engine", "voice"), [("flite", "slt"), ("flite", "kal"), ("espeak-ng", "en-us")])
-def test_a_question_is_answered(engine, voice):
-    question = spoken("what is the capital of france", engine, voice)
+@pytest.mark.parametrize("voice", ["high", "low"])
+def test_a_question_is_answered(voice):
+    question = spoken("what is the capital of france", voice)
     brain = FakeBrain(["what is the capital of france"], ["the capital is paris"])
     done = run_session(track(silence(1), question, silence(3)), brain)
     assert [e.text for e in done.of(ev.UserTurn)] == ["what is the capital of france"]
@@ -53,7 +53,7 @@ def test_what_is_kept_of_the_speech_begins_before_its_first_sound():
 
 def test_two_questions_one_after_the_other():
     audio = track(
-        silence(1), spoken("what is the time"), silence(4), spoken("and who are you", voice="rms"), silence(3)
+        silence(1), spoken("what is the time"), silence(4), spoken("and who are you", voice="low"), silence(3)
     )
     done = run_session(
         audio, FakeBrain(["what is the time", "and who are you"], ["it is noon", "i am taste"])
@@ -108,11 +108,11 @@ def test_what_the_model_has_nothing_to_say_to_is_told_and_forgotten():
     assert done.brain.history == [("user", "i am hungry"), ("assistant", "eat something")]
 
 
-@pytest.mark.parametrize(("engine", "voice"), [("flite", "slt"), ("flite", "rms"), ("espeak-ng", "en-gb")])
+@pytest.mark.parametrize("voice", ["high", "low"])
 @pytest.mark.parametrize("frame_ms", [10, 20, 30])
-def test_an_interruption_pauses_quickly_and_cancels(engine, voice, frame_ms):
+def test_an_interruption_pauses_quickly_and_cancels(voice, frame_ms):
     done, began_s = interrupted_by(
-        spoken("no stop that please", engine, voice), "no stop that please", 4.0, f"vad.frame_ms={frame_ms}"
+        spoken("no stop that please", voice), "no stop that please", 4.0, f"vad.frame_ms={frame_ms}"
     )
     (paused,) = done.of(ev.PlaybackPaused)
     assert paused.at / RATE - began_s <= (PAUSE_LIMIT_MS - FADE_MS) / 1000
@@ -197,8 +197,8 @@ def test_ten_turns(gap_s):
 
 
 def test_a_monologue_is_cut_at_pauses_and_answered_once():
-    sentence = "and then we went along the river until we came to the old mill where my uncle used to work"
-    parts = [part for _ in range(9) for part in (spoken(sentence), silence(0.14))]
+    sentence = "then we went along the river and came to the old mill"
+    parts = [part for _ in range(16) for part in (spoken(sentence), silence(0.14))]
     audio = track(silence(1), *parts, silence(3))
     assert len(audio) > 40 * RATE
     done = run_session(audio, FakeBrain([sentence] * 4, ["i see"]))
@@ -211,7 +211,7 @@ def test_a_monologue_is_cut_at_pauses_and_answered_once():
 
 
 def test_a_monologue_without_pauses_is_cut_at_the_limit():
-    sentence = spoken("one two three four five six seven eight nine ten eleven twelve", voice="rms")
+    sentence = spoken("one two three four five six seven eight nine ten eleven twelve", voice="low")
     audio = track(silence(1), *[sentence] * 12, silence(3))
     done = run_session(audio, FakeBrain(["numbers"] * 8, ["many"]), "endpointing.max_piece_s=10")
     assert all(length <= 10.5 * RATE for length in done.brain.scripted.accepted)

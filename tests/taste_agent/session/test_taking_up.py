@@ -48,7 +48,7 @@ def siren(seconds: float) -> np.ndarray:
 
 @pytest.mark.parametrize("sound", ["barking", "laughter", "melody", "siren", "noise"])
 def test_what_is_no_speech_only_pauses_a_reply(sound):
-    barks = np.concatenate([part for _ in range(4) for part in (spoken("hau hau hau hau"), silence(0.8))])
+    barks = np.concatenate([part for _ in range(4) for part in (spoken("hau hau hau"), silence(0.8))])
     samples = {
         "barking": barks,
         "laughter": spoken("ha ha ha ha ha ha ha ha ha ha ha ha"),
