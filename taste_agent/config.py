@@ -278,9 +278,6 @@ class PlaybackSettings(Section):
 class RecognitionSettings(Section):
     """How speech becomes text."""
 
-    backend: Literal["checkpoint", "whisper", "pocketsphinx", "ctc", "combined"] = Field(
-        default="checkpoint", description="which recognizer; checkpoint: the one that the checkpoint names"
-    )
     min_confidence: float = Field(
         default=0.2, ge=0, le=1, description="speech recognized with less confidence counts as not understood"
     )
@@ -290,15 +287,6 @@ class RecognitionSettings(Section):
     block_ms: int = Field(
         default=100, ge=10, le=2000, description="length of the blocks handed to the recognizer"
     )
-    own_process: bool = Field(
-        default=True,
-        description="run PocketSphinx in a process of its own, so that decoding does not hold up playback",
-    )
-
-    @property
-    def own_backend(self) -> str | None:
-        """The backend that is asked for; None leaves it to the checkpoint."""
-        return None if self.backend == "checkpoint" else self.backend
 
 
 class FixedCosts(Section):

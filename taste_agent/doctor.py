@@ -18,7 +18,7 @@ from taste_speech.errors import TasteError
 MIN_PYTHON = (3, 11)
 MIN_FREE_GB = 2.0
 LISTEN_S = 1.0
-PACKAGES = ("soundfile", "soxr", "webrtcvad", "pocketsphinx", "rich")
+PACKAGES = ("soundfile", "soxr", "webrtcvad", "rich")
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,8 @@ def _check_folder(name: str, folder: Path) -> Finding:
 
 
 def check_whisper(settings: AgentSettings) -> Finding:
-    """The package with Whisper for English, which `recognition.backend` may ask for."""
+    """The package with Whisper for English, which the shipped checkpoint hears with."""
+    from taste_agent.dialog.first_use import is_on_hub
     from taste_speech.pretrained.whisper import TINY_EN_FILES
 
     try:
@@ -213,7 +214,7 @@ def check_whisper(settings: AgentSettings) -> Finding:
             file.find()
     except TasteError as error:
         detail, _, advice = str(error).partition("; ")
-        status = "failed" if settings.recognition.backend == "whisper" else "warning"
+        status = "warning" if is_on_hub(settings.model.checkpoint) else "failed"
         return Finding("whisper", status, detail, advice)
     return Finding("whisper", "ok", f"{TINY_EN_FILES[0].distribution} {TINY_EN_FILES[0].version}")
 

@@ -235,17 +235,9 @@ class TasteProcessor:
         """Fixed voices of the checkpoint by name, each (1, size); empty when it has none."""
         return dict(self._speaker_encoder.voices)
 
-    def recognizer(
-        self,
-        backend: str | None = None,
-        device: str | torch.device | None = None,
-        own_process: bool = False,
-    ) -> Recognizer:
-        """A new recogniser of `BACKENDS` (default: the checkpoint's), loaded on first use.
-
-        With `own_process` PocketSphinx loads and decodes beside this process, and sound goes on meanwhile.
-        """
-        return make_recognizer(self.config, self.files, backend, device or self._asr_device, own_process)
+    def recognizer(self, device: str | torch.device | None = None) -> Recognizer:
+        """Make the checkpoint's recogniser, which is loaded on first use."""
+        return make_recognizer(self.config, self.files, device or self._asr_device)
 
     def get_generator(self, device: str | torch.device = "cpu") -> "VoiceGenerator":
         """The voice generator on a device, as published; `TasteForCausalLM.voice` needs no second copy."""

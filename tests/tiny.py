@@ -129,7 +129,7 @@ def tiny_config(asr_tokenizer: Any, llm_tokenizer: Any, **overrides: Any) -> Tas
             },
         },
         "streaming": {"trained_with_role_tokens": True},
-        "recognition": {"backend": "pocketsphinx"},
+        "recognition": {"whisper_name": "tiny.en"},
     }
     for name, values in overrides.items():
         sections[name] |= values

@@ -22,6 +22,7 @@ from taste_agent.ui.fitting_table import fitting_table
 from taste_speech import AudioError, TasteProcessor
 from taste_speech.audio_io import Samples, resample
 from taste_speech.recognition.base import RecognizedWord
+from taste_speech.recognition.factory import english_whisper
 from taste_speech.recognition.voicing import HOP_SAMPLES, WINDOW_SAMPLES, pitch_hz
 from taste_speech.recognition.word_times import timed_words
 from taste_speech.sound_file import SoundFile
@@ -72,7 +73,7 @@ def _rows(samples: Samples, settings: AgentSettings, text: str | None) -> list[d
     """What is known of each word; empty where none was recognised."""
     model, processor = load_model(settings.model, speaks=False)
     if text is None:
-        recognizer = processor.recognizer(settings.recognition.own_backend)
+        recognizer = processor.recognizer()
         recognizer.start()
         recognizer.accept(samples)
         text = recognizer.finish().text
@@ -81,6 +82,7 @@ def _rows(samples: Samples, settings: AgentSettings, text: str | None) -> list[d
     text_ids = processor.process_text(text)["llm_token_ids"]
     taste_ids = taste_tokenize(model, processor, torch.from_numpy(samples)[None], text_ids, ENGINE_RATE_HZ)
     words = processor.llm_ids_to_words(text_ids)
+    times = timed_words(english_whisper(), samples, [word.text for word in words])
     pitch = pitch_hz(samples, ENGINE_RATE_HZ)
     return [
         {
@@ -91,7 +93,7 @@ def _rows(samples: Samples, settings: AgentSettings, text: str | None) -> list[d
             "text_ids": list(word.token_ids),
             "taste": taste_ids[0, word.start].tolist(),
         }
-        for word, timed in zip(words, timed_words(samples, [word.text for word in words]), strict=True)
+        for word, timed in zip(words, times, strict=True)
     ]
 
 

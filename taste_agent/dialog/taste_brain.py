@@ -61,9 +61,7 @@ class TasteBrain:
         self._processor = processor
         self._settings = settings
         self._speaker = speaker_embedding(processor, settings.dialog.voice)
-        recognition = settings.recognition
-        # First, since a recogniser in a process of its own loads meanwhile.
-        self._recognizer = processor.recognizer(recognition.own_backend, own_process=recognition.own_process)
+        self._recognizer = processor.recognizer()
         seed = settings.sampling.seed
         seed = secrets.randbits(31) if seed is None else seed
         self._text_generator = torch.Generator(model.device).manual_seed(seed)
@@ -106,7 +104,7 @@ class TasteBrain:
         return self._conversation
 
     def recognizer(self) -> Recognizer:
-        """The recogniser of the settings, or the checkpoint's own."""
+        """The checkpoint's recogniser."""
         self._recognizer.start()  # its models are loaded now, not during the first words
         return self._recognizer
 

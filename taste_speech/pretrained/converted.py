@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -12,6 +13,8 @@ from filelock import FileLock
 
 from taste_speech.errors import CheckpointError
 from taste_speech.pretrained.packaged import PackagedFile, file_sha256
+
+logger = logging.getLogger(__name__)
 
 MANIFEST = "files.json"
 LOCK_WAIT_S = 120.0
@@ -60,6 +63,7 @@ def converted(
         with FileLock(f"{folder}.lock", timeout=LOCK_WAIT_S):
             if not is_whole(folder):
                 paths = [source.find() for source in sources]
+                logger.warning("first start: converting %s, once, into %s", name, folder)
                 _write(folder, lambda empty: convert(paths, empty, progress or (lambda _: None)))
     except OSError as error:
         raise CheckpointError(

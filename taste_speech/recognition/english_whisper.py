@@ -26,6 +26,7 @@ from taste_speech.features import LogMelFeatures
 from taste_speech.recognition.base import RECOGNITION_RATE_HZ
 from taste_speech.recognition.decoder_rows import DecoderRows, DecodingState
 from taste_speech.recognition.loops import loop_start
+from taste_speech.recognition.token_times import token_frames
 
 WINDOWS_S = (10, 20, 30)
 """What the encoder is given: speech and zeros behind it. It is trained with 30 s and errs as little with 10;
@@ -52,6 +53,8 @@ MURMUR_MARGIN, MURMUR_MOST_TOKENS = 4.5, 6
 """Nats by which other words, if so few, may be likelier than a murmur and it is taken for one nevertheless:
 Whisper finds words in everything. Chosen on synthetic voices; what single words lost was misheard anyhow."""
 LONGEST_S = WINDOWS_S[-1] - QUIET_BEHIND_S
+LONGEST_FIRST_WORD_S = 0.6
+"""The attention does not tell where the first word begins."""
 _TOKENS_PER_S, _MORE_TOKENS = 8, 10
 """Faster nobody speaks."""
 
@@ -71,6 +74,11 @@ class Transcript:
     log_probs: tuple[float, ...]
     attention: Tensor
     no_speech: float
+
+
+def has_letters(text: str) -> bool:
+    """Whether there is anything to say in a token's text."""
+    return any(letter.isalnum() for letter in text)
 
 
 def load_whisper(folder: Path) -> WhisperModel:
@@ -156,9 +164,7 @@ class EnglishWhisper:
         rows = self._decoder(state, given)
         no_speech = float(rows.logits[0].softmax(-1)[self._no_speech_id])
         row = len(self._prefix) - 1
-        most = min(
-            math.ceil(_MORE_TOKENS + _TOKENS_PER_S * seconds), self._decoder.most_tokens - len(self._prefix)
-        )
+        most = min(math.ceil(_MORE_TOKENS + _TOKENS_PER_S * seconds), self.most_tokens)
         token_ids: list[int] = []
         log_probs, attention = [], []
         begin = scores = (rows.logits[row] + self._unlikely[0]).log_softmax(-1)
@@ -188,6 +194,25 @@ class EnglishWhisper:
             tuple(token_ids), tuple(log_probs[:kept]), torch.stack(attention[:kept], 1), no_speech
         )
 
+    @torch.inference_mode()
+    def align(self, encoded: EncodedAudio, token_ids: Sequence[int]) -> Transcript:
+        """What `transcribe` would return if it wrote these tokens.
+
+        Args:
+            encoded: one utterance.
+            token_ids: as many as `most_tokens` at most.
+        """
+        rows = self._decoder(self._decoder.begin(encoded.keys[0]), [*self._prefix, *token_ids])
+        first = len(self._prefix) - 1
+        log_probs = rows.logits[first:].log_softmax(-1)[range(len(token_ids) + 1), [*token_ids, self.end_id]]
+        no_speech = float(rows.logits[0].softmax(-1)[self._no_speech_id])
+        return Transcript(tuple(token_ids), tuple(log_probs.tolist()), rows.attention[:, first:], no_speech)
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens that one utterance may have."""
+        return self._decoder.most_tokens - len(self._prefix)
+
     def _murmur(
         self, state: DecodingState, begin: Tensor, looked: Tensor, least: float, no_speech: float
     ) -> Transcript | None:
@@ -213,6 +238,27 @@ class EnglishWhisper:
                 attention = torch.cat([looked[:, None], rows.attention], 1)
                 found = Transcript(tuple(token_ids), log_probs, attention, no_speech)
         return found
+
+    def times_s(
+        self, transcript: Transcript, spans: Sequence[tuple[int, int]], seconds: float
+    ) -> list[tuple[float, float]]:
+        """When words were said: start and end of each, in seconds.
+
+        Args:
+            transcript: of one utterance.
+            spans: of each word, in order: number of its first token, and of the first one after it.
+            seconds: that the utterance lasts.
+        """
+        frames = min(math.ceil(seconds / self.frame_s), transcript.attention.shape[2])
+        ends_s = [end * self.frame_s for end in token_frames(transcript.attention[:, :, :frames])]
+        times = []
+        for first, after in spans:
+            # What the mark after a word is laid on is silence, and so is what comes before the first word.
+            texts = [self.tokenizer.decode([token]) for token in transcript.token_ids[first:after]]
+            last = max((i for i, text in enumerate(texts) if has_letters(text)), default=len(texts) - 1)
+            end_s = min(ends_s[first + last], seconds)
+            times.append((ends_s[first - 1] if first else max(0.0, end_s - LONGEST_FIRST_WORD_S), end_s))
+        return times
 
     @cached_property
     def frame_s(self) -> float:

@@ -14,7 +14,6 @@ from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognition, Reco
 from taste_speech.recognition.english_whisper import LONGEST_S, EnglishWhisper, Transcript
 from taste_speech.recognition.splitting import split_at_quiet
 from taste_speech.recognition.spoken_form import spoken_forms
-from taste_speech.recognition.token_times import token_frames
 from taste_speech.recognition.voicing import LEAST_VOICED_S, voiced_seconds
 
 CERTAIN_SILENCE = 0.8
@@ -22,14 +21,6 @@ CERTAIN_SILENCE = 0.8
 LIKELY_SILENCE, DOUBTFUL_LOG_PROB = 0.5, -1.0
 """The same for words whose tokens have, in the mean, less than this logarithm. Both chosen on synthetic
 voices with and without noise against noise, breath, clicks, tones, rings and music that a program made."""
-
-LONGEST_FIRST_WORD_S = 0.6
-"""The attention does not tell where the first word begins."""
-
-
-def has_letters(text: str) -> bool:
-    """Whether there is anything to say in a token's text."""
-    return any(letter.isalnum() for letter in text)
 
 
 def is_said(transcript: Transcript) -> bool:
@@ -114,19 +105,14 @@ class PackagedWhisper:
 
     def _words(self, transcript: Transcript, seconds: float) -> Iterable[RecognizedWord]:
         """Words as they are said; those of one written word share its time and its confidence."""
-        frames = min(math.ceil(seconds / self.model.frame_s), transcript.attention.shape[2])
-        ends = [end * self.model.frame_s for end in token_frames(transcript.attention[:, :, :frames])]
         texts = [self.model.tokenizer.decode([token]) for token in transcript.token_ids]
         starts = [index for index, text in enumerate(texts) if index == 0 or text.startswith(" ")]
         spans = list(pairwise([*starts, len(texts)]))
         # Each word is decoded at once, since letters outside ASCII may be several tokens.
         written = [self.model.tokenizer.decode(list(transcript.token_ids[a:b])).strip() for a, b in spans]
-        for (first, after), said in zip(spans, spoken_forms(written), strict=True):
+        times_s = self.model.times_s(transcript, spans, seconds)
+        for (first, after), (start_s, end_s), said in zip(spans, times_s, spoken_forms(written), strict=True):
             confidence = math.exp(np.mean(transcript.log_probs[first:after]))
-            # What the mark after a word is laid on is silence, and so is what comes before the first word.
-            last = max((i for i in range(first, after) if has_letters(texts[i])), default=after - 1)
-            end_s = min(ends[last], seconds)
-            start_s = ends[first - 1] if first else max(0.0, end_s - LONGEST_FIRST_WORD_S)
             step_s = (end_s - start_s) / max(1, len(said))
             for number, word in enumerate(said):
                 begin_s = start_s + number * step_s

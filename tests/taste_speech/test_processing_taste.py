@@ -262,8 +262,3 @@ def test_damaged_tokenizer(folder, content):
     (folder / "asr" / "tokenizer.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"cannot load the tokenizer '.*asr'"):
         TasteProcessor.from_pretrained(folder).process_text("yes")
-
-
-def test_unknown_recogniser(tiny_processor):
-    with pytest.raises(ValueError, match="unknown recogniser 'sphinx4'; choose one of whisper, pocketsphinx"):
-        tiny_processor.recognizer("sphinx4")

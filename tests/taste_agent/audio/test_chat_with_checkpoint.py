@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from taste_speech.recognition.pocketsphinx import PocketSphinxRecognizer
+from taste_speech import TasteProcessor
 from tests.taste_agent.audio.test_chat_and_replay import turns_of
 from tests.taste_agent.audio.test_chat_on_pulseaudio import find, longest_gap_ms
 from tests.taste_agent.audio.test_chat_screen import ROOT, new_terminal
@@ -64,7 +64,10 @@ def sounding_parts(events, agent):
 
 def understood_share(samples, text):
     """How many of the words a recogniser hears in it, of those that were meant, in any order."""
-    recognition = PocketSphinxRecognizer().recognize(samples)
+    judge = TasteProcessor.from_pretrained("small").recognizer()
+    judge.start()
+    judge.accept(samples)
+    recognition = judge.finish()
     heard, meant = recognition.text.lower().split(), text.lower().replace(".", "").replace("?", "").split()
     found = 0
     for word in meant:
@@ -85,7 +88,7 @@ def test_ten_turns(sound, speech, new_terminal, tmp_path):
     time.sleep(2)
     recorder = sound.record(tmp_path / "speaker.wav")
     for number, question in enumerate(QUESTIONS, 1):
-        sound.say(speech(question, "rms")).wait()
+        sound.say(speech(question, "low")).wait()
         wait_for_end(folder, number)
         logger.info("after turn %d\n%s", number, terminal.screen())
         time.sleep(0.7)

@@ -16,7 +16,7 @@ def refuse(paths, folder, progress):
     raise AssertionError("converted again")
 
 
-def test_converts_once_and_tells_progress(site, hub, cache):
+def test_converts_once_and_tells_progress(site, hub, cache, caplog):
     source, told = install(site, b"ab"), []
     folder = converted("thing", [source], copy_twice, 1, told.append)
     assert folder.parent == cache
@@ -25,6 +25,7 @@ def test_converts_once_and_tells_progress(site, hub, cache):
     assert converted("thing", [source], refuse, 1) == folder
     source.installed().unlink()  # no longer needed
     assert converted("thing", [source], refuse, 1) == folder
+    assert caplog.messages == [f"first start: converting thing, once, into {folder}"]
 
 
 def test_a_new_version_or_source_is_converted_anew(site, hub, cache):

@@ -38,6 +38,7 @@ class FakeWhisper:
     """Writes "It's 25" of everything; remembers what it was asked."""
 
     frame_s = 0.02
+    times_s = EnglishWhisper.times_s
 
     def __init__(self, **options):
         self.tokenizer = FakeTokenizer()

@@ -7,33 +7,40 @@ import numpy as np
 import pytest
 
 import taste_agent
+from taste_speech.recognition.factory import english_whisper
 from taste_speech.recognition.voicing import pitch_hz, voiced_seconds
 from taste_speech.recognition.word_times import timed_words
 from taste_speech.sound_file import SoundFile
 from tests.taste_agent.speech import RATE
 
 QUESTION = SoundFile(Path(taste_agent.__file__).parent / "demo" / "question.wav").samples()
+SAID_BEFORE_S = (1.13, 1.28, 1.4, 1.95, 2.1, 2.93)
+"""When the voice that asks it ends each word."""
 
 
 def test_words_have_the_times_at_which_they_are_said():
-    words = timed_words(QUESTION, ["What", "is", "the", "-", "capital", "of", "Italy?"])
+    words = timed_words(english_whisper(), QUESTION, ["What", "is", "the", "-", "capital", "of", "Italy?"])
     assert [word.text for word in words] == ["What", "is", "the", "-", "capital", "of", "Italy?"]
     assert words[3].start_s is None
     timed = [word for word in words if word.start_s is not None]
-    assert [round(word.start_s, 1) for word in timed] == [0.7, 0.9, 1.0, 1.1, 1.8, 1.9]
-    assert all(left.end_s <= right.start_s for left, right in pairwise(timed))
+    late_s = np.abs([word.end_s for word in timed] - np.array(SAID_BEFORE_S))
+    assert np.median(late_s) < 0.15
+    assert late_s.max() < 0.4
+    assert all(left.end_s <= right.start_s < right.end_s for left, right in pairwise(timed))
 
 
 @pytest.mark.parametrize(
     ("samples", "text"),
     [
-        (QUESTION, "what is the qwertz of italy"),
+        (QUESTION, "the old library"),
         (QUESTION[:3000], "what is the capital of italy"),
         (QUESTION, "- ?"),
     ],
 )
 def test_words_that_cannot_be_found_have_no_times(samples, text):
-    assert [word.start_s for word in timed_words(samples, text.split())] == [None] * len(text.split())
+    assert [word.start_s for word in timed_words(english_whisper(), samples, text.split())] == [None] * len(
+        text.split()
+    )
 
 
 @pytest.mark.parametrize("hz", [80, 110, 160, 220, 300, 390])
