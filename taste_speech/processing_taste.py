@@ -43,7 +43,7 @@ class TasteProcessor:
         config: the checkpoint's configuration.
         files: where its files are.
         llm_tokenizer, audio_tokenizer: given, they replace those of the checkpoint.
-        asr_device: where the recogniser that transcribes audio without text runs.
+        asr_device: where the recognizer that transcribes audio without text runs.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class TasteProcessor:
             audio: (samples,) mono, float in [-1, 1] or int16, at most as long as the tower takes.
             sampling_rate: of `audio`, in Hz; resampled where the model needs another.
             ref_audio_list: whose voice answers: paths, arrays at `sampling_rate`, or names of fixed voices.
-            text: what is said, or its words; None: the recogniser transcribes the audio.
+            text: what is said, or its words; None: the recognizer transcribes the audio.
             output_text_info: also return `words` and `text`.
             extract_speech_tokens: also return `speech_token_ids` and `speech_token_lengths`.
 
@@ -236,7 +236,7 @@ class TasteProcessor:
         return dict(self._speaker_encoder.voices)
 
     def recognizer(self, device: str | torch.device | None = None) -> Recognizer:
-        """Make the checkpoint's recogniser, which is loaded on first use."""
+        """Make the checkpoint's recognizer, which is loaded on first use."""
         return make_recognizer(self.config, self.files, device or self._asr_device)
 
     def get_generator(self, device: str | torch.device = "cpu") -> "VoiceGenerator":
@@ -280,7 +280,7 @@ class TasteProcessor:
         self._recognizer.accept(prepare_audio(samples, self.sampling_rate_hz, 16000))
         text = self._recognizer.finish().text
         if not text.strip():
-            raise TextError("the recogniser heard no words in the audio; give text= if you know what is said")
+            raise TextError("the recognizer heard no words in the audio; give text= if you know what is said")
         return text
 
 

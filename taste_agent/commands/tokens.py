@@ -35,14 +35,14 @@ def show_tokens(path: Path, settings: AgentSettings, text: str | None, as_json: 
 
     Args:
         path: a recording of at most 48 s with the shipped checkpoint, 30 s with V0.
-        settings: of the agent; the model and the recogniser are used.
-        text: what is said, where it is known; None lets the recogniser find out.
+        settings: of the agent; the model and the recognizer are used.
+        text: what is said, where it is known; None lets the recognizer find out.
         as_json: a JSON list instead of a table.
 
     Raises:
         AudioError: the file cannot be read, or is too long.
         TextError: `text` has no words.
-        AgentError: no words were recognised in the file.
+        AgentError: no words were recognized in the file.
     """
     if text is not None:
         split_words(text)
@@ -61,7 +61,7 @@ def show_tokens(path: Path, settings: AgentSettings, text: str | None, as_json: 
     samples = resample(sound.samples(), sound.rate_hz, ENGINE_RATE_HZ)
     rows = _rows(samples, settings, text)
     if not rows:
-        raise AgentError(f"no words were recognised in {path}; give them with --text")
+        raise AgentError(f"no words were recognized in {path}; give them with --text")
     if as_json:
         Console(soft_wrap=True, highlight=False, markup=False).print(json.dumps(rows, ensure_ascii=False))
     else:
@@ -70,7 +70,7 @@ def show_tokens(path: Path, settings: AgentSettings, text: str | None, as_json: 
 
 
 def _rows(samples: Samples, settings: AgentSettings, text: str | None) -> list[dict[str, Any]]:
-    """What is known of each word; empty where none was recognised."""
+    """What is known of each word; empty where none was recognized."""
     model, processor = load_model(settings.model, speaks=False)
     if text is None:
         recognizer = processor.recognizer()

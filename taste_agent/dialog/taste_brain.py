@@ -40,7 +40,7 @@ WARM_UP_TEXT = "what is your name"
 
 
 def load_brain(settings: AgentSettings, speaks: bool = True) -> "TasteBrain":
-    """Load the checkpoint that the settings name, with its recogniser and, if it `speaks`, its voice.
+    """Load the checkpoint that the settings name, with its recognizer and, if it `speaks`, its voice.
 
     Raises:
         TasteError: the checkpoint cannot be loaded.
@@ -54,7 +54,7 @@ def load_brain(settings: AgentSettings, speaks: bool = True) -> "TasteBrain":
 
 
 class TasteBrain:
-    """A checkpoint, its recogniser and voice, and the state of one conversation."""
+    """A checkpoint, its recognizer and voice, and the state of one conversation."""
 
     def __init__(self, model: TasteForCausalLM, processor: TasteProcessor, settings: AgentSettings) -> None:
         self._model = model
@@ -104,7 +104,7 @@ class TasteBrain:
         return self._conversation
 
     def recognizer(self) -> Recognizer:
-        """The checkpoint's recogniser."""
+        """The checkpoint's recognizer."""
         self._recognizer.start()  # its models are loaded now, not during the first words
         return self._recognizer
 

@@ -1,1 +1,1 @@
-"""Speech recognition: the protocol and its backends."""
+"""Speech recognition: the protocol, and Whisper behind it."""

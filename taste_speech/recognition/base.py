@@ -1,4 +1,4 @@
-"""What the agent and the processor need from any speech recogniser."""
+"""What the agent and the processor need from any speech recognizer."""
 
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RECOGNITION_RATE_HZ = 16000
-"""Rate of the samples that every recogniser accepts."""
+"""Rate of the samples that every recognizer accepts."""
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class RecognizedWord:
 
     Attributes:
         text: without blanks around it.
-        start_s, end_s: from the first sample accepted since `start`; None where the recogniser has no times.
-        confidence: 0 to 1; None where the recogniser has none.
+        start_s, end_s: from the first sample accepted since `start`; None where the recognizer has no times.
+        confidence: 0 to 1; None where the recognizer has none.
     """
 
     text: str
@@ -39,7 +39,7 @@ class Recognition:
     Attributes:
         text: lower case, numbers in words, no punctuation.
         words: those of `text`, in order.
-        written: the same with capitals, punctuation and digits; empty where the recogniser has none.
+        written: the same with capitals, punctuation and digits; empty where the recognizer has none.
     """
 
     text: str = ""
@@ -48,7 +48,7 @@ class Recognition:
 
 
 class Recognizer(Protocol):
-    """Recognises one utterance at a time: `start`, `accept` as audio arrives, `finish`."""
+    """Recognizes one utterance at a time: `start`, `accept` as audio arrives, `finish`."""
 
     def start(self) -> None:
         """Begin an utterance; whatever was accepted before is forgotten."""
@@ -57,7 +57,7 @@ class Recognizer(Protocol):
         """Take more audio: 1-D float32, 16 kHz mono, in [-1, 1]."""
 
     def partial(self) -> str:
-        """The text so far, which later audio may change; empty when the recogniser has none."""
+        """The text so far, which later audio may change; empty when the recognizer has none."""
         ...
 
     def finish(self) -> Recognition:

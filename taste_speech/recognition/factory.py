@@ -1,4 +1,4 @@
-"""The recogniser that a checkpoint's configuration names."""
+"""The recognizer that a checkpoint's configuration names."""
 
 from functools import cache
 
@@ -14,7 +14,7 @@ from taste_speech.recognition.english_whisper import EnglishWhisper
 def make_recognizer(
     config: TasteConfig, files: CheckpointFiles, device: str | torch.device | None = None
 ) -> Recognizer:
-    """Make a recogniser, which loads its model on first use.
+    """Make a recognizer, which loads its model on first use.
 
     Args:
         config: of the checkpoint.
@@ -23,9 +23,9 @@ def make_recognizer(
     """
     source = files.asr_model_source(config)
     if source == TINY_EN:
-        from taste_speech.recognition.packaged_whisper import PackagedWhisper
+        from taste_speech.recognition.english_recognizer import EnglishRecognizer
 
-        return PackagedWhisper(english_whisper)
+        return EnglishRecognizer(english_whisper)
     from taste_speech.recognition.whisper import WhisperRecognizer
 
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -7,7 +7,7 @@ WINDOW_SAMPLES = 640
 HOP_SAMPLES = 160
 LOWEST_HZ, HIGHEST_HZ = 75, 400
 LEAST_VOICED_S = 0.03
-"""What is periodic for less than this is taken for noise, in which recognisers hear short words."""
+"""What is periodic for less than this is taken for noise, in which recognizers hear short words."""
 BAND_HZ = 1500
 """Voices have their energy below this, noise above it too."""
 PER_OCTAVE = 0.05

@@ -15,7 +15,7 @@ from taste_speech.recognition.splitting import split_at_quiet
 
 
 class WhisperRecognizer:
-    """Recognises with Whisper; one utterance at a time.
+    """Recognizes with Whisper; one utterance at a time.
 
     Args:
         source: hub id or folder of a Whisper model with its tokenizer and feature extractor.
@@ -97,6 +97,6 @@ class WhisperRecognizer:
             return kind.from_pretrained(self.source, local_files_only=self._local_files_only, **options)
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"cannot load the speech recogniser {self.source!r} ({str(error).splitlines()[0]}); "
+                f"cannot load the speech recognizer {self.source!r} ({str(error).splitlines()[0]}); "
                 "give the text of the audio, or name a Whisper model in recognition.whisper_name"
             ) from error

@@ -52,8 +52,8 @@ def test_model_takes_what_the_processor_gives(tiny_processor, tiny_model):
     assert asr_indices.shape[:2] == inputs["asr_token_ids"].shape
 
 
-def test_given_text_is_honoured_without_a_recogniser(tiny_processor, monkeypatch):
-    monkeypatch.setattr(tiny_processor, "recognizer", lambda: pytest.fail("recogniser used"))
+def test_given_text_is_honoured_without_a_recognizer(tiny_processor, monkeypatch):
+    monkeypatch.setattr(tiny_processor, "recognizer", lambda: pytest.fail("recognizer used"))
     assert tiny_processor(speech(), RATE, text=["so", "it", "is"])["llm_word_ids"].max() == 2
 
 
@@ -74,7 +74,7 @@ class FakeRecognizer:
         return Recognition(self.text)
 
 
-def test_audio_without_text_is_recognised(folder, monkeypatch):
+def test_audio_without_text_is_recognized(folder, monkeypatch):
     processor, fake = TasteProcessor.from_pretrained(folder), FakeRecognizer("half past nine")
     monkeypatch.setattr(processor, "recognizer", lambda: fake)
     inputs = processor(speech(rate=48000), 48000, output_text_info=True)

@@ -5,8 +5,8 @@ import pytest
 import taste_speech
 from taste_speech import TasteConfig
 from taste_speech.checkpoint_files import CheckpointFiles
+from taste_speech.recognition.english_recognizer import EnglishRecognizer
 from taste_speech.recognition.factory import make_recognizer
-from taste_speech.recognition.packaged_whisper import PackagedWhisper
 from taste_speech.recognition.whisper import WhisperRecognizer
 
 SHIPPED = Path(taste_speech.__file__).parent / "checkpoints" / "small"
@@ -29,7 +29,7 @@ def test_the_checkpoint_names_its_whisper(files):
 
 def test_whisper_of_a_package_is_named_by_its_size(files):
     named = TasteConfig(recognition={"whisper_name": "tiny.en"}, asr_config={"_name_or_path": ""})
-    assert isinstance(make_recognizer(named, files), PackagedWhisper)
+    assert isinstance(make_recognizer(named, files), EnglishRecognizer)
 
 
 def test_whisper_inside_the_checkpoint_comes_first(files, tmp_path):
@@ -41,4 +41,4 @@ def test_whisper_inside_the_checkpoint_comes_first(files, tmp_path):
 
 def test_the_shipped_checkpoint_hears_with_that_of_the_package():
     config = TasteConfig.from_pretrained(SHIPPED)
-    assert isinstance(make_recognizer(config, CheckpointFiles(SHIPPED)), PackagedWhisper)
+    assert isinstance(make_recognizer(config, CheckpointFiles(SHIPPED)), EnglishRecognizer)

@@ -104,6 +104,6 @@ def test_cut_is_where_it_is_quiet():
 
 def test_missing_model():
     with pytest.raises(
-        CheckpointError, match=r"cannot load the speech recogniser '/nowhere' .*give the text"
+        CheckpointError, match=r"cannot load the speech recognizer '/nowhere' .*give the text"
     ):
         hear(WhisperRecognizer("/nowhere", local_files_only=True), noise(1))

@@ -31,8 +31,8 @@ def is_said(transcript: Transcript) -> bool:
     return not (doubtful and transcript.no_speech > LIKELY_SILENCE)
 
 
-class PackagedWhisper:
-    """A `Recognizer`; what was heard so far is recognised anew for each result, with the last one as a draft.
+class EnglishRecognizer:
+    """A `Recognizer`; what was heard so far is recognized anew for each result, with the last one as a draft.
 
     Args:
         load: gives the model; called at the first `start`.
@@ -50,7 +50,7 @@ class PackagedWhisper:
     def _reset(self) -> None:
         self._heard: list[NDArray[np.float32]] = []
         self._drafts: list[tuple[int, ...]] = []
-        self._recognised: tuple[int, Recognition] = (0, Recognition())
+        self._recognized: tuple[int, Recognition] = (0, Recognition())
         self.encoded: tuple[EncodedAudio, ...] = ()
         """Encoder states of the last result: of the whole utterance, or of its parts where it is too long."""
 
@@ -67,7 +67,7 @@ class PackagedWhisper:
         """
         if samples.ndim != 1 or not np.isfinite(samples).all():
             raise AudioError(
-                f"the recogniser takes one channel of finite samples, got shape {samples.shape}; "
+                f"the recognizer takes one channel of finite samples, got shape {samples.shape}; "
                 "mix to mono and remove NaN first"
             )
         self._heard.append(samples.astype(np.float32))
@@ -79,11 +79,11 @@ class PackagedWhisper:
     def finish(self) -> Recognition:
         """The transcript of everything accepted since `start`; empty where no words were heard."""
         count = sum(map(len, self._heard))
-        if count != self._recognised[0]:
-            self._recognised = (count, self._recognise(np.concatenate(self._heard)))
-        return self._recognised[1]
+        if count != self._recognized[0]:
+            self._recognized = (count, self._recognize(np.concatenate(self._heard)))
+        return self._recognized[1]
 
-    def _recognise(self, audio: NDArray[np.float32]) -> Recognition:
+    def _recognize(self, audio: NDArray[np.float32]) -> Recognition:
         if voiced_seconds(audio, RECOGNITION_RATE_HZ) < LEAST_VOICED_S:
             return Recognition()
         parts = split_at_quiet(audio, int(LONGEST_S * RECOGNITION_RATE_HZ), RECOGNITION_RATE_HZ)

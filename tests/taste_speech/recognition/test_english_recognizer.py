@@ -11,8 +11,8 @@ from taste_speech.errors import AudioError
 from taste_speech.pretrained.whisper import TINY_EN_FILES, tiny_en_folder
 from taste_speech.recognition import english_whisper
 from taste_speech.recognition.base import Recognition
+from taste_speech.recognition.english_recognizer import EnglishRecognizer, is_said
 from taste_speech.recognition.english_whisper import EnglishWhisper, Transcript
-from taste_speech.recognition.packaged_whisper import PackagedWhisper, is_said
 from tests.taste_speech.pretrained.packages import needs_package
 
 RATE = 16000
@@ -55,7 +55,7 @@ class FakeWhisper:
 
 def recognizer(**options):
     fake = FakeWhisper(**options)
-    made = PackagedWhisper(lambda: fake)
+    made = EnglishRecognizer(lambda: fake)
     made.start()
     return made, fake
 
@@ -135,7 +135,7 @@ def tiny_en():
 
 @needs_package(TINY_EN_FILES[0])
 def test_the_question_is_heard_while_it_is_asked(tiny_en):
-    whisper = PackagedWhisper(lambda: tiny_en)
+    whisper = EnglishRecognizer(lambda: tiny_en)
     samples, _ = soundfile.read(QUESTION, dtype="float32")
     whisper.start()
     whisper.accept(samples[: 5 * RATE // 2])
@@ -180,7 +180,7 @@ def test_noises_have_no_words(tiny_en):
     seconds = np.arange(2 * RATE) / RATE
     chord = sum(np.sin(2 * np.pi * f * h * seconds) / h for f in (220, 277, 330) for h in range(1, 6))
     ring = (np.sin(2 * np.pi * 440 * seconds) + np.sin(2 * np.pi * 480 * seconds)) * (seconds < 1.2)
-    whisper = PackagedWhisper(lambda: tiny_en)
+    whisper = EnglishRecognizer(lambda: tiny_en)
     for sound in (chord, ring, rng.standard_normal(2 * RATE), seconds * 0, np.sin(2 * np.pi * 300 * seconds)):
         whisper.start()
         whisper.accept((0.1 * sound).astype(np.float32))
