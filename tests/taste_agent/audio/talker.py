@@ -20,6 +20,8 @@ from taste_speech.recognition.base import Recognition, RecognizedWord
 from tests.taste_agent.fakes import FakeBrain
 from tests.taste_agent.speech import spoken
 
+WORDS_PER_ITEM = 8
+
 
 class LoudnessRecognizer:
     """Understands how loud each fifth of a second is: words that cost nothing but depend on what it got."""
@@ -61,15 +63,19 @@ class Talker(FakeBrain):
 def load(path: Path) -> Talker:
     """The brain of a script."""
     script = json.loads(path.read_text())
-    brain = Talker(heard=script["heard"] or [], replies=script["replies"], words_per_item=8)
+    brain = Talker(heard=script["heard"] or [], replies=script["replies"], words_per_item=WORDS_PER_ITEM)
     brain.listens_to_script = script["heard"] is not None
     brain.slow_s = script.get("slow_s", 0.0)
-    for text in script["replies"]:  # spoken once in advance, so that making it takes no time
-        words = text.split()
-        for i in range(0, len(words), brain.words_per_item):
-            spoken(" ".join(words[i : i + brain.words_per_item]))
     time.sleep(script.get("load_s", 0.0))
     return brain
+
+
+def rehearse(replies: list[str]) -> None:
+    """Say all of them once: that takes a while only the first time, and cannot be interrupted cleanly."""
+    for text in replies:
+        words = text.split()
+        for i in range(0, len(words), WORDS_PER_ITEM):
+            spoken(" ".join(words[i : i + WORDS_PER_ITEM]))
 
 
 def main() -> None:
@@ -77,6 +83,7 @@ def main() -> None:
     import taste_agent.chat as chat
 
     script = Path(sys.argv.pop(1))
+    rehearse(json.loads(script.read_text())["replies"])
     real = chat.run_chat
 
     def run_chat(settings: Any, options: Any, *loading: Any) -> None:
