@@ -64,11 +64,7 @@ class LogMelFeatures:
         """
         config = self.config
         audio = torch.nn.functional.pad(audio, (0, max(0, config.n_fft - audio.shape[0])))
-        return self._log_mel(audio, center=True)[: audio.shape[0] // config.hop_samples]
-
-    def raw_interior(self, audio: Tensor) -> Tensor:
-        """Like `raw` for a stretch from the middle: one frame for each hop at which a whole window fits."""
-        return self._log_mel(audio, center=False)
+        return self._log_mel(audio)[: audio.shape[0] // config.hop_samples]
 
     @staticmethod
     def normalize(raw: Tensor, peak: Tensor | None = None) -> Tensor:
@@ -76,14 +72,13 @@ class LogMelFeatures:
         peak = raw.max() if peak is None else peak
         return (torch.maximum(raw, peak - _DYNAMIC_RANGE) + 4.0) / 4.0
 
-    def _log_mel(self, audio: Tensor, center: bool) -> Tensor:
+    def _log_mel(self, audio: Tensor) -> Tensor:
         """(samples,) -> (frames, bins)."""
         spectrum = torch.stft(
             audio,
             self.config.n_fft,
             self.config.hop_samples,
             window=self._window.to(audio.device),
-            center=center,
             pad_mode="reflect",
             return_complex=True,
         )

@@ -16,7 +16,6 @@ from taste_speech import flows
 from taste_speech.audio_tower.configuration import TowerConfig, check_supported
 from taste_speech.audio_tower.quantizer import NO_TASTE
 from taste_speech.audio_tower.tower import AudioTower
-from taste_speech.audio_tower.windows import EncoderWindows
 from taste_speech.checkpoint_files import CheckpointFiles, read_config
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.conversion.hub import find_checkpoint, hub_options
@@ -65,7 +64,6 @@ class TasteForCausalLM(PreTrainedModel):
             tower.kwargs_for_joint_encoder_segmenter,
             tower.kwargs_for_quantizer,
             attn_implementation="eager" if attention == "eager" else "sdpa",
-            windows=EncoderWindows.from_config(config.tower or TowerConfig(), config.streaming),
         )
         self.spoken_lm = SpokenLM(config)
         self.speech_decoder = UnitDecoder(config.speech_decoder_config, config.unit_decoding)

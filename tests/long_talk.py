@@ -19,9 +19,9 @@ from taste_speech import TasteForCausalLM, TasteProcessor
 from taste_speech.streaming import (
     Conversation,
     StreamingDetokenizer,
-    StreamingTokenizer,
     TASTESegment,
     every_words,
+    taste_tokenize,
 )
 from tests.talk import stream
 
@@ -61,7 +61,6 @@ class Talk:
         self.model, self.processor = model, processor
         self.conversation = Conversation(model, processor)
         self.rng = random.Random(0)
-        self.tokenizer = StreamingTokenizer(model, processor)
         self.voice = next(iter(processor.voices().values()))
 
     def turn(self, number: int) -> None:
@@ -93,12 +92,10 @@ class Talk:
             conversation.commit_heard(rng.randint(0, said))
 
     def question(self, text: str) -> TASTESegment:
-        self.tokenizer.reset()
-        samples = 0.1 * torch.randn(RATE_HZ * self.rng.randint(2, 4) // 2)
-        for piece in samples.split(1600):
-            self.tokenizer.append(piece.numpy(), RATE_HZ)
+        samples = 0.1 * torch.randn(1, RATE_HZ * self.rng.randint(2, 4) // 2)
         text_ids = self.processor.process_text(text)["llm_token_ids"]
-        return TASTESegment("user", "audio", text_ids, self.tokenizer.finish(text_ids))
+        taste_ids = taste_tokenize(self.model, self.processor, samples, text_ids, RATE_HZ)
+        return TASTESegment("user", "audio", text_ids, taste_ids)
 
 
 def looks(talk: Talk, turns: int, look_every: int) -> list[Usage]:

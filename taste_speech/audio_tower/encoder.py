@@ -1,8 +1,7 @@
 """Running a Whisper encoder so that it yields what the aggregator attends to.
 
 Whisper's own `forward` insists on 30 s of padding and has no mask. A TASTE checkpoint may be trained on
-utterances of their own length, and windows of an utterance carry absolute positions, so the encoder's
-layers are run here.
+utterances of their own length, or in shorter windows, so the encoder's layers are run here.
 """
 
 from collections.abc import Sequence
@@ -83,7 +82,6 @@ def encode_features(
     features: Tensor,
     value_layer: int,
     n_frames: Tensor | None = None,
-    first_position: int = 0,
 ) -> EncodedAudio:
     """Run the encoder on mel frames of any length up to its position table.
 
@@ -93,7 +91,6 @@ def encode_features(
         features: (batch, mel frames, bins) log-mel.
         value_layer: index of the layer whose input becomes `values`.
         n_frames: (batch,) mel frames of each item; None when all fill the tensor.
-        first_position: position of the first encoder frame; not 0 for a stretch from the middle.
 
     Raises:
         AudioError: no frames, more than the position table has, or a wrong number of bins.
@@ -113,13 +110,12 @@ def encode_features(
         hidden = hidden * mel_mask[:, None]
     hidden = functional.gelu(encoder.conv2(hidden)).transpose(1, 2)
 
-    if first_position + frames > encoder.config.max_source_positions:
+    if frames > encoder.config.max_source_positions:
         raise AudioError(
-            f"the audio has {first_position + frames} encoder frames, but this checkpoint has "
+            f"the audio has {frames} encoder frames, but this checkpoint has "
             f"{encoder.config.max_source_positions} positions; split it into shorter utterances"
         )
-    positions = torch.arange(first_position, first_position + frames, device=weight.device)
-    hidden = hidden + encoder.embed_positions(positions)
+    hidden = hidden + encoder.embed_positions(torch.arange(frames, device=weight.device))
     attention_mask = None if frame_mask is None else additive_mask(frame_mask, hidden.dtype)
     values = hidden
     for index, layer in enumerate(encoder.layers):

@@ -16,7 +16,6 @@ from taste_speech.audio_tower.encoder import (
     whisper_config,
 )
 from taste_speech.audio_tower.quantizer import ResidualQuantizer
-from taste_speech.audio_tower.windows import EncoderWindows, WindowSpan, join_windows, keep_window
 from taste_speech.errors import AudioError, TextError
 
 
@@ -42,7 +41,6 @@ class AudioTower(nn.Module):
         config: sizes of encoder and aggregator.
         joint, quantizer: the published sections.
         attn_implementation: `sdpa` or `eager`.
-        windows: how the encoder cuts an utterance, where the checkpoint is trained so; None: one pass.
     """
 
     def __init__(
@@ -51,10 +49,8 @@ class AudioTower(nn.Module):
         joint: JointEncoderSegmenterConfig,
         quantizer: QuantizerConfig,
         attn_implementation: str = "sdpa",
-        windows: EncoderWindows | None = None,
     ):
         super().__init__()
-        self.windows = windows
         self.config = config
         self.joint = joint
         whisper = whisper_config(config, attn_implementation)
@@ -78,25 +74,6 @@ class AudioTower(nn.Module):
         Raises:
             AudioError: wrong shape, or more frames than the encoder has positions for.
         """
-        if self.windows is None:
-            return self.encode_stretch(features, n_frames)
-        longest = min(features.shape[1], features.shape[1] if n_frames is None else int(n_frames.max()))
-        return join_windows(
-            [self.encode_window(features, span, n_frames) for span in self.windows.spans(longest)]
-        )
-
-    def encode_window(
-        self, features: Tensor, span: WindowSpan, n_frames: Tensor | None = None
-    ) -> EncodedAudio:
-        """Encode one window of (batch, mel frames, bins) with its context; only its own frames come out."""
-        stretch = features[:, span.first : span.last]
-        counts = None if n_frames is None else (n_frames - span.first).clamp(0, stretch.shape[1])
-        return keep_window(self.encode_stretch(stretch, counts, span.first // 2), span)
-
-    def encode_stretch(
-        self, features: Tensor, n_frames: Tensor | None = None, first_position: int = 0
-    ) -> EncodedAudio:
-        """Encode consecutive mel frames in one pass, the first at encoder position `first_position`."""
         if self.config.source_windows:
             return self._encode_in_windows(features, n_frames)
         if self.config.pad_to_max_source:
@@ -108,9 +85,7 @@ class AudioTower(nn.Module):
                     f"{2 * self.config.max_source_positions} fit this checkpoint; split it into shorter parts"
                 )
             features = nn.functional.pad(features, (0, 0, 0, missing))
-        return encode_features(
-            self.encoder, features, self.joint.target_hidden_layer, n_frames, first_position
-        )
+        return encode_features(self.encoder, features, self.joint.target_hidden_layer, n_frames)
 
     def _encode_in_windows(self, features: Tensor, n_frames: Tensor | None) -> EncodedAudio:
         """Encode each item in its window of `source_windows`; the silence behind it is cut off."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     )
     from taste_speech.streaming.generator import streaming_generate
     from taste_speech.streaming.segment import SegmentWord, TASTESegment
-    from taste_speech.streaming.tokenize import StreamingTokenizer, taste_tokenize
+    from taste_speech.streaming.tokenize import taste_tokenize
 
 __all__ = [
     "Conversation",
@@ -31,7 +31,6 @@ __all__ = [
     "SegmentWord",
     "SpeechChunk",
     "StreamingDetokenizer",
-    "StreamingTokenizer",
     "TASTESegment",
     "at_clause_ends",
     "every_words",
@@ -56,7 +55,7 @@ _MODULES = {
     ),
     "generator": ("streaming_generate",),
     "segment": ("SegmentWord", "TASTESegment"),
-    "tokenize": ("StreamingTokenizer", "taste_tokenize"),
+    "tokenize": ("taste_tokenize",),
 }
 
 

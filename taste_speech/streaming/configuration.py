@@ -55,10 +55,4 @@ class StreamingConfig(StrictSection):
     """Share of `max_history_tokens` that is kept then. What stays is read again, so drop seldom and much."""
     repetition_scope: str = Field(default="reply", pattern="^(reply|conversation)$")
     """Ids that the repetition penalty covers: the reply's own, or (as published) the prompt's too."""
-    encoder_window_s: float | None = None
-    """Trained window of the incremental encoder; None: only the full pass is final."""
-    encoder_look_ahead_s: float = 0.5
-    """Audio after a window that its frames see."""
-    encoder_left_context_s: float | None = None
-    """Audio before a window that its frames see; None: all."""
     detokenizer: DetokenizerConfig = Field(default_factory=DetokenizerConfig)

@@ -42,13 +42,16 @@ def test_unpadded_batch_equals_single_items():
     assert torch.equal(features[1], extract(recordings[1])[0])
 
 
-def test_interior_frames_equal_those_of_the_whole():
-    extract = LogMelFeatures(TowerConfig(pad_to_max_source=False))
-    audio = torch.from_numpy(noise(8000))
-    whole = extract.raw(audio)
-    # Frame i is centred on sample i * hop: frame 2 begins half a window before sample 320.
-    interior = extract.raw_interior(audio[2 * 160 - 200 : 6000])
-    torch.testing.assert_close(interior, whole[2 : 2 + interior.shape[0]])
+def test_audio_is_padded_to_the_smallest_window_that_holds_it():
+    extract = LogMelFeatures(TowerConfig(source_windows=[1000, 500, 1500]))
+    for seconds, frames in ((0.01, 1000), (3, 1000), (10, 1000), (10.1, 2000), (20.1, 3000), (31, 3000)):
+        assert extract(noise(int(seconds * 16000))).shape[1] == frames
+    short = noise(8000)
+    silence = torch.zeros(160000 - 8000)
+    whole = LogMelFeatures(TowerConfig(pad_to_max_source=False))(
+        torch.cat([torch.from_numpy(short), silence])
+    )
+    torch.testing.assert_close(extract(short), whole)
 
 
 def test_peak_of_the_whole_decides_the_cut():

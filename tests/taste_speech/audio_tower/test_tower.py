@@ -101,11 +101,24 @@ def test_values_come_from_the_target_layer(free_tower):
     assert not torch.allclose(encoded.keys, same.keys)
 
 
-def test_a_window_has_its_absolute_positions(free_tower):
-    mel = features(20)
-    first = encode_features(free_tower.encoder, mel, 1).keys
-    later = encode_features(free_tower.encoder, mel, 1, first_position=30).keys
-    assert not torch.allclose(first, later)
+def test_an_utterance_is_encoded_in_its_window_and_the_silence_behind_it_cut_off(free_tower):
+    tower = copy.deepcopy(free_tower)
+    tower.config = tower.config.model_copy(update={"source_windows": [12, 30]})
+    mel = features(60, batch=2)
+    encoded = tower.encode(mel, torch.tensor([21, 40]))
+    for item, (frames, window) in enumerate(((21, 24), (40, 60))):
+        alone = encode_features(tower.encoder, mel[item : item + 1, :window], 1)
+        own = (frames + 1) // 2
+        torch.testing.assert_close(encoded.keys[item, :own], alone.keys[0, :own])
+        torch.testing.assert_close(encoded.values[item, :own], alone.values[0, :own])
+    assert encoded.mask.sum(1).tolist() == [11, 20]
+
+
+def test_features_shorter_than_their_window_are_refused(free_tower):
+    tower = copy.deepcopy(free_tower)
+    tower.config = tower.config.model_copy(update={"source_windows": [12, 30]})
+    with pytest.raises(AudioError, match="has 22 mel frames and its window 24"):
+        tower.encode(features(22))
 
 
 def test_gradients_reach_every_parameter_that_trains(free_tower):
