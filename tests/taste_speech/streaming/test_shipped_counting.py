@@ -1,5 +1,7 @@
 """The shipped checkpoint says a long list once and to its end: nothing twice, nothing left out."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -7,12 +9,35 @@ import torch
 from taste_speech import TasteForCausalLM, TasteProcessor
 from taste_speech.acceleration import accelerate
 from taste_speech.streaming import Conversation, StreamingDetokenizer, TASTESegment, streaming_generate
-from taste_speech.training.word_errors import word_error_rate
+from taste_speech.training.autoencoder.free_speech import edit_distance
 
-NUMBERS = (
-    "one two three four five six seven eight nine ten "
-    "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
-)
+NUMBERS = [
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
+]
+
+
+def words(text: str) -> list[str]:
+    """Lower case, without marks."""
+    return re.findall("[a-z]+", text.lower())
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -31,9 +56,9 @@ def test_it_counts_to_twenty(seed: int) -> None:
         ids += segment.text_ids[0].tolist()
         pieces.append(speech.feed(segment.text_ids, segment.taste_ids, item["is_complete"]).samples)
     said = processor.llm_tokenizer.decode(ids)
-    assert word_error_rate([NUMBERS], [said]) == 0, "else the reply is not a list to say"
+    assert words(said) == NUMBERS, "else the reply is not a list to say"
     judge = processor.recognizer()
     judge.start()
     judge.accept(np.concatenate(pieces))
     heard = judge.finish().text
-    assert word_error_rate([NUMBERS], [heard]) <= 0.2
+    assert edit_distance(NUMBERS, words(heard)) <= 0.2 * len(NUMBERS)
