@@ -76,6 +76,7 @@ def test_missing_prompts_are_told(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not sounds.PROMPTS.exists(), reason="the asterisk prompts are not installed")
 def test_prompts_have_words_without_digits():
+    pytest.importorskip("av", reason="PyAV is not installed (extra `evaluate`)")
     clips = list(sounds.prompts())
     assert len(clips) > 100
     assert all(5 <= len(clip.text.split()) <= 16 and len(clip.samples) > RATE_HZ for clip in clips)
