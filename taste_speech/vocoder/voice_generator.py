@@ -152,15 +152,6 @@ def find_file(folder: Path) -> Path | None:
     return next((path for path in (*names, *sorted(folder.glob(_FIRST_SHARD))) if path.is_file()), None)
 
 
-def read_state(folder: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint folder's voice generator as they are stored (weight norm not folded).
-
-    Raises:
-        CheckpointError: none of the known file names is there, or the file is damaged.
-    """
-    return _read_shards(_existing_file(Path(folder)))
-
-
 def _existing_file(folder: Path) -> Path:
     path = find_file(folder)
     if path is None:
