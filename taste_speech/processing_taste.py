@@ -20,6 +20,7 @@ from taste_speech.conversion.hub import hub_options
 from taste_speech.errors import CheckpointError, TextError
 from taste_speech.features import LogMelFeatures
 from taste_speech.onnx_session import OnnxModel
+from taste_speech.pronunciation import PhonemeTokenizer
 from taste_speech.recognition.base import Recognizer
 from taste_speech.recognition.factory import make_recognizer
 from taste_speech.speaker import Reference, SpeakerEncoder, load_voices
@@ -117,7 +118,9 @@ class TasteProcessor:
     def audio_tokenizer(self) -> Any:
         """Tokenizer of the audio tower and the unit decoder (ASR tokens)."""
         if self._audio_tokenizer is None:
-            self._audio_tokenizer = _load_tokenizer(self.files.asr_tokenizer_source(self.config))
+            pieces = _load_tokenizer(self.files.asr_tokenizer_source(self.config))
+            phonemes = self.config.vocabulary.asr_pieces == "phonemes"
+            self._audio_tokenizer = PhonemeTokenizer(pieces) if phonemes else pieces
         return self._audio_tokenizer
 
     def __call__(

@@ -1,5 +1,7 @@
 """Configuration of the spoken language model's bridges, LoRA and sampling vocabulary."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from taste_speech.configuration_base import StrictSection, TolerantSection, require_values
@@ -62,6 +64,8 @@ class VocabularyConfig(StrictSection):
     text_is_spoken: bool = False
     """Whether the model knows text only as it is read aloud, with numbers, signs and abbreviations as words.
     V0 was trained on text as it is written."""
+    asr_pieces: Literal["text", "phonemes"] = "text"
+    """What the ASR tokenizer cuts into pieces: words as they are written, or as they are pronounced."""
     round_rotary_to_bf16: bool = True
     """Whether rotary frequencies are rounded to bfloat16, as in V0 (docs/model.md, Rotary frequencies)."""
 

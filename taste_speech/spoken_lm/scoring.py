@@ -76,6 +76,7 @@ def score_rows(
     loss_weights: tuple[float, float] = (1.0, 1.0),
     label_smoothing: float = 0.0,
     sample: bool = False,
+    targets_only: bool = False,
     generator: torch.Generator | None = None,
 ) -> TasteOutput:
     """Run rows through the LM and compare what they yield with the targets.
@@ -88,20 +89,23 @@ def score_rows(
         loss_weights: of text and taste.
         label_smoothing: of the text loss.
         sample: see `taste_loss`.
+        targets_only: compute no logits of rows without a target, and leave `logits` out of the result.
         generator: of the sample, on the CPU; None: torch's global one.
     """
     output = lm.language_model.model(
         inputs_embeds=inputs_embeds.to(lm.dtype), attention_mask=attention_mask, use_cache=False
     )
     hidden = output.last_hidden_state
-    logits = lm.language_model.lm_head(hidden)
+    head = lm.language_model.lm_head
+    logits = None if targets_only else head(hidden)
     result = TasteOutput(logits=logits, taste_mean=lm.extraction(hidden)[0])
     if targets is None:
         return result
     counted = targets.text_weights > 0
     weights = targets.text_weights[counted]
+    wanted_logits = head(hidden[counted]) if logits is None else logits[counted]
     text = functional.cross_entropy(
-        logits[counted].float(), targets.text_ids[counted], reduction="none", label_smoothing=label_smoothing
+        wanted_logits.float(), targets.text_ids[counted], reduction="none", label_smoothing=label_smoothing
     )
     result.text_loss = (text * weights).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
     result.loss = loss_weights[0] * result.text_loss

@@ -14,11 +14,10 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from accelerate import Accelerator
-from pydantic import Field
 from torch import Tensor, nn
 
 from taste_speech.configuration_base import StrictSection
@@ -64,7 +63,8 @@ class LoopSettings(StrictSection):
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.01
     clip_norm: float = 1.0
-    precision: str = Field(default="bf16", pattern="^(no|bf16|fp16)$")
+    precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
+    """`auto` is bf16 where the device computes with it, else no: emulated, it is several times slower."""
     threads: int = 1
     save_every_s: float = 180.0
     log_every: int = 50
@@ -77,6 +77,15 @@ def learning_rate_factor(settings: LoopSettings, step: int, progress: float) -> 
     warmup = min(1.0, (step + 1) / max(1, settings.warmup_steps))
     cosine = 0.5 * (1 + math.cos(math.pi * progress))
     return warmup * (settings.final_rate + (1 - settings.final_rate) * cosine)
+
+
+def mixed_precision(settings: LoopSettings) -> str:
+    """Return what accelerate is told: `no`, `bf16` or `fp16`."""
+    if settings.precision != "auto":
+        return settings.precision
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "no"
 
 
 class TrainingLoop:
@@ -101,7 +110,7 @@ class TrainingLoop:
         torch.set_num_threads(settings.threads)
         self.name, self.workdir, self.settings = name, Path(workdir), settings
         self.workdir.mkdir(parents=True, exist_ok=True)
-        self.accelerator = Accelerator(mixed_precision=settings.precision)
+        self.accelerator = Accelerator(mixed_precision=mixed_precision(settings))
         trained = list(parameters) if parameters is not None else list(module.parameters())
         self.optimizer = torch.optim.AdamW(
             [p for p in trained if p.requires_grad],

@@ -82,6 +82,19 @@ class HiFTConfig(StrictSection):
     f0_layers: int = 5
 
 
+class SourceFilterConfig(StrictSection):
+    """Source-filter vocoder: filters over a pulse train and over noise, read from mel frames."""
+
+    n_fft: int = 1200
+    channels: int = 320
+    kernel_size: int = 3
+    dilations: list[int] = Field(default=[1, 2, 1, 4, 1])
+    mel_mean: float = -7.0
+    mel_std: float = 3.0
+    """What brings mel frames to about unit variance."""
+    log_magnitude_mean: float = -5.0
+
+
 class MelConfig(StrictSection):
     """How training makes mel frames from audio (not needed to speak)."""
 
@@ -102,6 +115,9 @@ class VoiceGeneratorConfig(StrictSection):
     speaker_embed_dim: int = 192
     flow: FlowConfig = Field(default_factory=FlowConfig)
     hift: HiFTConfig = Field(default_factory=HiFTConfig)
+    source_filter: SourceFilterConfig | None = None
+    """With it the vocoder is a `SourceFilter` instead of HiFT; of `hift` it takes the sizes of the F0
+    predictor, the voicing threshold and the limit."""
     mel: MelConfig = Field(default_factory=MelConfig)
 
     def mel_frames(self, units: int) -> int:

@@ -16,6 +16,7 @@ from taste_speech.errors import CheckpointError
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.flow import Flow
 from taste_speech.vocoder.hift import HiFT
+from taste_speech.vocoder.source_filter import SourceFilter
 
 FILE_NAMES = (
     "voice_generator.safetensors",
@@ -34,7 +35,7 @@ class VoiceGenerator(nn.Module):
         super().__init__()
         self.config = config or VoiceGeneratorConfig()
         self.flow = Flow(self.config)
-        self.hift = HiFT(self.config)
+        self.hift = make_vocoder(self.config)
 
     @property
     def sampling_rate_hz(self) -> int:
@@ -144,6 +145,11 @@ class VoiceGenerator(nn.Module):
         speaker = flow_embedding.to(self.flow.encoder_proj.weight)
         mel = self.flow.inference(units, speaker, generator=generator, num_steps=num_steps)
         return self.hift(mel, generator=generator).float().cpu(), self.sampling_rate_hz
+
+
+def make_vocoder(config: VoiceGeneratorConfig) -> HiFT | SourceFilter:
+    """The vocoder that a configuration asks for."""
+    return HiFT(config) if config.source_filter is None else SourceFilter(config)
 
 
 def find_file(folder: Path) -> Path | None:

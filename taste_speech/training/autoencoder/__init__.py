@@ -2,18 +2,15 @@
 
 from taste_speech.training.autoencoder.audio_start import begin_audio, begin_quantizer
 from taste_speech.training.autoencoder.encoded_store import EncodedStore
-from taste_speech.training.autoencoder.free_speech import FreeSpeech
 from taste_speech.training.autoencoder.model import Condition, TasteAutoencoder
 from taste_speech.training.autoencoder.noise import UnitNoise, guess
 from taste_speech.training.autoencoder.reply_utterances import asr_tokenizer, load_utterances, with_taste_ids
-from taste_speech.training.autoencoder.side_tasks import Spelling, learn_prosody, learn_spelling
+from taste_speech.training.autoencoder.side_tasks import learn_prosody
 from taste_speech.training.autoencoder.windows import WindowBatches, Windows
 
 __all__ = [
     "Condition",
     "EncodedStore",
-    "FreeSpeech",
-    "Spelling",
     "TasteAutoencoder",
     "UnitNoise",
     "WindowBatches",
@@ -23,7 +20,6 @@ __all__ = [
     "begin_quantizer",
     "guess",
     "learn_prosody",
-    "learn_spelling",
     "load_utterances",
     "with_taste_ids",
 ]

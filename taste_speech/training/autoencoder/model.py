@@ -21,7 +21,6 @@ from taste_speech.training.autoencoder.windows import Windows, number_words
 from taste_speech.training.corpus import PHONES
 
 _REACH = 1.6  # tokens around the place of a unit that an aligned head may look at
-_PHONES_PER_TOKEN = 2  # "x" says two
 
 
 class Condition(Enum):
@@ -68,9 +67,6 @@ class TasteAutoencoder(nn.Module):
         for block, head in aligned_heads:
             self.aligned_heads[block].append(head)
         self.phones = nn.Linear(config.speech_decoder_config.llm_output_size, len(PHONES))
-        self.spelling = nn.Linear(
-            config.speech_decoder_config.llm_input_size, _PHONES_PER_TOKEN * (len(PHONES) + 1)
-        )
         self.heard_prosody = nn.Linear(config.speech_decoder_config.llm_input_size, PROSODY_SIZE)
         self.said_prosody = nn.Linear(config.speech_decoder_config.llm_output_size, PROSODY_SIZE)
         self.has_tower: Tensor
@@ -206,27 +202,6 @@ class TasteAutoencoder(nn.Module):
         numbers = torch.arange(word_ids.shape[1], device=word_ids.device) + windows.first_token[:, None]
         near = (windows.unit_places[..., None] - numbers[:, None]).abs() <= _REACH
         return near & (windows.unit_words[..., None] == word_ids[:, None])
-
-    def spelling_loss(self, token_ids: Tensor, n_tokens: Tensor, phones: Sequence[Sequence[int]]) -> Tensor:
-        """CTC loss of the phones that the text encoder's rows spell; two frames for each token.
-
-        Args:
-            token_ids: (batch, tokens), of `n_tokens` (batch,), on any device.
-            phones: of each item, numbers without pauses.
-        """
-        device = self.spelling.weight.device
-        token_ids, n_tokens = token_ids.to(device), n_tokens.to(device)
-        text = self.decoder.encode_text(token_ids, n_tokens)
-        logits = self.spelling(text).float().unflatten(-1, (_PHONES_PER_TOKEN, -1)).flatten(1, 2)
-        flat = torch.tensor([phone for row in phones for phone in row], device=device)
-        return functional.ctc_loss(
-            logits.log_softmax(-1).transpose(0, 1),
-            flat,
-            _PHONES_PER_TOKEN * n_tokens,
-            torch.tensor([len(row) for row in phones]),
-            blank=len(PHONES),
-            zero_infinity=True,
-        )
 
     def _language_model(self, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The decoder's `llm` on whole sequences; also (batch, rows, rows) attention of the aligned heads."""

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer
 
 from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.audio_tower.tower import AudioTower
+from taste_speech.pronunciation import PhonemeTokenizer
 from taste_speech.training.autoencoder.encoded_store import EncodedStore, fingerprint
 from taste_speech.training.autoencoder.utterances import (
     AlignedUtterance,
@@ -22,7 +24,7 @@ from taste_speech.training.autoencoder.utterances import (
 )
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus import AudioStore, Clip
-from taste_speech.training.tokenizer import build_asr_tokenizer
+from taste_speech.training.tokenizer import build_asr_tokenizer, build_phoneme_tokenizer
 
 _MADE_BY = "tower"
 """Entry of a file's metadata: fingerprint of the tower whose taste tokens it holds."""
@@ -45,12 +47,14 @@ def load_utterances(
     return standardize(with_pace(utterances)), clips
 
 
-def asr_tokenizer(context: StageContext) -> PreTrainedTokenizerFast:
+def asr_tokenizer(context: StageContext) -> Any:
     """The tokenizer of the unit decoder and the aggregator, made at the first call."""
     folder = context.folder("tokenizers") / "asr"
+    phonemes = context.config.vocabulary.asr_pieces == "phonemes"
     if not folder.exists():
-        build_asr_tokenizer().save_pretrained(folder)
-    return AutoTokenizer.from_pretrained(folder)
+        (build_phoneme_tokenizer if phonemes else build_asr_tokenizer)().save_pretrained(folder)
+    pieces = AutoTokenizer.from_pretrained(folder)
+    return PhonemeTokenizer(pieces) if phonemes else pieces
 
 
 def with_taste_ids(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from taste_speech.pronunciation import silent_tail
 from taste_speech.training.corpus import PAUSE, PHONES, Clip, Timing
 
 PROSODY_SIZE = 5
@@ -110,8 +111,12 @@ def align_utterance(
     prosody: UnitProsody,
 ) -> AlignedUtterance:
     """Tokenize the words of a clip and find out which word, phone and token each unit belongs to."""
-    pieces = [tokenizer(f" {word}", add_special_tokens=False)["input_ids"] for word in clip.text.split()]
-    letters = [max(1, len(word.rstrip(_SILENT_SIGNS))) for word in clip.text.split()]
+    words = clip.text.split()
+    pieces = [tokenizer.encode(f" {word}", add_special_tokens=False) for word in words]
+    said = [
+        max(1, len(ids) - silent_tail(tokenizer, ids, word, _SILENT_SIGNS))
+        for ids, word in zip(pieces, words, strict=True)
+    ]
     ends = [min(len(units), round(end * units_per_second)) for end in timing.word_ends]
     ends[-1] = len(units)
     middles_s = (np.arange(len(units)) + 0.5) / units_per_second
@@ -129,7 +134,7 @@ def align_utterance(
         ends,
         prosody(units.long(), ends),
         torch.from_numpy(unit_phones),
-        _places(timing, middles_s, spoken, [len(piece) for piece in pieces], letters),
+        _places(timing, middles_s, spoken, [len(piece) for piece in pieces], said),
     )
 
 

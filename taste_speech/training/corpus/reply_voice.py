@@ -87,6 +87,17 @@ def random_manner(text: str, rng: random.Random) -> Manner:
     )
 
 
+@dataclass(frozen=True)
+class _Said:
+    """What the network makes of a text: spectra (bins, frames), F0 (frames,), and what was said when."""
+
+    parts: list[np.ndarray]
+    f0: np.ndarray
+    ids: list[int]
+    of_word: np.ndarray
+    ends_s: np.ndarray
+
+
 class ReplyVoice:
     """Speaks with hibari's packaged voice and says when each phone ends.
 
@@ -128,6 +139,26 @@ class ReplyVoice:
         """
         from hibari import dsp
 
+        said = self._run(text, manner)
+        samples = dsp.synth(*said.parts[:-1], said.f0, np.random.default_rng(seed))
+        limited = np.clip(samples * 32767, -32768, 32767).astype(np.int16)
+        voiced = np.where(said.f0 > _VOICED_HZ, said.f0, 0.0).astype(np.float32)
+        symbols = [self._symbols[i] for i in said.ids]
+        return Spoken(limited, voiced, timing(symbols, said.of_word, said.ends_s))
+
+    def filters(self, text: str, manner: Manner = Manner()) -> tuple[np.ndarray, np.ndarray]:
+        """Return the spectra that `speak` shapes its pulses and its noise with.
+
+        Both are natural logarithms of magnitudes, (frames, 601) float32; frame i is centered at sample 300 i.
+
+        Raises:
+            ValueError: if a word is said as several.
+        """
+        # The voice has a third part, of free phase; what it mostly makes is noise.
+        harmonic, _, _, noise, *_ = self._run(text, manner).parts
+        return harmonic.T, noise.T
+
+    def _run(self, text: str, manner: Manner) -> "_Said":
         ids, of_word = lay_out(self.phonemes(text), self.engine.vocab)
         feeds = {"ids": np.array([ids], np.int64), "speed": _rates(manner, of_word)}
         *spectra, durations = self.engine.sess.run(None, feeds)
@@ -137,10 +168,7 @@ class ReplyVoice:
         gain = _gain(len(f0), manner, ends_s, of_word)
         for level in (0, 2, 3):  # log magnitudes of the harmonics, the noise and the rest
             parts[level] = parts[level] + gain
-        samples = dsp.synth(*parts[:-1], f0, np.random.default_rng(seed))
-        limited = np.clip(samples * 32767, -32768, 32767).astype(np.int16)
-        voiced = np.where(f0 > _VOICED_HZ, f0, 0.0).astype(np.float32)
-        return Spoken(limited, voiced, timing([self._symbols[i] for i in ids], of_word, ends_s))
+        return _Said(parts, f0, ids, of_word, ends_s)
 
     @cached_property
     def _symbols(self) -> dict[int, str]:

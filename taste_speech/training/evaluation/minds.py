@@ -97,7 +97,7 @@ def trained_mind(config: TasteConfig, weights: Path, with_tastes: bool = False) 
     from taste_speech.training.stages.mind import adapted
 
     lora = config.spoken_lm_config.kwargs_for_lora
-    lm = adapted(SpokenLM(config), lora.lora_r, int(lora.lora_alpha)).float()
+    lm = adapted(SpokenLM(config), lora.lora_r, int(lora.lora_alpha), torch.float32).float()
     unknown = lm.load_state_dict(load_file(weights), strict=False).unexpected_keys
     if unknown:
         raise ValueError(f"{weights} holds {unknown[0]}, which the model of this recipe lacks")

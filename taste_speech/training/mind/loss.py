@@ -42,7 +42,14 @@ def talk_losses(
         padded([gather_codes(talk.tastes, talk.taste_targets) for talk in talks], NO_TASTE),
     )
     output = score_rows(
-        lm, quantizer, inputs, targets, label_smoothing=label_smoothing, sample=True, generator=generator
+        lm,
+        quantizer,
+        inputs,
+        targets,
+        label_smoothing=label_smoothing,
+        sample=True,
+        targets_only=True,
+        generator=generator,
     )
     losses = {"text": output.text_loss, "taste": output.taste_loss}
     return {name: loss for name, loss in losses.items() if loss is not None}

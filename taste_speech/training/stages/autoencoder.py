@@ -26,8 +26,6 @@ from taste_speech.pretrained.whisper import tiny_en_folder
 from taste_speech.training.autoencoder import (
     Condition,
     EncodedStore,
-    FreeSpeech,
-    Spelling,
     TasteAutoencoder,
     UnitNoise,
     WindowBatches,
@@ -36,7 +34,6 @@ from taste_speech.training.autoencoder import (
     begin_quantizer,
     guess,
     learn_prosody,
-    learn_spelling,
     load_utterances,
     with_taste_ids,
 )
@@ -92,12 +89,6 @@ class Settings(StrictSection):
     alignment_weight: float = 0.2
     phones_weight: float = 0.3
     """Of the phone that each unit belongs to, told from the decoder's last hidden state."""
-    spelling_weight: float = 0.1
-    """Of the phones of the text, told from the text encoder."""
-    spelling_every: int = 4
-    """Steps from one batch of spelling to the next, so that it is not forgotten."""
-    spelling_steps: int = 800
-    """Steps in which the text encoder learns to spell before there are units."""
     heard_part: float = Field(default=0.35, gt=0, le=1)
     """Fraction of the training utterances that are encoded; of the others only the text is used."""
     prosody_weight: float = 0.3
@@ -113,8 +104,6 @@ class Settings(StrictSection):
     commitment_weight: float = 0.25
     label_smoothing: float = 0.0
     evaluated_batches: int = 4
-    spoken_utterances: int = 16
-    """Unseen ones that are spoken freely for `FreeSpeech`."""
 
 
 def take_audio(
@@ -145,20 +134,14 @@ class Trainer:
         train: WindowBatches,
         valid: WindowBatches,
         noise: UnitNoise,
-        spelling: Spelling,
         speaker: Tensor,
     ) -> None:
-        self.spelling = spelling
         self.settings, self.context, self.loop, self.noise = settings, context, loop, noise
         self.train, self.valid = train, valid
         self.batches = train.endless(loop.generator)
         self.sample = _sample(train)
         self.model: TasteAutoencoder = loop.accelerator.unwrap_model(loop.module)
         self.speaker = speaker
-        self.speech = self._free_speech()
-
-    def _free_speech(self) -> FreeSpeech:
-        return FreeSpeech(self.train.utterances, self.valid.utterances, self.settings.spoken_utterances)
 
     def kind(self) -> Condition:
         """What the budget spent so far asks for."""
@@ -169,7 +152,7 @@ class Trainer:
             return Condition.TEXT
         return Condition.CONTINUOUS if used < self.settings.continuous_until else Condition.QUANTIZED
 
-    def losses(self, step: int, generator: torch.Generator) -> Losses:
+    def losses(self, _step: int, generator: torch.Generator) -> Losses:
         """Units, alignment and commitment."""
         settings = self.settings
         if self.loop.progress() >= settings.final_from and may_finish(self.model):
@@ -183,8 +166,6 @@ class Trainer:
         heard = self.noise(windows.unit_ids, generator, self.loop.progress())
         prediction, said = self.model.predict(windows, audio, heard, self.speaker)
         own |= said
-        if step % settings.spelling_every == 0:
-            own["spelling"] = self.model.spelling_loss(*self.spelling.batch(generator))
         weights = {
             "commitment": settings.commitment_weight,
             "prosody": settings.prosody_weight,
@@ -194,7 +175,6 @@ class Trainer:
             "said_prosody": settings.said_weight,
             "alignment": settings.alignment_weight,
             "phones": settings.phones_weight,
-            "spelling": settings.spelling_weight,
         }
         return {
             "units": prediction.loss(settings.label_smoothing),
@@ -207,7 +187,6 @@ class Trainer:
         for batches in (self.train, self.valid):
             tower = self.model.tower
             batches.take(with_taste_ids(batches.utterances, tower, batches.encoded, self.context))
-        self.speech = self._free_speech()
 
     def _guessed(self, windows: Windows, generator: torch.Generator) -> Windows:
         """The windows, at times with guessed taste tokens."""
@@ -235,7 +214,6 @@ class Trainer:
             result[f"{kind.value}_accuracy"] = float(torch.stack(accuracies).mean())
             alignment, phones = torch.stack(others).mean(0).tolist()
             result |= {f"{kind.value}_alignment": alignment, f"{kind.value}_phones": phones}
-        result |= self.speech.phone_errors(self.model, self.speaker)
         return result
 
 
@@ -246,7 +224,7 @@ def run(settings: Settings, context: StageContext) -> None:
     model = TasteAutoencoder(context.config, settings.aligned_heads)
     model.scale_inputs()
     loop = TrainingLoop("autoencoder", folder, model, settings.loop)
-    resumed = loop.resume()
+    loop.resume()
     model.tower.encoder.load_state_dict(pretrained_encoder())
     utterances, clips = load_utterances(context, settings.stores)
     encoded = EncodedStore(folder / "encoded", model.tower.config.d_model)
@@ -270,11 +248,8 @@ def run(settings: Settings, context: StageContext) -> None:
 
     noise = UnitNoise(load_file(context.folder("units") / "quantizer.safetensors"), settings)
     train, valid = batches("train", settings.whole_part), batches("valid", 1.0)
-    spelling = Spelling.of_lexicon(context, train.utterances)
     speaker = fixed_embedding(settings.voice, model.decoder.config.spk_embed_dim).to(loop.device)
-    if not resumed:
-        learn_spelling(model, spelling, settings.spelling_steps, settings.loop, loop.generator)
-    trainer = Trainer(settings, context, loop, train, valid, noise, spelling, speaker)
+    trainer = Trainer(settings, context, loop, train, valid, noise, speaker)
     logger.info("autoencoder: %d utterances", len(utterances))
 
     def write() -> None:

@@ -34,7 +34,7 @@ from taste_speech.training.corpus.dialogues import (
     murmured,
     written_talks,
 )
-from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
+from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, mixed_precision
 from taste_speech.training.mind import NoTaste, TalkEncoder, TalkRows, talk_losses
 
 logger = logging.getLogger(__name__)
@@ -76,9 +76,9 @@ class MindTraining(nn.Module):
         self.lm, self.quantizer = lm, quantizer.requires_grad_(False)
 
 
-def adapted(lm: SpokenLM, rank: int, alpha: int) -> SpokenLM:
-    """Load the pretrained weights into `lm`, in bfloat16 and frozen, and put adapters beside them."""
-    given = LlamaForCausalLM.from_pretrained(smollm2_folder(), dtype=torch.bfloat16)
+def adapted(lm: SpokenLM, rank: int, alpha: int, dtype: torch.dtype) -> SpokenLM:
+    """Load the pretrained weights into `lm`, frozen and in `dtype`, and put adapters beside them."""
+    given = LlamaForCausalLM.from_pretrained(smollm2_folder(), dtype=dtype)
     lm.language_model = given.requires_grad_(False)
     lm.reset_rotary()
     names = [name for name, part in given.model.named_modules() if isinstance(part, nn.Linear)]
@@ -191,7 +191,8 @@ def run(settings: Settings, context: StageContext) -> None:
     torch.manual_seed(settings.loop.seed)
     quantizer = ResidualQuantizer(config.audio_tower_config.kwargs_for_quantizer)
     lora = config.spoken_lm_config.kwargs_for_lora
-    module = MindTraining(adapted(SpokenLM(config), lora.lora_r, int(lora.lora_alpha)), quantizer)
+    dtype = torch.bfloat16 if mixed_precision(settings.loop) == "bf16" else torch.float32
+    module = MindTraining(adapted(SpokenLM(config), lora.lora_r, int(lora.lora_alpha), dtype), quantizer)
     loop = TrainingLoop("mind", folder, module, settings.loop)
     loop.resume()
     encoder = TalkEncoder(fmt, tokenizer, NoTaste(), settings.other_weight)

@@ -1,153 +1,167 @@
-"""Stage `vocoder`: HiFT on the reply voice, first by spectral losses alone, then with a discriminator."""
+"""Stage `vocoder`: the source-filter vocoder learns the filters of the reply voice, and to sound like it."""
 
 import logging
+import random
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from accelerate.utils import send_to_device
+from pydantic import Field
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
+from taste_speech.training.corpus import Clip, Manner, ReplyVoice
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
-from taste_speech.training.voice import (
-    Discriminator,
-    VoiceFeatures,
-    multi_resolution_stft_loss,
-    prepared_features,
-)
-from taste_speech.vocoder.hift import HiFT
+from taste_speech.training.voice import VoiceFeatures, multi_resolution_stft_loss, prepared_features
 from taste_speech.vocoder.mel import log_mel
+from taste_speech.vocoder.source_filter import SourceFilter
 
 logger = logging.getLogger(__name__)
+_INAUDIBLE = -9.0
+"""Log magnitude below which a difference does not count."""
 
 
 class Settings(StrictSection):
     """Of the vocoder's training."""
 
-    stores: list[str] = ["reply"]
+    stores: list[str] = ["wordnet"]
+    clips: int = Field(default=600, ge=2)
+    """Utterances whose filters are learned from; an eleventh of them are valid ones."""
     batch_size: int = 8
-    segment_frames: int = 32
-    mel_weight: float = 2.0
-    f0_weight: float = 0.5
-    adversarial_from: float = 0.6
-    """Fraction of the budget after which the discriminator joins."""
-    adversarial_weight: float = 0.1
-    matching_weight: float = 1.0
-    discriminator_channels: int = 16
-    discriminator_rate: float = 2e-4
+    segment_frames: int = 64
+    filter_weight: float = 1.0
+    mel_weight: float = 1.0
+    f0_weight: float = 1.0
+    noise_gain: float = -0.6
+    """Added to the voice's log magnitudes of noise: its phases do not fit together where frames overlap, and
+    cancel each other in part."""
+    mel_noise: float = 0.25
+    """Largest deviation of the noise on mel frames, for those of a flow are not quite right."""
     loop: LoopSettings = LoopSettings()
 
 
+@dataclass(frozen=True)
+class FilteredClip:
+    """Mel (frames, bins), F0 (frames,), audio (samples,) and filters (frames, 2, frequencies)."""
+
+    mel: np.ndarray
+    f0: np.ndarray
+    audio: np.ndarray
+    filters: np.ndarray
+
+
+def filtered_clips(
+    context: StageContext, features: list[VoiceFeatures], settings: Settings, split: str, count: int
+) -> list[FilteredClip]:
+    """Draw utterances of a split and compute their filters."""
+    voice = ReplyVoice(context.folder("corpus"))
+    keys = [(part, key) for part in features for key in part.keys(split)]
+    random.Random(settings.loop.seed).shuffle(keys)
+    clips: dict[str, Clip] = {clip.id: clip for part in features for clip in part.store}
+    found = []
+    for part, key in keys:
+        clip, item = clips[key], part[key]
+        manner = Manner(clip.rate, clip.pitch, clip.slope, clip.emphasis, clip.change_word, clip.change_rate)
+        filters = np.stack(voice.filters(clip.text, manner), axis=1).astype(np.float16)
+        if settings.segment_frames + 1 < len(item.mel) == len(filters):
+            found.append(FilteredClip(item.mel, item.f0, item.audio, filters))
+        if len(found) == count:
+            break
+    return found
+
+
 class SegmentSampler:
-    """Random segments of the training utterances."""
+    """Random segments of utterances."""
 
-    def __init__(self, features: list[VoiceFeatures], settings: Settings, *splits: str) -> None:
-        self.settings = settings
-        self.items = [
-            item
-            for part in features
-            for key in part.keys(*splits)
-            if len((item := part[key]).mel) > settings.segment_frames + 1
-        ]
-        self.hop = features[0].config.hop_samples
+    def __init__(self, clips: list[FilteredClip], settings: Settings, hop: int) -> None:
+        self.clips, self.settings, self.hop = clips, settings, hop
 
-    def batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Mel (batch, bins, frames), F0 (batch, frames) and audio (batch, samples)."""
+    def batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return each of `FilteredClip` as a batch, with the frames last."""
         frames, hop = self.settings.segment_frames, self.hop
-        mels, pitches, audios = [], [], []
-        for index in torch.randint(
-            len(self.items), (self.settings.batch_size,), generator=generator
-        ).tolist():
-            item = self.items[index]
-            last = min(len(item.mel), len(item.audio) // hop) - frames
-            start = int(torch.randint(max(1, last), (1,), generator=generator))
-            mels.append(torch.from_numpy(item.mel[start : start + frames].astype("float32")).T)
-            pitches.append(torch.from_numpy(item.f0[start : start + frames].astype("float32")))
-            samples = item.audio[start * hop : (start + frames) * hop].astype("float32")
-            audios.append(torch.from_numpy(samples) / 32768)
-        return torch.stack(mels), torch.stack(pitches), torch.stack(audios)
+        rows: list[tuple[Tensor, ...]] = []
+        for index in torch.randint(len(self.clips), (self.settings.batch_size,), generator=generator):
+            clip = self.clips[int(index)]
+            start = int(torch.randint(len(clip.mel) - frames, (1,), generator=generator))
+            cut = slice(start, start + frames)
+            audio = clip.audio[start * hop : (start + frames) * hop].astype(np.float32) / 32768
+            parts = (clip.mel[cut].T, clip.f0[cut], audio, clip.filters[cut].transpose(1, 2, 0))
+            rows.append(tuple(torch.from_numpy(part.astype(np.float32)) for part in parts))
+        mel, f0, wave, filters = (torch.stack(part) for part in zip(*rows, strict=True))
+        return mel, f0, wave, filters
 
 
 class VocoderTrainer:
-    """Losses of one step; owns the discriminator and its optimizer.
+    """Losses of one step.
 
     Args:
-        hift: on `device`.
+        vocoder: on `device`.
         sampler: draws on the CPU.
         device: of all that is computed.
     """
 
     def __init__(
         self,
-        hift: HiFT,
+        vocoder: SourceFilter,
         sampler: SegmentSampler,
         settings: Settings,
         context: StageContext,
         device: torch.device,
     ) -> None:
-        self.hift, self.sampler, self.settings, self.device = hift, sampler, settings, device
+        self.vocoder, self.sampler, self.settings, self.device = vocoder, sampler, settings, device
         self.config = context.config.voice_generator
-        self.discriminator = Discriminator(channels=settings.discriminator_channels).to(device)
-        self.optimizer = torch.optim.AdamW(
-            self.discriminator.parameters(), lr=settings.discriminator_rate, betas=(0.8, 0.99)
-        )
-        self.progress = lambda: 0.0
 
     def losses(self, _step: int, generator: torch.Generator) -> Losses:
         """Losses of a fresh batch."""
-        mel, f0, audio = send_to_device(self.sampler.batch(generator), self.device)
-        produced = self.hift(mel, f0=f0)
+        settings = self.settings
+        mel, f0, audio, filters = send_to_device(self.sampler.batch(generator), self.device)
+        level = settings.mel_noise * torch.rand((len(mel), 1, 1), generator=generator).to(mel)
+        heard = mel + level * torch.randn(mel.shape, generator=generator).to(mel)
+        source = self.vocoder.m_source(f0, self.vocoder.m_source.draw(f0, generator))
+        harmonic, noise = self.vocoder.filters(heard)
         with torch.autocast(audio.device.type, enabled=False):
-            produced = produced.float().reshape(audio.shape)
-            losses = self._spectral(produced, audio, mel)
-            losses["f0"] = self.settings.f0_weight * self._pitch_loss(mel, f0)
-            if self.progress() >= self.settings.adversarial_from:
-                losses |= self._adversarial(produced, audio)
-        return losses
+            produced = self.vocoder.filtered(harmonic.float(), noise.float(), source)
+            mel_loss = F.l1_loss(log_mel(produced, self.config), log_mel(audio, self.config))
+            return {
+                "filters": settings.filter_weight * self._filter_loss(harmonic, noise, filters, f0 > 0),
+                "mel": settings.mel_weight * mel_loss,
+                "stft": multi_resolution_stft_loss(produced, audio),
+                "f0": settings.f0_weight * self._pitch_loss(heard, f0),
+            }
 
-    def _spectral(self, produced: Tensor, audio: Tensor, mel: Tensor) -> Losses:
-        wanted = log_mel(audio, self.config)
-        mel_loss = F.l1_loss(log_mel(produced, self.config), wanted)
-        return {
-            "mel": self.settings.mel_weight * mel_loss,
-            "stft": multi_resolution_stft_loss(produced, audio),
-        }
+    def _filter_loss(self, harmonic: Tensor, noise: Tensor, wanted: Tensor, voiced: Tensor) -> Tensor:
+        """Mean distance of the log magnitudes; of the harmonics only where there are any."""
+        frames = wanted.shape[-1]
+        pulses = (harmonic[..., :frames] - wanted[:, 0]).abs() * (wanted[:, 0] > _INAUDIBLE)
+        even = (noise[..., :frames] - wanted[:, 1] - self.settings.noise_gain).abs()
+        return (pulses.mean(1) * voiced).mean() + (even * (wanted[:, 1] > _INAUDIBLE)).mean()
 
     def _pitch_loss(self, mel: Tensor, f0: Tensor) -> Tensor:
-        predicted = self.hift.f0_predictor(mel).float()
+        predicted = self.vocoder.f0_predictor(mel).float()
         return F.l1_loss((predicted / 50 + 1).log(), (f0 / 50 + 1).log())
-
-    def _adversarial(self, produced: Tensor, audio: Tensor) -> Losses:
-        own = self.discriminator.own_loss(audio, produced)
-        self.optimizer.zero_grad(set_to_none=True)
-        own.backward()
-        self.optimizer.step()
-        adversarial, matching = self.discriminator.generator_losses(audio, produced)
-        return {
-            "adversarial": self.settings.adversarial_weight * adversarial,
-            "matching": self.settings.matching_weight * matching,
-        }
 
 
 def run(settings: Settings, context: StageContext) -> None:
     """Train, and write `hift.safetensors` (published names without the prefix `hift.`)."""
     folder, config = context.folder("vocoder"), context.config.voice_generator
-    features = prepared_features(context, settings.stores)
     torch.manual_seed(settings.loop.seed)
-    hift = HiFT(config)
-    loop = TrainingLoop("vocoder", folder, hift, settings.loop)
-    trainer, valid = (
-        VocoderTrainer(loop.module, SegmentSampler(features, settings, split), settings, context, loop.device)
-        for split in ("train", "valid")
-    )
-    loop.extra = {
-        "discriminator": trainer.discriminator,
-        "discriminator_optimizer": trainer.optimizer,
-    }
+    vocoder = SourceFilter(config)
+    loop = TrainingLoop("vocoder", folder, vocoder, settings.loop)
     loop.resume()
-    trainer.progress = loop.progress
+    if loop.finished:
+        return
+    features = prepared_features(context, settings.stores)
+
+    def trainer(split: str, count: int) -> VocoderTrainer:
+        clips = filtered_clips(context, features, settings, split, count)
+        sampler = SegmentSampler(clips, settings, config.hop_samples)
+        return VocoderTrainer(loop.module, sampler, settings, context, loop.device)
+
+    train, valid = trainer("train", settings.clips), trainer("valid", max(1, settings.clips // 10))
 
     def evaluate() -> dict[str, float]:
         generator = torch.Generator().manual_seed(1)
@@ -155,7 +169,7 @@ def run(settings: Settings, context: StageContext) -> None:
         return {name: float(torch.stack([r[name] for r in rounds]).mean()) for name in rounds[0]}
 
     def write() -> None:
-        weights = {name: value.contiguous() for name, value in hift.state_dict().items()}
+        weights = {name: value.contiguous() for name, value in vocoder.state_dict().items()}
         save_file(weights, folder / "hift.safetensors")
 
-    loop.run(trainer.losses, evaluate, write)
+    loop.run(train.losses, evaluate, write)

@@ -1,12 +1,6 @@
-"""What the stages of the voice share, and the discriminator of the vocoder."""
+"""What the stages of the voice share."""
 
-from taste_speech.training.voice.discriminator import Discriminator, multi_resolution_stft_loss
 from taste_speech.training.voice.features import VoiceFeatures, fixed_embedding, prepared_features
+from taste_speech.training.voice.stft_loss import multi_resolution_stft_loss
 
-__all__ = [
-    "Discriminator",
-    "VoiceFeatures",
-    "fixed_embedding",
-    "multi_resolution_stft_loss",
-    "prepared_features",
-]
+__all__ = ["VoiceFeatures", "fixed_embedding", "multi_resolution_stft_loss", "prepared_features"]

@@ -2,6 +2,7 @@
 
 import re
 
+import jiwer
 import numpy as np
 import pytest
 import torch
@@ -9,7 +10,6 @@ import torch
 from taste_speech import TasteForCausalLM, TasteProcessor
 from taste_speech.acceleration import accelerate
 from taste_speech.streaming import Conversation, StreamingDetokenizer, TASTESegment, streaming_generate
-from taste_speech.training.autoencoder.free_speech import edit_distance
 
 NUMBERS = [
     "one",
@@ -61,4 +61,4 @@ def test_it_counts_to_twenty(seed: int) -> None:
     judge.start()
     judge.accept(np.concatenate(pieces))
     heard = judge.finish().text
-    assert edit_distance(NUMBERS, words(heard)) <= 0.2 * len(NUMBERS)
+    assert jiwer.wer(" ".join(NUMBERS), " ".join(words(heard))) <= 0.2

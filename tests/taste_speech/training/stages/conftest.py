@@ -1,16 +1,17 @@
 """A run whose first stages have left what the others need."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from taste_speech.training.autoencoder import Spelling
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
-from taste_speech.training.stages import autoencoder
+from taste_speech.training.stages import autoencoder, vocoder
+from taste_speech.vocoder.configuration import SourceFilterConfig
 
 TEXTS = ("the train leaves", "at half past nine", "i think so", "we walk home")
 
@@ -37,5 +38,16 @@ def context(tmp_path, tiny_checkpoint, tiny_model, monkeypatch):
     shutil.copytree(tiny_checkpoint / "asr", context.folder("tokenizers") / "asr")
     given = tiny_model.audio_tower.encoder.state_dict()
     monkeypatch.setattr(autoencoder, "pretrained_encoder", lambda: given)
-    monkeypatch.setattr(Spelling, "of_lexicon", lambda *_: Spelling([([5, 6], [1, 2]), ([7], [3])]))
+    return context
+
+
+@pytest.fixture
+def filtering(context, monkeypatch):
+    """The run with a source-filter vocoder, and a voice whose filters are the same at all times."""
+    voice = context.config.voice_generator
+    sizes = SourceFilterConfig(n_fft=4 * voice.hop_samples, channels=8, dilations=[1])
+    monkeypatch.setattr(context.config, "voice_generator", voice.model_copy(update={"source_filter": sizes}))
+    frames, bins = 16000 // voice.hop_samples, 2 * voice.hop_samples + 1
+    loud, soft = np.full((frames, bins), -2.0, np.float32), np.full((frames, bins), -4.0, np.float32)
+    monkeypatch.setattr(vocoder, "ReplyVoice", lambda _: SimpleNamespace(filters=lambda *_: (loud, soft)))
     return context

@@ -22,9 +22,7 @@ SETTINGS = Settings(
     continuous_until=0.5,
     final_from=0.8,
     heard_part=1.0,
-    spelling_steps=2,
     prosody_steps=2,
-    spoken_utterances=0,
 )
 
 
@@ -94,9 +92,6 @@ def test_a_run_stopped_in_its_text_goes_on_with_what_it_hears(context, monkeypat
     assert not bool(trained(context)["has_tower"])
     monkeypatch.undo()
     monkeypatch.setattr(autoencoder, "pretrained_encoder", lambda: _encoder(context))
-    monkeypatch.setattr(
-        autoencoder.Spelling, "of_lexicon", lambda *_: autoencoder.Spelling([([5, 6], [1, 2]), ([7], [3])])
-    )
     run(SETTINGS, context)
     assert bool(trained(context)["is_final"])
 

@@ -12,9 +12,7 @@ from tests.taste_speech.training.pretended_device import DEVICE, OnDevice, Prete
 
 LOOP = loop.LoopSettings(steps=2, evaluate_every=2, warmup_steps=1)
 SETTINGS = {
-    "vocoder": vocoder.Settings(
-        loop=LOOP, batch_size=2, segment_frames=16, adversarial_from=0.5, discriminator_channels=2
-    ),
+    "vocoder": vocoder.Settings(stores=["reply"], loop=LOOP, batch_size=2, segment_frames=16, clips=3),
     "flow": flow.Settings(loop=LOOP, batch_size=2, max_units=8),
     "autoencoder": autoencoder.Settings(
         loop=LOOP.model_copy(update={"steps": 4, "evaluate_every": 4}),
@@ -26,9 +24,7 @@ SETTINGS = {
         final_from=0.75,
         guessed_part=1.0,
         heard_part=1.0,
-        spelling_steps=1,
         prosody_steps=1,
-        spoken_utterances=1,
     ),
 }
 
@@ -71,7 +67,7 @@ class PretendedAutocast(nullcontext):
 
 
 @pytest.fixture
-def with_device(context, monkeypatch):
+def with_device(filtering, monkeypatch):
     """The run of the stages before, and a device to train on; weights are not written from there."""
     monkeypatch.setattr(loop, "Accelerator", PretendedAccelerator)
     monkeypatch.setattr(torch, "autocast", PretendedAutocast)
@@ -83,7 +79,7 @@ def with_device(context, monkeypatch):
     )
     monkeypatch.setattr(autoencoder, "SAMPLED_BATCHES", 3)
     monkeypatch.setattr(autoencoder, "save_tower", lambda *_: None)
-    return context
+    return filtering
 
 
 @pytest.mark.filterwarnings("ignore:for .* which is a no-op")

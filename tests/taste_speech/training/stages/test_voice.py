@@ -1,5 +1,6 @@
 """The stages `vocoder` and `flow` of a run that is told to stop."""
 
+import json
 import os
 import signal
 
@@ -13,9 +14,7 @@ from taste_speech.training.stages.vocoder import VocoderTrainer
 from taste_speech.vocoder.flow import Flow
 
 LOOP = LoopSettings(steps=4, warmup_steps=1, precision="no")
-VOCODER = vocoder.Settings(
-    loop=LOOP, batch_size=2, segment_frames=16, adversarial_from=0.0, discriminator_channels=2
-)
+VOCODER = vocoder.Settings(stores=["reply"], loop=LOOP, batch_size=2, segment_frames=16, clips=3)
 
 
 def stop_in_call(number, owner, name, monkeypatch):
@@ -31,26 +30,25 @@ def stop_in_call(number, owner, name, monkeypatch):
     monkeypatch.setattr(owner, name, stopping)
 
 
-def test_the_discriminator_and_its_optimiser_go_on_where_they_were(context, monkeypatch):
+def test_a_vocoder_that_is_stopped_goes_on_where_it_was(filtering, monkeypatch):
     stop_in_call(2, VocoderTrainer, "losses", monkeypatch)
     with pytest.raises(StoppedError):
-        vocoder.run(VOCODER, context)
-    folder = context.folder("vocoder")
+        vocoder.run(VOCODER, filtering)
+    folder = filtering.folder("vocoder")
     state = torch.load(folder / "state.pt", weights_only=True)
-    assert load_file(folder / "hift.safetensors").keys() == state["module"].keys()
-    resumed = []
+    assert state["step"] == 2
+    written = load_file(folder / "hift.safetensors")
+    assert all(torch.equal(written[name], value) for name, value in state["module"].items())
+    monkeypatch.setattr(VocoderTrainer, "losses", lambda *_: pytest.fail("all steps were done"))
+    vocoder.run(VOCODER.model_copy(update={"loop": LOOP.model_copy(update={"steps": 2})}), filtering)
 
-    def look(self, *_):
-        resumed.append((self.discriminator.state_dict(), self.optimizer.state_dict()))
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr(VocoderTrainer, "losses", look)
-    with pytest.raises(StoppedError):
-        vocoder.run(VOCODER, context)
-    discriminator, optimizer = resumed[0]
-    for name, value in state["extra"]["discriminator"].items():
-        assert torch.equal(discriminator[name], value)
-    assert int(optimizer["state"][0]["step"]) == 2
+def test_a_vocoder_learns_the_filters_of_the_voice(filtering):
+    loop = LOOP.model_copy(update={"steps": 30, "learning_rate": 3e-2, "evaluate_every": 15})
+    vocoder.run(VOCODER.model_copy(update={"loop": loop}), filtering)
+    lines = (filtering.folder("vocoder") / "metrics.jsonl").read_text().splitlines()
+    before, after = (json.loads(line)["filters"] for line in lines if '"valid"' in line)
+    assert after < before
 
 
 def test_a_flow_that_is_stopped_writes_what_it_has(context, monkeypatch):

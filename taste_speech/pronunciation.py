@@ -1,0 +1,73 @@
+"""How words are pronounced, for unit decoders that read phonemes instead of letters."""
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from taste_speech.errors import CheckpointError
+
+MARKS = '.,?!;:—…"()“”'
+"""Marks of punctuation among the phonemes: they are not said, but tell pauses and intonation."""
+_KNOWN_WORDS = 20_000
+
+
+class PhonemeTokenizer:
+    """An ASR tokenizer whose pieces are phonemes: words are pronounced, then cut into pieces.
+
+    The dictionary, and the network for words that it lacks, are those of the package `hibari-tts`. Each word
+    is pronounced by itself, so that what it becomes does not depend on the chunk that it arrives in.
+
+    Args:
+        pieces: tokenizer of phonemes in misaki's alphabet, as a checkpoint holds it; it answers everything
+            but `encode`.
+    """
+
+    def __init__(self, pieces: Any) -> None:
+        self.pieces = pieces
+        self.pronounce = lru_cache(_KNOWN_WORDS)(self._pronounce)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["pieces"], name)
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:
+        """Return the pieces of each word of `text`; of a word that has no sound, the unknown piece."""
+        said = [self.pronounce(word) for word in text.split()]
+        known = [self.pieces.encode(f" {word}", add_special_tokens=False) for word in said if word]
+        ids = [piece for word in known for piece in word]
+        return ids or [self.pieces.unk_token_id]
+
+    def save_pretrained(self, folder: str | Path) -> Any:
+        """Write the pieces, which the checkpoint's configuration says are phonemes."""
+        return self.pieces.save_pretrained(folder)
+
+    @cached_property
+    def silent_ids(self) -> frozenset[int]:
+        """Pieces that are marks of punctuation."""
+        vocabulary = self.pieces.get_vocab()
+        return frozenset(vocabulary[mark] for mark in MARKS if mark in vocabulary)
+
+    def _pronounce(self, word: str) -> str:
+        return "".join(self._g2p(word).split())
+
+    @cached_property
+    def _g2p(self) -> Any:
+        try:
+            from hibari.g2p import G2P
+        except ImportError as error:
+            raise CheckpointError(
+                "this checkpoint reads phonemes, and the package that pronounces words is missing; run: "
+                "pip install hibari-tts"
+            ) from error
+        return G2P()
+
+
+def silent_tail(tokenizer: Any, ids: Sequence[int], word: str, silent_signs: str) -> int:
+    """Return how many pieces at the end of a word are written, not said."""
+    silent = getattr(tokenizer, "silent_ids", None)
+    if silent is None:
+        return len(word) - len(word.rstrip(silent_signs))
+    return next((n for n, piece in enumerate(reversed(ids)) if piece not in silent), len(ids))
