@@ -2,7 +2,8 @@
 
 Rows have one fixed length, as changing shapes are slow on a CPU: talks stand one behind the other in a row,
 some as one long talk that changes its subject, so that the model bears as much history as it will be given.
-Until the taste tokens of `autoencoder` are final, all words carry the pad embedding.
+Started before the taste tokens of `autoencoder` are final, a run has none: all words carry the pad embedding
+until it is started again.
 """
 
 import logging
@@ -35,7 +36,8 @@ from taste_speech.training.corpus.dialogues import (
     written_talks,
 )
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, mixed_precision
-from taste_speech.training.mind import NoTaste, TalkEncoder, TalkRows, talk_losses
+from taste_speech.training.mind import NoTaste, TalkEncoder, TalkRows, TasteBank, TasteSource, talk_losses
+from taste_speech.training.stages.autoencoder import final_tower
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +67,8 @@ class Settings(StrictSection):
     """Weight of text that is not the assistant's."""
     label_smoothing: float = 0.0
     evaluated_rows: int = 8
+    taste_stores: list[str] = ["wordnet", "answers"]
+    """Recordings of the reply voice from which words take their taste tokens."""
     seed: int = 1
 
 
@@ -195,7 +199,7 @@ def run(settings: Settings, context: StageContext) -> None:
     module = MindTraining(adapted(SpokenLM(config), lora.lora_r, int(lora.lora_alpha), dtype), quantizer)
     loop = TrainingLoop("mind", folder, module, settings.loop)
     loop.resume()
-    encoder = TalkEncoder(fmt, tokenizer, NoTaste(), settings.other_weight)
+    encoder = TalkEncoder(fmt, tokenizer, tastes(settings, context, quantizer), settings.other_weight)
     batches = TalkDealer(settings, encoder, "train", settings.seed + loop.step).endless()
     unseen = TalkDealer(settings.model_copy(update={"kinds_part": 0.3}), encoder, "valid", 0)
     held_out = [unseen.row(settings.rows, 0.0) for _ in range(settings.evaluated_rows)]
@@ -217,6 +221,17 @@ def run(settings: Settings, context: StageContext) -> None:
         )
 
     loop.run(compute_losses, evaluate, write)
+
+
+def tastes(settings: Settings, context: StageContext, quantizer: ResidualQuantizer) -> TasteSource:
+    """Return where taste tokens come from, and give `quantizer` the codebooks that they are of."""
+    tower = final_tower(context)
+    if tower is None:
+        return NoTaste()
+    prefix = "quantizer."
+    own = {name.removeprefix(prefix): value for name, value in tower.items() if name.startswith(prefix)}
+    quantizer.load_state_dict(own)
+    return TasteBank.of_run(context, settings.taste_stores)
 
 
 def is_ours(name: str) -> bool:
