@@ -97,6 +97,8 @@ class TrainingLoop:
         module: everything that is trained.
         settings: budgets and optimizer settings.
         parameters: what is optimized; default all parameters of `module` that require gradients.
+        given: tells, by their names, the tensors of `module` that are pretrained and stay as they are; they
+            are not saved.
     """
 
     def __init__(
@@ -106,9 +108,10 @@ class TrainingLoop:
         module: nn.Module,
         settings: LoopSettings,
         parameters: Iterable[nn.Parameter] | None = None,
+        given: Callable[[str], bool] = lambda _: False,
     ) -> None:
         torch.set_num_threads(settings.threads)
-        self.name, self.workdir, self.settings = name, Path(workdir), settings
+        self.name, self.workdir, self.settings, self.given = name, Path(workdir), settings, given
         self.workdir.mkdir(parents=True, exist_ok=True)
         self.accelerator = Accelerator(mixed_precision=mixed_precision(settings))
         trained = list(parameters) if parameters is not None else list(module.parameters())
@@ -139,9 +142,10 @@ class TrainingLoop:
     def save(self) -> None:
         """Write the state beside the old one, then replace it, so that a kill leaves a valid file."""
         partial = self.state_path.with_suffix(".partial")
+        module = self.accelerator.unwrap_model(self.module).state_dict()
         torch.save(
             {
-                "module": self.accelerator.unwrap_model(self.module).state_dict(),
+                "module": {name: value for name, value in module.items() if not self.given(name)},
                 "optimizer": self.optimizer.state_dict(),
                 "generator": self.generator.get_state(),
                 "global_generator": torch.get_rng_state(),
@@ -154,12 +158,26 @@ class TrainingLoop:
         partial.replace(self.state_path)
 
     def resume(self) -> bool:
-        """Continue from `state.pt` if there is one; return whether there was."""
+        """Continue from `state.pt` if there is one; return whether there was.
+
+        A state without an optimizer (weights that were carried here from elsewhere) begins with a new one.
+
+        Raises:
+            ValueError: the state lacks tensors that are not given.
+        """
         if not self.state_path.exists():
             return False
         state = torch.load(self.state_path, weights_only=True, map_location="cpu")
-        self.accelerator.unwrap_model(self.module).load_state_dict(state["module"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        module = self.accelerator.unwrap_model(self.module)
+        unfit = module.load_state_dict(state["module"], strict=False)
+        missing = [name for name in unfit.missing_keys if not self.given(name)]
+        if missing or unfit.unexpected_keys:
+            wrong = [*missing, *unfit.unexpected_keys]
+            raise ValueError(
+                f"{self.state_path} does not fit the recipe, see {wrong[0]}; remove it to begin anew"
+            )
+        if "optimizer" in state:
+            self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["global_generator"])
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]

@@ -223,7 +223,7 @@ def run(settings: Settings, context: StageContext) -> None:
     torch.manual_seed(settings.loop.seed)
     model = TasteAutoencoder(context.config, settings.aligned_heads)
     model.scale_inputs()
-    loop = TrainingLoop("autoencoder", folder, model, settings.loop)
+    loop = TrainingLoop("autoencoder", folder, model, settings.loop, given=is_given)
     loop.resume()
     model.tower.encoder.load_state_dict(pretrained_encoder())
     utterances, clips = load_utterances(context, settings.stores)
@@ -268,6 +268,11 @@ def run(settings: Settings, context: StageContext) -> None:
         take_audio(model, settings, train, loop.generator)
         loop.save()
     loop.run(trainer.losses, trainer.evaluate, write)
+
+
+def is_given(name: str) -> bool:
+    """Return whether a tensor of the autoencoder is the pretrained encoder's."""
+    return name.startswith("tower.encoder.")
 
 
 def is_heard(key: str, part: float) -> bool:
@@ -315,7 +320,7 @@ def final_tower(context: StageContext) -> dict[str, Tensor] | None:
 def trained_autoencoder(settings: Settings, context: StageContext) -> TasteAutoencoder:
     """The model of the last saved state, in evaluation mode, with its quantizer exported."""
     model = TasteAutoencoder(context.config, settings.aligned_heads)
-    model.load_state_dict(_state(context)["module"])
+    model.load_state_dict(_state(context)["module"], strict=False)  # the encoder is given
     model.export_quantizer()
     return model.eval()
 

@@ -197,7 +197,7 @@ def run(settings: Settings, context: StageContext) -> None:
     lora = config.spoken_lm_config.kwargs_for_lora
     dtype = torch.bfloat16 if mixed_precision(settings.loop) == "bf16" else torch.float32
     module = MindTraining(adapted(SpokenLM(config), lora.lora_r, int(lora.lora_alpha), dtype), quantizer)
-    loop = TrainingLoop("mind", folder, module, settings.loop)
+    loop = TrainingLoop("mind", folder, module, settings.loop, given=is_given)
     loop.resume()
     encoder = TalkEncoder(fmt, tokenizer, tastes(settings, context, quantizer), settings.other_weight)
     batches = TalkDealer(settings, encoder, "train", settings.seed + loop.step).endless()
@@ -232,6 +232,11 @@ def tastes(settings: Settings, context: StageContext, quantizer: ResidualQuantiz
     own = {name.removeprefix(prefix): value for name, value in tower.items() if name.startswith(prefix)}
     quantizer.load_state_dict(own)
     return TasteBank.of_run(context, settings.taste_stores)
+
+
+def is_given(name: str) -> bool:
+    """Return whether a tensor of `MindTraining` is the pretrained language model's, or the quantizer's."""
+    return not (name.startswith("lm.") and is_ours(name.removeprefix("lm.")))
 
 
 def is_ours(name: str) -> bool:

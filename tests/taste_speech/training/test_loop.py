@@ -156,3 +156,48 @@ def test_what_layers_draw_goes_on_after_a_stop_and_is_not_touched_by_validation(
     resumed = run(tmp_path / "parts", evaluate=lambda: drawn.append(float(torch.rand(()))) or {})
     assert torch.equal(plain, resumed)
     assert len(set(drawn)) == 1
+
+
+class WithGiven(nn.Module):
+    """A trained layer on a pretrained one."""
+
+    def __init__(self):
+        super().__init__()
+        self.given, self.own = nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 1)
+
+
+def made(folder, module):
+    settings = LoopSettings(steps=1, warmup_steps=1, precision="no")
+    return TrainingLoop("toy", folder, module, settings, given=lambda name: name.startswith("given."))
+
+
+def test_what_is_pretrained_is_not_saved_and_stays_as_it_is(tmp_path):
+    first, second = WithGiven(), WithGiven()
+    loop = made(tmp_path, first)
+    loop.run(lambda *_: {"loss": first.own(first.given(torch.ones(1, 2))).sum()})
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert set(state["module"]) == {"own.weight", "own.bias"}
+    pretrained = second.given.weight.clone()
+    assert made(tmp_path, second).resume()
+    assert torch.equal(second.own.weight, first.own.weight)
+    assert torch.equal(second.given.weight, pretrained)
+
+
+def test_weights_that_were_carried_here_begin_with_a_new_optimizer(tmp_path):
+    loop = made(tmp_path, WithGiven())
+    loop.save()
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    del state["optimizer"]
+    state["module"] = {name: value.half() for name, value in state["module"].items()}
+    torch.save(state, tmp_path / "state.pt")
+    assert made(tmp_path, WithGiven()).resume()
+
+
+def test_a_state_of_another_model_is_refused(tmp_path):
+    loop = made(tmp_path, WithGiven())
+    loop.save()
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    del state["module"]["own.bias"]
+    torch.save(state, tmp_path / "state.pt")
+    with pytest.raises(ValueError, match=r"does not fit the recipe, see own\.bias"):
+        made(tmp_path, WithGiven()).resume()
