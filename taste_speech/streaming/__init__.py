@@ -12,11 +12,9 @@ if TYPE_CHECKING:
     from taste_speech.streaming.emit_timing import (
         EmitContext,
         EmitTiming,
-        Floor,
         at_clause_ends,
         every_words,
         growing_chunks,
-        hold_while_person_speaks,
     )
     from taste_speech.streaming.generator import streaming_generate
     from taste_speech.streaming.segment import SegmentWord, TASTESegment
@@ -26,7 +24,6 @@ __all__ = [
     "Conversation",
     "EmitContext",
     "EmitTiming",
-    "Floor",
     "ReplyState",
     "SegmentWord",
     "SpeechChunk",
@@ -35,7 +32,6 @@ __all__ = [
     "at_clause_ends",
     "every_words",
     "growing_chunks",
-    "hold_while_person_speaks",
     "streaming_generate",
     "taste_detokenize",
     "taste_tokenize",
@@ -44,15 +40,7 @@ __all__ = [
 _MODULES = {
     "conversation": ("Conversation", "ReplyState"),
     "detokenize": ("SpeechChunk", "StreamingDetokenizer", "taste_detokenize"),
-    "emit_timing": (
-        "EmitContext",
-        "EmitTiming",
-        "Floor",
-        "at_clause_ends",
-        "every_words",
-        "growing_chunks",
-        "hold_while_person_speaks",
-    ),
+    "emit_timing": ("EmitContext", "EmitTiming", "at_clause_ends", "every_words", "growing_chunks"),
     "generator": ("streaming_generate",),
     "segment": ("SegmentWord", "TASTESegment"),
     "tokenize": ("taste_tokenize",),

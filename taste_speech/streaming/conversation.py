@@ -11,7 +11,6 @@ import torch
 
 from taste_speech.errors import CheckpointError
 from taste_speech.spoken_lm.vocabulary import Vocabulary
-from taste_speech.streaming.emit_timing import Floor
 from taste_speech.streaming.layout import PromptFormat, Row, row_list
 from taste_speech.streaming.row_cache import RowCache
 from taste_speech.streaming.segment import SegmentWord, TASTESegment
@@ -78,8 +77,6 @@ class Conversation:
         """How the last reply stands."""
         self.speak_probability: float | None = None
         """The model's probability that it is its turn, as of the last prefill; None before the first."""
-        self.floor = Floor()
-        """Who is heard at the moment; the caller keeps it up to date for emit-timing functions."""
         self._segments: list[TASTESegment] = []
         self._unspoken: TASTESegment | None = None
         self._is_prefilled = False
@@ -219,7 +216,7 @@ class Conversation:
         self.lm_state.reset()
         self.reply = self._unspoken = self.speak_probability = None
         self._is_prefilled = False
-        self.status, self.floor = "idle", Floor()
+        self.status = "idle"
 
     def _last_answer(self) -> tuple[list[SegmentWord], int]:
         """Words of the last answer, and how many of them went out."""

@@ -10,15 +10,6 @@ _CLAUSE_ENDS = (".", ",", ";", ":", "!", "?")
 
 
 @dataclass(frozen=True)
-class Floor:
-    """Who is heard, as the caller of `streaming_generate` knows it; set it on the conversation."""
-
-    person_speaking: bool = False
-    silence_s: float | None = None
-    """Seconds since the person stopped; None when unknown, or while they speak."""
-
-
-@dataclass(frozen=True)
 class EmitContext:
     """What an emit-timing function decides on."""
 
@@ -30,9 +21,6 @@ class EmitContext:
     """Items of this reply that went out before."""
     probability_of_speaking: float
     """The model's probability, before the reply, that it is its turn."""
-    person_speaking: bool = False
-    silence_s: float | None = None
-    """Seconds since the person stopped; None when unknown, or while they speak."""
 
     @property
     def is_first_chunk(self) -> bool:
@@ -71,17 +59,6 @@ def growing_chunks(first: int = 2, growth: float = 2.0, most: int = 12) -> EmitT
     def decide(context: EmitContext) -> bool:
         due = min(first * growth**context.chunks_emitted, most)
         return len(context.pending_words) >= due
-
-    return decide
-
-
-def hold_while_person_speaks(then: EmitTiming | None = None, min_silence_s: float = 0.0) -> EmitTiming:
-    """Emit nothing while the person speaks or for `min_silence_s` after; else as `then` says."""
-    inner = then or growing_chunks()
-
-    def decide(context: EmitContext) -> bool:
-        too_soon = context.silence_s is not None and context.silence_s < min_silence_s
-        return not context.person_speaking and not too_soon and inner(context)
 
     return decide
 

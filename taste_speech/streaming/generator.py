@@ -251,8 +251,6 @@ class _Replier:
             words_emitted=reply.emitted_words,
             chunks_emitted=reply.emitted_chunks,
             probability_of_speaking=conversation.speak_probability or 0.0,
-            person_speaking=conversation.floor.person_speaking,
-            silence_s=conversation.floor.silence_s,
         )
 
 

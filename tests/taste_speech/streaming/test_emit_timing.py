@@ -5,14 +5,11 @@ from taste_speech.streaming import (
     at_clause_ends,
     every_words,
     growing_chunks,
-    hold_while_person_speaks,
 )
 
 
-def context(
-    *pending: str, chunks: int = 0, speaking: bool = False, silence_s: float | None = None
-) -> EmitContext:
-    return EmitContext(pending, chunks * 2, chunks, 0.9, speaking, silence_s)
+def context(*pending: str, chunks: int = 0) -> EmitContext:
+    return EmitContext(pending, chunks * 2, chunks, 0.9)
 
 
 def test_every_words() -> None:
@@ -33,15 +30,6 @@ def test_chunks_grow_to_a_limit() -> None:
     assert due == [1, 2, 3, 3]
     assert context("w").is_first_chunk
     assert not context("w", chunks=1).is_first_chunk
-
-
-def test_nothing_goes_out_while_the_person_speaks() -> None:
-    timing = hold_while_person_speaks(every_words(1), min_silence_s=0.5)
-    assert not timing(context("yes", speaking=True))
-    assert not timing(context("yes", silence_s=0.4))
-    assert timing(context("yes", silence_s=0.6))
-    assert timing(context("yes"))
-    assert not hold_while_person_speaks(every_words(2))(context("yes"))
 
 
 def test_wrong_settings_are_refused() -> None:
