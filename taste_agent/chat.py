@@ -22,10 +22,9 @@ from taste_agent.audio.ports import AudioSink, AudioSource
 from taste_agent.audio.silent import SilentSink, SilentSource
 from taste_agent.audio.sound_card import SoundCard
 from taste_agent.audio.text_gate import EchoGate, GatedBrain
-from taste_agent.audio_config import EchoSettings
 from taste_agent.chat_engine import ChatEngine
 from taste_agent.clock import ENGINE_RATE_HZ, ms_of_samples
-from taste_agent.config import AgentSettings
+from taste_agent.config import AgentSettings, EchoSettings
 from taste_agent.dialog.brain import Brain
 from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.dialog.worker import DialogWorker

@@ -70,7 +70,7 @@ def settings_of(config: Path | None, overrides: list[str] | None, **options: Any
     Raises:
         SettingsError: a setting is unknown or not allowed.
     """
-    from taste_agent.config_sources import load_settings
+    from taste_agent.config.sources import load_settings
 
     named = {_SETTINGS[option]: value for option, value in options.items()}
     return load_settings(config, overrides or (), named).settings

@@ -16,7 +16,7 @@ import yaml
 
 from taste_agent.cli import app
 from taste_agent.config import AgentSettings
-from taste_agent.config_sources import setting_names
+from taste_agent.config.sources import setting_names
 from taste_speech.training.config import STAGES
 from tests.taste_agent.speech import RATE, noise, silence, spoken, track
 

@@ -15,8 +15,8 @@ from taste_agent.audio.resampling import StreamResampler
 from taste_agent.audio.sound_card import SoundCard
 from taste_agent.audio.stream_clock import StreamClock
 from taste_agent.audio.streams import CaptureSide, PlaybackSide
-from taste_agent.audio_config import DeviceSettings
 from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
+from taste_agent.config import DeviceSettings
 
 # The next block is looked for a moment after it is due, and while it is late, so often.
 POLL_S = 0.005

@@ -12,8 +12,8 @@ from taste_agent.audio.portaudio import PortAudioBackend
 from taste_agent.audio.ports import Samples
 from taste_agent.audio.sound_card import START_S, open_stream
 from taste_agent.audio.streams import CaptureSide
-from taste_agent.audio_config import DeviceSettings
 from taste_agent.clock import ENGINE_RATE_HZ
+from taste_agent.config import DeviceSettings
 
 QUIET_DBFS = -45.0
 """Speech below this is often not noticed or misheard."""

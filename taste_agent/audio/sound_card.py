@@ -14,8 +14,8 @@ from taste_agent.audio.devices import Device, Direction
 from taste_agent.audio.portaudio import Backend, PortAudioBackend, Stream, StuckError
 from taste_agent.audio.routing import hears_only_the_loudspeaker, time_to_ask
 from taste_agent.audio.streams import CaptureSide, PlaybackSide
-from taste_agent.audio_config import DeviceSettings
 from taste_agent.clock import ENGINE_RATE_HZ
+from taste_agent.config import DeviceSettings
 from taste_agent.endings import join_or_leave
 from taste_agent.errors import AudioDeviceError
 

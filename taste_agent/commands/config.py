@@ -16,8 +16,8 @@ def config_show(config: ConfigOption = None, overrides: SetOption = None, debug:
 
     Example: TASTE_AGENT_SAMPLING__TEXT_TOP_P=0.5 taste-agent config show --config my.yaml
     """
-    from taste_agent.config_file import settings_lines
-    from taste_agent.config_sources import load_settings
+    from taste_agent.config.file import settings_lines
+    from taste_agent.config.sources import load_settings
 
     lines = list(settings_lines(load_settings(config, overrides or ())))
     width = max(len(f"{name}: {value}") for name, value, _ in lines if len(value) < 40)
@@ -37,7 +37,7 @@ def config_init(
 
     Example: taste-agent config init my.yaml
     """
-    from taste_agent.config_file import default_file_text
+    from taste_agent.config.file import default_file_text
     from taste_agent.errors import SettingsError
 
     try:
@@ -58,7 +58,7 @@ def config_check(
 
     Example: taste-agent config check my.yaml
     """
-    from taste_agent.config_sources import load_settings, mistakes_in
+    from taste_agent.config.sources import load_settings, mistakes_in
     from taste_agent.errors import SettingsError
 
     mistakes = mistakes_in(path)

@@ -14,8 +14,8 @@ from taste_agent.audio.device_ports import DeviceSink, DeviceSource
 from taste_agent.audio.devices import DeviceList, list_devices
 from taste_agent.audio.microphone_level import MicrophoneLevel, verdict
 from taste_agent.audio.sound_card import SoundCard
-from taste_agent.audio_config import DeviceSettings
 from taste_agent.clock import ENGINE_RATE_HZ
+from taste_agent.config import DeviceSettings
 from taste_agent.errors import AudioDeviceError
 from taste_agent.turns.frames import level_dbfs
 from taste_agent.ui.level_bar import level_bar

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from taste_agent.config import AgentSettings
-from taste_agent.config_sources import load_settings
+from taste_agent.config.sources import load_settings
 from taste_agent.dialog.brain import ReplyItem, Sound
 from taste_agent.dialog.messages import SpokenWord
 from taste_agent.dialog.worker import DialogWorker

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from taste_agent.chat import ChatOptions, run_chat
-from taste_agent.config_sources import load_settings
+from taste_agent.config.sources import load_settings
 from taste_agent.dialog.brain import Brain
 from taste_agent.errors import AgentError
 from taste_agent.session.recording import TalkFolder

@@ -139,9 +139,9 @@ def test_debug_changes_no_exit_code(tmp_path, arguments, kind):
 
 def test_only_without_debug_is_it_offered():
     code = (
-        "from taste_agent import config_sources\n"
+        "from taste_agent.config import sources\n"
         "def fail(*_): raise RuntimeError('no')\n"
-        "config_sources.load_settings = fail\n"
+        "sources.load_settings = fail\n"
         "from taste_agent.cli import main\n"
         "main()"
     )

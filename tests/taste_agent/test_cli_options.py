@@ -7,7 +7,7 @@ import typer
 
 from taste_agent import cli, cli_options
 from taste_agent.cli_options import settings_of
-from taste_agent.config_sources import setting_names
+from taste_agent.config.sources import setting_names
 from taste_agent.errors import SettingsError
 
 COMMANDS: dict[str, Any] = typer.main.get_command(cli.app).commands

@@ -5,7 +5,7 @@ import pytest
 
 from taste_agent import doctor
 from taste_agent.audio.devices import Device, DeviceList
-from taste_agent.config_sources import load_settings
+from taste_agent.config.sources import load_settings
 from taste_agent.doctor import Finding, diagnose
 from taste_agent.errors import AudioDeviceError
 from taste_speech.errors import CheckpointError

@@ -5,8 +5,8 @@ import pytest
 
 from taste_agent import cli
 from taste_agent.audio.echo import EchoFigures, EchoMeter, HalfDuplexGate, WebRtcCanceller, echo_reach_s
-from taste_agent.audio_config import EchoSettings
 from taste_agent.chat import choose_canceller
+from taste_agent.config import EchoSettings
 
 FRAME = 160
 

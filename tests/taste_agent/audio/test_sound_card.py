@@ -9,7 +9,7 @@ from taste_agent.audio.echo import HalfDuplexGate
 from taste_agent.audio.portaudio import StuckError
 from taste_agent.audio.routing import Routes
 from taste_agent.audio.sound_card import SoundCard
-from taste_agent.audio_config import DeviceSettings
+from taste_agent.config import DeviceSettings
 from taste_agent.errors import AudioDeviceError
 from tests.taste_agent.audio.fake_backend import BLOCK, UNDERFLOW, FakeBackend
 

@@ -7,8 +7,8 @@ import soundfile
 from taste_agent.audio.device_ports import DeviceSink, DeviceSource
 from taste_agent.audio.echo import WebRtcCanceller
 from taste_agent.audio.sound_card import SoundCard
-from taste_agent.audio_config import DeviceSettings
 from taste_agent.commands import say
+from taste_agent.config import DeviceSettings
 
 pytestmark = pytest.mark.audio
 RATE_HZ = 16000

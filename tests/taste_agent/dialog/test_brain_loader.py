@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from taste_agent.config_sources import load_settings
+from taste_agent.config.sources import load_settings
 from taste_agent.dialog import brain_loader
 from taste_agent.errors import AgentError
 
@@ -73,7 +73,7 @@ def test_a_chat_begins_without_the_model_s_modules():
 
 def test_listening_needs_torch_only():
     code = (
-        "from taste_agent.config_sources import load_settings\n"
+        "from taste_agent.config.sources import load_settings\n"
         "from taste_agent.dialog.brain_loader import prepare\n"
         "prepare(load_settings(environment={}).settings)"
     )
@@ -83,7 +83,7 @@ def test_listening_needs_torch_only():
 
 def test_a_loaded_brain_needs_neither_pictures_nor_the_other_recogniser_nor_training():
     code = (
-        "from taste_agent.config_sources import load_settings\n"
+        "from taste_agent.config.sources import load_settings\n"
         "from taste_agent.dialog.brain_loader import load_brain\n"
         "load_brain(load_settings(environment={}).settings).recognizer()"
     )

@@ -13,7 +13,7 @@ from taste_agent import chat, cli
 from taste_agent.chat import ChatOptions, run_chat
 from taste_agent.commands import bench, say, tokens
 from taste_agent.config import ModelSettings
-from taste_agent.config_sources import load_settings
+from taste_agent.config.sources import load_settings
 from taste_agent.dialog import first_use
 from taste_agent.dialog.first_use import (
     HubCheckpoint,

@@ -1,6 +1,6 @@
 """The shipped checkpoint answers the fortieth question as well as the first."""
 
-from taste_agent.config_sources import load_settings
+from taste_agent.config.sources import load_settings
 from taste_agent.dialog.brain_loader import load_brain
 
 QUESTIONS = {

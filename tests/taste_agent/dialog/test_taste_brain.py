@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from taste_agent.config_sources import load_settings
+from taste_agent.config.sources import load_settings
 from taste_agent.dialog import taste_brain
 from taste_agent.dialog.taste_brain import TasteBrain, emit_timing, speaker_embedding
 from taste_agent.errors import AgentError

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from taste_agent import events as ev
-from taste_agent.config_sources import load_settings
+from taste_agent.config.sources import load_settings
 from taste_agent.dialog.brain_loader import load_brain
 from taste_agent.replay import run_replay
 from taste_speech.sound_file import SoundFile

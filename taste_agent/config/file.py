@@ -8,8 +8,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from taste_agent.config import AgentSettings
-from taste_agent.config_sources import LoadedSettings, setting_names
+from taste_agent.config.settings import AgentSettings
+from taste_agent.config.sources import LoadedSettings, setting_names
 
 _HEADER = """\
 # Settings of taste-agent. Every value here is the default; keep only the lines that you change.

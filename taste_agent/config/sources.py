@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from taste_agent.config import ENV_NESTED_DELIMITER, ENV_PREFIX, AgentSettings
+from taste_agent.config.settings import ENV_NESTED_DELIMITER, ENV_PREFIX, AgentSettings
 from taste_agent.errors import SettingsError
 
 DEFAULT_ORIGIN = "default"

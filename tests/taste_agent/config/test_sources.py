@@ -4,11 +4,11 @@ import pytest
 import yaml
 
 from taste_agent.config import AgentSettings
-from taste_agent.config_file import default_file_text, settings_lines
-from taste_agent.config_sources import load_settings, mistakes_in, setting_names
+from taste_agent.config.file import default_file_text, settings_lines
+from taste_agent.config.sources import load_settings, mistakes_in, setting_names
 from taste_agent.errors import SettingsError
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "agent"
+CONFIGS = Path(__file__).parents[3] / "configs" / "agent"
 
 
 def load(*overrides: str, file: Path | None = None, env: dict[str, str] | None = None, **options: object):

@@ -3,7 +3,7 @@
 import pytest
 
 from taste_agent.audio.devices import find_device
-from taste_agent.config_sources import load_settings
+from taste_agent.config.sources import load_settings
 from taste_agent.errors import SettingsError
 from tests.taste_agent.audio.fake_backend import FakeBackend
 

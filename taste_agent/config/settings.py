@@ -1,15 +1,12 @@
 """All settings of the agent: one schema with its defaults, so that an installed package needs no file.
 
 Every field's description is also its comment in `configs/agent/default.yaml`. Reading the sources
-(command line, environment, file) with the origin of each value is in `taste_agent.config_sources`.
+(command line, environment, file) with the origin of each value is in `taste_agent.config.sources`.
 """
 
-from typing import Literal, Self
+from typing import Any, Literal, Self, get_args
 
-from pydantic import Field, model_validator
-
-from taste_agent.audio_config import DeviceSettings, EchoSettings
-from taste_agent.config_section import Section
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 ENV_PREFIX = "TASTE_AGENT_"
 ENV_NESTED_DELIMITER = "__"
@@ -25,6 +22,22 @@ _BACKCHANNELS = (
     "wow", "yeah", "yep", "yes",
 )
 # fmt: on
+
+
+class Section(BaseModel):
+    """A section of the settings; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # Pydantic takes `true` for 1.
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        kinds = {annotation, *get_args(annotation)}
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+            raise ValueError("input should be a number, neither true nor false")
+        return value
 
 
 class ModelSettings(Section):
@@ -273,6 +286,84 @@ class PlaybackSettings(Section):
                 f"prebuffer_ms = {self.prebuffer_ms}"
             )
         return self
+
+
+class DeviceSettings(Section):
+    """The sound card of `chat`; files never use these."""
+
+    # An index is a number in YAML.
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    input: str = Field(
+        default="",
+        description="microphone: its name, part of the name, or its number; empty: the system's default",
+    )
+    output: str = Field(
+        default="",
+        description="loudspeaker: its name, part of the name, or its number; empty: the system's default",
+    )
+    block_ms: int = Field(default=20, ge=5, le=100, description="length of the microphone's blocks")
+    output_block_ms: int = Field(
+        default=30,
+        ge=5,
+        le=100,
+        description="length of the loudspeaker's blocks; playback recovers worse if the sound server's own "
+        "blocks have the same length",
+    )
+    output_queue_ms: int = Field(
+        default=60,
+        ge=20,
+        le=500,
+        description="sound held ready for the loudspeaker; more survives longer hiccups, less reacts sooner",
+    )
+    output_queue_max_ms: int = Field(
+        default=300, ge=40, le=2000, description="how far the queue may grow after underruns"
+    )
+    stall_ms: int = Field(
+        default=250,
+        ge=100,
+        le=5000,
+        description="after this long without a microphone block, silence is heard instead",
+    )
+    lost_ms: int = Field(
+        default=1000,
+        ge=300,
+        le=30000,
+        description="after this long without a block, the device counts as lost and is reopened by its name",
+    )
+    retry_s: float = Field(
+        default=1.0, ge=0.2, le=60, description="time between two attempts to reopen a lost device"
+    )
+
+
+class EchoSettings(Section):
+    """Keeping the agent from hearing itself."""
+
+    mode: Literal["auto", "webrtc", "half_duplex", "headphones"] = Field(
+        default="auto",
+        description="webrtc cancels the echo, half_duplex listens only while the agent is silent, "
+        "headphones does nothing; auto is webrtc where it works, else half_duplex",
+    )
+    noise_suppression: bool = Field(
+        default=True, description="remove steady noise from the microphone signal"
+    )
+    high_pass: bool = Field(default=True, description="remove rumble from the microphone signal")
+    gain_control: bool = Field(default=False, description="raise a quiet microphone")
+    lead_ms: int = Field(
+        default=30,
+        ge=10,
+        le=200,
+        description="how far ahead the canceller sees what is played; raise it if echo remains",
+    )
+    text_gate: bool = Field(
+        default=True, description="drop recognized words that the agent itself has just said"
+    )
+    text_gate_slack_s: float = Field(
+        default=0.6,
+        ge=0,
+        le=10,
+        description="how long after a word its echo may come; shorter once the canceller works",
+    )
 
 
 class RecognitionSettings(Section):
