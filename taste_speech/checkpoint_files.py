@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.conversion.hub import HubOptions, find_checkpoint, require_file
 from taste_speech.errors import CheckpointError
+from taste_speech.pretrained.smollm2 import smollm2_folder
 
 if TYPE_CHECKING:
     from taste_speech.vocoder.voice_generator import VoiceGenerator
@@ -61,8 +62,10 @@ class CheckpointFiles:
             return self.path(name)
         return require_file(find_checkpoint(self.name, (name,), **self._options), name, self.name)
 
-    def llm_tokenizer_source(self) -> Path:
-        """Folder of the LLM tokenizer."""
+    def llm_tokenizer_source(self, config: TasteConfig) -> Path:
+        """Folder of the LLM tokenizer: the checkpoint's own, or that of the model it builds on."""
+        if config.pretrained.language_model is not None and not self.path(LLM_FOLDER).is_dir():
+            return smollm2_folder()
         return require_file(self.folder, f"{LLM_FOLDER}/tokenizer.json", self.name).parent
 
     def asr_tokenizer_source(self, config: TasteConfig) -> str | Path:

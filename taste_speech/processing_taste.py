@@ -111,7 +111,7 @@ class TasteProcessor:
     def llm_tokenizer(self) -> Any:
         """Tokenizer of the spoken LM."""
         if self._llm_tokenizer is None:
-            self._llm_tokenizer = _load_tokenizer(self.files.llm_tokenizer_source())
+            self._llm_tokenizer = _load_tokenizer(self.files.llm_tokenizer_source(self.config))
         return self._llm_tokenizer
 
     @property

@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import soundfile
 import torch
 from transformers import AutoProcessor
 
-from taste_speech import AudioError, CheckpointError, TasteConfig, TasteProcessor, TextError
+from taste_speech import AudioError, CheckpointError, TasteConfig, TasteProcessor, TextError, checkpoint_files
 from taste_speech.checkpoint_files import asr_model_name
 from taste_speech.recognition.base import Recognition
 
@@ -262,3 +263,15 @@ def test_damaged_tokenizer(folder, content):
     (folder / "asr" / "tokenizer.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"cannot load the tokenizer '.*asr'"):
         TasteProcessor.from_pretrained(folder).process_text("yes")
+
+
+def test_a_checkpoint_on_a_pretrained_model_has_that_models_tokenizer(tiny_checkpoint, tmp_path, monkeypatch):
+    folder, given = tmp_path / "own", tmp_path / "given"
+    shutil.copytree(tiny_checkpoint, folder)
+    (folder / "llama_tokenizer").rename(given)
+    config = json.loads((folder / "config.json").read_text())
+    config["pretrained"] = {"language_model": "smollm2-135m-instruct"}
+    (folder / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(checkpoint_files, "smollm2_folder", lambda: given)
+    processor = TasteProcessor.from_pretrained(folder)
+    assert processor.llm_tokenizer.name_or_path == str(given)
