@@ -25,7 +25,7 @@ class BenchOptions:
     repeats: int = 10
     threads: int = 0
     out: Path | None = None
-    static_shapes: bool | None = None  # whether steps run over fixed buffers; None: where they are faster
+    compiled: bool = False  # whether `torch.compile` takes the steps; see `Acceleration`
 
     def __post_init__(self) -> None:
         if self.preset not in (None, *PRESETS):

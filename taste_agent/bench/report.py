@@ -19,7 +19,7 @@ from rich.table import Table
 from taste_agent.bench.subject import Subject
 from taste_agent.output_folder import cannot_write
 from taste_agent.ui.fitting_table import fitting_table
-from taste_speech.acceleration.half_linear import count_weights
+from taste_speech.acceleration.smaller import count_weights
 
 JSON_NAME, TABLE_NAME, PICTURE_NAME = "bench.json", "bench.md", "bench.png"
 GPU_COMMAND = "taste-agent bench --preset v0 --device cuda --baseline --out v0-cuda"
@@ -232,7 +232,7 @@ class Report:
 
 def new_report(subject: Subject, repeats: int) -> Report:
     """Return a report that knows its machine, model and command."""
-    device, voice, lm = subject.device, subject.voice, subject.model.spoken_lm
+    device, voice = subject.device, subject.voice
     cpu, load, cores = _cpu_name(), os.getloadavg(), os.cpu_count() or 1
     remarks = [f"{repeats} repeats after warm-up; lengths are forced, so the weights do not matter"]
     if device.type == "cpu":
@@ -245,9 +245,8 @@ def new_report(subject: Subject, repeats: int) -> Report:
     machine |= {"load": [round(value, 1) for value in load], "python": platform.python_version()}
     machine |= {"torch": torch.__version__, "platform": platform.platform()}
     parameters = count_weights(subject.model) + count_weights(voice)
-    static = lm.acceleration is not None
-    model = {"name": subject.name, "parameters": parameters, "dtype": subject.dtype, "static_steps": static}
-    model |= {"cuda_graphs": static and device.type == "cuda", "flow_steps": voice.config.flow.num_steps}
+    model = {"name": subject.name, "parameters": parameters, "dtype": subject.dtype}
+    model |= {"compiled": subject.compiled, "flow_steps": voice.config.flow.num_steps}
     command = shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])
     return Report(machine, model, command, remarks=remarks)
 

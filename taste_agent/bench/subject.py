@@ -32,6 +32,7 @@ class Subject:
     voice: VoiceGenerator
     speaker: Tensor
     dtype: str  # of the large parts
+    compiled: bool
     load_s: float
     is_preset: bool
 
@@ -51,17 +52,17 @@ def load_subject(options: BenchOptions) -> Subject:
     device, begin_s = choose_device(options.device), time.perf_counter()
     dtype = number_type(options.dtype, device)
     if options.preset is None:
-        model, processor = load_checkpoint(options.checkpoint, device, options.dtype, options.static_shapes)
+        model, processor = load_checkpoint(options.checkpoint, device, options.dtype, options.compiled)
         speaker = speaker_embedding(processor, "")
     else:
         model, processor = _build_preset(options.preset, device, dtype)
-        accelerate(model, model.voice, fast_paths(dtype, device, options.static_shapes))
+        accelerate(model, model.voice, fast_paths(dtype, device, options.compiled))
         speaker = torch.ones(1, model.config.speech_decoder_config.spk_embed_dim)
     use_threads(model, options.threads)
     model.vocabulary(processor.llm_tokenizer)
     name = options.preset or options.checkpoint
     load_s, is_preset = time.perf_counter() - begin_s, options.preset is not None
-    return Subject(name, model, processor, model.voice, speaker, dtype, load_s, is_preset)
+    return Subject(name, model, processor, model.voice, speaker, dtype, options.compiled, load_s, is_preset)
 
 
 def _build_preset(name: str, device: torch.device, dtype: str) -> tuple[TasteForCausalLM, TasteProcessor]:

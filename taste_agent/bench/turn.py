@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from taste_agent.bench.report import Span, Stopwatch
 from taste_agent.bench.subject import Subject
-from taste_speech.acceleration import decelerate
+from taste_speech.acceleration import plain_steps
 from taste_speech.audio_io import Samples, load_audio
 from taste_speech.spoken_lm.vocabulary import build_vocabulary
 from taste_speech.streaming import Conversation, SegmentWord, TASTESegment, streaming_generate, taste_tokenize
@@ -131,20 +131,18 @@ class _OneByOne(nn.Module):
 @contextmanager
 def naive_forms(subject: Subject) -> Iterator[None]:
     """Run the model without its fast paths within the context."""
-    lm, decoder, voice = subject.model.spoken_lm, subject.model.speech_decoder, subject.voice
+    voice = subject.voice
     flow, estimator = voice.flow.decoder, voice.flow.decoder.estimator
-    fast = (lm.acceleration, lm.row_runner, decoder.runner, flow.runner)
-    decelerate(subject.model, voice)
-    flow.estimator = _OneByOne(estimator)  # type: ignore[assignment]
-    for part in voice.hift.modules():
-        if isinstance(part, WeightNormConv):
-            part.folded = None
-    try:
-        yield
-    finally:
-        flow.estimator = estimator
-        voice.fold_weight_norm()
-        lm.acceleration, lm.row_runner, decoder.runner, flow.runner = fast
+    with plain_steps(subject.model, voice):
+        flow.estimator = _OneByOne(estimator)  # type: ignore[assignment]
+        for part in voice.hift.modules():
+            if isinstance(part, WeightNormConv):
+                part.folded = None
+        try:
+            yield
+        finally:
+            flow.estimator = estimator
+            voice.fold_weight_norm()
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from taste_agent.config import ModelSettings
 from taste_agent.dialog.torch_device import device_of
 from taste_speech import TasteForCausalLM, TasteProcessor
 from taste_speech.acceleration import Acceleration, accelerate
-from taste_speech.acceleration.row_linear import can_pack
+from taste_speech.cpu_linear import can_pack
 
 SMALL_MODEL_PARAMETERS = 50_000_000
 THREADS_OF_SMALL_MODEL = 2
@@ -39,7 +39,7 @@ def use_threads(model: TasteForCausalLM, threads: int) -> None:
     two cores a chunk of speech took 200 to 340 ms with one thread and 300 to 570 ms with two; beside two busy
     processes the first audio of a replay took 0.4 s and 8 s. Replay and bench run as chat does.
 
-    Single rows of small matrices take one thread in any case (`acceleration.threads`). More than two were not
+    Single rows of small matrices take one thread in any case (`cpu_threads`). More than two were not
     measured.
     """
     small = model.device.type == "cpu" and model.num_parameters() < SMALL_MODEL_PARAMETERS
@@ -51,7 +51,7 @@ def load_checkpoint(
     name: str,
     device: torch.device,
     dtype: str = "auto",
-    static_shapes: bool | None = None,
+    compiled: bool = False,
     speaks: bool = True,
 ) -> tuple[TasteForCausalLM, TasteProcessor]:
     """A model on its device with its fast paths on, and its processor; the voice generator is loaded.
@@ -60,7 +60,7 @@ def load_checkpoint(
         name: shipped name, folder or hub id.
         device: where it runs.
         dtype: of the large parts, as `number_type` takes it.
-        static_shapes: see `Acceleration`.
+        compiled: see `Acceleration`.
         speaks: False leaves the voice generator alone, for what only listens.
 
     Raises:
@@ -70,19 +70,19 @@ def load_checkpoint(
     weights = getattr(torch, loaded_type(number, device))
     model = TasteForCausalLM.from_pretrained(name, dtype=weights).to(device).eval()
     processor = TasteProcessor.from_pretrained(name, asr_device=device)
-    accelerate(model, model.voice if speaks else None, fast_paths(number, device, static_shapes))
+    accelerate(model, model.voice if speaks else None, fast_paths(number, device, compiled))
     _give_back_freed_memory()
     return model, processor
 
 
-def fast_paths(number: str, device: torch.device, static_shapes: bool | None) -> Acceleration:
+def fast_paths(number: str, device: torch.device, compiled: bool) -> Acceleration:
     """The fast paths for a number type, as `number_type` returns it."""
     linear: Literal["as_is", "float16", "int8"] = "as_is"
     if number == "int8":
         linear = "int8"
     elif number == "float16" and device.type == "cpu":
         linear = "float16"
-    return Acceleration(static_shapes=static_shapes, linear=linear)
+    return Acceleration(compiled=compiled, linear=linear)
 
 
 def number_type(dtype: str, device: torch.device) -> str:

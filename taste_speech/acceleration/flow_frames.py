@@ -1,35 +1,39 @@
 """The flow's Euler steps on the CPU: frames by channels throughout, and nothing computed twice.
 
 `Estimator` goes back and forth between (channels, frames) for convolutions and (frames, channels) for
-attention. Here everything is (batch, frames, channels), which convolutions take too. What no step changes
-is computed once: the time vectors, and what condition, speaker and prompt add to the first layers.
+attention. Here everything is (batch, frames, channels), which convolutions take too, and nothing is masked.
+What no step changes is computed once: the time vectors, and what condition, speaker and prompt add to the
+first layers.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from taste_speech.acceleration.frame_layers import FrameConv, FrameConvBlock, FrameResnet, FrameTransformer
-from taste_speech.acceleration.prepared import Prepared
+from taste_speech.vocoder.flow import FlowMatching
+from taste_speech.vocoder.masked import ConvBlock, MaskedGroupNorm
 from taste_speech.vocoder.unet import Downsample, Estimator, ResnetBlock, TransformerBlock, Upsample
 
-if TYPE_CHECKING:
-    from taste_speech.vocoder.flow import FlowMatching
 
+class FlowFrames:
+    """Solves a flow; it holds the estimator's weights as frames need them, and nothing of a call.
 
-class FlowFrameRunner:
-    """Runs `FlowMatching.integrate`. It keeps the weights as frames need them, and nothing of a call."""
+    Args:
+        estimator: of the flow.
+    """
 
-    def __init__(self) -> None:
-        self._estimator = Prepared[_FrameEstimator]()
+    @torch.no_grad()
+    def __init__(self, estimator: Estimator) -> None:
+        self._estimator = _FrameEstimator(estimator)
 
     @torch.no_grad()
     def solve(
         self,
-        flow: "FlowMatching",
+        flow: FlowMatching,
         noise: Tensor,
         condition: Tensor,
         speaker: Tensor,
@@ -38,8 +42,8 @@ class FlowFrameRunner:
         is_known: Tensor | None,
         num_steps: int,
     ) -> Tensor:
-        """As `FlowMatching.integrate` without a mask."""
-        estimator = self._estimator.of(flow.estimator.parameters(), lambda: _FrameEstimator(flow.estimator))
+        """Solve as `FlowMatching.integrate` does without a mask."""
+        estimator = self._estimator
         given = torch.cat([condition, speaker[:, :, None].expand_as(condition), prompt], dim=1)
         if flow.config.cfg_rate > 0:
             given = torch.cat([given, torch.zeros_like(given)])  # the second half is unconditioned
@@ -81,10 +85,10 @@ class _FrameEstimator:
         first = cast(ResnetBlock, cast(nn.ModuleList, estimator.down_blocks[0])[0])
         layers = (cast(nn.Conv1d, first.block1.block[0]), first.res_conv)
         bins = estimator.final_proj.out_channels
-        self._of_state = [FrameConv(layer, slice(0, bins), bias=False) for layer in layers]
-        self._of_given = [FrameConv(layer, slice(bins, None)) for layer in layers]
-        self._final_block = FrameConvBlock(estimator.final_block)
-        self._final_projection = FrameConv(estimator.final_proj)
+        self._of_state = [_Conv(layer, slice(0, bins), bias=False) for layer in layers]
+        self._of_given = [_Conv(layer, slice(bins, None)) for layer in layers]
+        self._final_block = _ConvBlock(estimator.final_block)
+        self._final_projection = _Conv(estimator.final_proj)
 
     def prepare(self, given: Tensor, times: Tensor) -> _Course:
         """`given` (batch, frames, channels beyond the state's), times (steps,)."""
@@ -123,12 +127,12 @@ class _Stage:
     """Resnet, transformers and resampling."""
 
     def __init__(self, stage: nn.ModuleList) -> None:
-        self.resnet = FrameResnet(cast(ResnetBlock, stage[0]))
+        self.resnet = _Resnet(cast(ResnetBlock, stage[0]))
         blocks = cast(nn.ModuleList, stage[1])
-        self._transformers = [FrameTransformer(cast(TransformerBlock, block)) for block in blocks]
-        self.resample: Callable[[Tensor], Tensor] = lambda x: x
+        self._transformers = [_Transformer(cast(TransformerBlock, block)) for block in blocks]
+        self.resample: Callable[[Tensor], Tensor] = nn.Identity()
         for last in stage[2:]:
-            self.resample = FrameConv(
+            self.resample = _Conv(
                 last.conv if isinstance(last, Downsample | Upsample) else cast(nn.Conv1d, last)
             )
 
@@ -137,3 +141,94 @@ class _Stage:
         for transformer in self._transformers:
             x = transformer(x)
         return x
+
+
+_MISH_IS_IDENTITY = 20.0  # from here on, in float32
+
+
+def mish(x: Tensor) -> Tensor:
+    """x tanh(log(1 + e^x)) from one exponential: with m = e^x + e^2x / 2 it is x m / (m + 1)."""
+    power = x.clamp(max=_MISH_IS_IDENTITY).exp_()
+    power = torch.addcmul(power, power, power, value=0.5)
+    return (power / (power + 1)).mul_(x)
+
+
+class _Conv:
+    """A convolution over frames; the weight's inputs can be cut to some channels."""
+
+    def __init__(
+        self, conv: nn.Conv1d | nn.ConvTranspose1d, inputs: slice | None = None, bias: bool = True
+    ) -> None:
+        weight = conv.weight if inputs is None else conv.weight[:, inputs]
+        # Images of one row: two-dimensional convolutions compute with channels last, the others do not.
+        self._weight = weight[:, :, None].contiguous(memory_format=torch.channels_last)
+        self._bias = conv.bias if bias else None
+        self._convolve = F.conv_transpose2d if isinstance(conv, nn.ConvTranspose1d) else F.conv2d
+        self._stride, self._padding = (1, conv.stride[0]), (0, cast(int, conv.padding[0]))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(batch, frames, inputs) -> (batch, frames', outputs)."""
+        image = x.transpose(1, 2)[:, :, None]
+        image = self._convolve(image, self._weight, self._bias, self._stride, self._padding)
+        return image[:, :, 0].transpose(1, 2)
+
+
+class _Norm:
+    """Group normalisation and Mish."""
+
+    def __init__(self, norm: MaskedGroupNorm) -> None:
+        self._norm = norm
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(batch, frames, channels) -> the same shape."""
+        norm = self._norm
+        image = x.transpose(1, 2)[:, :, None]
+        image = F.group_norm(image, norm.num_groups, norm.weight, norm.bias, norm.eps)
+        return mish(image[:, :, 0].transpose(1, 2))
+
+
+class _ConvBlock:
+    """`ConvBlock`."""
+
+    def __init__(self, block: ConvBlock) -> None:
+        conv, norm = block.block
+        self.conv, self.norm = _Conv(cast(nn.Conv1d, conv)), _Norm(cast(MaskedGroupNorm, norm))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(batch, frames, inputs) -> (batch, frames, outputs)."""
+        return self.norm(self.conv(x))
+
+
+class _Resnet:
+    """`ResnetBlock`; its first layers can be given separately."""
+
+    def __init__(self, resnet: ResnetBlock) -> None:
+        self.times = resnet.mlp
+        self._first, self._second = _ConvBlock(resnet.block1), _ConvBlock(resnet.block2)
+        self._residual = _Conv(resnet.res_conv)
+
+    def __call__(self, x: Tensor, time: Tensor) -> Tensor:
+        """(batch, frames, inputs), (outputs,) -> (batch, frames, outputs)."""
+        return self.finish(self._first.conv(x), self._residual(x), time)
+
+    def finish(self, convolved: Tensor, residual: Tensor, time: Tensor) -> Tensor:
+        """What follows the first convolution, and the convolution of the residual path."""
+        return self._second(self._first.norm(convolved) + time) + residual
+
+
+class _Transformer:
+    """`TransformerBlock`, with one linear layer for queries, keys and values."""
+
+    def __init__(self, block: TransformerBlock) -> None:
+        attention = block.attn1
+        self._before_attention, self._before_feed_forward = block.norm1, block.norm3
+        self._inputs = torch.cat([layer.weight for layer in (attention.to_q, attention.to_k, attention.to_v)])
+        self._heads, self._output, self._feed_forward = attention.heads, attention.to_out[0], block.ff
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(batch, frames, size) -> the same shape."""
+        three = F.linear(self._before_attention(x), self._inputs)
+        query, keys, values = three.unflatten(-1, (3, self._heads, -1)).permute(2, 0, 3, 1, 4)
+        out = F.scaled_dot_product_attention(query, keys, values)
+        x = x + self._output(out.transpose(1, 2).flatten(2))
+        return x + self._feed_forward(self._before_feed_forward(x))

@@ -1,42 +1,45 @@
 """One row through the Llama of the spoken LM on the CPU, with as few calls and bytes as it takes."""
 
 import math
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm
 
-from taste_speech.acceleration.threads import threads_of_a_row
-from taste_speech.spoken_lm.kv_cache import GrowingCache
-
-if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM
-    from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+from taste_speech.cpu_threads import one_thread_if_small
+from taste_speech.spoken_lm.kv_cache import ConversationCache, GrowingCache
 
 _ANGLE_ROWS = 256
 # Values of more bytes do not stay in a core's cache from one step to the next.
 _CACHED_BYTES = 2**18
 
 
-class LlamaRowRunner:
-    """`SpokenLM.forward` for one row. It reads the Llama's own weights and keeps nothing of a conversation.
+class LlamaRows:
+    """`SpokenLM.forward` for one row; it reads the Llama's own weights and keeps nothing of a conversation.
 
     Args:
         llama: computes in float32 on the CPU; its linear layers may hold their weights in any form.
     """
 
-    def __init__(self, llama: "LlamaForCausalLM") -> None:
+    def __init__(self, llama: LlamaForCausalLM) -> None:
         self._llama = llama
         self._layers = [_LayerRow(layer, index) for index, layer in enumerate(llama.model.layers)]
         self._weights = sum(layer.weights for layer in self._layers) + llama.model.embed_tokens.weight.numel()
         self._rotary: nn.Module | None = None
         self._cosines = self._sines = torch.empty(0)
 
+    def new_cache(self) -> GrowingCache:
+        """Return an empty cache; the caller owns it."""
+        return GrowingCache(len(self._layers))
+
     @torch.no_grad()
-    def step(self, x: Tensor, cache: GrowingCache) -> tuple[Tensor, Tensor]:
-        """(1, 1, hidden) new row -> (1, 1, hidden) state and (1, 1, vocabulary) logits; extends the cache."""
-        with threads_of_a_row(self._weights):
+    def run(self, x: Tensor, cache: ConversationCache, last_only: bool) -> tuple[Tensor, Tensor] | None:
+        """Run one row as `SpokenLM.forward` does; more rows, and other caches, are left to it."""
+        if x.shape[:2] != (1, 1) or not isinstance(cache, GrowingCache):
+            return None
+        with one_thread_if_small(self._weights):
             turn = self._rotation(cache.get_seq_length())
             row = x[0]
             for layer in self._layers:
@@ -59,21 +62,16 @@ class LlamaRowRunner:
 class _LayerRow:
     """`LlamaDecoderLayer` for one row."""
 
-    def __init__(self, layer: "LlamaDecoderLayer", index: int) -> None:
+    def __init__(self, layer: LlamaDecoderLayer, index: int) -> None:
         attention, feed_forward = layer.self_attn, layer.mlp
         self._index, self._head_dim = index, attention.head_dim
         self._scale, self._zero = 1 / math.sqrt(attention.head_dim), torch.zeros(1, 1, 1)
-        self._before_attention, self._before_feed_forward = (
-            layer.input_layernorm,
-            layer.post_attention_layernorm,
-        )
+        self._before_attention = layer.input_layernorm
+        self._before_feed_forward = layer.post_attention_layernorm
         self._query, self._key, self._value = attention.q_proj, attention.k_proj, attention.v_proj
         self._output, self._activation = attention.o_proj, feed_forward.act_fn
-        self._gate, self._up, self._down = (
-            feed_forward.gate_proj,
-            feed_forward.up_proj,
-            feed_forward.down_proj,
-        )
+        self._gate, self._up = feed_forward.gate_proj, feed_forward.up_proj
+        self._down = feed_forward.down_proj
         self._key_heads = self._key.out_features // self._head_dim
         linear = (self._query, self._key, self._value, self._output, self._gate, self._up, self._down)
         self.weights = sum(part.in_features * part.out_features for part in linear)
@@ -108,7 +106,7 @@ def _read_ahead(x: Tensor) -> None:
         x.sum()
 
 
-def _normed(x: Tensor, norm: Any) -> Tensor:
+def _normed(x: Tensor, norm: LlamaRMSNorm) -> Tensor:
     return F.rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
 
 

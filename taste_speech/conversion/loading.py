@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from transformers.utils.hub import convert_file_size_to_int
 
-from taste_speech.acceleration.threads import threads_of_a_row
 from taste_speech.conversion.names import EMBED_TOKENS, LM_HEAD, NOT_NEEDED, Source, source_of
 from taste_speech.conversion.tensor_store import SafetensorsStore, TensorStore
+from taste_speech.cpu_threads import one_thread_if_small
 from taste_speech.errors import CheckpointError
 from taste_speech.spoken_lm.configuration import SpokenLMConfig
 
@@ -58,7 +58,7 @@ def fill(
     if tied:
         del sources[LM_HEAD]
     _check(sources.values(), store, origin)
-    with threads_of_a_row(sum(math.prod(shape) for shape in store.shapes.values())):
+    with one_thread_if_small(sum(math.prod(shape) for shape in store.shapes.values())):
         for name, source in sources.items():
             target = dtype if name.startswith(_CAST) else torch.float32
             merged = source.merge([store.read(part) for part in source.names])

@@ -17,10 +17,9 @@ from torch import Tensor
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperModel
 
-from taste_speech.acceleration.row_linear import RowLinear
-from taste_speech.acceleration.smaller_linear import quantize
 from taste_speech.audio_tower.configuration import TowerConfig
 from taste_speech.audio_tower.encoder import EncodedAudio, encode_features
+from taste_speech.cpu_linear import RowLinear, quantize
 from taste_speech.errors import CheckpointError
 from taste_speech.features import LogMelFeatures
 from taste_speech.recognition.base import RECOGNITION_RATE_HZ

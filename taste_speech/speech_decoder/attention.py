@@ -94,7 +94,7 @@ class RelativeAttention(nn.Module):
         mask: Tensor | None = None,
         cache: LayerCache | None = None,
         start: int = 0,
-        weights_for: slice | None = None,
+        wants_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """Attention of new rows over the cached rows and themselves.
 
@@ -104,10 +104,10 @@ class RelativeAttention(nn.Module):
             mask: True where a query may look, broadcastable to (batch, heads, n, keys); None: everywhere.
             cache: keys and values before the new rows, which are added to it; None: there are none.
             start: number of rows in the cache.
-            weights_for: also return the attention on these keys (slower path).
+            wants_weights: also return the attention (slower).
 
         Returns:
-            (batch, n, size), and None or (batch, heads, n, keys of `weights_for`).
+            (batch, n, size), and None or (batch, heads, n, keys).
         """
         query = self._split(self.linear_q(x))
         keys, values = self._split(self.linear_k(x)), self._split(self.linear_v(x))
@@ -119,11 +119,10 @@ class RelativeAttention(nn.Module):
             bias = bias.masked_fill(~mask, -math.inf)
         query = query + self.pos_bias_u[:, None]
         weights = None
-        if weights_for is not None:
+        if wants_weights:
             scores = query @ keys.transpose(-1, -2) * self.head_dim**-0.5 + bias
-            probabilities = torch.softmax(scores, dim=-1)
-            weights = probabilities[..., weights_for]
-            out = probabilities @ values
+            weights = torch.softmax(scores, dim=-1)
+            out = weights @ values
         else:
             dropout = self.dropout if self.training else 0.0
             out = F.scaled_dot_product_attention(query, keys, values, bias, dropout)

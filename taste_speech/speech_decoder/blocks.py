@@ -7,6 +7,7 @@ both ways. All share this code; the published names of the two kinds of block di
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -86,11 +87,11 @@ class RelativeBlock(nn.Module):
         mask: Tensor | None = None,
         cache: LayerCache | None = None,
         start: int = 0,
-        weights_for: slice | None = None,
+        wants_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """As `RelativeAttention.forward`."""
         before_attention, before_feed_forward = self.norms
-        attended, weights = self.self_attn(before_attention(x), positions, mask, cache, start, weights_for)
+        attended, weights = self.self_attn(before_attention(x), positions, mask, cache, start, wants_weights)
         x = x + self.dropout(attended)
         return x + self.dropout(self.feed_forward(before_feed_forward(x))), weights
 
@@ -163,9 +164,9 @@ class RelativeEncoder(nn.Module):
         self._tables = _PositionTables()
 
     @property
-    def attentions(self) -> list[RelativeAttention]:
-        """The attention of each block."""
-        return [block.self_attn for block in self.encoders]  # type: ignore[misc]
+    def blocks(self) -> list[RelativeBlock]:
+        """The blocks, typed (the attribute has its published name)."""
+        return cast(list[RelativeBlock], list(self.encoders))
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Whole sequences.
@@ -182,8 +183,8 @@ class RelativeEncoder(nn.Module):
         vectors = sinusoids(offsets, self.settings.size)
         mask = self._mask(rows, lengths, x.device)
         x = self.embed(x)
-        for block, attention in zip(self.encoders, self.attentions, strict=True):
-            x, _ = block(x, attention.project_positions(vectors), mask)
+        for block in self.blocks:
+            x, _ = block(x, block.self_attn.project_positions(vectors), mask)
         return self.after_norm(x)
 
     def _mask(self, rows: int, lengths: Tensor | None, device: torch.device) -> Tensor | None:
@@ -197,20 +198,21 @@ class RelativeEncoder(nn.Module):
     def new_state(self, capacity: int, batch: int = 1) -> EncoderState:
         """An empty state for at most `capacity` rows."""
         weight = self.after_norm.weight
-        first = self.attentions[0]
+        first = self.blocks[0].self_attn
         shape = (batch, first.heads, capacity, first.head_dim)
         layers = [LayerCache(weight.new_zeros(shape), weight.new_zeros(shape)) for _ in self.encoders]
         return EncoderState(layers, self._position_tables(capacity))
 
     def _position_tables(self, capacity: int) -> list[Tensor]:
         """Projected tables for at least `capacity` offsets; kept until the weights change."""
-        weights = [attention.linear_pos.weight for attention in self.attentions]
+        attentions = [block.self_attn for block in self.blocks]
+        weights = [attention.linear_pos.weight for attention in attentions]
         versions = [0 if w.is_inference() else w._version for w in weights]
         key = (weights[0].device, weights[0].dtype, *versions, *(w.data_ptr() for w in weights))
         if self._tables.key != key or self._tables.tables[0].shape[1] < capacity:
             size = math.ceil(capacity / _TABLE_STEP) * _TABLE_STEP
             vectors = sinusoids(descending_offsets(size - 1, 0, weights[0].device), self.settings.size)
-            tables = [attention.project_positions(vectors).contiguous() for attention in self.attentions]
+            tables = [attention.project_positions(vectors).contiguous() for attention in attentions]
             self._tables = _PositionTables(key, tables)
         return self._tables.tables
 
@@ -243,15 +245,15 @@ class RelativeEncoder(nn.Module):
             mask = torch.ones((rows, keys), dtype=torch.bool, device=x.device).tril(state.length)
         x = self.embed(x)
         collected: dict[int, Tensor] = {}
-        for index, block in enumerate(self.encoders):
+        for index, block in enumerate(self.blocks):
             cache, table = state.layers[index], state.positions[index][:, -keys:]
-            wanted = weights_for if index in weight_blocks else None
+            wanted = weights_for is not None and index in weight_blocks
             seen = mask
             if visible is not None and index in visible:
                 seen = visible[index].to(x.device)
                 seen = seen if mask is None else seen & mask
             x, weights = block(x, table, seen, cache, state.length, wanted)
             if weights is not None:
-                collected[index] = weights
+                collected[index] = weights[..., weights_for]
         state.length = keys
         return self.after_norm(x), collected

@@ -10,13 +10,12 @@ and each row from `task` on predicts the unit that comes next, or the stop id.
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from taste_speech.acceleration.unit_rows import UnitRowRunner
-from taste_speech.acceleration.unit_runner import UnitRunner
 from taste_speech.speech_decoder.alignment_window import FIRST_CONDITION, AlignmentWindow
 from taste_speech.speech_decoder.blocks import EncoderState, RelativeEncoder
 from taste_speech.speech_decoder.configuration import SpeechDecoderConfig, UnitDecodingConfig
@@ -124,6 +123,13 @@ class WeightedSum(nn.Module):
         return weights[0] * audio + weights[1] * text
 
 
+class UnitRunner(Protocol):
+    """Another way to feed one unit."""
+
+    def step(self, unit: int, state: UnitDecoderState, align: bool) -> Tensor:
+        """Feed a unit as `UnitDecoder.step` does."""
+
+
 class UnitDecoder(nn.Module):
     """Decodes speech units; attribute names are the published ones below `speech_decoder.`."""
 
@@ -149,8 +155,8 @@ class UnitDecoder(nn.Module):
         every = range(config.llm__num_blocks)
         self.aligned_blocks = frozenset(every if heads is None else (block for block, _ in heads))
         """Blocks whose attention says which word a unit belongs to."""
-        self.runner: UnitRunner | UnitRowRunner | None = None
-        """Static steps or rows; `taste_speech.acceleration.accelerate` sets it."""
+        self.unit_runner: UnitRunner | None = None
+        """Takes single units in the place of `step`, where there is one."""
 
     @property
     def stop_id(self) -> int:
@@ -294,7 +300,9 @@ class UnitDecoder(nn.Module):
 
     @torch.no_grad()
     def step(self, unit_ids: Tensor, state: UnitDecoderState, align: bool = False) -> Tensor:
-        """Feeds (1, n) units; returns logits (1, vocabulary + 1) of what follows."""
+        """Feed (1, n) units; return logits (1, vocabulary + 1) of what follows."""
+        if self.unit_runner is not None and unit_ids.shape[1] == 1:
+            return self.unit_runner.step(int(unit_ids), state, align)
         rows, new_rows, window = self.speech_embedding(unit_ids), unit_ids.shape[1], state.window
         if window is None:
             return self._advance(rows, state, align, new_rows)
@@ -383,11 +391,6 @@ class UnitDecoder(nn.Module):
         least, most = self.length_limits(prefix.shape[1], forced)
         least = least if min_units is None else min_units
         most = most if max_units is None else max_units
-        if self.runner is not None:
-            chosen, attention = self.runner.generate(
-                self, prefix, forced_units, (least, most), generator, greedy, align, said_tokens
-            )
-            return GeneratedUnits(torch.tensor([chosen], dtype=torch.int32, device=prefix.device), attention)
         capacity = prefix.shape[1] + forced + most
         logits, state = self.start(prefix, capacity, forced_units, align, said_tokens=said_tokens)
         ids = self.draw(

@@ -4,21 +4,23 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from transformers import Cache, LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from taste_speech.acceleration.settings import Acceleration
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.spoken_lm.bridge import Extraction, Fusion
 from taste_speech.spoken_lm.configuration import check_supported
-from taste_speech.spoken_lm.kv_cache import GrowingCache
+from taste_speech.spoken_lm.kv_cache import ConversationCache, GrowingCache
 
 
 class RowRunner(Protocol):
-    """Another way to run one row through the Llama."""
+    """Another way to run rows through the Llama."""
 
-    def step(self, x: Tensor, cache: GrowingCache) -> tuple[Tensor, Tensor]:
-        """(1, 1, hidden) new row -> (1, 1, hidden) state and (1, 1, vocabulary) logits; extends the cache."""
+    def new_cache(self) -> ConversationCache:
+        """Return an empty cache; the caller owns it."""
+
+    def run(self, x: Tensor, cache: ConversationCache, last_only: bool) -> tuple[Tensor, Tensor] | None:
+        """Run rows as `SpokenLM.forward` does; None: it leaves these rows, or this cache, to it."""
 
 
 class SpokenLM(nn.Module):
@@ -32,10 +34,8 @@ class SpokenLM(nn.Module):
         self._round_rotary = config.vocabulary.round_rotary_to_bf16
         self.taste_deviations = config.spoken_lm_config.taste_deviations
         self.sos_id: int = config.spoken_lm_config.sos_id
-        self.acceleration: Acceleration | None = None
-        """Static steps of new conversations; `taste_speech.acceleration.accelerate` sets it."""
         self.row_runner: RowRunner | None = None
-        """Single rows on the CPU; `accelerate` sets it."""
+        """Runs rows instead of the plain Llama, where there is one."""
         self.language_model = LlamaForCausalLM(text)
         self.fusion = Fusion(quantizer.dim, text.hidden_size)
         self.extraction = Extraction(text.hidden_size, quantizer.codebook_dim)
@@ -61,14 +61,11 @@ class SpokenLM(nn.Module):
         """Data type of the Llama's weights."""
         return self.language_model.model.norm.weight.dtype
 
-    def new_cache(self) -> GrowingCache:
-        """An empty key-value cache for `forward`; the caller owns it."""
-        layers = self.language_model.config.num_hidden_layers
-        return (
-            GrowingCache(layers)
-            if self.acceleration is None
-            else GrowingCache(layers, self.acceleration.lm_rows)
-        )
+    def new_cache(self) -> ConversationCache:
+        """Return an empty key-value cache for `forward`; the caller owns it."""
+        if self.row_runner is not None:
+            return self.row_runner.new_cache()
+        return GrowingCache(self.language_model.config.num_hidden_layers)
 
     def embed_text(self, text_ids: Tensor) -> Tensor:
         """Text embeddings (..., hidden) of ids (...)."""
@@ -83,7 +80,7 @@ class SpokenLM(nn.Module):
         return self.fusion(text_embeds, audio_embeds).to(self.dtype)
 
     def forward(
-        self, inputs_embeds: Tensor, cache: Cache | None = None, last_only: bool = False
+        self, inputs_embeds: Tensor, cache: ConversationCache | None = None, last_only: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Run rows through the Llama.
 
@@ -95,13 +92,13 @@ class SpokenLM(nn.Module):
         Returns:
             hidden states after the final norm (B, S or 1, hidden) and text logits (B, S or 1, vocabulary).
         """
-        runner = self.row_runner
-        if runner is not None and inputs_embeds.shape[:2] == (1, 1) and isinstance(cache, GrowingCache):
-            return runner.step(inputs_embeds.to(self.dtype), cache)
+        inputs_embeds = inputs_embeds.to(self.dtype)
+        if self.row_runner is not None and cache is not None:
+            outputs = self.row_runner.run(inputs_embeds, cache, last_only)
+            if outputs is not None:
+                return outputs
         output = self.language_model.model(
-            inputs_embeds=inputs_embeds.to(self.dtype),
-            past_key_values=cache,
-            use_cache=cache is not None,
+            inputs_embeds=inputs_embeds, past_key_values=cache, use_cache=cache is not None
         )
         hidden = output.last_hidden_state[:, -1:] if last_only else output.last_hidden_state
         return hidden, self.language_model.lm_head(hidden)

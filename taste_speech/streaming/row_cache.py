@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from taste_speech.acceleration.lm_step import LmStep
 from taste_speech.audio_tower.quantizer import NO_TASTE, ResidualQuantizer
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.spoken_lm.scoring import embed_rows
@@ -23,11 +22,9 @@ class RowCache:
         self._lm = lm
         self._quantizer = quantizer
         self._cache = lm.new_cache()
-        self._step = self._new_step()
         self._rows: list[Row] = []
         self._hidden: Tensor | None = None
         self._logits: Tensor | None = None
-        self._codes: Tensor | None = None  # the last row's taste token, where the step has computed it
         self.forwarded_rows = 0
         """Rows computed since the start (what the conversation cost so far)."""
 
@@ -48,8 +45,6 @@ class RowCache:
         """The taste token that the last row yields."""
         if self._hidden is None:
             raise RuntimeError("no row has been computed; call advance_to first")
-        if self._codes is not None:
-            return tuple(self._codes.tolist())
         return tuple(self._quantizer.indices_from_code(self._lm.read_taste(self._hidden))[0, 0].tolist())
 
     def advance_to(self, rows: Sequence[Row]) -> int:
@@ -71,34 +66,21 @@ class RowCache:
         """A memory of its own with the same content."""
         other = RowCache(self._lm, self._quantizer)
         other._cache = self._cache.clone()
-        other._step = other._new_step()
         other._rows = list(self._rows)
-        # Copies, for a static step writes its outputs to the same place each time.
-        outputs = (self._hidden, self._logits, self._codes)
-        other._hidden, other._logits, other._codes = (x if x is None else x.clone() for x in outputs)
+        other._hidden, other._logits = self._hidden, self._logits
         other.forwarded_rows = self.forwarded_rows
         return other
 
     def reset(self) -> None:
         """Forget everything."""
         self._cache = self._lm.new_cache()
-        self._step = self._new_step()
         self._rows.clear()
-        self._hidden = self._logits = self._codes = None
-
-    def _new_step(self) -> LmStep | None:
-        settings = self._lm.acceleration
-        return None if settings is None else LmStep(self._lm, self._quantizer, self._cache, settings)
+        self._hidden = self._logits = None
 
     @torch.inference_mode()
     def _forward(self, rows: Sequence[Row]) -> None:
-        step = self._step
-        if step is not None and len(rows) == 1 and self._rows:
-            step.run(*rows[0])
-            self._hidden, self._logits, self._codes = step.hidden, step.logits, step.codes
-        else:
-            hidden, logits = self._lm(self._embed(rows), self._cache, last_only=True)
-            self._hidden, self._logits, self._codes = hidden, logits[0, -1], None
+        hidden, logits = self._lm(self._embed(rows), self._cache, last_only=True)
+        self._hidden, self._logits = hidden, logits[0, -1]
         self._rows += rows
         self.forwarded_rows += len(rows)
 

@@ -7,18 +7,34 @@ halves of the guidance are one batch of two.
 import itertools
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from taste_speech.acceleration.flow_frames import FlowFrameRunner
-from taste_speech.acceleration.flow_runner import FlowRunner
 from taste_speech.speech_decoder.blocks import EncoderSettings, RelativeEncoder
 from taste_speech.vocoder.configuration import FlowConfig, VoiceGeneratorConfig
 from taste_speech.vocoder.length_regulator import LengthRegulator, stretched_units
 from taste_speech.vocoder.masked import frame_mask, masked
 from taste_speech.vocoder.unet import Estimator
+
+
+class FlowRunner(Protocol):
+    """Another way to solve the flow."""
+
+    def solve(
+        self,
+        flow: "FlowMatching",
+        noise: Tensor,
+        condition: Tensor,
+        speaker: Tensor,
+        prompt: Tensor,
+        known: Tensor | None,
+        is_known: Tensor | None,
+        num_steps: int,
+    ) -> Tensor:
+        """Solve as `FlowMatching.integrate` does without a mask."""
 
 
 class FlowMatching(nn.Module):
@@ -28,8 +44,8 @@ class FlowMatching(nn.Module):
         super().__init__()
         self.config = config
         self.estimator = Estimator(mel_bins, config.estimator)
-        self.runner: FlowRunner | FlowFrameRunner | None = None
-        """Fixed lengths, or frames on the CPU; `taste_speech.acceleration.accelerate` sets it."""
+        self.runner: FlowRunner | None = None
+        """Solves in the place of `integrate`, where there is one."""
 
     def times(self, num_steps: int, device: torch.device) -> Tensor:
         """(num_steps + 1,) from 0 to 1, dense near 0: 1 - cos(pi/2 k/n)."""

@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from taste_speech.acceleration.threads import threads_of_a_row
 from taste_speech.conversion.loading import shards
+from taste_speech.cpu_threads import one_thread_if_small
 from taste_speech.errors import CheckpointError
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.flow import Flow
@@ -57,7 +57,7 @@ class VoiceGenerator(nn.Module):
             CheckpointError: the file is missing, damaged, or its tensors do not fit `config`.
         """
         state = _read_shards(Path(path))
-        with threads_of_a_row(sum(tensor.numel() for tensor in state.values())):
+        with one_thread_if_small(sum(tensor.numel() for tensor in state.values())):
             generator = cls(config)
             _check_state(state, generator.state_dict(), Path(path))
             generator.load_state_dict(state)

@@ -209,9 +209,9 @@ class TasteAutoencoder(nn.Module):
         vectors = sinusoids(descending_offsets(length - 1, 0, rows.device), llm.settings.size)
         mask = torch.ones((length, length), dtype=torch.bool, device=rows.device).tril()
         hidden, attention = llm.embed(rows), []
-        for index, (block, attend) in enumerate(zip(llm.encoders, llm.attentions, strict=True)):
-            wanted = slice(0, None) if index in self.aligned_heads else None
-            hidden, weights = block(hidden, attend.project_positions(vectors), mask, weights_for=wanted)
+        for index, block in enumerate(llm.blocks):
+            positions = block.self_attn.project_positions(vectors)
+            hidden, weights = block(hidden, positions, mask, wants_weights=index in self.aligned_heads)
             if weights is not None:
                 attention += [weights[:, head] for head in self.aligned_heads[index]]
         return llm.after_norm(hidden), attention

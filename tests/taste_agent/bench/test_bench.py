@@ -91,7 +91,7 @@ def subject(tiny_checkpoint: Path) -> Subject:
 @pytest.fixture(scope="module")
 def report(tiny_checkpoint: Path) -> Report:
     stages: list[str] = []
-    options = BenchOptions(str(tiny_checkpoint), device="cpu", baseline=True, repeats=1, static_shapes=True)
+    options = BenchOptions(str(tiny_checkpoint), device="cpu", baseline=True, repeats=1)
     report = run_benchmark(options, stages.append)
     assert stages == ["loading", "hearing", "thinking", "speaking", "replies"]
     return report
@@ -110,8 +110,7 @@ def test_every_stage_is_there_with_its_ratio(report):
 
 def test_the_report_says_what_was_not_measured(report):
     assert any("no GPU was measured" in remark for remark in report.remarks)
-    assert report.model["static_steps"] is True
-    assert report.model["cuda_graphs"] is False
+    assert report.model["compiled"] is False
     assert {"device", "threads", "torch", "load"} <= set(report.machine)
 
 

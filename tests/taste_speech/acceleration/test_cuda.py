@@ -1,4 +1,4 @@
-"""The recorded steps on a GPU give what the plain steps give there; skipped where there is none."""
+"""The compiled steps on a GPU give what the plain steps give there; skipped where there is none."""
 
 import copy
 
@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from taste_speech.acceleration import Acceleration, accelerate
-from taste_speech.acceleration.flow_runner import FlowRunner
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-SETTINGS = Acceleration(lm_buckets=(16,), lm_rows=64, unit_bucket=64, units_per_read=4, flow_bucket_frames=32)
+SETTINGS = Acceleration(compiled=True, cache_rows=64)
 
 
 def test_lm_steps(tiny_model):
@@ -46,12 +45,13 @@ def test_units(tiny_model, device):
 
 
 @pytest.mark.parametrize("frames", [17, 45])
-def test_flow(tiny_processor, frames):
-    flow = copy.deepcopy(tiny_processor.get_generator().flow.decoder).cuda()
+def test_flow(tiny_model, tiny_processor, frames):
+    voice = copy.deepcopy(tiny_processor.get_generator()).cuda()
+    flow = voice.flow.decoder
     noise, condition = (torch.randn(1, 40, frames, device="cuda") for _ in range(2))
     speaker, known = torch.randn(1, 40, device="cuda"), torch.randn(1, 40, 9, device="cuda")
     with torch.no_grad():
         plain = flow(noise, condition, speaker, known)
-        flow.runner = FlowRunner(SETTINGS)
+        accelerate(copy.deepcopy(tiny_model).cuda(), voice, SETTINGS)
         for _ in range(2):
             torch.testing.assert_close(flow(noise, condition, speaker, known), plain, atol=1e-3, rtol=1e-3)

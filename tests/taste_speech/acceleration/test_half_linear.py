@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from taste_speech.acceleration import Acceleration, accelerate, decelerate, smaller_linear
-from taste_speech.acceleration.half_linear import HalfHead, HalfLinear
-from taste_speech.acceleration.row_linear import can_pack
+from taste_speech.acceleration import Acceleration, accelerate, decelerate, smaller
+from taste_speech.acceleration.smaller import HalfHead
+from taste_speech.cpu_linear import can_pack
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
 from tests.talk import FOLLOW_UP, QUESTION, stream, talk, words_of
@@ -43,17 +43,6 @@ def _logits(model: Any) -> torch.Tensor:
     memory.advance_to(ROWS[:20])
     memory.append(ROWS[20])
     return memory.logits
-
-
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("rows", [1, 5])
-def test_a_layer_rounds_its_weights_and_nothing_else(bias: bool, rows: int) -> None:
-    torch.manual_seed(0)
-    layer, x = torch.nn.Linear(24, 40, bias=bias), 1e5 * torch.randn(2, rows, 24)  # more than half can hold
-    with torch.no_grad():
-        found = HalfLinear(layer)(x)
-        layer.weight.copy_(layer.weight.half())
-        torch.testing.assert_close(found, layer(x), rtol=1e-5, atol=1e-1)
 
 
 def test_weights_are_there_once(both: tuple[Any, Any]) -> None:
@@ -125,7 +114,7 @@ def test_rows_of_all_small_types_equal_their_plain_steps(tiny_model: Any) -> Non
 
 
 def test_a_cpu_that_cannot_keeps_float32(tiny_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smaller_linear, "can_pack", lambda: False)
+    monkeypatch.setattr(smaller, "can_pack", lambda: False)
     model = copy.deepcopy(tiny_model)
     accelerate(model, None, HALVED)
     torch.testing.assert_close(_logits(model), _logits(tiny_model), atol=2e-4, rtol=1e-3)

@@ -1,17 +1,12 @@
 """Single rows on the CPU give what the plain steps give, from weights that are packed and that are not."""
 
 import copy
-import threading
 from typing import Any
 
 import pytest
 import torch
 
 from taste_speech.acceleration import Acceleration, accelerate, decelerate, lm_rows
-from taste_speech.acceleration.prepared import fingerprint
-from taste_speech.acceleration.row_linear import RowLinear
-from taste_speech.acceleration.threads import threads_of_a_row
-from taste_speech.acceleration.unit_rows import UnitRowRunner
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
 from tests.talk import FOLLOW_UP, QUESTION, stream, talk, words_of
@@ -29,41 +24,6 @@ def both(tiny_model: Any, request: pytest.FixtureRequest) -> tuple[Any, Any]:
     fast = copy.deepcopy(plain)
     accelerate(fast)
     return plain, fast
-
-
-def _linear(inputs: int, outputs: int, bias: bool = True) -> torch.nn.Linear:
-    layer = torch.nn.Linear(inputs, outputs, bias=bias)
-    with torch.no_grad():
-        layer.weight.copy_(layer.weight.half())
-    return layer
-
-
-@pytest.mark.parametrize("bias", [False, True])
-def test_layers_side_by_side(bias: bool) -> None:
-    torch.manual_seed(0)
-    layers = [_linear(24, outputs, bias) for outputs in (7, 40, 1)]
-    with torch.no_grad():
-        layers[0].weight[0] = torch.linspace(-6e-8, 6e-5, 24).half()  # down to the smallest that it holds
-        x = torch.randn(1, 24)
-        expected = torch.cat([layer(x) for layer in layers], dim=-1)
-        torch.testing.assert_close(RowLinear(*layers)(x), expected, rtol=1e-6, atol=1e-6)
-        layers[1].weight[3, 5] += 1e-7  # no longer exact in half precision
-        expected = torch.cat([layer(x) for layer in layers], dim=-1)
-        assert torch.equal(RowLinear(*layers)(x), expected)
-
-
-def test_packing_does_not_warn(recwarn: pytest.WarningsRecorder) -> None:
-    with torch.no_grad():
-        RowLinear(_linear(8, 8))(torch.ones(1, 8))
-    assert not recwarn.list
-
-
-def test_fingerprint_notices_writing() -> None:
-    x = torch.zeros(3)
-    before = fingerprint([x])
-    assert fingerprint([x]) == before
-    x[0] = 1
-    assert fingerprint([x]) != before
 
 
 @pytest.mark.parametrize("forced", [0, 7])
@@ -86,18 +46,17 @@ def test_units_without_alignment(both):
     assert torch.equal(*units)
 
 
-def test_new_weights_of_the_unit_decoder_are_noticed(tiny_model):
-    plain, fast = copy.deepcopy(tiny_model.speech_decoder), copy.deepcopy(tiny_model.speech_decoder)
-    fast.runner = UnitRowRunner()
-    arguments = unit_inputs(tiny_model)
-    fast.generate(*arguments, greedy=True, max_units=10)
-    with torch.no_grad():
-        for decoder in (plain, fast):
+def test_new_weights_are_read_by_accelerating_again(both):
+    arguments, units = unit_inputs(both[0]), []
+    for model, switch in zip(both, (decelerate, accelerate), strict=True):
+        decoder = model.speech_decoder
+        decoder.generate(*arguments, greedy=True, max_units=10)
+        with torch.no_grad():
             decoder.speech_embedding.weight.add_(0.3)
             decoder.llm.encoders[0].feed_forward.w_2.weight.mul_(-1)
-    assert torch.equal(
-        *(decoder.generate(*arguments, greedy=True, max_units=10) for decoder in (plain, fast))
-    )
+        switch(model)
+        units.append(decoder.generate(*arguments, greedy=True, max_units=10))
+    assert torch.equal(*units)
 
 
 def _rows(count: int, levels: int) -> list[Row]:
@@ -153,10 +112,10 @@ def test_replies_are_the_same(both, tiny_processor):
 def test_a_copied_model_is_fast_by_itself(both):
     fast = both[1]
     other = copy.deepcopy(fast)
-    assert other.speech_decoder.runner is not fast.speech_decoder.runner
+    assert other.speech_decoder.unit_runner is not fast.speech_decoder.unit_runner
     assert other.spoken_lm.row_runner is not fast.spoken_lm.row_runner
     decelerate(fast)
-    assert fast.speech_decoder.runner is None
+    assert fast.speech_decoder.unit_runner is None
     assert fast.spoken_lm.row_runner is None
     assert other.spoken_lm.row_runner is not None
 
@@ -165,34 +124,4 @@ def test_smaller_types_take_the_plain_steps(tiny_model):
     model = copy.deepcopy(tiny_model)
     accelerate(model, None, Acceleration(linear="bfloat16"))
     assert model.spoken_lm.row_runner is None
-    assert model.speech_decoder.runner is None
-
-
-def test_small_rows_take_one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with threads_of_a_row(10**6):
-            assert torch.get_num_threads() == 1
-            with threads_of_a_row(10**6):
-                pass
-            assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 2
-        with threads_of_a_row(10**9):
-            assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_a_thread_that_begins_within_a_row_keeps_all_its_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    seen = []
-    try:
-        with threads_of_a_row(10**6):
-            other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
-            other.start()
-            other.join()
-        assert seen == [2]
-    finally:
-        torch.set_num_threads(before)
+    assert model.speech_decoder.unit_runner is None

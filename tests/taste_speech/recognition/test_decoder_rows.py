@@ -3,7 +3,7 @@ import torch
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperDecoder
 
-from taste_speech.acceleration.row_linear import RowLinear
+from taste_speech.cpu_linear import RowLinear
 from taste_speech.recognition.decoder_rows import DecoderRows
 
 IDS = [3, 1, 4, 1, 5, 9]

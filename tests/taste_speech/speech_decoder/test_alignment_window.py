@@ -57,8 +57,8 @@ def eager_decoder(config: AlignmentWindowConfig | None, seed: int) -> UnitDecode
     decoder = UnitDecoder(SpeechDecoderConfig(**TINY), how).eval()
     with torch.no_grad():
         decoder.llm_decoder.bias[decoder.stop_id] = 30.0
-        for attention in decoder.llm.attentions:
-            attention.linear_q.weight.mul_(9.0)
+        for block in decoder.llm.blocks:
+            block.self_attn.linear_q.weight.mul_(9.0)
     return decoder
 
 

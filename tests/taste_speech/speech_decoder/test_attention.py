@@ -67,11 +67,11 @@ def test_returned_weights_are_those_of_the_output(attention: RelativeAttention) 
     table = attention.project_positions(sinusoids(descending_offsets(4, 0, x.device), SIZE))
     mask = torch.ones(5, 5, dtype=torch.bool).tril()
     fast, nothing = attention(x, table, mask)
-    slow, weights = attention(x, table, mask, weights_for=slice(1, 3))
+    slow, weights = attention(x, table, mask, wants_weights=True)
     torch.testing.assert_close(slow, fast)
     assert nothing is None
-    assert weights.shape == (1, HEADS, 5, 2)
-    assert not weights[0, :, 0].any()  # row 0 sees only itself
+    assert weights.shape == (1, HEADS, 5, 5)
+    assert not weights[0, :, 0, 1:].any()  # row 0 sees only itself
 
 
 def test_relative_shift_places_each_offset() -> None:

@@ -1,4 +1,4 @@
-"""How many CPU threads a part of the computation takes."""
+"""How many CPU threads a computation takes."""
 
 import ctypes
 from collections.abc import Callable, Iterator
@@ -12,8 +12,8 @@ _MOST_WEIGHTS_OF_ONE = 20_000_000
 
 
 @contextmanager
-def threads_of_a_row(weights: int) -> Iterator[None]:
-    """Within it, PyTorch computes on one thread if a row that reads this many weights is too small to share.
+def one_thread_if_small(weights: int) -> Iterator[None]:
+    """Within it, PyTorch computes on one thread if work that reads this many weights is too small to share.
 
     Other threads of the process keep their number, also those that first compute meanwhile.
     """
@@ -31,10 +31,10 @@ def threads_of_a_row(weights: int) -> Iterator[None]:
 
 @cache
 def _set_threads_of_caller() -> Callable[[int], None]:
-    """Function that sets the number for the calling thread only.
+    """Return a function that sets the number for the calling thread only.
 
-    `torch.set_num_threads` also sets what later threads begin with, so that one which starts within a row
-    would compute on one thread for good. It serves only where the libraries below PyTorch cannot be reached.
+    `torch.set_num_threads` also sets what later threads begin with, so that one which starts meanwhile would
+    compute on one thread for good. It serves only where the libraries below PyTorch cannot be reached.
     """
     try:
         library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))

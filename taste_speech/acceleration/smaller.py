@@ -1,16 +1,52 @@
-"""Weights in half precision on the CPU, computed with in float32: half the bytes to read at each step."""
+"""Linear layers in a smaller type: fewer bytes to read at each step, at some cost in accuracy."""
 
-from typing import Self
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import LlamaForCausalLM
 
-from taste_speech.acceleration.row_linear import pack
+from taste_speech.cpu_linear import HalfLinear, can_pack, quantize
+from taste_speech.modeling_taste import TasteForCausalLM
+from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 
-def halve_weights(llama: LlamaForCausalLM) -> None:
+def shrink_linear_layers(
+    model: TasteForCausalLM,
+    generator: VoiceGenerator | None,
+    kind: Literal["float16", "bfloat16", "int8"],
+) -> None:
+    """Convert what runs at each step, in place: Llama, unit decoder, flow.
+
+    bfloat16 converts the Llama as a whole, float16 its weights but not its arithmetic; the other parts are
+    small and stay as they are. int8 quantizes the linear layers of attention and feed-forward: weights once,
+    activations at each call.
+
+    Raises:
+        ValueError: int8 or float16 on another device than the CPU.
+    """
+    if kind == "bfloat16":
+        model.spoken_lm.language_model.to(torch.bfloat16)
+        return
+    if model.device.type != "cpu":
+        raise ValueError(f"{kind} layers run on the CPU only, the model is on {model.device}; use bfloat16")
+    if kind == "float16":
+        if can_pack():
+            _halve_weights(model.spoken_lm.language_model)
+        return
+    for layer in model.spoken_lm.language_model.model.layers:
+        quantize(layer)
+    for block in model.speech_decoder.llm.blocks:
+        quantize(block.feed_forward)
+        quantize(block.self_attn, "linear_q", "linear_k", "linear_v", "linear_out")
+    if generator is not None:
+        estimator = generator.flow.decoder.estimator
+        for stage in (*estimator.down_blocks, *estimator.mid_blocks, *estimator.up_blocks):
+            quantize(stage[1])
+
+
+def _halve_weights(llama: LlamaForCausalLM) -> None:
     """Keep the weights of a float32 Llama in half precision, in place; inputs and outputs stay float32.
 
     It goes layer by layer, so that no more than one is there twice meanwhile. An embedding and a head that
@@ -25,31 +61,6 @@ def halve_weights(llama: LlamaForCausalLM) -> None:
     tied = head.weight is embedding.weight
     embedding.weight = nn.Parameter(embedding.weight.detach().half(), requires_grad=False)
     llama.lm_head = HalfHead(embedding.weight) if tied else HalfLinear(head)
-
-
-class HalfLinear(nn.Module):
-    """`nn.Linear` for any number of rows, its weights packed for FBGEMM.
-
-    Which pads the inputs to a multiple of 512 (576 take the memory of 1,024, not their time).
-
-    Args:
-        layer: whose weights it takes over.
-    """
-
-    def __init__(self, layer: nn.Linear) -> None:
-        super().__init__()
-        self.in_features, self.out_features = layer.in_features, layer.out_features
-        self._packed = pack(layer.weight.detach())
-        self._bias = None if layer.bias is None else layer.bias.detach()
-        self.count = sum(p.numel() for p in layer.parameters())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., inputs) -> (..., outputs), float32."""
-        return torch.fbgemm_linear_fp16_weight_fp32_activation(x, self._packed, self._bias)
-
-    def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        """What is packed cannot be copied, nor written to: a copied model reads the same."""
-        return self
 
 
 class HalfHead(nn.Module):
@@ -75,6 +86,6 @@ class HalfHead(nn.Module):
 
 
 def count_weights(model: nn.Module) -> int:
-    """Numbers that a model has learned, those that are packed among them."""
+    """Count the numbers that a model has learned, those that are packed among them."""
     packed = [part for part in model.modules() if isinstance(part, HalfLinear)]
     return sum(p.numel() for p in model.parameters()) + sum(part.count for part in packed)

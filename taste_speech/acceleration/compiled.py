@@ -1,0 +1,107 @@
+"""Rows of the spoken LM by `torch.compile`, over transformers' static cache."""
+
+from collections.abc import Callable
+from typing import Any, Self, cast
+
+import torch
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, StaticCache
+from transformers.cache_utils import StaticLayer
+
+from taste_speech.spoken_lm.kv_cache import ConversationCache
+
+
+class CompiledRows:
+    """Runs the Llama of the spoken LM; single rows are compiled once for each size of the cache.
+
+    It keeps nothing of a conversation. A copied or stored model compiles its own.
+
+    Args:
+        llama: any device and number type.
+        backend: of `torch.compile`.
+        room: rows of history that a new cache has room for.
+    """
+
+    def __init__(self, llama: LlamaForCausalLM, backend: str, room: int) -> None:
+        self._llama, self._backend, self._room = llama, backend, room
+        self._compiled: Callable[[Tensor, StaticCache, bool], tuple[Tensor, Tensor]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is compiled."""
+        return self.__dict__ | {"_compiled": None}
+
+    def new_cache(self) -> "StaticConversationCache":
+        """Return an empty cache; the caller owns it."""
+        return StaticConversationCache(self._llama.config, self._room)
+
+    @torch.inference_mode()
+    def run(self, x: Tensor, cache: ConversationCache, last_only: bool) -> tuple[Tensor, Tensor] | None:
+        """Run rows as `SpokenLM.forward` does; caches of another kind are left to it."""
+        if not isinstance(cache, StaticConversationCache):
+            return None
+        cache.make_room(x.shape[1])
+        if x.shape[1] > 1 or not cache.is_initialized:
+            return self._forward(x, cache, last_only)
+        if self._compiled is None:
+            # CUDA graphs, which the default backend records in this mode, save most of a small step's time.
+            mode = "reduce-overhead" if self._backend == "inductor" else None
+            self._compiled = torch.compile(self._forward, fullgraph=True, backend=self._backend, mode=mode)
+        hidden, logits = self._compiled(x, cache, True)
+        return hidden.clone(), logits.clone()  # a graph writes its outputs to the same place each time
+
+    def _forward(self, x: Tensor, cache: StaticCache, last_only: bool) -> tuple[Tensor, Tensor]:
+        output = self._llama.model(inputs_embeds=x, past_key_values=cache, use_cache=True)
+        hidden = output.last_hidden_state[:, -1:] if last_only else output.last_hidden_state
+        return hidden, self._llama.lm_head(hidden)
+
+
+class StaticConversationCache(StaticCache):
+    """transformers' static cache, which can also be cut, copied and enlarged.
+
+    Args:
+        config: of the Llama.
+        room: rows that it holds at first.
+    """
+
+    def __init__(self, config: LlamaConfig, room: int) -> None:
+        super().__init__(config, max_cache_len=room)
+        self._config = config
+
+    @property
+    def _static_layers(self) -> list[StaticLayer]:
+        return cast(list[StaticLayer], self.layers)
+
+    @torch.inference_mode()
+    def keep(self, rows: int) -> None:
+        """Forget all rows but the first `rows`."""
+        for layer in self._static_layers:
+            layer.cumulative_length.clamp_(max=rows)
+
+    @torch.inference_mode()
+    def clone(self) -> Self:
+        """Return a cache with its own memory."""
+        other = type(self)(self._config, self._static_layers[0].max_cache_len)
+        other._take(self)
+        return other
+
+    @torch.inference_mode()
+    def make_room(self, rows: int) -> None:
+        """Double the room until `rows` more fit."""
+        room, needed = self._static_layers[0].max_cache_len, int(self.get_seq_length()) + rows
+        if needed <= room:
+            return
+        while room < needed:
+            room *= 2
+        larger = type(self)(self._config, room)
+        larger._take(self)
+        self.layers = larger.layers
+
+    def _take(self, other: "StaticConversationCache") -> None:
+        """Copy the rows of a cache that is no larger."""
+        for layer, source in zip(self._static_layers, other._static_layers, strict=True):
+            if not source.is_initialized:
+                continue
+            layer.lazy_initialization(source.keys, source.values)
+            layer.keys[:, :, : source.max_cache_len] = source.keys
+            layer.values[:, :, : source.max_cache_len] = source.values
+            layer.cumulative_length.copy_(source.cumulative_length)
