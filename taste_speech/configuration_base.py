@@ -7,7 +7,7 @@ an unknown key is an error that names the nearest valid one.
 
 import difflib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -53,17 +53,18 @@ class TolerantSection(BaseModel):
         return self
 
 
-def require_values(section: BaseModel, name: str, values: Mapping[str, Any]) -> None:
+def require_defaults(section: BaseModel, name: str, *names: str) -> None:
     """Refuse variants that the published configuration can name but that are not implemented.
 
     Args:
         section: of the configuration.
         name: its name, for the message.
-        values: by field, the only value that is supported.
+        names: of fields whose default is the only value that is supported.
 
     Raises:
         ValueError: a field has another value.
     """
-    for field, value in values.items():
-        if getattr(section, field) != value:
-            raise ValueError(f"{name}.{field} is {getattr(section, field)!r}; only {value!r} is supported")
+    for field in names:
+        given, supported = getattr(section, field), type(section).model_fields[field].default
+        if given != supported:
+            raise ValueError(f"{name}.{field} is {given!r}; only {supported!r} is supported")

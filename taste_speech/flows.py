@@ -11,7 +11,8 @@ from torch import Tensor
 from taste_speech.audio_tower.quantizer import NO_TASTE
 from taste_speech.errors import TextError
 from taste_speech.spoken_lm.arrangement import arrange
-from taste_speech.spoken_lm.generation import Completion, TextSampling, arrange_rows, complete, make_prompt
+from taste_speech.spoken_lm.generation import Completion, arrange_rows, complete, make_prompt
+from taste_speech.spoken_lm.sampling import TextSampling
 from taste_speech.spoken_lm.scoring import IGNORED
 from taste_speech.spoken_lm.word_delay import WordDelay
 

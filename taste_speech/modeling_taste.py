@@ -19,11 +19,9 @@ from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.checkpoint_files import CheckpointFiles, read_config
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.conversion.hub import find_checkpoint, hub_options
-from taste_speech.conversion.loading import COMPUTE_DTYPE_PARTS, fill, open_weights, plan
 from taste_speech.conversion.names import NOT_NEEDED, resolve_tower
-from taste_speech.conversion.pretrained_store import with_pretrained
-from taste_speech.conversion.saving import save_weights
-from taste_speech.conversion.tensor_store import DictStore, TensorStore
+from taste_speech.conversion.stores import TensorStore, tensors_in_memory, with_pretrained
+from taste_speech.conversion.weights import COMPUTE_DTYPE_PARTS, fill, open_weights, plan, save_weights
 from taste_speech.errors import CheckpointError
 from taste_speech.pretrained.configuration import PretrainedConfig
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder
@@ -138,7 +136,7 @@ class TasteForCausalLM(PreTrainedModel):
         dtype: torch.dtype = torch.float32,
     ) -> Self:
         """Build the model from a state dict with published names; see `from_pretrained`."""
-        store = DictStore(published_state)
+        store = tensors_in_memory(published_state)
         return cls._build(copy.deepcopy(config), store, dtype, attn_implementation, "state dict")
 
     @classmethod
@@ -150,7 +148,7 @@ class TasteForCausalLM(PreTrainedModel):
         attn_implementation: str | None,
         origin: str,
     ) -> Self:
-        config.tower = resolve_tower(config, store.shapes)
+        config.tower = resolve_tower(config, {name: tensor.shape for name, tensor in store.items()})
         if attn_implementation is not None:
             config._attn_implementation = attn_implementation
         with torch.device("meta"):

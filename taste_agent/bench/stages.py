@@ -20,7 +20,7 @@ from taste_agent.bench.turn import (
     naive_forms,
 )
 from taste_speech.errors import TasteError
-from taste_speech.spoken_lm.sampling import sample_text
+from taste_speech.spoken_lm.sampling import TextSampling, sample_text
 from taste_speech.spoken_lm.vocabulary import build_vocabulary
 from taste_speech.streaming import SegmentWord
 from taste_speech.streaming.detokenize import DetokenizerState
@@ -152,10 +152,12 @@ class Stages:
         banned = self.subject.model.vocabulary(self.subject.processor.llm_tokenizer).banned_but().to(device)
         seen = torch.tensor(sorted({row.text_id for row in rows[:40]}), device=device)
 
+        sampling = TextSampling(top_p=0.3, temperature=0.5, repetition_penalty=1.1)
+
         def step(naive: bool) -> None:
             caches[naive].append(rows[-1])
             logits = caches[naive].logits
-            sample_text(logits, banned, seen, top_p=0.3, temperature=0.5, repetition_penalty=1.1)
+            sample_text(logits, banned, seen, sampling)
 
         def fill(naive: bool) -> None:
             if not caches[naive].rows:  # later steps go on from there, as those of a reply

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from taste_speech.configuration_base import StrictSection, TolerantSection, require_values
+from taste_speech.configuration_base import StrictSection, TolerantSection, require_defaults
 
 
 class TowerConfig(StrictSection):
@@ -85,8 +85,7 @@ class AudioTowerConfig(TolerantSection):
 
 
 def check_supported(config: AudioTowerConfig) -> None:
-    """Refuses variants that the published configuration can name but no checkpoint uses."""
-    require_values(config, "audio_tower_config", {"is_joint_encoder_segmenter": True})
-    joint = config.kwargs_for_joint_encoder_segmenter
+    """Refuse variants that the published configuration can name but no checkpoint uses."""
+    require_defaults(config, "audio_tower_config", "is_joint_encoder_segmenter")
     name = "audio_tower_config.kwargs_for_joint_encoder_segmenter"
-    require_values(joint, name, {"forward_type": "asr_attn_pooling"})
+    require_defaults(config.kwargs_for_joint_encoder_segmenter, name, "forward_type")

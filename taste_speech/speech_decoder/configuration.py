@@ -1,8 +1,11 @@
-"""Configuration of the unit decoder (text and taste tokens -> speech units)."""
+"""Configuration of the unit decoder (text and taste tokens -> speech units), and its encoders' sizes."""
+
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pydantic import Field
 
-from taste_speech.configuration_base import StrictSection, TolerantSection
+from taste_speech.configuration_base import StrictSection, TolerantSection, require_defaults
 
 
 class FusionConfig(TolerantSection):
@@ -82,3 +85,113 @@ class UnitDecodingConfig(StrictSection):
     alignment_window: AlignmentWindowConfig | None = None
     """Binds the `alignment_heads` to the text in order; None: they look anywhere, as published."""
     units_per_second: int = 50
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """Sizes of an encoder.
+
+    Attributes:
+        transformer: blocks with ReLU and the names `norm1`, `norm2`; else SiLU, `norm_mha`, `norm_ff`.
+        input_relu: the input layer ends with a ReLU ("linear_legacy").
+        causal: row i sees rows 0..i only.
+    """
+
+    input_size: int
+    size: int
+    heads: int
+    linear_units: int
+    blocks: int
+    transformer: bool = False
+    input_relu: bool = False
+    causal: bool = True
+    dropout: float = 0.1
+    positional_dropout: float = 0.1
+    attention_dropout: float = 0.0
+
+
+_PUBLISHED_NAMES = {
+    "heads": "attention_heads",
+    "linear_units": "linear_units",
+    "blocks": "num_blocks",
+    "dropout": "dropout_rate",
+    "positional_dropout": "positional_dropout_rate",
+    "attention_dropout": "attention_dropout_rate",
+}
+
+
+def text_settings(config: SpeechDecoderConfig) -> EncoderSettings:
+    """Return the sizes of the text encoder."""
+    causal = config.encoder__static_chunk_size == 1
+    return _settings(config, "encoder", config.encoder_input_size, config.llm_input_size, causal=causal)
+
+
+def audio_settings(config: SpeechDecoderConfig, decoding: UnitDecodingConfig) -> EncoderSettings:
+    """Return the sizes of the taste tokens' encoder; the published code fixes its depth, heads and width."""
+    return replace(
+        text_settings(config),
+        heads=decoding.audio_encoder_heads,
+        linear_units=decoding.audio_encoder_linear_units,
+        blocks=decoding.audio_encoder_blocks,
+    )
+
+
+def language_model_settings(config: SpeechDecoderConfig) -> EncoderSettings:
+    """Return the sizes of the language model over units."""
+    return _settings(
+        config, "llm", config.llm_input_size, config.llm_output_size, transformer=True, input_relu=True
+    )
+
+
+def _settings(
+    config: SpeechDecoderConfig, prefix: str, input_size: int, size: int, **flags: bool
+) -> EncoderSettings:
+    sizes: dict[str, Any] = {
+        ours: getattr(config, f"{prefix}__{published}") for ours, published in _PUBLISHED_NAMES.items()
+    }
+    return EncoderSettings(input_size, size, **sizes, **flags)
+
+
+def check_supported(config: SpeechDecoderConfig, decoding: UnitDecodingConfig) -> None:
+    """Refuse variants that no checkpoint uses, alignment heads that do not exist, and a window for none.
+
+    Raises:
+        ValueError: names the field, its value and what is supported.
+    """
+    require_defaults(
+        config,
+        "speech_decoder_config",
+        "encoder__input_layer",
+        "encoder__pos_enc_layer_type",
+        "encoder__selfattention_layer_type",
+        "encoder__normalize_before",
+        "encoder__use_cnn_module",
+        "encoder__macaron_style",
+        "encoder__use_dynamic_chunk",
+        "llm__input_layer",
+        "llm__pos_enc_layer_type",
+        "llm__selfattention_layer_type",
+        "llm__static_chunk_size",
+        "fuse_encoded_audio_text_type",
+    )
+    fusion = config.fuse_encoded_audio_text_kwargs
+    require_defaults(fusion, "fuse_encoded_audio_text_kwargs", "normalize", "use_layer_norm")
+    if config.encoder__static_chunk_size not in (0, 1):
+        raise ValueError(
+            f"speech_decoder_config.encoder__static_chunk_size is {config.encoder__static_chunk_size}; "
+            "give 1 (each token sees those before it, as published) or 0 (all tokens see each other)"
+        )
+    blocks, heads = config.llm__num_blocks, config.llm__attention_heads
+    for block, head in decoding.alignment_heads or []:
+        if not (0 <= block < blocks and 0 <= head < heads):
+            raise ValueError(
+                f"unit_decoding.alignment_heads has ({block}, {head}); blocks are 0 to {blocks - 1}, "
+                f"heads 0 to {heads - 1}"
+            )
+    if decoding.alignment_heads == []:
+        raise ValueError("unit_decoding.alignment_heads is empty; name a (block, head), or give null for all")
+    if decoding.alignment_window is not None and decoding.alignment_heads is None:
+        raise ValueError(
+            "unit_decoding.alignment_window is for alignment_heads, which are null; name the heads that "
+            "follow the text, or give null for the window too"
+        )

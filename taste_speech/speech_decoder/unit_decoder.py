@@ -8,25 +8,24 @@ and each row from `task` on predicts the unit that comes next, or the stop id.
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from taste_speech.speech_decoder.alignment_window import FIRST_CONDITION, AlignmentWindow
-from taste_speech.speech_decoder.blocks import EncoderState, RelativeEncoder
-from taste_speech.speech_decoder.configuration import SpeechDecoderConfig, UnitDecodingConfig
-from taste_speech.speech_decoder.sampling import greedy_unit, sample_unit
-from taste_speech.speech_decoder.settings import (
+from taste_speech.speech_decoder.configuration import (
+    SpeechDecoderConfig,
+    UnitDecodingConfig,
     audio_settings,
-    check_alignment,
     check_supported,
     language_model_settings,
     text_settings,
 )
+from taste_speech.speech_decoder.decoding import FIRST_CONDITION, AlignmentWindow, greedy_unit, sample_unit
+from taste_speech.speech_decoder.encoder import EncoderState, RelativeEncoder
 
 IGNORED_TARGET = -1
 _STRUCTURE_ROWS = 3  # sos, speaker, task
@@ -75,10 +74,9 @@ class UnitDecoderState:
     attention: list[Tensor]
     window: AlignmentWindow | None = None
 
-    def clone(self) -> "UnitDecoderState":
-        """A state that goes on by itself."""
-        window = copy.copy(self.window)
-        return UnitDecoderState(self.encoder.clone(), self.condition_tokens, list(self.attention), window)
+    def clone(self) -> Self:
+        """Return a state that goes on by itself."""
+        return copy.deepcopy(self)
 
     @property
     def condition(self) -> slice:
@@ -135,8 +133,7 @@ class UnitDecoder(nn.Module):
 
     def __init__(self, config: SpeechDecoderConfig, decoding: UnitDecodingConfig) -> None:
         super().__init__()
-        check_supported(config)
-        check_alignment(config, decoding)
+        check_supported(config, decoding)
         self.config, self.decoding = config, decoding
         size = config.llm_input_size
         self.text_embedding = nn.Embedding(config.text_token_size, config.encoder_input_size)
@@ -205,7 +202,7 @@ class UnitDecoder(nn.Module):
         unit_lengths: Tensor | None = None,
         forced_lengths: Tensor | None = None,
     ) -> UnitPrediction:
-        """Teacher-forced prediction of a batch, padded on the right with any valid id.
+        """Predict the units of a batch, teacher-forced; padded on the right with any valid id.
 
         Args:
             speaker_embeds: (batch, speaker width), any norm.
@@ -229,7 +226,7 @@ class UnitDecoder(nn.Module):
         )
 
     def lay_out(self, prefix: Tensor, token_lengths: Tensor, unit_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of the language model for a padded batch, and which of them predict.
+        """Lay out the rows of the language model for a padded batch, and tell which of them predict.
 
         Rows of shorter conditions move left: the task row follows directly, as in generation.
 
@@ -267,36 +264,26 @@ class UnitDecoder(nn.Module):
         capacity: int,
         forced_units: Tensor | None = None,
         align: bool = False,
-        encoder: EncoderState | None = None,
         said_tokens: int = 0,
     ) -> tuple[Tensor, UnitDecoderState]:
-        """Feeds prefix and forced units; returns logits (1, vocabulary + 1) of what follows.
+        """Feed prefix and forced units; return logits (1, vocabulary + 1) of what follows.
 
         Args:
             prefix: (1, tokens + 3, size) from `prefix`.
             capacity: most rows (prefix and units) that will come.
             forced_units: (1, units) that were decoded before.
             align: collect attention on the condition.
-            encoder: memory to use instead of a new one; it is emptied first.
             said_tokens: tokens at the start of the condition that the forced units say.
         """
-        tokens = prefix.shape[1] - _STRUCTURE_ROWS
-        window = self._window(tokens, said_tokens)
-        if encoder is None:
-            encoder = self.llm.new_state(capacity)
-        encoder.reset()
-        state = UnitDecoderState(encoder, tokens, [], window)
+        tokens, how, window = prefix.shape[1] - _STRUCTURE_ROWS, self.decoding, None
+        if how.alignment_window is not None and how.alignment_heads is not None:
+            heads = self.config.llm__attention_heads
+            window = AlignmentWindow(how.alignment_window, how.alignment_heads, heads, tokens, said_tokens)
+        state = UnitDecoderState(self.llm.new_state(capacity), tokens, [], window)
         rows = prefix
         if forced_units is not None and forced_units.shape[1]:
             rows = torch.cat([prefix, self.speech_embedding(forced_units)], dim=1)
         return self._advance(rows, state, align, new_rows=rows.shape[1] - prefix.shape[1] + 1), state
-
-    def _window(self, tokens: int, position: int) -> AlignmentWindow | None:
-        how = self.decoding
-        if how.alignment_window is None or how.alignment_heads is None:
-            return None
-        heads = self.config.llm__attention_heads
-        return AlignmentWindow(how.alignment_window, how.alignment_heads, heads, tokens, position)
 
     @torch.no_grad()
     def step(self, unit_ids: Tensor, state: UnitDecoderState, align: bool = False) -> Tensor:
@@ -332,29 +319,9 @@ class UnitDecoder(nn.Module):
         chosen = [weights[block][0, head] for block, head in self.decoding.alignment_heads]
         return torch.stack(chosen).mean(dim=0)
 
-    def generate(
-        self,
-        speaker_embeds: Tensor,
-        asr_token_ids: Tensor,
-        audio_embeds: Tensor,
-        forced_units: Tensor | None = None,
-        generator: torch.Generator | None = None,
-        greedy: bool = False,
-        min_units: int | None = None,
-        max_units: int | None = None,
-    ) -> Tensor:
-        """Units of one item, (1, units) int32; arguments as `generate_with_alignment`."""
-        return self.generate_with_alignment(
-            speaker_embeds,
-            asr_token_ids,
-            audio_embeds,
-            forced_units,
-            generator,
-            greedy,
-            min_units,
-            max_units,
-            align=False,
-        ).ids
+    def generate(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Return units of one item, (1, units) int32; arguments as `generate_with_alignment`."""
+        return self.generate_with_alignment(*args, align=False, **kwargs).ids
 
     @torch.no_grad()
     def generate_with_alignment(
@@ -370,7 +337,7 @@ class UnitDecoder(nn.Module):
         align: bool = True,
         said_tokens: int = 0,
     ) -> GeneratedUnits:
-        """Units of one item, and where each of them looked.
+        """Generate units of one item, and tell where each of them looked.
 
         Args:
             speaker_embeds: (1, speaker width).
@@ -392,51 +359,24 @@ class UnitDecoder(nn.Module):
         least = least if min_units is None else min_units
         most = most if max_units is None else max_units
         capacity = prefix.shape[1] + forced + most
-        logits, state = self.start(prefix, capacity, forced_units, align, said_tokens=said_tokens)
-        ids = self.draw(
-            logits,
-            state,
-            (least, most),
-            generator,
-            greedy,
-            lambda unit: self.step(asr_token_ids.new_tensor([[unit]]), state, align),
-        )
-        attention = torch.stack(state.attention)[: forced + len(ids)] if align else prefix.new_zeros(0, 0)
-        return GeneratedUnits(torch.tensor([ids], dtype=torch.int32, device=prefix.device), attention)
-
-    def draw(
-        self,
-        logits: Tensor,
-        state: UnitDecoderState,
-        limits: tuple[int, int],
-        generator: torch.Generator | None,
-        greedy: bool,
-        step: Callable[[int], Tensor],
-    ) -> list[int]:
-        """New units up to the stop id, which is left out.
-
-        Args:
-            logits: (1, vocabulary + 1) of the first one.
-            state: what `step` advances.
-            limits: least and most units.
-            generator, greedy: as of `generate_with_alignment`.
-            step: feeds a unit; returns logits (1, vocabulary + 1) of what follows.
-        """
-        least, most = limits
-        how = self.decoding
+        logits, state = self.start(prefix, capacity, forced_units, align, said_tokens)
         ids: list[int] = []
         while len(ids) < most:
-            may_stop = len(ids) >= least and state.may_stop
-            if greedy:
-                unit = greedy_unit(logits[0], self.stop_id, may_stop)
-            else:
-                unit = sample_unit(logits[0], self.stop_id, may_stop, how.top_k, generator, how.temperature)
+            unit = self._choose(logits[0], len(ids) >= least and state.may_stop, generator, greedy)
             if unit == self.stop_id:
                 break
             ids.append(unit)
             if len(ids) < most:
-                logits = step(unit)
-        return ids
+                logits = self.step(asr_token_ids.new_tensor([[unit]]), state, align)
+        attention = torch.stack(state.attention)[: forced + len(ids)] if align else prefix.new_zeros(0, 0)
+        return GeneratedUnits(torch.tensor([ids], dtype=torch.int32, device=prefix.device), attention)
+
+    def _choose(self, logits: Tensor, may_stop: bool, generator: torch.Generator | None, greedy: bool) -> int:
+        """The next unit, or the stop id, of (vocabulary + 1,) logits."""
+        if greedy:
+            return greedy_unit(logits, self.stop_id, may_stop)
+        how = self.decoding
+        return sample_unit(logits, self.stop_id, may_stop, how.top_k, generator, how.temperature)
 
     def length_limits(self, prefix_rows: int, forced: int = 0) -> tuple[int, int]:
         """Least and most new units for a prefix of that many rows of which `forced` units exist."""

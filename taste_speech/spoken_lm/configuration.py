@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from taste_speech.configuration_base import StrictSection, TolerantSection, require_values
+from taste_speech.configuration_base import StrictSection, TolerantSection, require_defaults
 
 
 class LoraConfig(TolerantSection):
@@ -40,14 +40,9 @@ class SpokenLMConfig(TolerantSection):
 
 
 def check_supported(config: SpokenLMConfig) -> None:
-    """Refuses variants that the published configuration can name but no checkpoint uses."""
-    supported = {
-        "delay_level": "word",
-        "audio_embed_conv_mode": "fill_forward",
-        "in_llm_module": "weighted_sum",
-        "out_llm_module": "continue_latent_linear_last",
-    }
-    require_values(config, "spoken_lm_config", supported)
+    """Refuse variants that the published configuration can name but no checkpoint uses."""
+    variants = ("delay_level", "audio_embed_conv_mode", "in_llm_module", "out_llm_module")
+    require_defaults(config, "spoken_lm_config", *variants)
 
 
 class VocabularyConfig(StrictSection):

@@ -9,35 +9,12 @@ from torch import Tensor
 from taste_speech.audio_tower.quantizer import NO_TASTE, ResidualQuantizer
 from taste_speech.spoken_lm.arrangement import arrange
 from taste_speech.spoken_lm.language_model import SpokenLM
-from taste_speech.spoken_lm.sampling import sample_text
+from taste_speech.spoken_lm.sampling import TextSampling, sample_text
 from taste_speech.spoken_lm.vocabulary import Vocabulary
 from taste_speech.spoken_lm.word_delay import Action, TasteAction, WordDelay
 
 MODES = ("zero", "text", "audio", "instruct")
 """What a completion can be conditioned on."""
-
-
-@dataclass(frozen=True)
-class TextSampling:
-    """How text tokens are drawn; `top_p` 0 takes the most probable.
-
-    Raises:
-        ValueError: a value out of range; named as in the public functions.
-    """
-
-    top_p: float = 0.0
-    temperature: float = 1.0
-    repetition_penalty: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.top_p <= 1:
-            raise ValueError(f"text_top_p is {self.top_p}; give a number from 0 (greedy) to 1")
-        if not self.temperature > 0:
-            raise ValueError(f"text_temperature is {self.temperature}; give a number above 0")
-        if not self.repetition_penalty > 0:
-            raise ValueError(
-                f"repetition_penalty is {self.repetition_penalty}; give a number above 0 (1 is none)"
-            )
 
 
 @dataclass(frozen=True)
@@ -149,7 +126,7 @@ def complete(
     """
     allowed = () if machine.stop_id is None else (machine.stop_id,)
     banned = vocabulary.banned_but(*allowed).to(prompt.rows.device)
-    seen = list(prompt.seen_ids)
+    seen = set(prompt.seen_ids)
     pending = list(prompt.pending)
     audio = pad = lm.pad_audio_unit_embed.float()[None, None]
     cache = lm.new_cache() if use_cache else None
@@ -159,14 +136,12 @@ def complete(
         token = sample_text(
             logits[0, -1],
             banned,
-            torch.tensor(sorted(set(seen)), device=logits.device),
-            top_p=sampling.top_p,
-            temperature=sampling.temperature,
-            repetition_penalty=sampling.repetition_penalty,
-            generator=generator,
+            torch.tensor(sorted(seen), device=logits.device),
+            sampling,
+            generator,
         )
         decision = machine.step(token, vocabulary.starts[token], vocabulary.ends[token])
-        seen.append(token)
+        seen.add(token)
         _append_text(result, token, decision.action)
         if decision.taste_action is TasteAction.SAMPLE:
             codes = torch.full((1, 1, quantizer.num_quantizers), NO_TASTE, device=logits.device)

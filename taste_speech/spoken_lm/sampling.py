@@ -1,5 +1,7 @@
 """Sampling from text logits: pure functions that never change their inputs."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -7,9 +9,27 @@ DROPPED = -100000.0
 """Logit of an id that must not be drawn (finite, as in the published model: a row is never all -inf)."""
 
 
-def ban(logits: Tensor, banned: Tensor) -> Tensor:
-    """Logits (..., V) with the ids of the mask `banned` (V,) dropped."""
-    return _drop(logits, banned)
+@dataclass(frozen=True)
+class TextSampling:
+    """How text tokens are drawn; `top_p` 0 takes the most probable, whatever the others are.
+
+    Raises:
+        ValueError: a value out of range; named as in the public functions.
+    """
+
+    top_p: float = 0.0
+    temperature: float = 1.0
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.top_p <= 1:
+            raise ValueError(f"text_top_p is {self.top_p}; give a number from 0 (greedy) to 1")
+        if not self.temperature > 0:
+            raise ValueError(f"text_temperature is {self.temperature}; give a number above 0")
+        if not self.repetition_penalty > 0:
+            raise ValueError(
+                f"repetition_penalty is {self.repetition_penalty}; give a number above 0 (1 is none)"
+            )
 
 
 def keep_top_p(logits: Tensor, top_p: float) -> Tensor:
@@ -40,29 +60,27 @@ def sample_text(
     logits: Tensor,
     banned: Tensor,
     seen_ids: Tensor,
-    *,
-    top_p: float = 0.0,
-    temperature: float = 1.0,
-    repetition_penalty: float = 1.0,
+    sampling: TextSampling,
     generator: torch.Generator | None = None,
 ) -> int:
     """Draw one text token.
 
     The order is the published model's: ban, top-p on the raw logits, repetition penalty, temperature.
-    With top_p = 0 the most probable id is taken, and penalty and temperature do not apply.
 
     Args:
         logits: (V,) of the last row.
         banned: (V,) mask of ids that cannot be drawn.
         seen_ids: (n,) ids that the repetition penalty covers.
+        sampling: how.
+        generator: of the draw; None: torch's global one.
     """
-    logits = ban(logits, banned)
-    if top_p <= 0 or temperature <= 0:
+    logits = _drop(logits, banned)
+    if sampling.top_p == 0:
         return int(logits.argmax())
-    logits = penalize_repetition(keep_top_p(logits, top_p), seen_ids, repetition_penalty)
+    logits = penalize_repetition(keep_top_p(logits, sampling.top_p), seen_ids, sampling.repetition_penalty)
     # float32 from here on; a penalty must not lift a dropped id, so those stay far below the rest.
-    probabilities = (logits.float() / temperature).softmax(dim=-1)
+    probabilities = (logits.float() / sampling.temperature).softmax(dim=-1)
     # One draw wherever the generator lives: a CPU generator with weights on an accelerator works too.
-    if generator is not None and generator.device != probabilities.device:
+    if generator is not None:
         probabilities = probabilities.to(generator.device)
     return int(torch.multinomial(probabilities, 1, generator=generator))

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 import torch
 
-from taste_speech.spoken_lm.generation import TextSampling
-from taste_speech.spoken_lm.sampling import sample_text
+from taste_speech.spoken_lm.sampling import TextSampling, sample_text
 from taste_speech.streaming.conversation import Conversation, ReplyState
 from taste_speech.streaming.emit_timing import EmitContext, EmitTiming, growing_chunks
 from taste_speech.streaming.layout import Row
@@ -209,10 +208,8 @@ class _Replier:
             logits,
             self._banned,
             torch.tensor(seen, dtype=torch.long, device=logits.device),
-            top_p=self._sampling.top_p,
-            temperature=self._sampling.temperature,
-            repetition_penalty=self._sampling.repetition_penalty,
-            generator=self._generator,
+            self._sampling,
+            self._generator,
         )
 
     def _complete_word(self) -> None:

@@ -13,8 +13,8 @@ from vector_quantize_pytorch import ResidualVQ
 from taste_speech.audio_tower.configuration import TowerConfig
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.configuration_taste import TasteConfig
-from taste_speech.speech_decoder.alignment_window import FIRST_CONDITION
-from taste_speech.speech_decoder.attention import descending_offsets, sinusoids
+from taste_speech.speech_decoder.decoding import FIRST_CONDITION
+from taste_speech.speech_decoder.encoder import descending_offsets, sinusoids
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder, UnitPrediction, rows_at
 from taste_speech.training.autoencoder.utterances import PROSODY_SIZE
 from taste_speech.training.autoencoder.windows import Windows, number_words

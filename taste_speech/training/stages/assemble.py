@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from taste_speech.checkpoint_files import ASR_FOLDER, UNITS, VOICES
 from taste_speech.configuration_base import StrictSection
 from taste_speech.conversion.names import LLM, published_state
-from taste_speech.conversion.saving import write_state
+from taste_speech.conversion.weights import write_state
 from taste_speech.training.autoencoder import asr_tokenizer
 from taste_speech.training.config import StageContext
 from taste_speech.training.model_card import write_model_card

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from taste_speech import TasteConfig, TasteForCausalLM
-from taste_speech.conversion.loading import plan
 from taste_speech.conversion.names import NOT_NEEDED, published_state, resolve_tower
+from taste_speech.conversion.weights import plan
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 MANIFEST = Path(__file__).parents[2] / "golden" / "manifest_v0.json"

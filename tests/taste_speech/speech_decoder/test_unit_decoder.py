@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from taste_speech.speech_decoder.configuration import SpeechDecoderConfig, UnitDecodingConfig
-from taste_speech.speech_decoder.sampling import greedy_unit, sample_unit
+from taste_speech.speech_decoder.decoding import greedy_unit, sample_unit
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder
 
 GOLDEN = Path(__file__).parents[2] / "golden"

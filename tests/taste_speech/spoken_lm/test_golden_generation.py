@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from taste_speech.spoken_lm.arrangement import arrange, word_start_codes
-from taste_speech.spoken_lm.generation import TextSampling, arrange_rows, complete, make_prompt
+from taste_speech.spoken_lm.generation import arrange_rows, complete, make_prompt
+from taste_speech.spoken_lm.sampling import TextSampling
 from taste_speech.spoken_lm.word_delay import WordDelay
 
 VOCABULARY_SIZE = 128256

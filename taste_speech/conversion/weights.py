@@ -1,21 +1,29 @@
-"""Filling a model from a published state dict: strict, tensor by tensor."""
+"""A model's weights under their published names: read strictly, tensor by tensor, and written."""
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers.utils.hub import convert_file_size_to_int
 
-from taste_speech.conversion.names import EMBED_TOKENS, LM_HEAD, NOT_NEEDED, Source, source_of
-from taste_speech.conversion.tensor_store import SafetensorsStore, TensorStore
+from taste_speech.conversion.names import (
+    EMBED_TOKENS,
+    LM_HEAD,
+    NOT_NEEDED,
+    Source,
+    published_state,
+    source_of,
+)
+from taste_speech.conversion.stores import WEIGHTS, TensorStore, tensors_in_files
 from taste_speech.cpu_threads import one_thread_if_small
 from taste_speech.errors import CheckpointError
 from taste_speech.spoken_lm.configuration import SpokenLMConfig
 
-WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
+WEIGHTS_INDEX = "model.safetensors.index.json"
 _LISTED = 5
 COMPUTE_DTYPE_PARTS = ("spoken_lm.language_model", "audio_tower.encoder", "audio_tower.aggregator")
 """Parts whose data type may be chosen; all others stay float32, as the published model keeps them."""
@@ -23,8 +31,8 @@ COMPUTE_DTYPE_PARTS = ("spoken_lm.language_model", "audio_tower.encoder", "audio
 _CAST = tuple(f"{part}." for part in COMPUTE_DTYPE_PARTS)
 
 
-def open_weights(folder: Path) -> SafetensorsStore:
-    """The tensors of a checkpoint folder: `model.safetensors`, or the shards that the index lists.
+def open_weights(folder: Path) -> TensorStore:
+    """Return the tensors of a checkpoint folder: `model.safetensors`, or the shards that the index lists.
 
     Raises:
         CheckpointError: files are missing, truncated or unreadable.
@@ -35,10 +43,10 @@ def open_weights(folder: Path) -> SafetensorsStore:
             shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
         except (ValueError, KeyError, AttributeError):
             raise CheckpointError(f"{index} is damaged (no weight_map); fetch the file again") from None
-        return SafetensorsStore([folder / shard for shard in shards])
+        return tensors_in_files(*(folder / shard for shard in shards))
     if not (folder / WEIGHTS).is_file():
         raise CheckpointError(f"{folder} has neither {WEIGHTS} nor {WEIGHTS_INDEX}; fetch one of them")
-    return SafetensorsStore([folder / WEIGHTS])
+    return tensors_in_files(folder / WEIGHTS)
 
 
 def fill(
@@ -54,14 +62,14 @@ def fill(
         CheckpointError: one error that lists missing, left-over and wrongly shaped tensors.
     """
     sources = plan(model, config)
-    tied = sources[LM_HEAD].names[0] not in store.shapes
+    tied = sources[LM_HEAD].names[0] not in store
     if tied:
         del sources[LM_HEAD]
     _check(sources.values(), store, origin)
-    with one_thread_if_small(sum(math.prod(shape) for shape in store.shapes.values())):
+    with one_thread_if_small(sum(math.prod(tensor.shape) for tensor in store.values())):
         for name, source in sources.items():
             target = dtype if name.startswith(_CAST) else torch.float32
-            merged = source.merge([store.read(part) for part in source.names])
+            merged = source.merge([store[part].read() for part in source.names])
             _assign(model, name, merged.to(target))
         _tie(model, tied)
 
@@ -78,16 +86,15 @@ def _check(sources: Iterable[Source], store: TensorStore, origin: str) -> None:
     expected = {
         name: shape for source in sources for name, shape in zip(source.names, source.shapes, strict=True)
     }
-    stored = store.shapes
     problems = {
-        "missing": sorted(name for name in expected if name not in stored),
+        "missing": sorted(name for name in expected if name not in store),
         "left over": sorted(
-            name for name in stored if name not in expected and not NOT_NEEDED.fullmatch(name)
+            name for name in store if name not in expected and not NOT_NEEDED.fullmatch(name)
         ),
         "of wrong shape": sorted(
-            f"{name} (stored {list(stored[name])}, expected {list(shape)})"
+            f"{name} (stored {list(store[name].shape)}, expected {list(shape)})"
             for name, shape in expected.items()
-            if name in stored and tuple(stored[name]) != tuple(shape)
+            if name in store and store[name].shape != tuple(shape)
         ),
     }
     found = "; ".join(f"{len(names)} {what}: {_list(names)}" for what, names in problems.items() if names)
@@ -139,3 +146,43 @@ def shards(state: dict[str, Tensor], max_size: int | str) -> Iterator[dict[str, 
         size += tensor.nbytes
     if part:
         yield part
+
+
+def save_weights(
+    state: Mapping[str, Tensor], folder: Path, dtype: torch.dtype | None, max_shard_size: int | str
+) -> None:
+    """Write a model's state dict as `model.safetensors`, or as shards and their index.
+
+    A head that shares the embedding is left out.
+    """
+    state = {name: tensor.detach() for name, tensor in state.items()}
+    if state[LM_HEAD].data_ptr() == state[EMBED_TOKENS].data_ptr():
+        del state[LM_HEAD]
+    write_state(published_state(state), folder, dtype, max_shard_size)
+
+
+def write_state(
+    state: Mapping[str, Tensor], folder: Path, dtype: torch.dtype | None, max_shard_size: int | str
+) -> None:
+    """Write tensors under the names that they have as `model.safetensors`, or as shards and their index."""
+    stored = {name: _stored(tensor, dtype) for name, tensor in state.items()}
+    parts = list(shards(stored, max_shard_size))
+    for stale in (*folder.glob("model-*.safetensors"), folder / WEIGHTS, folder / WEIGHTS_INDEX):
+        stale.unlink(missing_ok=True)
+    if len(parts) == 1:
+        save_file(parts[0], folder / WEIGHTS, metadata={"format": "pt"})
+        return
+    weight_map: dict[str, str] = {}
+    for number, part in enumerate(parts, start=1):
+        file = f"model-{number:05d}-of-{len(parts):05d}.safetensors"
+        save_file(part, folder / file, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(part, file)
+    total = sum(tensor.nbytes for tensor in stored.values())
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    (folder / WEIGHTS_INDEX).write_text(json.dumps(index, indent=2) + "\n")
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    if dtype is not None and tensor.is_floating_point():
+        tensor = tensor.to(dtype)
+    return tensor.cpu().contiguous()

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from taste_speech.speech_decoder.attention import (
+from taste_speech.speech_decoder.encoder import (
     LayerCache,
     RelativeAttention,
     descending_offsets,

@@ -1,48 +1,141 @@
-"""Encoders made of pre-norm blocks with relative attention: offline, or row by row on a cache.
+"""Pre-norm encoders with relative attention: whole sequences, or new rows on a cache.
+
+For query i and key j of one head (Transformer-XL, Dai et al. 2019; signed offsets as in ESPnet):
+
+    score(i, j) = [(q_i + u) . k_j + (q_i + v) . (W_pos r_(i-j))] / sqrt(head_dim)
+
+with r_d the sinusoid of the signed offset d = i - j, positive when the key lies to the left.
 
 The unit decoder's two condition encoders and its language model are causal; the flow's encoder looks
-both ways. All share this code; the published names of the two kinds of block differ.
+both ways. The published names of the two kinds of block differ.
 """
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from taste_speech.speech_decoder.attention import (
-    LayerCache,
-    RelativeAttention,
-    descending_offsets,
-    sinusoids,
-)
+from taste_speech.speech_decoder.configuration import EncoderSettings
 
 _TABLE_STEP = 256
 
 
-@dataclass(frozen=True)
-class EncoderSettings:
-    """Sizes of an encoder.
+def sinusoids(offsets: Tensor, size: int) -> Tensor:
+    """(n,) signed offsets -> (n, size): sin in even, cos in odd columns, frequencies 10000^(-2m/size)."""
+    exponents = torch.arange(0, size, 2, device=offsets.device, dtype=torch.float32) / size
+    angles = offsets.float()[:, None] * torch.exp(-math.log(10000.0) * exponents)
+    return torch.stack([torch.sin(angles), torch.cos(angles)], dim=-1).flatten(1)[:, :size]
 
-    Attributes:
-        transformer: blocks with ReLU and the names `norm1`, `norm2`; else SiLU, `norm_mha`, `norm_ff`.
-        input_relu: the input layer ends with a ReLU ("linear_legacy").
-        causal: row i sees rows 0..i only.
+
+def descending_offsets(highest: int, lowest: int, device: torch.device) -> Tensor:
+    """Offsets highest, highest - 1, ..., lowest: the order in which `relative_shift` expects them."""
+    return torch.arange(highest, lowest - 1, -1, device=device)
+
+
+def relative_shift(scores: Tensor, keys: int) -> Tensor:
+    """From scores by offset to scores by key.
+
+    Args:
+        scores: (..., n, offsets), column c = offset keys - 1 - c; either `keys` columns (offsets >= 0,
+            results right of the diagonal are meaningless) or keys + n - 1 columns (all offsets).
+        keys: number of keys; the n queries are the last n positions.
+
+    Returns:
+        (..., n, keys).
     """
+    *lead, rows, columns = scores.shape
+    if rows == 1:
+        return scores[..., :keys]
+    flat = F.pad(scores, (1, 0)).flatten(-2)[..., rows:]
+    return flat.reshape(*lead, rows, columns)[..., :keys]
 
-    input_size: int
-    size: int
-    heads: int
-    linear_units: int
-    blocks: int
-    transformer: bool = False
-    input_relu: bool = False
-    causal: bool = True
-    dropout: float = 0.1
-    positional_dropout: float = 0.1
-    attention_dropout: float = 0.0
+
+@dataclass
+class LayerCache:
+    """Keys and values of one layer: (batch, heads, capacity, head_dim), filled from the left."""
+
+    keys: Tensor
+    values: Tensor
+
+    def write(self, start: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store new rows at `start` and return everything up to their end."""
+        end = start + keys.shape[2]
+        self.keys[:, :, start:end] = keys
+        self.values[:, :, start:end] = values
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+
+class RelativeAttention(nn.Module):
+    """Multi-head attention of the formula above."""
+
+    def __init__(self, size: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        if size % heads:
+            raise ValueError(f"attention size {size} with {heads} heads: the size must be a multiple of them")
+        self.heads, self.head_dim, self.dropout = heads, size // heads, dropout
+        self.linear_q = nn.Linear(size, size)
+        self.linear_k = nn.Linear(size, size)
+        self.linear_v = nn.Linear(size, size)
+        self.linear_out = nn.Linear(size, size)
+        self.linear_pos = nn.Linear(size, size, bias=False)
+        self.pos_bias_u = nn.Parameter(torch.empty(heads, self.head_dim))
+        self.pos_bias_v = nn.Parameter(torch.empty(heads, self.head_dim))
+        nn.init.xavier_uniform_(self.pos_bias_u)
+        nn.init.xavier_uniform_(self.pos_bias_v)
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(batch, rows, size) -> (batch, heads, rows, head_dim)."""
+        return x.unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)
+
+    def project_positions(self, vectors: Tensor) -> Tensor:
+        """(offsets, size) sinusoids -> (heads, offsets, head_dim)."""
+        projected = self.linear_pos(vectors.to(self.linear_pos.weight.dtype))
+        return projected.unflatten(-1, (self.heads, self.head_dim)).transpose(0, 1)
+
+    def forward(
+        self,
+        x: Tensor,
+        positions: Tensor,
+        mask: Tensor | None = None,
+        cache: LayerCache | None = None,
+        start: int = 0,
+        wants_weights: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attention of new rows over the cached rows and themselves.
+
+        Args:
+            x: (batch, n, size), the new rows.
+            positions: (heads, offsets, head_dim), projected, offsets descending (`relative_shift`).
+            mask: True where a query may look, broadcastable to (batch, heads, n, keys); None: everywhere.
+            cache: keys and values before the new rows, which are added to it; None: there are none.
+            start: number of rows in the cache.
+            wants_weights: also return the attention (slower).
+
+        Returns:
+            (batch, n, size), and None or (batch, heads, n, keys).
+        """
+        query = self._split(self.linear_q(x))
+        keys, values = self._split(self.linear_k(x)), self._split(self.linear_v(x))
+        if cache is not None:
+            keys, values = cache.write(start, keys, values)
+        by_offset = (query + self.pos_bias_v[:, None]) @ positions.transpose(-1, -2)
+        bias = relative_shift(by_offset, keys.shape[2]) * self.head_dim**-0.5
+        if mask is not None:
+            bias = bias.masked_fill(~mask, -math.inf)
+        query = query + self.pos_bias_u[:, None]
+        weights = None
+        if wants_weights:
+            scores = query @ keys.transpose(-1, -2) * self.head_dim**-0.5 + bias
+            weights = torch.softmax(scores, dim=-1)
+            out = weights @ values
+        else:
+            dropout = self.dropout if self.training else 0.0
+            out = F.scaled_dot_product_attention(query, keys, values, bias, dropout)
+        return self.linear_out(out.transpose(1, 2).flatten(2)), weights
 
 
 class FeedForward(nn.Module):
@@ -77,8 +170,7 @@ class RelativeBlock(nn.Module):
     @property
     def norms(self) -> tuple[nn.Module, nn.Module]:
         """The layer norms before attention and before the feed-forward layers."""
-        before_attention, before_feed_forward = (getattr(self, name) for name in self._norms)
-        return before_attention, before_feed_forward
+        return getattr(self, self._norms[0]), getattr(self, self._norms[1])
 
     def forward(
         self,
@@ -110,28 +202,6 @@ class EncoderState:
     positions: list[Tensor]
     length: int = 0
 
-    @property
-    def capacity(self) -> int:
-        """Most rows that fit."""
-        return self.layers[0].keys.shape[2]
-
-    def clone(self) -> "EncoderState":
-        """A state that goes on by itself."""
-        layers = [LayerCache(layer.keys.clone(), layer.values.clone()) for layer in self.layers]
-        return EncoderState(layers, self.positions, self.length)
-
-    def reset(self) -> None:
-        """Forgets all rows."""
-        self.length = 0
-
-
-@dataclass
-class _PositionTables:
-    """Projected position tables of the last use, and the weights that they belong to."""
-
-    key: tuple[object, ...] = ()
-    tables: list[Tensor] = field(default_factory=list)
-
 
 class InputLayer(nn.Module):
     """Linear layer and LayerNorm (and ReLU), scaled by sqrt(size)."""
@@ -161,7 +231,8 @@ class RelativeEncoder(nn.Module):
         self.embed = InputLayer(settings)
         self.encoders = nn.ModuleList(RelativeBlock(settings) for _ in range(settings.blocks))
         self.after_norm = nn.LayerNorm(settings.size, eps=1e-5)
-        self._tables = _PositionTables()
+        self._tables: list[Tensor] = []
+        self._tables_of: tuple[object, ...] = ()
 
     @property
     def blocks(self) -> list[RelativeBlock]:
@@ -169,7 +240,7 @@ class RelativeEncoder(nn.Module):
         return cast(list[RelativeBlock], list(self.encoders))
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Whole sequences.
+        """Encode whole sequences.
 
         Args:
             x: (batch, rows, input_size), padded on the right.
@@ -195,11 +266,10 @@ class RelativeEncoder(nn.Module):
         return (torch.arange(rows, device=device) < lengths[:, None])[:, None, None]
 
     @torch.no_grad()
-    def new_state(self, capacity: int, batch: int = 1) -> EncoderState:
-        """An empty state for at most `capacity` rows."""
-        weight = self.after_norm.weight
-        first = self.blocks[0].self_attn
-        shape = (batch, first.heads, capacity, first.head_dim)
+    def new_state(self, capacity: int) -> EncoderState:
+        """Return an empty state of one item, for at most `capacity` rows."""
+        weight, first = self.after_norm.weight, self.blocks[0].self_attn
+        shape = (1, first.heads, capacity, first.head_dim)
         layers = [LayerCache(weight.new_zeros(shape), weight.new_zeros(shape)) for _ in self.encoders]
         return EncoderState(layers, self._position_tables(capacity))
 
@@ -207,14 +277,14 @@ class RelativeEncoder(nn.Module):
         """Projected tables for at least `capacity` offsets; kept until the weights change."""
         attentions = [block.self_attn for block in self.blocks]
         weights = [attention.linear_pos.weight for attention in attentions]
-        versions = [0 if w.is_inference() else w._version for w in weights]
-        key = (weights[0].device, weights[0].dtype, *versions, *(w.data_ptr() for w in weights))
-        if self._tables.key != key or self._tables.tables[0].shape[1] < capacity:
+        versions = [0 if weight.is_inference() else weight._version for weight in weights]
+        key = (weights[0].device, weights[0].dtype, *versions, *(weight.data_ptr() for weight in weights))
+        if self._tables_of != key or self._tables[0].shape[1] < capacity:
             size = math.ceil(capacity / _TABLE_STEP) * _TABLE_STEP
             vectors = sinusoids(descending_offsets(size - 1, 0, weights[0].device), self.settings.size)
-            tables = [attention.project_positions(vectors).contiguous() for attention in attentions]
-            self._tables = _PositionTables(key, tables)
-        return self._tables.tables
+            self._tables_of = key
+            self._tables = [attention.project_positions(vectors).contiguous() for attention in attentions]
+        return self._tables
 
     @torch.no_grad()
     def step(
@@ -225,21 +295,24 @@ class RelativeEncoder(nn.Module):
         weight_blocks: Collection[int] = (),
         visible: Mapping[int, Tensor] | None = None,
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        """New rows after those in `state` (causal encoders only).
+        """Encode new rows after those in `state` (causal encoders only).
 
         Args:
-            x: (batch, n, input_size).
+            x: (1, n, input_size).
             state: advanced by n rows.
             weights_for: keys whose attention weights are wanted,
             weight_blocks: in these blocks.
             visible: by block (heads, 1, keys): which rows each head may look at; other blocks look at all.
 
         Returns:
-            (batch, n, size), and by block the weights (batch, heads, n, keys of `weights_for`).
+            (1, n, size), and by block the weights (1, heads, n, keys of `weights_for`).
+
+        Raises:
+            ValueError: the rows do not fit the state.
         """
-        rows, keys = x.shape[1], state.length + x.shape[1]
-        if keys > state.capacity:
-            raise ValueError(f"{keys} rows do not fit a state made for {state.capacity}; make a larger one")
+        rows, keys, capacity = x.shape[1], state.length + x.shape[1], state.layers[0].keys.shape[2]
+        if keys > capacity:
+            raise ValueError(f"{keys} rows do not fit a state made for {capacity}; make a larger one")
         mask = None
         if rows > 1:
             mask = torch.ones((rows, keys), dtype=torch.bool, device=x.device).tril(state.length)

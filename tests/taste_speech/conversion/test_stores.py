@@ -5,10 +5,9 @@ import torch
 from safetensors.torch import save_file
 
 from taste_speech.configuration_taste import TasteConfig
-from taste_speech.conversion import pretrained_store
+from taste_speech.conversion import stores
 from taste_speech.conversion.names import published_state
-from taste_speech.conversion.pretrained_store import JoinedStore, RenamedStore, with_pretrained
-from taste_speech.conversion.tensor_store import DictStore
+from taste_speech.conversion.stores import joined, tensors_in_memory, with_pretrained
 from taste_speech.errors import CheckpointError
 from taste_speech.modeling_taste import TasteForCausalLM
 from tests import tiny
@@ -43,27 +42,28 @@ def test_a_checkpoint_that_builds_on_others_equals_the_whole_one(tmp_path: Path,
     for name, tensors in (("llm", llama), ("whisper", whisper | {"model.decoder.x": torch.zeros(1)})):
         (tmp_path / name).mkdir()
         save_file({k: v.contiguous() for k, v in tensors.items()}, tmp_path / name / "model.safetensors")
-    monkeypatch.setattr(pretrained_store, "smollm2_folder", lambda progress: tmp_path / "llm")
-    monkeypatch.setattr(pretrained_store, "tiny_en_folder", lambda progress: tmp_path / "whisper")
+    monkeypatch.setattr(stores, "smollm2_folder", lambda progress: tmp_path / "llm")
+    monkeypatch.setattr(stores, "tiny_en_folder", lambda progress: tmp_path / "whisper")
     config.pretrained.language_model = "smollm2-135m-instruct"
     config.pretrained.encoder = "whisper-tiny.en"
-    store = with_pretrained(DictStore(own), config)
-    assert dict(store.shapes) == {name: tuple(value.shape) for name, value in state.items()}
+    store = with_pretrained(tensors_in_memory(own), config)
+    shapes = {name: tensor.shape for name, tensor in store.items()}
+    assert shapes == {name: tuple(value.shape) for name, value in state.items()}
     for name, value in state.items():
-        assert torch.equal(store.read(name), value)
+        assert torch.equal(store[name].read(), value)
 
 
 def test_a_base_weight_gets_the_name_beside_its_adapter() -> None:
     config, _ = tiny_checkpoint()
     config.spoken_lm_config.use_lora = True
-    names = pretrained_store.language_model_name("model.layers.0.mlp.up_proj.weight", config.spoken_lm_config)
+    names = stores.language_model_name("model.layers.0.mlp.up_proj.weight", config.spoken_lm_config)
     assert names == f"{LLM}base_model.model.model.layers.0.mlp.up_proj.base_layer.weight"
 
 
 def test_a_tensor_in_two_places_is_refused() -> None:
-    store = DictStore({"a": torch.zeros(2)})
+    store = tensors_in_memory({"a": torch.zeros(2)})
     with pytest.raises(CheckpointError, match="tensor a is in two places"):
-        JoinedStore(store, RenamedStore(DictStore({"b": torch.ones(2)}), lambda _: "a"))
+        joined(store, tensors_in_memory({"a": torch.ones(2)}))
 
 
 def test_a_loaded_model_needs_nothing_outside() -> None:

@@ -3,16 +3,18 @@ from typing import Any
 import pytest
 import torch
 
-from taste_speech.speech_decoder.alignment_window import FIRST_CONDITION, AlignmentWindow
 from taste_speech.speech_decoder.configuration import (
     AlignmentWindowConfig,
     SpeechDecoderConfig,
     UnitDecodingConfig,
 )
+from taste_speech.speech_decoder.decoding import FIRST_CONDITION, AlignmentWindow, sample_unit
 from taste_speech.speech_decoder.unit_decoder import GeneratedUnits, UnitDecoder
 from tests.taste_speech.speech_decoder.test_unit_decoder import TINY, TINY_DECODING, tiny_inputs
 
 HEADS = [(1, 0)]
+LOGITS = torch.tensor([0.0, 1.0, 2.0, 3.0])
+STOP = 3
 CONFIG = AlignmentWindowConfig(back=1, ahead=2, unsaid=1)
 
 
@@ -101,3 +103,23 @@ def test_generation_goes_on_after_what_the_forced_units_say() -> None:
 def test_a_window_needs_heads() -> None:
     with pytest.raises(ValueError, match=r"alignment_window is for alignment_heads, which are null; name"):
         UnitDecoder(SpeechDecoderConfig(**TINY), UnitDecodingConfig(alignment_window=CONFIG))
+
+
+def shares(draws=4000, **options):
+    generator = torch.Generator().manual_seed(0)
+    drawn = [
+        sample_unit(LOGITS, STOP, options.get("may_stop", True), 3, generator, options["temperature"])
+        for _ in range(draws)
+    ]
+    return torch.bincount(torch.tensor(drawn), minlength=4) / draws
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_units_are_drawn_by_their_probability_at_the_temperature(temperature):
+    expected = torch.softmax(LOGITS[1:] / temperature, dim=-1)
+    assert shares(temperature=temperature) == pytest.approx(torch.cat([torch.zeros(1), expected]), abs=0.03)
+
+
+def test_no_other_unit_takes_the_place_of_a_stop_that_may_not_come():
+    found = shares(temperature=0.7, may_stop=False)
+    assert found[0] == found[3] == 0
