@@ -1,23 +1,24 @@
-"""The public batch flows of `TasteForCausalLM`: completion, reconstruction, scoring."""
-
-from __future__ import annotations
+"""What `TasteForCausalLM` does with whole utterances: extraction, completion, reconstruction, scoring."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from taste_speech.audio_tower.quantizer import NO_TASTE
+from taste_speech.audio_tower.tower import AudioTower
+from taste_speech.configuration_taste import TasteConfig
 from taste_speech.errors import TextError
-from taste_speech.spoken_lm.arrangement import arrange
+from taste_speech.speech_decoder.unit_decoder import UnitDecoder
+from taste_speech.spoken_lm.arrangement import arrange, word_start_codes
 from taste_speech.spoken_lm.generation import Completion, arrange_rows, complete, make_prompt
+from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.spoken_lm.sampling import TextSampling
 from taste_speech.spoken_lm.scoring import IGNORED
+from taste_speech.spoken_lm.vocabulary import Vocabulary, VocabularyCache
 from taste_speech.spoken_lm.word_delay import WordDelay
-
-if TYPE_CHECKING:
-    from taste_speech.modeling_taste import TasteForCausalLM
 
 _VQ_INPUTS = (
     "asr_token_ids",
@@ -31,138 +32,174 @@ _VQ_INPUTS = (
 )
 
 
-@torch.inference_mode()
-def complete_speech(
-    model: TasteForCausalLM,
-    conditional_mode: str = "audio",
-    *,
-    llm_tokenizer: Any,
-    asr_tokenizer: Any,
-    speaker_embeds: Tensor | None = None,
-    extra_words: int = 32,
-    text_top_p: float = 0.0,
-    taste_top_p: float = 0.0,
-    text_temperature: float = 1.0,
-    repetition_penalty: float = 1.0,
-    out_generated_part_only: bool = False,
-    output_text_only: bool = False,
-    instruct_prefix_ids: Sequence[int] = (),
-    instruct_suffix_ids: Sequence[int] = (),
-    stop_id: int | None = None,
-    generator: torch.Generator | None = None,
-    **inputs: Any,
-) -> dict[str, Any]:
-    """Continue an utterance in text and speech units.
+class SpeechFlows(PreTrainedModel):
+    """The parts of the model, and what it does with whole utterances."""
 
-    Args:
-        conditional_mode: "audio" continues the utterance, "text" its words, "zero" starts from nothing,
-            "instruct" puts text around the utterance and answers until `stop_id`.
-        llm_tokenizer, asr_tokenizer: the processor's two tokenizers.
-        speaker_embeds: (1, speaker width) voice; not needed for `output_text_only`.
-        extra_words: after this many words the next sentence end closes the completion.
-        text_top_p, text_temperature, repetition_penalty: text sampling; top-p 0 is greedy.
-        taste_top_p: accepted, but has no effect: the model's head puts all mass on one code.
-        out_generated_part_only: leave the prompt out of the speech units.
-        inputs: the rest of the processor's output.
+    config: TasteConfig
+    audio_tower: AudioTower
+    spoken_lm: SpokenLM
+    speech_decoder: UnitDecoder
+    _vocabularies: VocabularyCache
 
-    Returns:
-        generated_text; and, unless `output_text_only`, speech_token_ids (1, S) and speech_token_lengths (1,).
-    """
-    if not output_text_only:
-        _check_voice(model, speaker_embeds)
-    text_ids, asr_codes, llm_codes = _read_inputs(model, conditional_mode, inputs)
-    delay = model.config.spoken_lm_config.delay
-    prompt = make_prompt(
-        model.spoken_lm,
-        model.audio_tower.quantizer,
-        conditional_mode,
-        delay,
-        text_ids,
-        llm_codes,
-        instruct_prefix_ids,
-        instruct_suffix_ids,
-    )
-    completion = complete(
-        model.spoken_lm,
-        model.audio_tower.quantizer,
-        prompt,
-        model.vocabulary(llm_tokenizer),
-        WordDelay(extra_words, delay, has_prefix=conditional_mode == "audio", stop_id=stop_id),
-        TextSampling(text_top_p, text_temperature, repetition_penalty),
-        generator=generator,
-    )
-    text = llm_tokenizer.decode(completion.text_ids).strip()
-    if output_text_only:
-        return {"generated_text": text}
-    asr_ids, word_ids = _spell(_words(completion, llm_tokenizer), asr_tokenizer)
-    codes = torch.tensor(completion.word_codes, dtype=torch.long, device=model.device)
-    codes = codes.reshape(-1, model.num_quantizers)
-    if conditional_mode == "audio" and not out_generated_part_only and asr_codes is not None:
-        prompt_ids, prompt_words = inputs["asr_token_ids"][0].tolist(), inputs["asr_word_ids"][0].tolist()
-        word_ids = prompt_words + [word + prompt_words[-1] + 1 for word in word_ids]
-        asr_ids = prompt_ids + asr_ids
-        codes = torch.cat([_word_codes(asr_codes, prompt_words), codes])
-    return _speak(model, asr_ids, word_ids, codes, speaker_embeds, generator) | {"generated_text": text}
+    @property
+    def num_quantizers(self) -> int:
+        """Levels of a taste token."""
+        return self.audio_tower.quantizer.num_quantizers
+
+    def vocabulary(self, llm_tokenizer: Any) -> Vocabulary:
+        """What the sampler knows about the ids of a tokenizer; built once per tokenizer."""
+        return self._vocabularies.get(llm_tokenizer)
+
+    @torch.inference_mode()
+    def extract_vq(
+        self,
+        asr_token_ids: Tensor,
+        asr_token_lengths: Tensor,
+        asr_word_ids: Tensor,
+        llm_token_ids: Tensor,
+        llm_token_lengths: Tensor,
+        llm_word_ids: Tensor,
+        audio_features: Tensor,
+        audio_feature_lengths: Tensor,
+        **_: Any,
+    ) -> tuple[Tensor, Tensor]:
+        """Taste tokens of an utterance, as the processor's output describes it.
+
+        Returns:
+            asr_indices (B, N, L), codes at every ASR token, and llm_indices (B, T, L), codes at the first LLM
+            token of each word and -1 elsewhere.
+        """
+        asr_indices = self.audio_tower(
+            audio_features, asr_token_ids, asr_token_lengths, asr_word_ids, audio_feature_lengths
+        ).indices
+        device = asr_indices.device
+        llm_indices = word_start_codes(
+            asr_indices,
+            *(x.to(device) for x in (asr_word_ids, asr_token_lengths, llm_word_ids, llm_token_lengths)),
+        )
+        return asr_indices, llm_indices
+
+    @torch.inference_mode()
+    def inference_completion(
+        self,
+        conditional_mode: str = "audio",
+        *,
+        llm_tokenizer: Any,
+        asr_tokenizer: Any,
+        speaker_embeds: Tensor | None = None,
+        extra_words: int = 32,
+        text_top_p: float = 0.0,
+        taste_top_p: float = 0.0,
+        text_temperature: float = 1.0,
+        repetition_penalty: float = 1.0,
+        out_generated_part_only: bool = False,
+        output_text_only: bool = False,
+        instruct_prefix_ids: Sequence[int] = (),
+        instruct_suffix_ids: Sequence[int] = (),
+        stop_id: int | None = None,
+        generator: torch.Generator | None = None,
+        **inputs: Any,
+    ) -> dict[str, Any]:
+        """Continue an utterance in text and speech units.
+
+        Args:
+            conditional_mode: "audio" continues the utterance, "text" its words, "zero" starts from nothing,
+                "instruct" puts text around the utterance and answers until `stop_id`.
+            llm_tokenizer, asr_tokenizer: the processor's two tokenizers.
+            speaker_embeds: (1, speaker width) voice; not needed for `output_text_only`.
+            extra_words: after this many words the next sentence end closes the completion.
+            text_top_p, text_temperature, repetition_penalty: text sampling; top-p 0 is greedy.
+            taste_top_p: accepted, but has no effect: the model's head puts all mass on one code.
+            out_generated_part_only: leave the prompt out of the speech units.
+            inputs: the rest of the processor's output.
+
+        Returns:
+            generated_text; and, unless `output_text_only`, speech_token_ids (1, S) and speech_token_lengths
+            (1,).
+        """
+        if not output_text_only:
+            _check_voice(self, speaker_embeds)
+        text_ids, asr_codes, llm_codes = _read_inputs(self, conditional_mode, inputs)
+        lm, quantizer, delay = self.spoken_lm, self.audio_tower.quantizer, self.config.spoken_lm_config.delay
+        around = (instruct_prefix_ids, instruct_suffix_ids)
+        has_prefix = conditional_mode == "audio"
+        completion = complete(
+            lm,
+            quantizer,
+            make_prompt(lm, quantizer, conditional_mode, delay, text_ids, llm_codes, *around),
+            self.vocabulary(llm_tokenizer),
+            WordDelay(extra_words, delay, has_prefix, stop_id),
+            TextSampling(text_top_p, text_temperature, repetition_penalty),
+            generator=generator,
+        )
+        text = llm_tokenizer.decode(completion.text_ids).strip()
+        if output_text_only:
+            return {"generated_text": text}
+        asr_ids, word_ids = _spell(_words(completion, llm_tokenizer), asr_tokenizer)
+        codes = torch.tensor(completion.word_codes, dtype=torch.long, device=self.device)
+        codes = codes.reshape(-1, self.num_quantizers)
+        if has_prefix and not out_generated_part_only and asr_codes is not None:
+            asr_ids, word_ids, codes = _after_prompt(inputs, asr_codes, asr_ids, word_ids, codes)
+        return _speak(self, asr_ids, word_ids, codes, speaker_embeds, generator) | {"generated_text": text}
+
+    @torch.inference_mode()
+    def inference_reconstruction(
+        self,
+        mode: str = "SpokenLLM",
+        *,
+        speaker_embeds: Tensor,
+        generator: torch.Generator | None = None,
+        **inputs: Any,
+    ) -> dict[str, Any]:
+        """Speech units of an utterance, made again from its words and taste tokens.
+
+        Args:
+            mode: "SpeechAutoEncoder" uses the taste tokens that the audio tower extracts; "SpokenLLM"
+                (default, as published) replaces them by those that the language model predicts in one
+                teacher-forced pass.
+            inputs: the processor's output.
+
+        Returns:
+            speech_token_ids (1, S) and speech_token_lengths (1,).
+        """
+        if mode not in ("SpeechAutoEncoder", "SpokenLLM"):
+            raise ValueError(f"unknown mode {mode!r}; choose SpokenLLM or SpeechAutoEncoder")
+        _check_voice(self, speaker_embeds)
+        text_ids, asr_codes, llm_codes = _read_inputs(self, "audio", inputs)
+        assert text_ids is not None
+        assert asr_codes is not None
+        assert llm_codes is not None
+        word_ids = inputs["asr_word_ids"][0].tolist()
+        codes = _word_codes(asr_codes, word_ids)
+        if mode == "SpokenLLM":
+            rows, taste_rows = _teacher_rows(self, text_ids, llm_codes)
+            hidden, _ = self.spoken_lm(rows)
+            codes = self.audio_tower.quantizer.indices_from_code(self.spoken_lm.read_taste(hidden))[
+                0, taste_rows
+            ]
+        return _speak(self, inputs["asr_token_ids"][0].tolist(), word_ids, codes, speaker_embeds, generator)
+
+    @torch.inference_mode()
+    def scoring(self, **inputs: Any) -> Tensor:
+        """Loss () of an utterance: text cross-entropy and taste loss, weighted as in training.
+
+        `inputs` is the processor's output, batch 1.
+        """
+        text_ids, _, llm_codes = _read_inputs(self, "audio", inputs)
+        assert text_ids is not None
+        assert llm_codes is not None
+        rows, taste_rows = _teacher_rows(self, text_ids, llm_codes)
+        labels = torch.full(rows.shape[:2], IGNORED, device=rows.device)
+        labels[:, 1 : 1 + text_ids.shape[1]] = text_ids
+        taste_labels = torch.full((*rows.shape[:2], llm_codes.shape[2]), NO_TASTE, device=rows.device)
+        # What a row yields is the label of the next one.
+        taste_labels[0, [row + 1 for row in taste_rows]] = llm_codes[0][llm_codes[0, :, 0] != NO_TASTE]
+        loss = self(inputs_embeds=rows, labels=labels, taste_labels=taste_labels, sample=False).loss
+        assert loss is not None
+        return loss
 
 
-@torch.inference_mode()
-def reconstruct_speech(
-    model: TasteForCausalLM,
-    mode: str = "SpokenLLM",
-    *,
-    speaker_embeds: Tensor,
-    generator: torch.Generator | None = None,
-    **inputs: Any,
-) -> dict[str, Any]:
-    """Speech units of an utterance, made again from its words and taste tokens.
-
-    Args:
-        mode: "SpeechAutoEncoder" uses the taste tokens that the audio tower extracts; "SpokenLLM" (default,
-            as published) replaces them by those that the language model predicts in one teacher-forced pass.
-        inputs: the processor's output.
-
-    Returns:
-        speech_token_ids (1, S) and speech_token_lengths (1,).
-    """
-    if mode not in ("SpeechAutoEncoder", "SpokenLLM"):
-        raise ValueError(f"unknown mode {mode!r}; choose SpokenLLM or SpeechAutoEncoder")
-    _check_voice(model, speaker_embeds)
-    text_ids, asr_codes, llm_codes = _read_inputs(model, "audio", inputs)
-    assert text_ids is not None
-    assert asr_codes is not None
-    assert llm_codes is not None
-    word_ids = inputs["asr_word_ids"][0].tolist()
-    codes = _word_codes(asr_codes, word_ids)
-    if mode == "SpokenLLM":
-        rows, taste_rows = _teacher_rows(model, text_ids, llm_codes)
-        hidden, _ = model.spoken_lm(rows)
-        codes = model.audio_tower.quantizer.indices_from_code(model.spoken_lm.read_taste(hidden))[
-            0, taste_rows
-        ]
-    return _speak(model, inputs["asr_token_ids"][0].tolist(), word_ids, codes, speaker_embeds, generator)
-
-
-@torch.inference_mode()
-def score_speech(model: TasteForCausalLM, **inputs: Any) -> Tensor:
-    """Loss () of an utterance: text cross-entropy and taste loss, weighted as in training.
-
-    `inputs` is the processor's output, batch 1.
-    """
-    text_ids, _, llm_codes = _read_inputs(model, "audio", inputs)
-    assert text_ids is not None
-    assert llm_codes is not None
-    rows, taste_rows = _teacher_rows(model, text_ids, llm_codes)
-    labels = torch.full(rows.shape[:2], IGNORED, device=rows.device)
-    labels[:, 1 : 1 + text_ids.shape[1]] = text_ids
-    taste_labels = torch.full((*rows.shape[:2], llm_codes.shape[2]), NO_TASTE, device=rows.device)
-    # What a row yields is the label of the next one.
-    taste_labels[0, [row + 1 for row in taste_rows]] = llm_codes[0][llm_codes[0, :, 0] != NO_TASTE]
-    loss = model(inputs_embeds=rows, labels=labels, taste_labels=taste_labels, sample=False).loss
-    assert loss is not None
-    return loss
-
-
-def _check_voice(model: TasteForCausalLM, speaker_embeds: Tensor | None) -> None:
+def _check_voice(model: SpeechFlows, speaker_embeds: Tensor | None) -> None:
     """Refuse a voice that the unit decoder could not take, before anything is computed."""
     if speaker_embeds is None:
         raise ValueError("speaker_embeds missing; pass the processor's output made with a reference voice")
@@ -174,7 +211,7 @@ def _check_voice(model: TasteForCausalLM, speaker_embeds: Tensor | None) -> None
 
 
 def _read_inputs(
-    model: TasteForCausalLM, mode: str, inputs: dict[str, Any]
+    model: SpeechFlows, mode: str, inputs: dict[str, Any]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """LLM ids (1, T), and codes on ASR and LLM tokens where the mode has audio, on the model's device."""
     ids = inputs.get("llm_token_ids")
@@ -192,7 +229,7 @@ def _read_inputs(
     return text_ids, asr_codes, llm_codes
 
 
-def _teacher_rows(model: TasteForCausalLM, text_ids: Tensor, codes: Tensor) -> tuple[Tensor, list[int]]:
+def _teacher_rows(model: SpeechFlows, text_ids: Tensor, codes: Tensor) -> tuple[Tensor, list[int]]:
     """All input rows (1, R, hidden) of an utterance, and the row that yields each word's codes."""
     delay = model.config.spoken_lm_config.delay
     rows, _ = arrange_rows(model.spoken_lm, model.audio_tower.quantizer, text_ids, codes, delay)
@@ -227,8 +264,21 @@ def _word_codes(asr_codes: Tensor, word_ids: list[int]) -> Tensor:
     return asr_codes[0, [i for i, w in enumerate(word_ids) if i == 0 or w != word_ids[i - 1]]]
 
 
+def _after_prompt(
+    inputs: dict[str, Any], prompt_codes: Tensor, asr_ids: list[int], word_ids: list[int], codes: Tensor
+) -> tuple[list[int], list[int], Tensor]:
+    """ASR ids, word ids and codes of a completion with those of its prompt before them."""
+    prompt_ids, prompt_words = inputs["asr_token_ids"][0].tolist(), inputs["asr_word_ids"][0].tolist()
+    shifted = [word + prompt_words[-1] + 1 for word in word_ids]
+    return (
+        prompt_ids + asr_ids,
+        prompt_words + shifted,
+        torch.cat([_word_codes(prompt_codes, prompt_words), codes]),
+    )
+
+
 def _speak(
-    model: TasteForCausalLM,
+    model: SpeechFlows,
     asr_ids: list[int],
     word_ids: list[int],
     codes: Tensor,

@@ -10,9 +10,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModel, AutoModelForCausalLM
 
-from taste_speech import flows
 from taste_speech.audio_tower.configuration import TowerConfig, check_supported
 from taste_speech.audio_tower.quantizer import NO_TASTE
 from taste_speech.audio_tower.tower import AudioTower
@@ -23,18 +22,18 @@ from taste_speech.conversion.names import NOT_NEEDED, resolve_tower
 from taste_speech.conversion.stores import TensorStore, tensors_in_memory, with_pretrained
 from taste_speech.conversion.weights import COMPUTE_DTYPE_PARTS, fill, open_weights, plan, save_weights
 from taste_speech.errors import CheckpointError
+from taste_speech.flows import SpeechFlows
 from taste_speech.pretrained.configuration import PretrainedConfig
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder
-from taste_speech.spoken_lm.arrangement import word_start_codes
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.spoken_lm.scoring import IGNORED, RowTargets, TasteOutput, embed_rows, score_rows
-from taste_speech.spoken_lm.vocabulary import Vocabulary, VocabularyCache
+from taste_speech.spoken_lm.vocabulary import VocabularyCache
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 _RECENT_REPLIES = 8
 
 
-class TasteForCausalLM(PreTrainedModel):
+class TasteForCausalLM(SpeechFlows):
     """Speech and text in, text and speech units out.
 
     Parts: `audio_tower` (audio -> taste tokens), `spoken_lm` (text and taste tokens -> the next ones),
@@ -43,7 +42,6 @@ class TasteForCausalLM(PreTrainedModel):
     """
 
     config_class = TasteConfig
-    config: TasteConfig
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
@@ -242,15 +240,6 @@ class TasteForCausalLM(PreTrainedModel):
         """Take a voice generator for `voice`, on the model's device."""
         self._voice = [voice.to(self.device)]
 
-    @property
-    def num_quantizers(self) -> int:
-        """Levels of a taste token."""
-        return self.audio_tower.quantizer.num_quantizers
-
-    def vocabulary(self, llm_tokenizer: Any) -> Vocabulary:
-        """What the sampler knows about the ids of a tokenizer; built once per tokenizer."""
-        return self._vocabularies.get(llm_tokenizer)
-
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -315,47 +304,6 @@ class TasteForCausalLM(PreTrainedModel):
     def get_input_embeddings(self) -> torch.nn.Module:
         """The text embeddings."""
         return self.spoken_lm.language_model.get_input_embeddings()
-
-    @torch.inference_mode()
-    def extract_vq(
-        self,
-        asr_token_ids: Tensor,
-        asr_token_lengths: Tensor,
-        asr_word_ids: Tensor,
-        llm_token_ids: Tensor,
-        llm_token_lengths: Tensor,
-        llm_word_ids: Tensor,
-        audio_features: Tensor,
-        audio_feature_lengths: Tensor,
-        **_: Any,
-    ) -> tuple[Tensor, Tensor]:
-        """Taste tokens of an utterance, as the processor's output describes it.
-
-        Returns:
-            asr_indices (B, N, L), codes at every ASR token, and llm_indices (B, T, L), codes at the first LLM
-            token of each word and -1 elsewhere.
-        """
-        asr_indices = self.audio_tower(
-            audio_features, asr_token_ids, asr_token_lengths, asr_word_ids, audio_feature_lengths
-        ).indices
-        device = asr_indices.device
-        llm_indices = word_start_codes(
-            asr_indices,
-            *(x.to(device) for x in (asr_word_ids, asr_token_lengths, llm_word_ids, llm_token_lengths)),
-        )
-        return asr_indices, llm_indices
-
-    def inference_completion(self, conditional_mode: str = "audio", **inputs: Any) -> dict[str, Any]:
-        """Continue an utterance, or speak freely; arguments: `taste_speech.flows.complete_speech`."""
-        return flows.complete_speech(self, conditional_mode, **inputs)
-
-    def inference_reconstruction(self, mode: str = "SpokenLLM", **inputs: Any) -> dict[str, Any]:
-        """Speak an utterance again from its tokens; see `taste_speech.flows.reconstruct_speech`."""
-        return flows.reconstruct_speech(self, mode, **inputs)
-
-    def scoring(self, **inputs: Any) -> Tensor:
-        """Loss (lower is likelier) of an utterance under the model; see `taste_speech.flows.score_speech`."""
-        return flows.score_speech(self, **inputs)
 
 
 def _take_published_names(model: TasteForCausalLM, state: dict[str, Tensor], *_: Any) -> None:
