@@ -114,8 +114,7 @@ class SpeechFlows(PreTrainedModel):
             inputs: the rest of the processor's output.
 
         Returns:
-            generated_text; and, unless `output_text_only`, speech_token_ids (1, S) and speech_token_lengths
-            (1,).
+            generated_text; unless `output_text_only` also speech_token_ids (1, S), speech_token_lengths (1,).
         """
         if not output_text_only:
             _check_voice(self, speaker_embeds)

@@ -1,7 +1,6 @@
-"""Compiled steps, traced but not turned into code here, give what the plain ones give."""
+"""Compiled steps, traced but not turned into machine code here, give what the plain ones give."""
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,22 +14,15 @@ from taste_speech.streaming.row_cache import RowCache
 from tests.talk import FOLLOW_UP, QUESTION, spoken, stream, talk, words_of
 from tests.units import HEADS_AND_WINDOWS, assert_same_units, unit_inputs
 
-COMPILED = Acceleration(compiled=True, backend="aot_eager")  # needs no C++ compiler
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+COMPILED = Acceleration(compiled=True, backend="eager", cache_rows=48)  # the backend needs no C++ compiler
+NEAR = {"atol": 2e-4, "rtol": 1e-3}
 
 
-@pytest.fixture(autouse=True)
-def nothing_compiled_before() -> Iterator[None]:
-    torch.compiler.reset()
-    yield
-    torch.compiler.reset()
-
-
-@pytest.fixture(params=["one_level_of_room", "grows"])
-def fast_model(tiny_model: Any, request: pytest.FixtureRequest) -> Any:
-    rows = 4096 if request.param == "one_level_of_room" else 48
+@pytest.fixture(scope="module")
+def fast_model(tiny_model: Any) -> Any:
+    """One for all tests, for tracing takes long. Longer conversations outgrow its caches."""
     model = copy.deepcopy(tiny_model)
-    accelerate(model, None, COMPILED.model_copy(update={"cache_rows": rows}))
+    accelerate(model, None, COMPILED)
     return model
 
 
@@ -41,22 +33,28 @@ def _rows(count: int, levels: int) -> list[Row]:
     return [Row(i, tuple(c) if n % 3 else None) for n, (i, c) in enumerate(zip(ids, codes, strict=True))]
 
 
-def test_lm_steps_have_the_outputs_of_the_plain_steps(tiny_model, fast_model):
+def _memory(model: Any) -> RowCache:
+    return RowCache(model.spoken_lm, model.audio_tower.quantizer)
+
+
+@pytest.mark.parametrize("prefilled", [0, 5, 60])
+def test_lm_steps_have_the_outputs_of_the_plain_steps(tiny_model, fast_model, prefilled):
     rows = _rows(70, tiny_model.num_quantizers)
-    caches = [RowCache(m.spoken_lm, m.audio_tower.quantizer) for m in (tiny_model, fast_model)]
-    for cache in caches:
-        cache.advance_to(rows[:5])
-    for row in rows[5:]:
+    caches = [_memory(model) for model in (tiny_model, fast_model)]
+    if prefilled:
+        for cache in caches:
+            cache.advance_to(rows[:prefilled])
+    for row in rows[prefilled:]:
         for cache in caches:
             cache.append(row)
-        torch.testing.assert_close(caches[1].logits, caches[0].logits, atol=2e-4, rtol=1e-3)
+        torch.testing.assert_close(caches[1].logits, caches[0].logits, **NEAR)
         assert caches[1].read_taste() == caches[0].read_taste()
     assert caches[1].forwarded_rows == caches[0].forwarded_rows == 70
 
 
 def test_lm_steps_go_on_after_a_cut(tiny_model, fast_model):
     rows = _rows(40, tiny_model.num_quantizers)
-    fast, plain = (RowCache(m.spoken_lm, m.audio_tower.quantizer) for m in (fast_model, tiny_model))
+    fast, plain = _memory(fast_model), _memory(tiny_model)
     for row in rows:
         fast.append(row)
     fast.advance_to(rows[:20])
@@ -64,12 +62,12 @@ def test_lm_steps_go_on_after_a_cut(tiny_model, fast_model):
     for row in reversed(rows[20:]):
         fast.append(row)
         plain.append(row)
-    torch.testing.assert_close(fast.logits, plain.logits, atol=2e-4, rtol=1e-3)
+    torch.testing.assert_close(fast.logits, plain.logits, **NEAR)
 
 
 def test_a_clone_keeps_its_outputs(fast_model):
     rows = _rows(12, fast_model.num_quantizers)
-    cache = RowCache(fast_model.spoken_lm, fast_model.audio_tower.quantizer)
+    cache = _memory(fast_model)
     for row in rows[:10]:
         cache.append(row)
     clone = cache.clone()
@@ -92,8 +90,9 @@ def test_replies_are_the_same(tiny_model, fast_model, tiny_processor):
 
 def test_a_step_forwards_exactly_one_row(fast_model, tiny_processor, monkeypatch):
     seen: list[int] = []
-    layer = fast_model.spoken_lm.language_model.model.layers[0]
-    layer.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[1]))
+    runner = fast_model.spoken_lm.row_runner
+    run = runner.run
+    monkeypatch.setattr(runner, "run", lambda x, *others: seen.append(x.shape[1]) or run(x, *others))
     conversation = talk(fast_model, tiny_processor, QUESTION)
     conversation.prefill()
     seen.clear()
@@ -106,30 +105,29 @@ def test_a_step_forwards_exactly_one_row(fast_model, tiny_processor, monkeypatch
 @pytest.mark.parametrize("forced", [0, 7])
 @pytest.mark.parametrize("greedy", [False, True])
 @pytest.mark.parametrize(("heads", "window"), HEADS_AND_WINDOWS)
-def test_units_and_alignment_are_the_same(tiny_model, forced, greedy, heads, window):
-    models = [copy.deepcopy(tiny_model) for _ in range(2)]
-    for model in models:
-        model.speech_decoder.decoding.alignment_heads = heads
-        model.speech_decoder.decoding.alignment_window = window
-    accelerate(models[1], None, COMPILED)
-    assert_same_units([model.speech_decoder for model in models], unit_inputs(tiny_model), forced, greedy)
+def test_units_and_alignment_are_the_same(tiny_model, fast_model, monkeypatch, forced, greedy, heads, window):
+    fast, plain = fast_model.speech_decoder, copy.deepcopy(tiny_model.speech_decoder)
+    for decoder in (plain, fast):
+        monkeypatch.setattr(decoder.decoding, "alignment_heads", heads)
+        monkeypatch.setattr(decoder.decoding, "alignment_window", window)
+    assert_same_units([plain, fast], unit_inputs(tiny_model), forced, greedy)
 
 
 @pytest.mark.parametrize("known_frames", [0, 9])
 def test_the_compiled_flow_equals_the_plain_one(tiny_model, tiny_processor, known_frames):
-    voice = copy.deepcopy(tiny_processor.get_generator())
+    model, voice = copy.deepcopy(tiny_model), copy.deepcopy(tiny_processor.get_generator())
     flow = voice.flow.decoder
     flow.config = flow.config.model_copy(update={"known_frames_as_prompt": True})
+    accelerate(model, voice, COMPILED)
     generator = torch.Generator().manual_seed(1)
     for frames in (17, 32, 45, 800):
         noise, condition = (torch.randn(1, 40, frames, generator=generator) for _ in range(2))
         speaker = torch.randn(1, 40, generator=generator)
         known = torch.randn(1, 40, known_frames, generator=generator) if known_frames else None
-        decelerate(tiny_model, voice)
         with torch.no_grad():
-            plain = flow(noise, condition, speaker, known)
-            accelerate(copy.deepcopy(tiny_model), voice, COMPILED)
             fast = flow(noise, condition, speaker, known)
+            with plain_steps(model, voice):
+                plain = flow(noise, condition, speaker, known)
         torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-4)
 
 
@@ -153,18 +151,19 @@ def test_speech_is_the_same(tiny_model, tiny_processor):
     torch.testing.assert_close(sounds[1], sounds[0], atol=1e-3, rtol=1e-3)
 
 
-def test_a_copied_model_is_fast_by_itself(tiny_model, fast_model):
-    other = copy.deepcopy(fast_model)
-    assert other.spoken_lm.row_runner is not fast_model.spoken_lm.row_runner
-    decelerate(fast_model)
-    assert fast_model.spoken_lm.row_runner is None
-    rows, logits = _rows(9, tiny_model.num_quantizers), []
-    for model in (tiny_model, other):
-        cache = RowCache(model.spoken_lm, model.audio_tower.quantizer)
+def test_a_copied_model_is_fast_by_itself(fast_model):
+    model = copy.deepcopy(fast_model)
+    other = copy.deepcopy(model)
+    assert other.spoken_lm.row_runner is not model.spoken_lm.row_runner
+    decelerate(model)
+    assert model.spoken_lm.row_runner is None
+    rows, logits = _rows(9, model.num_quantizers), []
+    for each in (model, other):
+        cache = _memory(each)
         cache.advance_to(rows[:8])
         cache.append(rows[8])
         logits.append(cache.logits)
-    torch.testing.assert_close(*logits, atol=2e-4, rtol=1e-3)
+    torch.testing.assert_close(*logits, **NEAR)
     assert isinstance(other.spoken_lm.row_runner, CompiledRows)
 
 
