@@ -18,6 +18,13 @@ from taste_speech.audio_tower.configuration import TowerConfig
 from taste_speech.errors import AudioError
 
 
+_SIZES = (
+    *("d_model", "num_mel_bins", "vocab_size", "activation_function"),
+    *("encoder_layers", "encoder_attention_heads", "encoder_ffn_dim", "max_source_positions"),
+    *("decoder_layers", "decoder_attention_heads", "decoder_ffn_dim", "max_target_positions"),
+)
+
+
 @dataclass(frozen=True)
 class EncodedAudio:
     """Encoder output in the two forms that the aggregator's cross-attention reads.
@@ -34,20 +41,9 @@ class EncodedAudio:
 
 
 def whisper_config(config: TowerConfig, attn_implementation: str = "sdpa") -> WhisperConfig:
-    """The transformers configuration that gives the tower's encoder and aggregator layers."""
+    """Return the transformers configuration of the tower's encoder and aggregator layers."""
     whisper = WhisperConfig(
-        d_model=config.d_model,
-        encoder_layers=config.encoder_layers,
-        encoder_attention_heads=config.encoder_attention_heads,
-        encoder_ffn_dim=config.encoder_ffn_dim,
-        decoder_layers=config.decoder_layers,
-        decoder_attention_heads=config.decoder_attention_heads,
-        decoder_ffn_dim=config.decoder_ffn_dim,
-        num_mel_bins=config.num_mel_bins,
-        vocab_size=config.vocab_size,
-        max_source_positions=config.max_source_positions,
-        max_target_positions=config.max_target_positions,
-        activation_function=config.activation_function,
+        **{name: getattr(config, name) for name in _SIZES},
         pad_token_id=None,
         bos_token_id=config.eos_id,
         eos_token_id=config.eos_id,
@@ -95,8 +91,18 @@ def encode_features(
     Raises:
         AudioError: no frames, more than the position table has, or a wrong number of bins.
     """
+    bins, positions = encoder.config.num_mel_bins, encoder.config.max_source_positions
+    if features.ndim != 3 or features.shape[2] != bins or not features.shape[1]:
+        raise AudioError(
+            f"audio features have shape {tuple(features.shape)}; expected (batch, mel frames, {bins}) "
+            "with at least one frame, as TasteProcessor makes them"
+        )
     frames = encoder_frames(features.shape[1])
-    _check_features(encoder, features)
+    if frames > positions:
+        raise AudioError(
+            f"the audio has {frames} encoder frames, but this checkpoint has {positions} positions; "
+            "split it into shorter utterances"
+        )
     weight = encoder.conv1.weight
     mel = features.to(weight.device, weight.dtype).transpose(1, 2)
     mel_mask = frame_mask = None
@@ -109,12 +115,6 @@ def encode_features(
     if mel_mask is not None:
         hidden = hidden * mel_mask[:, None]
     hidden = functional.gelu(encoder.conv2(hidden)).transpose(1, 2)
-
-    if frames > encoder.config.max_source_positions:
-        raise AudioError(
-            f"the audio has {frames} encoder frames, but this checkpoint has "
-            f"{encoder.config.max_source_positions} positions; split it into shorter utterances"
-        )
     hidden = hidden + encoder.embed_positions(torch.arange(frames, device=weight.device))
     attention_mask = None if frame_mask is None else additive_mask(frame_mask, hidden.dtype)
     values = hidden
@@ -130,12 +130,3 @@ def encode_features(
 def additive_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """(batch, keys) booleans -> (batch, 1, 1, keys): 0 where true, the lowest number where false."""
     return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)[:, None, None]
-
-
-def _check_features(encoder: WhisperEncoder, features: Tensor) -> None:
-    bins = encoder.config.num_mel_bins
-    if features.ndim != 3 or features.shape[2] != bins or not features.shape[1]:
-        raise AudioError(
-            f"audio features have shape {tuple(features.shape)}; expected (batch, mel frames, {bins}) "
-            "with at least one frame, as TasteProcessor makes them"
-        )

@@ -1,6 +1,6 @@
 import torch
 
-from taste_speech.audio_tower.aggregator import average_words
+from taste_speech.audio_tower.tower import average_words
 
 
 def average(values, word_ids):
