@@ -1,7 +1,7 @@
 """Rows of the spoken LM by `torch.compile`, over transformers' static cache."""
 
 from collections.abc import Callable
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -63,31 +63,29 @@ class StaticConversationCache(StaticCache):
         room: rows that it holds at first.
     """
 
+    layers: list[StaticLayer]
+
     def __init__(self, config: LlamaConfig, room: int) -> None:
         super().__init__(config, max_cache_len=room)
         self._config = config
 
-    @property
-    def _static_layers(self) -> list[StaticLayer]:
-        return cast(list[StaticLayer], self.layers)
-
     @torch.inference_mode()
     def keep(self, rows: int) -> None:
         """Forget all rows but the first `rows`."""
-        for layer in self._static_layers:
+        for layer in self.layers:
             layer.cumulative_length.clamp_(max=rows)
 
     @torch.inference_mode()
     def clone(self) -> Self:
         """Return a cache with its own memory."""
-        other = type(self)(self._config, self._static_layers[0].max_cache_len)
+        other = type(self)(self._config, self.layers[0].max_cache_len)
         other._take(self)
         return other
 
     @torch.inference_mode()
     def make_room(self, rows: int) -> None:
         """Double the room until `rows` more fit."""
-        room, needed = self._static_layers[0].max_cache_len, int(self.get_seq_length()) + rows
+        room, needed = self.layers[0].max_cache_len, int(self.get_seq_length()) + rows
         if needed <= room:
             return
         while room < needed:
@@ -98,7 +96,7 @@ class StaticConversationCache(StaticCache):
 
     def _take(self, other: "StaticConversationCache") -> None:
         """Copy the rows of a cache that is no larger."""
-        for layer, source in zip(self._static_layers, other._static_layers, strict=True):
+        for layer, source in zip(self.layers, other.layers, strict=True):
             if not source.is_initialized:
                 continue
             layer.lazy_initialization(source.keys, source.values)

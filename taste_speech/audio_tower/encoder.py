@@ -17,7 +17,6 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from taste_speech.audio_tower.configuration import TowerConfig
 from taste_speech.errors import AudioError
 
-
 _SIZES = (
     *("d_model", "num_mel_bins", "vocab_size", "activation_function"),
     *("encoder_layers", "encoder_attention_heads", "encoder_ffn_dim", "max_source_positions"),

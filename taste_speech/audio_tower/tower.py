@@ -1,8 +1,8 @@
 """The audio tower: log-mel features and the words that were said -> one taste token per word.
 
-After TASTE (arXiv:2504.07053), section 3.1: ASR tokens attend to the encoded audio. The attention weights come
-from the encoder's last layer, which knows the text, the attended values from an earlier layer, which still
-holds how it was said. The tokens of a word share their mean.
+After TASTE (arXiv:2504.07053), section 3.1: ASR tokens attend to the encoded audio. The attention weights
+come from the encoder's last layer, which knows the text, the attended values from an earlier layer, which
+still holds how it was said. The tokens of a word share their mean.
 """
 
 from dataclasses import dataclass

@@ -321,7 +321,7 @@ class UnitDecoder(nn.Module):
 
     def generate(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return units of one item, (1, units) int32; arguments as `generate_with_alignment`."""
-        return self.generate_with_alignment(*args, align=False, **kwargs).ids
+        return self.generate_with_alignment(*args, **kwargs | {"align": False}).ids
 
     @torch.no_grad()
     def generate_with_alignment(

@@ -1,8 +1,8 @@
 """Key-value cache that appends in place: a step costs the same however long the history is."""
 
-from typing import Any, Protocol, Self, cast
+import copy
+from typing import Any, Protocol, Self
 
-import torch
 from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
@@ -36,7 +36,7 @@ class GrowingLayer(DynamicLayer):
         self.length = 0
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Append (batch, heads, rows, head dim); returns the keys and values of all rows so far."""
+        """Append (batch, heads, rows, head dim); return the keys and values of all rows so far."""
         begin, end = self.length, self.length + key_states.shape[-2]
         if not self.is_initialized or end > self.keys.shape[-2]:
             self._grow(key_states, value_states, end)
@@ -46,34 +46,22 @@ class GrowingLayer(DynamicLayer):
         return self.keys[..., :end, :], self.values[..., :end, :]
 
     def get_seq_length(self) -> int:
-        """Rows held."""
+        """Return how many rows it holds."""
         return self.length
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Length and offset of the keys that `query_length` new rows attend to."""
+        """Return length and offset of the keys that `query_length` new rows attend to."""
         return self.length + query_length, 0
-
-    def copy(self) -> Self:
-        """Return a layer with its own memory."""
-        other = type(self)()
-        other.is_initialized, other.length = self.is_initialized, self.length
-        if self.is_initialized:
-            other.dtype, other.device = self.dtype, self.device
-            other.keys, other.values = self.keys.clone(), self.values.clone()
-        return other
 
     def _grow(self, keys: Tensor, values: Tensor, needed: int) -> None:
         """Make room for `needed` rows like these; what is not used yet is zero."""
-        old = (self.keys, self.values) if self.is_initialized else None
         self.dtype, self.device = keys.dtype, keys.device
         capacity = max(needed, _FIRST_CAPACITY, 2 * self.length)
-        self.keys, self.values = (
-            torch.zeros(*new.shape[:-2], capacity, new.shape[-1], dtype=new.dtype, device=new.device)
-            for new in (keys, values)
-        )
-        if old is not None:
-            self.keys[..., : self.length, :] = old[0][..., : self.length, :]
-            self.values[..., : self.length, :] = old[1][..., : self.length, :]
+        for name, new in (("keys", keys), ("values", values)):
+            buffer = new.new_zeros(*new.shape[:-2], capacity, new.shape[-1])
+            if self.length:
+                buffer[..., : self.length, :] = getattr(self, name)[..., : self.length, :]
+            setattr(self, name, buffer)
         self.is_initialized = True
 
 
@@ -83,17 +71,11 @@ class GrowingCache(Cache):
     def __init__(self, num_layers: int) -> None:
         super().__init__(layers=[GrowingLayer() for _ in range(num_layers)])
 
-    @property
-    def _own_layers(self) -> list[GrowingLayer]:
-        return cast(list[GrowingLayer], self.layers)
-
     def keep(self, rows: int) -> None:
         """Forget all rows but the first `rows`."""
-        for layer in self._own_layers:
+        for layer in self.layers:
             layer.length = min(layer.length, rows)
 
     def clone(self) -> Self:
         """Return a cache with its own memory."""
-        other = type(self)(0)
-        other.layers = [layer.copy() for layer in self._own_layers]
-        return other
+        return copy.deepcopy(self)
