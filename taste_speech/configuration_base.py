@@ -17,7 +17,7 @@ _warned: set[tuple[str, str]] = set()
 
 
 def nearest_name(name: str, valid: Iterable[str]) -> str:
-    """Hint for an unknown name: `; did you mean 'x'?`, or the list of the valid names."""
+    """Return a hint for an unknown name: `; did you mean 'x'?`, or the list of the valid names."""
     names = sorted(valid)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else f"; valid names: {', '.join(names)}"

@@ -84,7 +84,7 @@ class TasteConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole configuration as JSON types."""
+        """Return the whole configuration as JSON types."""
         sections = {name: value for name, value in vars(self).items() if isinstance(value, BaseModel)}
         # transformers' own conversion knows no pydantic models; it gets a copy without them.
         plain = copy.copy(self)

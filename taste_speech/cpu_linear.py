@@ -72,7 +72,7 @@ class RowLinear:
 
 
 def can_pack() -> bool:
-    """Whether this PyTorch multiplies float32 rows by weights in half precision (on x86-64 it does)."""
+    """Tell whether this PyTorch multiplies float32 rows by weights in half precision (on x86-64 it does)."""
     has_functions = hasattr(torch, "fbgemm_pack_gemm_matrix_fp16")
     return has_functions and "fbgemm" in torch.backends.quantized.supported_engines
 

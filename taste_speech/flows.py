@@ -47,7 +47,7 @@ class SpeechFlows(PreTrainedModel):
         return self.audio_tower.quantizer.num_quantizers
 
     def vocabulary(self, llm_tokenizer: Any) -> Vocabulary:
-        """What the sampler knows about the ids of a tokenizer; built once per tokenizer."""
+        """Return what the sampler knows about the ids of a tokenizer; built once per tokenizer."""
         return self._vocabularies.get(llm_tokenizer)
 
     @torch.inference_mode()
@@ -63,7 +63,7 @@ class SpeechFlows(PreTrainedModel):
         audio_feature_lengths: Tensor,
         **_: Any,
     ) -> tuple[Tensor, Tensor]:
-        """Taste tokens of an utterance, as the processor's output describes it.
+        """Extract the taste tokens of an utterance, as the processor's output describes it.
 
         Returns:
             asr_indices (B, N, L), codes at every ASR token, and llm_indices (B, T, L), codes at the first LLM
@@ -115,13 +115,14 @@ class SpeechFlows(PreTrainedModel):
 
         Returns:
             generated_text; unless `output_text_only` also speech_token_ids (1, S), speech_token_lengths (1,).
+
+        Raises:
+            ValueError: inputs that are missing or do not fit.
         """
-        if not output_text_only:
-            _check_voice(self, speaker_embeds)
+        _check_voice(self, speaker_embeds, is_needed=not output_text_only)
         text_ids, asr_codes, llm_codes = _read_inputs(self, conditional_mode, inputs)
         lm, quantizer, delay = self.spoken_lm, self.audio_tower.quantizer, self.config.spoken_lm_config.delay
-        around = (instruct_prefix_ids, instruct_suffix_ids)
-        has_prefix = conditional_mode == "audio"
+        around, has_prefix = (instruct_prefix_ids, instruct_suffix_ids), conditional_mode == "audio"
         completion = complete(
             lm,
             quantizer,
@@ -131,15 +132,14 @@ class SpeechFlows(PreTrainedModel):
             TextSampling(text_top_p, text_temperature, repetition_penalty),
             generator=generator,
         )
-        text = llm_tokenizer.decode(completion.text_ids).strip()
+        text = {"generated_text": llm_tokenizer.decode(completion.text_ids).strip()}
         if output_text_only:
-            return {"generated_text": text}
+            return text
         asr_ids, word_ids = _spell(_words(completion, llm_tokenizer), asr_tokenizer)
-        codes = torch.tensor(completion.word_codes, dtype=torch.long, device=self.device)
-        codes = codes.reshape(-1, self.num_quantizers)
+        codes = torch.tensor(completion.word_codes, dtype=torch.long).reshape(-1, self.num_quantizers)
         if has_prefix and not out_generated_part_only and asr_codes is not None:
             asr_ids, word_ids, codes = _after_prompt(inputs, asr_codes, asr_ids, word_ids, codes)
-        return _speak(self, asr_ids, word_ids, codes, speaker_embeds, generator) | {"generated_text": text}
+        return _speak(self, asr_ids, word_ids, codes, speaker_embeds, generator) | text
 
     @torch.inference_mode()
     def inference_reconstruction(
@@ -150,7 +150,7 @@ class SpeechFlows(PreTrainedModel):
         generator: torch.Generator | None = None,
         **inputs: Any,
     ) -> dict[str, Any]:
-        """Speech units of an utterance, made again from its words and taste tokens.
+        """Make speech units of an utterance again, from its words and taste tokens.
 
         Args:
             mode: "SpeechAutoEncoder" uses the taste tokens that the audio tower extracts; "SpokenLLM"
@@ -160,6 +160,9 @@ class SpeechFlows(PreTrainedModel):
 
         Returns:
             speech_token_ids (1, S) and speech_token_lengths (1,).
+
+        Raises:
+            ValueError: an unknown mode, or inputs that are missing or do not fit.
         """
         if mode not in ("SpeechAutoEncoder", "SpokenLLM"):
             raise ValueError(f"unknown mode {mode!r}; choose SpokenLLM or SpeechAutoEncoder")
@@ -180,7 +183,7 @@ class SpeechFlows(PreTrainedModel):
 
     @torch.inference_mode()
     def scoring(self, **inputs: Any) -> Tensor:
-        """Loss () of an utterance: text cross-entropy and taste loss, weighted as in training.
+        """Return the loss () of an utterance: text cross-entropy and taste loss, weighted as in training.
 
         `inputs` is the processor's output, batch 1.
         """
@@ -198,8 +201,10 @@ class SpeechFlows(PreTrainedModel):
         return loss
 
 
-def _check_voice(model: SpeechFlows, speaker_embeds: Tensor | None) -> None:
+def _check_voice(model: SpeechFlows, speaker_embeds: Tensor | None, is_needed: bool = True) -> None:
     """Refuse a voice that the unit decoder could not take, before anything is computed."""
+    if not is_needed:
+        return
     if speaker_embeds is None:
         raise ValueError("speaker_embeds missing; pass the processor's output made with a reference voice")
     width = model.config.speech_decoder_config.spk_embed_dim
@@ -272,7 +277,7 @@ def _after_prompt(
     return (
         prompt_ids + asr_ids,
         prompt_words + shifted,
-        torch.cat([_word_codes(prompt_codes, prompt_words), codes]),
+        torch.cat([_word_codes(prompt_codes, prompt_words).cpu(), codes]),
     )
 
 
@@ -290,7 +295,7 @@ def _speak(
     if not asr_ids:
         units = torch.zeros(1, 0, dtype=torch.int32, device=device)
     else:
-        embeds = model.audio_tower.quantizer.output_from_indices(codes[word_ids])[None]
+        embeds = model.audio_tower.quantizer.output_from_indices(codes.to(device)[word_ids])[None]
         units = model.speech_decoder.generate(
             speaker_embeds=speaker_embeds.to(device),
             asr_token_ids=torch.tensor([asr_ids], device=device),

@@ -73,7 +73,7 @@ class TasteForCausalLM(SpeechFlows):
         self.post_init()
 
     def _init_weights(self, module: torch.nn.Module) -> None:
-        """The parts initialise themselves."""
+        """Do nothing: the parts initialize themselves."""
 
     @classmethod
     def from_pretrained(
@@ -202,15 +202,15 @@ class TasteForCausalLM(SpeechFlows):
         return self
 
     def half(self) -> Self:
-        """`to(torch.float16)`."""
+        """Cast as `to(torch.float16)`."""
         return self.to(torch.float16)
 
     def double(self) -> Self:
-        """`to(torch.float64)`."""
+        """Cast as `to(torch.float64)`."""
         return self.to(torch.float64)
 
     def bfloat16(self) -> Self:
-        """`to(torch.bfloat16)`."""
+        """Cast as `to(torch.bfloat16)`."""
         return self.to(torch.bfloat16)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -250,7 +250,7 @@ class TasteForCausalLM(SpeechFlows):
         inputs_embeds: Tensor | None = None,
         sample: bool | None = None,
     ) -> TasteOutput:
-        """What the spoken LM says of rows, as `taste_speech.streaming.layout` lays conversations out.
+        """Run rows through the spoken LM, as `taste_speech.streaming.layout` lays conversations out.
 
         For training (with transformers' `Trainer`, and with `peft` adapters that have no `task_type`) and for
         scoring; `PromptRows.model_inputs` and `collate` of that module make the inputs. To generate, use
@@ -302,7 +302,7 @@ class TasteForCausalLM(SpeechFlows):
         )
 
     def get_input_embeddings(self) -> torch.nn.Module:
-        """The text embeddings."""
+        """Return the text embeddings."""
         return self.spoken_lm.language_model.get_input_embeddings()
 
 

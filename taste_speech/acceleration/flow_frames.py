@@ -174,7 +174,7 @@ class _Conv:
 
 
 class _Norm:
-    """Group normalisation and Mish."""
+    """Group normalization and Mish."""
 
     def __init__(self, norm: MaskedGroupNorm) -> None:
         self._norm = norm

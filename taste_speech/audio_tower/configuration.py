@@ -35,7 +35,7 @@ class TowerConfig(StrictSection):
     """Samples between two log-mel frames of the input features."""
 
     def window_of(self, mel_frames: int) -> int:
-        """The smallest of `source_windows` that holds so many mel frames; the largest where none does."""
+        """Return the smallest of `source_windows` that holds the mel frames; the largest where none does."""
         frames = (mel_frames + 1) // 2
         return next(
             (window for window in sorted(self.source_windows) if window >= frames), max(self.source_windows)

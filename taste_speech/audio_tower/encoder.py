@@ -57,7 +57,7 @@ Count = TypeVar("Count", int, Tensor)
 
 
 def encoder_frames(mel_frames: Count) -> Count:
-    """Encoder frames for a number of mel frames: the second convolution halves the rate, rounding up."""
+    """Count the encoder frames of mel frames: the second convolution halves the rate, rounding up."""
     return (mel_frames + 1) // 2
 
 

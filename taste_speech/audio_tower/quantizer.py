@@ -47,7 +47,7 @@ class ResidualQuantizer(nn.Module):
         return self.project_out(codes.to(projected.dtype)), indices
 
     def search(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Nearest residual codes of (..., codebook_dim): their float32 sum and (..., levels) indices."""
+        """Find the residual codes nearest to (..., codebook_dim): float32 sum and (..., levels) indices."""
         residual = x.float()
         levels, total = [], torch.zeros_like(residual)
         for codebook in self.codebooks.float():

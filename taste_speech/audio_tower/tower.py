@@ -109,7 +109,7 @@ def average_words(hidden: Tensor, word_ids: Tensor) -> Tensor:
 
     Args:
         hidden: (batch, tokens, d).
-        word_ids: (batch, tokens); padding has an id that no neighbouring word has, such as -1.
+        word_ids: (batch, tokens); padding has an id that no neighboring word has, such as -1.
     """
     changes = word_ids[:, 1:] != word_ids[:, :-1]
     runs = torch.nn.functional.pad(changes.long().cumsum(1), (1, 0))  # (batch, tokens): index of the run
@@ -238,7 +238,7 @@ class AudioTower(nn.Module):
         asr_word_ids: Tensor,
         n_frames: Tensor | None = None,
     ) -> TowerOutput:
-        """Taste tokens of a batch of utterances; see `encode` and `aggregate` for the arguments.
+        """Tokenize a batch of utterances; see `encode` and `aggregate` for the arguments.
 
         `asr_token_lengths` (batch,) says how many of the ASR tokens of each item count.
         """
@@ -248,7 +248,7 @@ class AudioTower(nn.Module):
     def tokenize(
         self, encoded: EncodedAudio, asr_token_ids: Tensor, asr_token_lengths: Tensor, asr_word_ids: Tensor
     ) -> TowerOutput:
-        """`forward` from audio that is encoded already."""
+        """Do what `forward` does, from audio that is encoded already."""
         device = encoded.keys.device
         tokens = torch.arange(asr_token_ids.shape[1], device=device)
         mask = tokens < asr_token_lengths.to(device)[:, None]

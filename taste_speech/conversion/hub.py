@@ -32,7 +32,7 @@ class HubOptions(TypedDict, total=False):
 
 
 def hub_options(arguments: Mapping[str, Any], others: str) -> HubOptions:
-    """The further arguments of a `from_pretrained`, all of which must be hub options.
+    """Return the further arguments of a `from_pretrained`, all of which must be hub options.
 
     Args:
         arguments: by name.
@@ -49,7 +49,7 @@ def hub_options(arguments: Mapping[str, Any], others: str) -> HubOptions:
 
 
 def shipped_names() -> list[str]:
-    """Names of the checkpoints that come with the package."""
+    """Return the names of the checkpoints that come with the package."""
     return sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
 
 
@@ -58,7 +58,7 @@ def find_checkpoint(
     patterns: Sequence[str] = MODEL_FILES,
     **options: Unpack[HubOptions],
 ) -> Path:
-    """Folder with the files of a checkpoint that match `patterns`, downloading what is missing.
+    """Find the folder with the files of a checkpoint that match `patterns`, downloading what is missing.
 
     Args:
         name_or_path: a folder, the name of a shipped checkpoint ("small"), or a hub id ("owner/name").
@@ -200,7 +200,7 @@ def _announce(repository: str, patterns: Sequence[str], options: HubOptions) -> 
 
 
 def require_file(folder: Path, name: str, origin: str | os.PathLike[str]) -> Path:
-    """Path of a file of a checkpoint.
+    """Return the path of a file of a checkpoint.
 
     Raises:
         CheckpointError: it is not there; names the file and where it was looked for.

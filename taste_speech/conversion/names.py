@@ -44,7 +44,7 @@ class Source:
     """alpha / rank, when `names` are a base weight and its LoRA factors."""
 
     def merge(self, tensors: list[Tensor]) -> Tensor:
-        """Our tensor. LoRA is added in float32; a codebook's leading axis of one is dropped."""
+        """Make our tensor. LoRA is added in float32; a codebook's leading axis of one is dropped."""
         if self.lora_scale is not None:
             base, a, b = (tensor.float() for tensor in tensors)
             return base.addmm_(b, a, alpha=self.lora_scale)
@@ -54,7 +54,7 @@ class Source:
 
 
 def source_of(name: str, shape: tuple[int, ...], config: SpokenLMConfig) -> Source:
-    """The stored tensors from which our tensor `name` of `shape` is made."""
+    """Return the stored tensors from which our tensor `name` of `shape` is made."""
     if name == CODEBOOKS:
         levels, *rest = shape
         names = tuple(f"{_RVQ}layers.{level}._codebook.embed" for level in range(levels))
@@ -93,20 +93,20 @@ def _is_lora_target(leaf: str, lora: LoraConfig) -> bool:
 
 
 def language_model_name(leaf: str, config: SpokenLMConfig) -> str:
-    """Name in a checkpoint of a pretrained Llama's tensor `leaf`."""
+    """Return the name in a checkpoint of a pretrained Llama's tensor `leaf`."""
     return _llm_source(leaf, (0, 0), config).names[0]
 
 
 def encoder_name(name: str) -> str | None:
-    """Name in a checkpoint of a pretrained Whisper's tensor; None for what is not its encoder's."""
+    """Return the name in a checkpoint of a pretrained Whisper's tensor; None: it is not the encoder's."""
     prefix = "model.encoder."
     return f"{_TOWER}audio_encoder.encoder.{name.removeprefix(prefix)}" if name.startswith(prefix) else None
 
 
 def published_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our state dict under published names without LoRA (`use_lora: false`).
+    """Return our state dict under published names without LoRA (`use_lora: false`).
 
-    Each level's codebook is marked as initialised, which other readers of the format need.
+    Each level's codebook is marked as initialized, which other readers of the format need.
     """
     plain = SpokenLMConfig(use_lora=False)
     output: dict[str, Tensor] = {}
@@ -122,9 +122,9 @@ def published_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def resolve_tower(config: TasteConfig, shapes: Mapping[str, tuple[int, ...]]) -> TowerConfig:
-    """Sizes of the tower: section `tower`, else `asr_config` if the stored tensors fit it, else V0's.
+    """Find the tower's sizes: section `tower`, else `asr_config` if the stored tensors fit it, else V0's.
 
-    The published `asr_config` describes the recogniser that came with the model, which the tower is not.
+    The published `asr_config` describes the recognizer that came with the model, which the tower is not.
     """
     if config.tower is not None:
         return config.tower

@@ -75,7 +75,7 @@ def fill(
 
 
 def plan(model: nn.Module, config: SpokenLMConfig) -> dict[str, Source]:
-    """For each tensor of the model's state dict, the stored tensors that it is made from."""
+    """Return, for each tensor of the model's state dict, the stored tensors that it is made from."""
     return {
         name: source_of(name, tuple(tensor.shape), config)
         for name, tensor in model.state_dict(keep_vars=True).items()

@@ -46,7 +46,7 @@ class AlignmentWindow:
         return self.position >= self.tokens - 1 - self.config.unsaid
 
     def visible(self, keys: int) -> dict[int, Tensor]:
-        """By block (heads, 1, keys): whether each head may look at each row. Other blocks look at all."""
+        """Tell, by block, (heads, 1, keys) which rows each head may look at. Other blocks look at all."""
         seen = torch.ones(keys, dtype=torch.bool)
         text = seen[FIRST_CONDITION : FIRST_CONDITION + self.tokens]
         text[: max(0, self.position - self.config.back)] = False
@@ -60,7 +60,7 @@ class AlignmentWindow:
 
 
 def greedy_unit(logits: Tensor, stop_id: int, may_stop: bool) -> int:
-    """The most probable id of (vocabulary,) logits; the stop id only if it may stop."""
+    """Return the most probable id of (vocabulary,) logits; the stop id only if it may stop."""
     if not may_stop:
         logits = logits.clone()
         logits[stop_id] = -torch.inf

@@ -32,12 +32,12 @@ def sinusoids(offsets: Tensor, size: int) -> Tensor:
 
 
 def descending_offsets(highest: int, lowest: int, device: torch.device) -> Tensor:
-    """Offsets highest, highest - 1, ..., lowest: the order in which `relative_shift` expects them."""
+    """Return offsets highest, highest - 1, ..., lowest: the order in which `relative_shift` expects them."""
     return torch.arange(highest, lowest - 1, -1, device=device)
 
 
 def relative_shift(scores: Tensor, keys: int) -> Tensor:
-    """From scores by offset to scores by key.
+    """Turn scores by offset into scores by key.
 
     Args:
         scores: (..., n, offsets), column c = offset keys - 1 - c; either `keys` columns (offsets >= 0,
@@ -105,7 +105,7 @@ class RelativeAttention(nn.Module):
         start: int = 0,
         wants_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attention of new rows over the cached rows and themselves.
+        """Attend from new rows to the cached rows and themselves.
 
         Args:
             x: (batch, n, size), the new rows.

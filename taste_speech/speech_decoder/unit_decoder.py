@@ -44,7 +44,7 @@ class UnitPrediction:
     targets: Tensor
 
     def loss(self, label_smoothing: float = 0.0) -> Tensor:
-        """Mean cross-entropy over the targets."""
+        """Return the mean cross-entropy over the targets."""
         return F.cross_entropy(
             self.logits.flatten(0, 1).float(),
             self.targets.flatten(),
@@ -53,7 +53,7 @@ class UnitPrediction:
         )
 
     def accuracy(self) -> Tensor:
-        """Share of targets that are the most probable id."""
+        """Return the share of targets that are the most probable id."""
         valid = self.targets != IGNORED_TARGET
         return ((self.logits.argmax(-1) == self.targets) & valid).sum() / valid.sum().clamp(min=1)
 
@@ -167,6 +167,9 @@ class UnitDecoder(nn.Module):
 
         Args:
             lengths: (batch,) valid tokens; None: all. Causal encoders do not need it.
+
+        Raises:
+            ValueError: not one audio vector for each token.
         """
         if asr_token_ids.shape != audio_embeds.shape[:2]:
             raise ValueError(
@@ -249,7 +252,7 @@ class UnitDecoder(nn.Module):
     def unit_targets(
         self, unit_ids: Tensor, unit_lengths: Tensor, forced_lengths: Tensor | None = None
     ) -> Tensor:
-        """(batch, units + 1) what the rows from the task row on are to predict; -1 where nothing is."""
+        """Return (batch, units + 1) ids that the rows from the task row on should predict; -1 for nothing."""
         steps = torch.arange(unit_ids.shape[1] + 1, device=unit_ids.device)
         targets = F.pad(unit_ids, (0, 1)).masked_fill(steps == unit_lengths[:, None], self.stop_id)
         ignored = steps > unit_lengths[:, None]
@@ -313,7 +316,7 @@ class UnitDecoder(nn.Module):
         return self.llm_decoder(hidden[:, -1])
 
     def alignment(self, weights: dict[int, Tensor]) -> Tensor:
-        """Attention by block, each (1, heads, rows, keys) -> (rows, keys)."""
+        """Average attention by block, each (1, heads, rows, keys) -> (rows, keys)."""
         if self.decoding.alignment_heads is None:
             return torch.stack(list(weights.values())).mean(dim=(0, 1, 2))
         chosen = [weights[block][0, head] for block, head in self.decoding.alignment_heads]
@@ -350,6 +353,9 @@ class UnitDecoder(nn.Module):
             align: collect the attention (some slower).
             said_tokens: tokens at the start of the condition that the forced units say; a configured
                 `alignment_window` goes on from there.
+
+        Raises:
+            ValueError: more than one item.
         """
         if len(asr_token_ids) != 1:
             raise ValueError(f"asr_token_ids has batch {len(asr_token_ids)}; generate one item at a time")
@@ -379,7 +385,7 @@ class UnitDecoder(nn.Module):
         return sample_unit(logits, self.stop_id, may_stop, how.top_k, generator, how.temperature)
 
     def length_limits(self, prefix_rows: int, forced: int = 0) -> tuple[int, int]:
-        """Least and most new units for a prefix of that many rows of which `forced` units exist."""
+        """Return the least and most new units for a prefix of that many rows; `forced` exist already."""
         least = int(self.decoding.min_units_per_row * prefix_rows)
         most = int(self.decoding.max_units_per_row * prefix_rows)
         return max(0, least - forced), max(0, most - forced)

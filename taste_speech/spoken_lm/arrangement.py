@@ -29,7 +29,7 @@ def word_start_codes(
     llm_word_ids: Tensor,
     llm_lengths: Tensor,
 ) -> Tensor:
-    """Codes of each word at its first LLM token, -1 elsewhere.
+    """Return the codes of each word at its first LLM token, -1 elsewhere.
 
     Args:
         asr_codes: (B, N, L) codes per ASR token; a word's are read at its first ASR token.

@@ -65,5 +65,5 @@ class VocabularyConfig(StrictSection):
     """Whether rotary frequencies are rounded to bfloat16, as in V0 (docs/model.md, Rotary frequencies)."""
 
     def special_ids(self, size: int) -> frozenset[int]:
-        """Special tokens of a vocabulary of `size` ids."""
+        """Return the special tokens of a vocabulary of `size` ids."""
         return frozenset(self.more_special_ids) | frozenset(range(self.first_special_id, size))

@@ -47,7 +47,7 @@ class Completion:
 def arrange_rows(
     lm: SpokenLM, quantizer: ResidualQuantizer, text_ids: Tensor, codes: Tensor, delay: int
 ) -> tuple[Tensor, Tensor]:
-    """Input rows of an utterance whose words have taste tokens.
+    """Lay out the input rows of an utterance whose words have taste tokens.
 
     Args:
         text_ids: (1, T) LLM ids.
@@ -76,12 +76,15 @@ def make_prompt(
     prefix_ids: Sequence[int] = (),
     suffix_ids: Sequence[int] = (),
 ) -> Prompt:
-    """Prompt of one of the published modes: zero, text, audio, instruct.
+    """Make the prompt of one of the published modes: zero, text, audio, instruct.
 
     Args:
         text_ids: (1, T) LLM ids; not for zero.
         codes: (1, T, L) from `extract_vq`; for audio and instruct.
         prefix_ids, suffix_ids: text around the utterance, for instruct.
+
+    Raises:
+        ValueError: an unknown mode, or one that needs text or audio which is not given.
     """
     device = lm.pad_audio_unit_embed.device
     if mode not in MODES:

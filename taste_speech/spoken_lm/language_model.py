@@ -25,13 +25,13 @@ class Fusion(nn.Module):
         self.weights = nn.Parameter(torch.tensor([-2.0, 2.0]))
 
     def forward(self, text_embeds: Tensor, audio_embeds: Tensor) -> Tensor:
-        """Fuse (..., hidden) with (..., audio_size) in float32; returns (..., hidden)."""
+        """Fuse (..., hidden) with (..., audio_size) in float32; return (..., hidden)."""
         weights = self.weights.float().softmax(-1)
         return weights[0] * self.linear(audio_embeds.float()) + weights[1] * text_embeds.float()
 
 
 class Extraction(nn.Module):
-    """Gaussian head that reads a taste token (before quantisation) from an LLM hidden state."""
+    """Gaussian head that reads a taste token (before quantization) from an LLM hidden state."""
 
     def __init__(self, hidden_size: int, codebook_dim: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Extraction(nn.Module):
         self.b_logvar = nn.Parameter(torch.zeros(codebook_dim))
 
     def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance, each (..., codebook_dim) float32, for hidden states (..., hidden)."""
+        """Return mean and log variance, each (..., codebook_dim) float32, for hidden states (..., hidden)."""
         mu = self.fc_mu(hidden.float())
         return mu, self.b_logvar.float().expand_as(mu)
 
@@ -99,11 +99,11 @@ class SpokenLM(nn.Module):
         return GrowingCache(self.language_model.config.num_hidden_layers)
 
     def embed_text(self, text_ids: Tensor) -> Tensor:
-        """Text embeddings (..., hidden) of ids (...)."""
+        """Return the text embeddings (..., hidden) of ids (...)."""
         return self.language_model.model.embed_tokens(text_ids)
 
     def sos_row(self) -> Tensor:
-        """The unfused first row (1, 1, hidden)."""
+        """Return the unfused first row (1, 1, hidden)."""
         return self.embed_text(torch.tensor([[self.sos_id]], device=self.pad_text_unit_embed.device))
 
     def fuse(self, text_embeds: Tensor, audio_embeds: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ class SpokenLM(nn.Module):
         return hidden, self.language_model.lm_head(hidden)
 
     def read_taste(self, hidden: Tensor) -> Tensor:
-        """The taste vector z = mu + k sigma (..., codebook_dim) that the quantizer turns into codes.
+        """Return the taste vector z = mu + k sigma (..., codebook_dim) that the quantizer turns into codes.
 
         The published model adds the deviation at inference instead of sampling with it: k = 1, see
         `SpokenLMConfig.taste_deviations`.

@@ -51,7 +51,7 @@ class RowTargets:
 def embed_rows(
     lm: SpokenLM, quantizer: ResidualQuantizer, text_ids: Tensor, taste_ids: Tensor, begins: bool = True
 ) -> Tensor:
-    """Input rows (batch, rows, hidden) of the LM.
+    """Return input rows (batch, rows, hidden) of the LM.
 
     Args:
         lm, quantizer: of one model.
@@ -122,7 +122,7 @@ def score_rows(
 def taste_loss(
     lm: SpokenLM, hidden: Tensor, wanted: Tensor, sample: bool, generator: torch.Generator | None
 ) -> Tensor:
-    """Loss () of the taste vectors that (rows, hidden) yield, where (rows, codebook_dim) are wanted.
+    """Return the loss () of what (rows, hidden) yield as taste, where (rows, codebook_dim) are wanted.
 
     As of the published model: half the squared error of a vector, half the divergence of N(mu, sigma) from a
     unit Gaussian around the target (the sum of the word's codes); both are means over rows and dimensions.

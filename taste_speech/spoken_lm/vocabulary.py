@@ -34,11 +34,11 @@ class Vocabulary:
     """`sentence_end` as Python values."""
 
     def ends_sentence(self, word_ids: Sequence[int]) -> bool:
-        """Whether a word of these tokens is the last of a sentence, also of a question or an exclamation."""
+        """Tell whether a word of these tokens is the last of a sentence, question or exclamation."""
         return self.texts[word_ids[-1]].rstrip().endswith(_SENTENCE_MARKS)
 
     def banned_but(self, *allowed_ids: int, specials: bool = False) -> Tensor:
-        """Mask of ids not to draw: `banned` and (unless `specials`) all special ones, but `allowed_ids`."""
+        """Mask the ids not to draw: `banned` and (unless `specials`) all special ones, but `allowed_ids`."""
         mask = self.banned.clone() if specials else self.banned | self.special
         mask[list(allowed_ids)] = False
         return mask
@@ -86,7 +86,7 @@ class VocabularyCache:
         self._built: weakref.WeakKeyDictionary[Any, Vocabulary] = weakref.WeakKeyDictionary()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what was built: weak references cannot be stored, and it is soon built again."""
+        """Leave out what was built: weak references cannot be stored, and it is soon built again."""
         return self.__dict__ | {"_built": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -94,7 +94,7 @@ class VocabularyCache:
         self._built = weakref.WeakKeyDictionary()
 
     def get(self, tokenizer: Any) -> Vocabulary:
-        """The vocabulary of `tokenizer`."""
+        """Return the vocabulary of `tokenizer`."""
         if tokenizer not in self._built:
             self._built[tokenizer] = build_vocabulary(tokenizer, self._size, self._config)
         return self._built[tokenizer]
