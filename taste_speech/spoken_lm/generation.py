@@ -11,7 +11,7 @@ from taste_speech.spoken_lm.arrangement import arrange
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.spoken_lm.sampling import TextSampling, sample_text
 from taste_speech.spoken_lm.vocabulary import Vocabulary
-from taste_speech.spoken_lm.word_delay import Action, TasteAction, WordDelay
+from taste_speech.spoken_lm.word_delay import WordDelay
 
 MODES = ("zero", "text", "audio", "instruct")
 """What a completion can be conditioned on."""
@@ -37,6 +37,11 @@ class Completion:
     word_ids: list[int] = field(default_factory=list)
     codes: list[list[int]] = field(default_factory=list)
     """One row of L codes per step since the first word was complete; -1 where no word begins."""
+
+    def append(self, token: int, starts_word: bool) -> None:
+        """Add a text token; the first one begins a word in any case."""
+        self.word_ids.append(self.word_ids[-1] + starts_word if self.word_ids else 0)
+        self.text_ids.append(token)
 
     @property
     def word_codes(self) -> list[list[int]]:
@@ -145,28 +150,19 @@ def complete(
         )
         decision = machine.step(token, vocabulary.starts[token], vocabulary.ends[token])
         seen.add(token)
-        _append_text(result, token, decision.action)
-        if decision.taste_action is TasteAction.SAMPLE:
+        if decision.is_text:
+            result.append(token, decision.starts_word)
+        if decision.audio == "taste":
             codes = torch.full((1, 1, quantizer.num_quantizers), NO_TASTE, device=logits.device)
             if decision.reads_codes:
                 codes = quantizer.indices_from_code(lm.read_taste(hidden))
                 audio = quantizer.output_from_indices(codes)
             result.codes.append(codes[0, 0].tolist())
-        elif decision.taste_action is TasteAction.USE_PREFIX:
+        elif decision.audio == "prompt":
             audio = pending.pop(0)
-        elif decision.taste_action is TasteAction.WAIT:
+        elif decision.audio == "pad":
             audio = pad
-        if decision.action is Action.TERMINATE:
+        if decision.ends:
             return result
         row = lm.fuse(lm.embed_text(torch.tensor([[token]], device=logits.device)), audio)
         rows = row if use_cache else torch.cat([rows, row], dim=1)
-
-
-def _append_text(result: Completion, token: int, action: Action) -> None:
-    if action in (Action.WAIT_FOR_TASTE, Action.TERMINATE):
-        return
-    if result.word_ids:
-        result.word_ids.append(result.word_ids[-1] + (action is Action.CONTINUE_AT_WORD_START))
-    else:
-        result.word_ids.append(0)
-    result.text_ids.append(token)
