@@ -3,14 +3,13 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import field, fields
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from transformers import AutoConfig, LlamaConfig, PreTrainedConfig, WhisperConfig
 
 from taste_speech.audio_tower.configuration import AudioTowerConfig, TowerConfig
-from taste_speech.pretrained.configuration import PretrainedConfig
-from taste_speech.recognition.configuration import RecognitionConfig
+from taste_speech.configuration_base import StrictSection
 from taste_speech.speech_decoder.configuration import SpeechDecoderConfig, UnitDecodingConfig
 from taste_speech.spoken_lm.configuration import SpokenLMConfig, VocabularyConfig
 from taste_speech.streaming.configuration import StreamingConfig
@@ -38,6 +37,21 @@ _V0_TEXT_CONFIG = {
     "bos_token_id": 128000,
     "eos_token_id": 128001,
 }
+
+
+class RecognitionConfig(StrictSection):
+    """Section `recognition` (ours): which Whisper model recognizes speech."""
+
+    whisper_name: str = "openai/whisper-large-v3"
+    """Hub id, or `tiny.en`: from a package (`taste_speech.pretrained.whisper`)."""
+    language: str = "english"
+
+
+class PretrainedModels(StrictSection):
+    """Section `pretrained` (ours): models whose weights and tokenizers are outside the checkpoint."""
+
+    language_model: Literal["smollm2-135m-instruct"] | None = None
+    encoder: Literal["whisper-tiny.en"] | None = None
 
 
 class TasteConfig(PreTrainedConfig):
@@ -68,7 +82,7 @@ class TasteConfig(PreTrainedConfig):
     voice_generator: VoiceGeneratorConfig = field(default_factory=VoiceGeneratorConfig)
     streaming: StreamingConfig = field(default_factory=StreamingConfig)
     recognition: RecognitionConfig = field(default_factory=RecognitionConfig)
-    pretrained: PretrainedConfig = field(default_factory=PretrainedConfig)
+    pretrained: PretrainedModels = field(default_factory=PretrainedModels)
 
     def __post_init__(self, **kwargs: Any) -> None:
         for section in fields(TasteConfig):

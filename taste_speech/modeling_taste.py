@@ -16,14 +16,13 @@ from taste_speech.audio_tower.configuration import TowerConfig, check_supported
 from taste_speech.audio_tower.quantizer import NO_TASTE
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.checkpoint_files import CheckpointFiles, read_config
-from taste_speech.configuration_taste import TasteConfig
+from taste_speech.configuration_taste import PretrainedModels, TasteConfig
 from taste_speech.conversion.hub import find_checkpoint, hub_options
 from taste_speech.conversion.names import NOT_NEEDED, resolve_tower
 from taste_speech.conversion.stores import TensorStore, tensors_in_memory, with_pretrained
 from taste_speech.conversion.weights import COMPUTE_DTYPE_PARTS, fill, open_weights, plan, save_weights
 from taste_speech.errors import CheckpointError
 from taste_speech.flows import SpeechFlows
-from taste_speech.pretrained.configuration import PretrainedConfig
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.spoken_lm.scoring import IGNORED, RowTargets, TasteOutput, embed_rows, score_rows
@@ -155,7 +154,7 @@ class TasteForCausalLM(SpeechFlows):
         model.spoken_lm.reset_rotary()
         # The adapters are merged and nothing outside is needed now; the configuration says what the model is.
         config.spoken_lm_config.use_lora = False
-        config.pretrained = PretrainedConfig()
+        config.pretrained = PretrainedModels()
         return model.eval()
 
     def save_pretrained(

@@ -22,9 +22,9 @@ from taste_agent.ui.fitting_table import fitting_table
 from taste_speech import AudioError, TasteProcessor
 from taste_speech.audio_io import Samples, resample
 from taste_speech.recognition.base import RecognizedWord
-from taste_speech.recognition.factory import english_whisper
+from taste_speech.recognition.english_recognizer import timed_words
+from taste_speech.recognition.english_whisper import tiny_en
 from taste_speech.recognition.voicing import HOP_SAMPLES, WINDOW_SAMPLES, pitch_hz
-from taste_speech.recognition.word_times import timed_words
 from taste_speech.sound_file import SoundFile
 from taste_speech.streaming import taste_tokenize
 from taste_speech.words import split_words
@@ -82,7 +82,7 @@ def _rows(samples: Samples, settings: AgentSettings, text: str | None) -> list[d
     text_ids = processor.process_text(text)["llm_token_ids"]
     taste_ids = taste_tokenize(model, processor, torch.from_numpy(samples)[None], text_ids, ENGINE_RATE_HZ)
     words = processor.llm_ids_to_words(text_ids)
-    times = timed_words(english_whisper(), samples, [word.text for word in words])
+    times = timed_words(tiny_en(), samples, [word.text for word in words])
     pitch = pitch_hz(samples, ENGINE_RATE_HZ)
     return [
         {

@@ -12,7 +12,7 @@ from torch import Tensor
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.conversion.names import encoder_name, language_model_name
 from taste_speech.errors import CheckpointError
-from taste_speech.pretrained.converted import Progress
+from taste_speech.pretrained.packaged import Progress
 from taste_speech.pretrained.smollm2 import smollm2_folder
 from taste_speech.pretrained.whisper import tiny_en_folder
 

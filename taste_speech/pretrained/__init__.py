@@ -1,1 +1,1 @@
-"""Models of others that a checkpoint builds on: found in installed packages, converted once, then mapped."""
+"""Models by others that a checkpoint builds on, converted once from files of installed packages."""

@@ -1,26 +1,41 @@
-"""Files that come with a Python package of somebody else. Nothing of the package is imported or executed."""
+"""Model files that come with a Python package of somebody else, and folders that are converted from them.
+
+Nothing of such a package is imported or executed. A conversion is made once, in the user's cache folder;
+later starts only check it.
+"""
 
 import hashlib
+import json
 import logging
-from collections.abc import Iterator
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+
+from filelock import FileLock
 
 from taste_speech.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 
+MANIFEST = "files.json"
+LOCK_WAIT_S = 120.0
+Progress = Callable[[float], None]
+"""Takes the share of the work that is done, from 0 to 1."""
+
 
 @dataclass(frozen=True)
 class PackagedFile:
-    """A file of an installed distribution, and where on the hub the same bytes are.
+    """A file of an installed distribution, and where the hub has the same bytes.
 
     Attributes:
         distribution, version: what pip installs.
         path: as the distribution's record lists it.
-        sha256: of the file; whatever has another is not it.
-        repository, hub_path: of the hub.
+        sha256: of the file; one with another hash is refused.
+        repository, hub_path: on the hub.
         pip_options: that the installation needs.
     """
 
@@ -34,12 +49,12 @@ class PackagedFile:
 
     @property
     def pip_command(self) -> str:
-        """What installs it."""
+        """The command that installs it."""
         options = f"{self.pip_options} " if self.pip_options else ""
         return f"pip install {options}{self.distribution}=={self.version}"
 
     def find(self) -> Path:
-        """The file: of the package, else of the hub (among the downloads, then from the network).
+        """Return the path of the file: in the package, else from the hub (downloaded before, or now).
 
         Raises:
             CheckpointError: it is nowhere, or what is there has another sha256.
@@ -55,16 +70,16 @@ class PackagedFile:
         raise CheckpointError(f"{self.distribution} is needed, and {reason}; run `{command}`")
 
     def _places(self) -> Iterator[Path]:
-        installed = self.installed()
-        if installed is not None:
-            yield installed
-        for local in (True, False):
-            downloaded = self._from_hub(local)
-            if downloaded is not None:
-                yield downloaded
+        for place in (
+            self.installed,
+            lambda: self._from_hub(local=True),
+            lambda: self._from_hub(local=False),
+        ):
+            if (path := place()) is not None:
+                yield path
 
     def installed(self) -> Path | None:
-        """Where the distribution's record says that the file is; None where there is no such record."""
+        """Return where the distribution's record says that the file is; None without such a record."""
         try:
             files = metadata.files(self.distribution) or ()
         except metadata.PackageNotFoundError:
@@ -77,11 +92,9 @@ class PackagedFile:
 
         if HF_HUB_OFFLINE and not local:
             return None
+        if not local:
+            logger.warning("%s is not installed; trying %s on the hub", self.distribution, self.repository)
         try:
-            if not local:
-                logger.warning(
-                    "%s is not installed; trying %s on the hub", self.distribution, self.repository
-                )
             return Path(
                 huggingface_hub.hf_hub_download(self.repository, self.hub_path, local_files_only=local)
             )
@@ -91,6 +104,79 @@ class PackagedFile:
 
 
 def file_sha256(path: Path) -> str:
-    """Hexadecimal sha256 of a file's bytes."""
+    """Return the hexadecimal sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """Return this program's folder in the user's cache; `XDG_CACHE_HOME` moves it on any system."""
+    home = Path.home()
+    usual = {
+        "darwin": home / "Library" / "Caches",
+        "win32": Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"),
+    }.get(sys.platform, home / ".cache")
+    return Path(os.environ.get("XDG_CACHE_HOME") or usual) / "taste-agent"
+
+
+def converted(
+    name: str,
+    sources: Sequence[PackagedFile],
+    convert: Callable[[Sequence[Path], Path, Progress], None],
+    version: int,
+    progress: Progress | None = None,
+) -> Path:
+    """Return the folder of what `convert` makes of the sources; make it if it is missing or damaged.
+
+    Every byte is checked at each call, at about 2 GB a second. Of several processes that come at the same
+    time one converts and the others wait.
+
+    Args:
+        name: begins the folder's name; the sources' sha256 and `version` end it.
+        sources: files to convert.
+        convert: takes the paths of the sources, an empty folder to write to, and a function for progress.
+        version: of what `convert` writes; a new one makes a new folder.
+        progress: called during a conversion.
+
+    Raises:
+        CheckpointError: a source is missing, or the cache folder cannot be written.
+    """
+    key = hashlib.sha256(":".join([*(source.sha256 for source in sources), str(version)]).encode())
+    folder = cache_folder() / f"{name}-{key.hexdigest()[:12]}"
+    if _is_complete(folder):
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock", timeout=LOCK_WAIT_S):
+            if not _is_complete(folder):
+                paths = [source.find() for source in sources]
+                logger.warning("first start: converting %s, once, into %s", name, folder)
+                _write(folder, lambda empty: convert(paths, empty, progress or (lambda _: None)))
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot write the converted {name} to {folder.parent} ({error}); "
+            "make room there, or set XDG_CACHE_HOME to another folder"
+        ) from error
+    return folder
+
+
+def _write(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a temporary folder, list its files, and move it to `folder` in one step."""
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as made:
+        empty = Path(made) / "content"
+        empty.mkdir()
+        fill(empty)
+        found = {path.name: file_sha256(path) for path in sorted(empty.iterdir())}
+        (empty / MANIFEST).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        if folder.exists():  # damaged: somebody may still read it, so it is moved before it is deleted
+            folder.replace(Path(made) / "damaged")
+        empty.replace(folder)
+
+
+def _is_complete(folder: Path) -> bool:
+    """Return whether a folder has all files of its manifest, each with the bytes that were written."""
+    try:
+        listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return bool(listed) and all(file_sha256(folder / file) == sha256 for file, sha256 in listed.items())
+    except (OSError, ValueError, AttributeError):
+        return False

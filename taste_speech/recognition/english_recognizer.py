@@ -1,41 +1,66 @@
-"""Recognition by Whisper tiny.en from a package: small enough for a talk on a CPU."""
+"""Recognition by Whisper tiny.en: small enough for a conversation on a CPU."""
 
 import math
-from collections.abc import Callable, Iterable
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.errors import AudioError
-from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognition, RecognizedWord
-from taste_speech.recognition.english_whisper import LONGEST_S, EnglishWhisper, Transcript
-from taste_speech.recognition.splitting import split_at_quiet
-from taste_speech.recognition.spoken_form import spoken_forms
-from taste_speech.recognition.voicing import LEAST_VOICED_S, voiced_seconds
+from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognition, RecognizedWord, split_at_quiet
+from taste_speech.recognition.english_whisper import LONGEST_S, EnglishWhisper, Transcript, has_letters
+from taste_speech.recognition.voicing import MIN_VOICED_S, voiced_seconds
+from taste_speech.spoken_text import spoken_words
 
 CERTAIN_SILENCE = 0.8
-"""Probability that nothing is said from which no words are believed."""
+"""Above this probability that nothing is said, no words are accepted."""
 LIKELY_SILENCE, DOUBTFUL_LOG_PROB = 0.5, -1.0
-"""The same for words whose tokens have, in the mean, less than this logarithm. Both chosen on synthetic
-voices with and without noise against noise, breath, clicks, tones, rings and music that a program made."""
+"""The same for words whose tokens have a mean log-probability below this. Both chosen on synthetic voices
+with and without noise, against noise, breath, clicks, tones, rings and music that a program made."""
+MIN_ALIGNED_LOG_PROB = -4.0
+"""Mean over the tokens of a given text. Words that were said have -0.6 to -1.6 without capitals and
+punctuation, half of those that were not said -3 to -5, the others less than -5."""
+_MURMURS = {
+    **dict.fromkeys(("mm-hmm", "mm-hm", "mhmm", "m-hm", "mmhmm"), "mhm"),
+    **{"hmm": "hm", "hmmm": "hm", "mmm": "mm", "uhm": "um", "umm": "um"},
+    **{"uhh": "uh", "ohh": "oh", "ahh": "ah", "ah-ha": "aha"},
+}
+"""Spellings of what people murmur -> the one that the models know."""
 
 
 def is_said(transcript: Transcript) -> bool:
-    """Whether the words are those of a person, and not what Whisper writes about a noise."""
+    """Return whether a person said the words, rather than Whisper finding them in a noise."""
     if not transcript.token_ids or transcript.no_speech > CERTAIN_SILENCE:
         return False
     doubtful = float(np.mean(transcript.log_probs)) < DOUBTFUL_LOG_PROB
     return not (doubtful and transcript.no_speech > LIKELY_SILENCE)
 
 
+def spoken_forms(written: Sequence[str]) -> list[list[str]]:
+    """Return for each written word of a sentence the words that are said, of letters and apostrophes only.
+
+    ["It's", "3:30,", "Mr.", "-"] -> [["it's"], ["three", "thirty"], ["mister"], []]
+    """
+    known = [_MURMURS.get(word.lower().strip(".,?!…"), word) or "," for word in written]
+    return [_plain_words(said) for said in spoken_words(known)]
+
+
+def _plain_words(said: str) -> list[str]:
+    letters = unicodedata.normalize("NFKD", said.lower().replace("’", "'"))
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    words = (word.strip("'") for word in re.sub(r"[^a-z']", " ", plain).split())
+    return [word for word in words if word]
+
+
 class EnglishRecognizer:
-    """A `Recognizer`; what was heard so far is recognized anew for each result, with the last one as a draft.
+    """A `Recognizer` that transcribes the whole utterance for each result, with the last one as a draft.
 
     Args:
-        load: gives the model; called at the first `start`.
+        load: returns the model; called at the first `start`.
     """
 
     def __init__(self, load: Callable[[], EnglishWhisper]) -> None:
@@ -44,18 +69,16 @@ class EnglishRecognizer:
 
     @cached_property
     def model(self) -> EnglishWhisper:
-        """The model, loaded when it is first needed."""
+        """The model, loaded on first use."""
         return self._load()
 
     def _reset(self) -> None:
         self._heard: list[NDArray[np.float32]] = []
         self._drafts: list[tuple[int, ...]] = []
         self._recognized: tuple[int, Recognition] = (0, Recognition())
-        self.encoded: tuple[EncodedAudio, ...] = ()
-        """Encoder states of the last result: of the whole utterance, or of its parts where it is too long."""
 
     def start(self) -> None:
-        """Begin an utterance; whatever was accepted before is forgotten."""
+        """Begin an utterance and forget the one before."""
         self._reset()
         _ = self.model
 
@@ -73,43 +96,42 @@ class EnglishRecognizer:
         self._heard.append(samples.astype(np.float32))
 
     def partial(self) -> str:
-        """The text so far, which later audio may change; empty while no words were heard."""
+        """Return the text so far, which later audio may change; empty while no words were heard."""
         return self.finish().text
 
     def finish(self) -> Recognition:
-        """The transcript of everything accepted since `start`; empty where no words were heard."""
+        """Return the transcript of everything accepted since `start`; empty where no words were heard."""
         count = sum(map(len, self._heard))
         if count != self._recognized[0]:
             self._recognized = (count, self._recognize(np.concatenate(self._heard)))
         return self._recognized[1]
 
     def _recognize(self, audio: NDArray[np.float32]) -> Recognition:
-        if voiced_seconds(audio, RECOGNITION_RATE_HZ) < LEAST_VOICED_S:
+        if voiced_seconds(audio, RECOGNITION_RATE_HZ) < MIN_VOICED_S:
             return Recognition()
         parts = split_at_quiet(audio, int(LONGEST_S * RECOGNITION_RATE_HZ), RECOGNITION_RATE_HZ)
-        self.encoded = tuple(self.model.encode(part) for part in parts)
-        drafts = [*self._drafts, *((),) * len(parts)]
-        self._drafts = []
+        drafts, self._drafts = [*self._drafts, *((),) * len(parts)], []
         words: list[RecognizedWord] = []
         written = []
-        begun_s = 0.0
-        for part, encoded, draft in zip(parts, self.encoded, drafts, strict=False):
+        start_s = 0.0
+        for part, draft in zip(parts, drafts, strict=False):
             seconds = part.size / RECOGNITION_RATE_HZ
-            transcript = self.model.transcribe(encoded, seconds, draft)
+            transcript = self.model.transcribe(self.model.encode(part), seconds, draft)
             self._drafts.append(transcript.token_ids)
             if is_said(transcript):
-                words += [word.later_by(begun_s) for word in self._words(transcript, seconds)]
+                words += [word.later_by(start_s) for word in self._words(transcript, seconds)]
                 written.append(self.model.tokenizer.decode(list(transcript.token_ids)).strip())
-            begun_s += seconds
+            start_s += seconds
         return Recognition(" ".join(word.text for word in words), tuple(words), " ".join(written))
 
     def _words(self, transcript: Transcript, seconds: float) -> Iterable[RecognizedWord]:
-        """Words as they are said; those of one written word share its time and its confidence."""
-        texts = [self.model.tokenizer.decode([token]) for token in transcript.token_ids]
+        """Yield the words as they are said; those of one written word share its time and its confidence."""
+        decode = self.model.tokenizer.decode
+        texts = [decode([token]) for token in transcript.token_ids]
         starts = [index for index, text in enumerate(texts) if index == 0 or text.startswith(" ")]
         spans = list(pairwise([*starts, len(texts)]))
-        # Each word is decoded at once, since letters outside ASCII may be several tokens.
-        written = [self.model.tokenizer.decode(list(transcript.token_ids[a:b])).strip() for a, b in spans]
+        # Each word is decoded as a whole, since letters outside ASCII may be several tokens.
+        written = [decode(list(transcript.token_ids[first:after])).strip() for first, after in spans]
         times_s = self.model.times_s(transcript, spans, seconds)
         for (first, after), (start_s, end_s), said in zip(spans, times_s, spoken_forms(written), strict=True):
             confidence = math.exp(np.mean(transcript.log_probs[first:after]))
@@ -117,3 +139,27 @@ class EnglishRecognizer:
             for number, word in enumerate(said):
                 begin_s = start_s + number * step_s
                 yield RecognizedWord(word, begin_s, begin_s + step_s, confidence)
+
+
+def timed_words(
+    model: EnglishWhisper, samples: NDArray[np.float32], words: Sequence[str]
+) -> list[RecognizedWord]:
+    """Return known words with their times in (T,) samples at 16 kHz.
+
+    None has times where they cannot have been said in this sound, or where it lasts longer than `LONGEST_S`;
+    a word without letters has none either.
+    """
+    timed = [RecognizedWord(word) for word in words]
+    seconds = samples.size / RECOGNITION_RATE_HZ
+    said = [index for index, word in enumerate(words) if has_letters(word)]
+    tokens = [model.encode_text(words[index].strip()) for index in said]
+    token_ids = [token for of_word in tokens for token in of_word]
+    if not 0 < len(token_ids) <= model.max_tokens or seconds > LONGEST_S:
+        return timed
+    transcript = model.align(model.encode(samples), token_ids)
+    if np.mean(transcript.log_probs) < MIN_ALIGNED_LOG_PROB:
+        return timed
+    spans = list(pairwise(accumulate(map(len, tokens), initial=0)))
+    for index, (start_s, end_s) in zip(said, model.times_s(transcript, spans, seconds), strict=True):
+        timed[index] = RecognizedWord(words[index], start_s, end_s)
+    return timed

@@ -1,12 +1,11 @@
-"""Whisper for English in one encoder pass, whose states also serve the audio tower; on the CPU."""
+"""Whisper for English with one encoder pass for each utterance, on the CPU."""
 
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,54 +17,44 @@ from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperModel
 
 from taste_speech.audio_tower.configuration import TowerConfig
-from taste_speech.audio_tower.encoder import EncodedAudio, encode_features
-from taste_speech.cpu_linear import RowLinear, quantize
+from taste_speech.audio_tower.encoder import encode_features
+from taste_speech.cpu_linear import quantize
 from taste_speech.errors import CheckpointError
 from taste_speech.features import LogMelFeatures
+from taste_speech.pretrained.whisper import tiny_en_folder
 from taste_speech.recognition.base import RECOGNITION_RATE_HZ
-from taste_speech.recognition.decoder_rows import DecoderRows, DecodingState
-from taste_speech.recognition.loops import loop_start
-from taste_speech.recognition.token_times import token_frames
+from taste_speech.recognition.decoding import DecoderRows, DecodingState, loop_start, token_frames
 
 WINDOWS_S = (10, 20, 30)
-"""What the encoder is given: speech and zeros behind it. It is trained with 30 s and errs as little with 10;
-with 5, or without zeros, the decoder does not notice the end and repeats what was said."""
-QUIET_BEHIND_S = 0.5
-"""At least so much of a window is zeros."""
+"""Input lengths of the encoder: speech, then zeros. It was trained with 30 s and errs as little with 10;
+with 5, or without zeros, the decoder misses the end and repeats what was said."""
+MIN_SILENCE_S = 0.5
+"""Zeros at the end of a window, at least."""
 MURMURS = (
-    "Mm-hmm.",
-    "Mhm.",
-    "Mm.",
-    "Hmm.",
-    "Uh-huh.",
-    "Ah.",
-    "Aha.",
-    "Oh.",
-    "Wow.",
-    "Okay.",
-    "Yeah.",
-    "Yep.",
+    *("Mm-hmm.", "Mhm.", "Mm.", "Hmm.", "Uh-huh.", "Ah."),
+    *("Aha.", "Oh.", "Wow.", "Okay.", "Yeah.", "Yep."),
 )
 HESITATIONS = ("Uh", "Um")
 """As Whisper writes them."""
-MURMUR_MARGIN, MURMUR_MOST_TOKENS = 4.5, 6
-"""Nats by which other words, if so few, may be likelier than a murmur and it is taken for one nevertheless:
-Whisper finds words in everything. Chosen on synthetic voices; what single words lost was misheard anyhow."""
-LONGEST_S = WINDOWS_S[-1] - QUIET_BEHIND_S
+MURMUR_MARGIN, MURMUR_MAX_TOKENS = 4.5, 6
+"""A transcript of at most this many tokens is replaced by a murmur that is less likely by up to this margin,
+in nats: Whisper finds words in everything. Chosen on synthetic voices; the few single words that this loses
+were misheard anyway."""
+LONGEST_S = WINDOWS_S[-1] - MIN_SILENCE_S
 LONGEST_FIRST_WORD_S = 0.6
 """The attention does not tell where the first word begins."""
-_TOKENS_PER_S, _MORE_TOKENS = 8, 10
-"""Faster nobody speaks."""
+_TOKENS_PER_S, _EXTRA_TOKENS = 8, 10
+"""Nobody speaks faster."""
 
 
 @dataclass(frozen=True, eq=False)
 class Transcript:
-    """What the decoder wrote.
+    """Output of the decoder.
 
     Attributes:
         token_ids: without the end of the text.
         log_probs: natural logarithm of each token's probability, then of the end's.
-        attention: (aligning heads, tokens + 1, frames).
+        attention: (alignment heads, tokens + 1, frames).
         no_speech: probability that nothing is said.
     """
 
@@ -76,12 +65,12 @@ class Transcript:
 
 
 def has_letters(text: str) -> bool:
-    """Whether there is anything to say in a token's text."""
+    """Return whether a token's text has anything to say."""
     return any(letter.isalnum() for letter in text)
 
 
-def load_whisper(folder: Path) -> WhisperModel:
-    """Encoder and decoder in float32, of weights in any number type, for use only."""
+def _load(folder: Path) -> WhisperModel:
+    """Load encoder and decoder in float32 from weights in any number type, for inference only."""
     config = WhisperConfig.from_pretrained(folder)
     config._attn_implementation = "sdpa"
     with torch.device("meta"):
@@ -91,87 +80,94 @@ def load_whisper(folder: Path) -> WhisperModel:
     return model.eval().requires_grad_(False)
 
 
+@cache
+def tiny_en() -> "EnglishWhisper":
+    """Return Whisper tiny.en, loaded at the first call.
+
+    Raises:
+        CheckpointError: the package that holds it is missing.
+    """
+    return EnglishWhisper(tiny_en_folder())
+
+
 class EnglishWhisper:
     """A Whisper model for English only; holds weights and no utterance.
 
+    The encoder's linear layers are int8, which takes less than half the time and errs as little.
+
     Args:
         folder: with the files that `pretrained.whisper` writes.
-        value_layer: index of the encoder's layer whose input becomes `EncodedAudio.values`; None: its output.
-        encoder_type: of the encoder's linear layers. int8 takes less than half the time and errs as little.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        value_layer: int | None = None,
-        encoder_type: Literal["float32", "int8"] = "int8",
-    ) -> None:
-        model = load_whisper(folder)
+    def __init__(self, folder: Path) -> None:
+        model = _load(folder)
         generation = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.encoder = model.encoder
-        self.value_layer = len(self.encoder.layers) if value_layer is None else value_layer
-        if encoder_type == "int8":
-            for layer in self.encoder.layers:
-                quantize(layer, each_output=True)
-        self._features = LogMelFeatures(
-            TowerConfig(num_mel_bins=model.config.num_mel_bins, pad_to_max_source=False)
-        )
+        for layer in self.encoder.layers:
+            quantize(layer, each_output=True)
+        config = TowerConfig(num_mel_bins=model.config.num_mel_bins, pad_to_max_source=False)
+        self._features = LogMelFeatures(config)
+        self.frame_s = 2 * config.hop_samples / config.sampling_rate_hz
         self.end_id = self._id("<|endoftext|>")
         self._no_speech_id = self._id("<|nocaptions|>")
         self._prefix = [self._id("<|startoftranscript|>"), self._id("<|notimestamps|>")]
-        size = max(*self._prefix, self._no_speech_id) + 1  # behind it are only the ids of points in time
+        size = max(*self._prefix, self._no_speech_id) + 1  # the ids after it are all timestamps
         heads = [tuple(pair) for pair in generation["alignment_heads"]]
-        self._decoder = DecoderRows(model.decoder, RowLinear, heads, size)
-        never = torch.zeros(size)
-        never[[token for token in generation["suppress_tokens"] if token < size]] = -torch.inf
-        never[self.end_id + 1 :] = -torch.inf
-        self._murmurs = [
-            self.tokenizer.encode(f" {text}", add_special_tokens=False).ids
-            for text in (*MURMURS, *HESITATIONS)
-        ]
-        first = never.clone()
-        first[generation["begin_suppress_tokens"]] = -torch.inf
-        self._unlikely = (first, never)
+        self._decoder = DecoderRows(model.decoder, heads, size)
+        self.max_tokens = self._decoder.max_tokens - len(self._prefix)
+        self._murmurs = [self.encode_text(text) for text in (*MURMURS, *HESITATIONS)]
+        self._suppressed = torch.zeros(size)
+        self._suppressed[[token for token in generation["suppress_tokens"] if token < size]] = -torch.inf
+        self._suppressed[self.end_id + 1 :] = -torch.inf
+        self._suppressed_first = self._suppressed.clone()
+        self._suppressed_first[generation["begin_suppress_tokens"]] = -torch.inf
 
     def _id(self, token: str) -> int:
         found = self.tokenizer.token_to_id(token)
         if found is None:
-            raise CheckpointError(f"the tokenizer has no {token}; it is none of Whisper's for English")
+            raise CheckpointError(f"the tokenizer has no {token}; it is not Whisper's tokenizer for English")
         return int(found)
 
+    def encode_text(self, text: str) -> list[int]:
+        """Return the tokens of words inside a sentence."""
+        return self.tokenizer.encode(f" {text}", add_special_tokens=False).ids
+
     @torch.inference_mode()
-    def encode(self, samples: NDArray[np.float32]) -> EncodedAudio:
-        """Encoder states of the shortest window that holds (T,) samples at 16 kHz, `LONGEST_S` at most."""
-        least_s = samples.size / RECOGNITION_RATE_HZ + QUIET_BEHIND_S
+    def encode(self, samples: NDArray[np.float32]) -> Tensor:
+        """Return the encoder states (frames, d) of (T,) samples at 16 kHz, at most `LONGEST_S` of them.
+
+        The input is padded to the shortest window that holds it.
+        """
+        least_s = samples.size / RECOGNITION_RATE_HZ + MIN_SILENCE_S
         window_s = next(window_s for window_s in WINDOWS_S if window_s >= least_s)
         padded = np.pad(samples, (0, window_s * RECOGNITION_RATE_HZ - samples.size))
-        return encode_features(self.encoder, self._features(padded), self.value_layer)
+        return encode_features(self.encoder, self._features(padded), len(self.encoder.layers)).keys[0]
 
     @torch.inference_mode()
-    def transcribe(self, encoded: EncodedAudio, seconds: float, draft: Sequence[int] = ()) -> Transcript:
-        """Write what was said: the likeliest token after token.
+    def transcribe(self, encoded: Tensor, seconds: float, draft: Sequence[int] = ()) -> Transcript:
+        """Return the transcript of one utterance, decoded greedily.
 
         Args:
-            encoded: one utterance.
-            seconds: that it lasts, without the zeros.
+            encoded: (frames, d) encoder states.
+            seconds: duration, without the padding.
             draft: tokens that are expected, such as those of the utterance's beginning. They only save time:
-                all are looked at together, and the first that is not the likeliest ends them.
+                all are checked in one pass, up to the first that is not the most likely.
         """
-        state = self._decoder.begin(encoded.keys[0])
+        state = self._decoder.begin(encoded)
         given = [*self._prefix, *draft]
         rows = self._decoder(state, given)
-        no_speech = float(rows.logits[0].softmax(-1)[self._no_speech_id])
+        no_speech = self._no_speech(rows.logits)
         row = len(self._prefix) - 1
-        most = min(math.ceil(_MORE_TOKENS + _TOKENS_PER_S * seconds), self.most_tokens)
+        limit = min(math.ceil(_EXTRA_TOKENS + _TOKENS_PER_S * seconds), self.max_tokens)
         token_ids: list[int] = []
         log_probs, attention = [], []
-        begin = scores = (rows.logits[row] + self._unlikely[0]).log_softmax(-1)
+        first = scores = (rows.logits[row] + self._suppressed_first).log_softmax(-1)
         while True:
             log_prob, best = (value.item() for value in scores.max(-1))
             log_probs.append(log_prob)
             attention.append(rows.attention[:, row])
-            if best == self.end_id or len(token_ids) == most:
+            if best == self.end_id or len(token_ids) == limit:
                 break
             token_ids.append(int(best))
             if (kept := loop_start(token_ids)) is not None:
@@ -182,85 +178,71 @@ class EnglishWhisper:
                 state.length = len(self._prefix) + len(token_ids) - 1
                 row, given = 0, [int(best)]
                 rows = self._decoder(state, given)
-            scores = (rows.logits[row] + self._unlikely[1]).log_softmax(-1)
-        if len(token_ids) <= MURMUR_MOST_TOKENS:
-            least = sum(log_probs[: len(token_ids) + 1]) - MURMUR_MARGIN
-            murmur = self._murmur(state, begin, attention[0], least, no_speech)
+            scores = (rows.logits[row] + self._suppressed).log_softmax(-1)
+        count = len(token_ids) + 1
+        if len(token_ids) <= MURMUR_MAX_TOKENS:
+            threshold = sum(log_probs[:count]) - MURMUR_MARGIN
+            murmur = self._murmur(state, first, attention[0], threshold, no_speech)
             if murmur is not None:
                 return murmur
-        kept = len(token_ids) + 1
-        return Transcript(
-            tuple(token_ids), tuple(log_probs[:kept]), torch.stack(attention[:kept], 1), no_speech
-        )
+        stacked = torch.stack(attention[:count], 1)
+        return Transcript(tuple(token_ids), tuple(log_probs[:count]), stacked, no_speech)
 
     @torch.inference_mode()
-    def align(self, encoded: EncodedAudio, token_ids: Sequence[int]) -> Transcript:
-        """What `transcribe` would return if it wrote these tokens.
-
-        Args:
-            encoded: one utterance.
-            token_ids: as many as `most_tokens` at most.
-        """
-        rows = self._decoder(self._decoder.begin(encoded.keys[0]), [*self._prefix, *token_ids])
+    def align(self, encoded: Tensor, token_ids: Sequence[int]) -> Transcript:
+        """Return what `transcribe` would if it chose these tokens, at most `max_tokens` of them."""
+        rows = self._decoder(self._decoder.begin(encoded), [*self._prefix, *token_ids])
         first = len(self._prefix) - 1
         log_probs = rows.logits[first:].log_softmax(-1)[range(len(token_ids) + 1), [*token_ids, self.end_id]]
-        no_speech = float(rows.logits[0].softmax(-1)[self._no_speech_id])
+        no_speech = self._no_speech(rows.logits)
         return Transcript(tuple(token_ids), tuple(log_probs.tolist()), rows.attention[:, first:], no_speech)
 
-    @property
-    def most_tokens(self) -> int:
-        """Tokens that one utterance may have."""
-        return self._decoder.most_tokens - len(self._prefix)
+    def _no_speech(self, logits: Tensor) -> float:
+        return float(logits[0].softmax(-1)[self._no_speech_id])
 
     def _murmur(
-        self, state: DecodingState, begin: Tensor, looked: Tensor, least: float, no_speech: float
+        self, state: DecodingState, first: Tensor, attention: Tensor, threshold: float, no_speech: float
     ) -> Transcript | None:
-        """The likeliest murmur; None where none has at least the logarithm `least` of a probability.
+        """Return the most likely murmur; None where none has a log-probability of at least `threshold`.
 
         Args:
             state: of the decoder; it is changed.
-            begin: (vocabulary,) log-probabilities of the first token.
-            looked: (aligning heads, frames), the attention that they come from.
-            least: of all tokens and the end.
+            first: (vocabulary,) log-probabilities of the first token.
+            attention: (alignment heads, frames) with which they were computed.
+            threshold: of all tokens and the end.
             no_speech: for the transcript.
         """
         found = None
         for token_ids in self._murmurs:
-            if float(begin[token_ids[0]]) < least:
+            if float(first[token_ids[0]]) < threshold:
                 continue
             state.length = len(self._prefix)
             rows = self._decoder(state, token_ids)
             after = rows.logits.log_softmax(-1)[range(len(token_ids)), [*token_ids[1:], self.end_id]]
-            log_probs = (float(begin[token_ids[0]]), *after.tolist())
-            if sum(log_probs) >= least:
-                least = sum(log_probs)
-                attention = torch.cat([looked[:, None], rows.attention], 1)
-                found = Transcript(tuple(token_ids), log_probs, attention, no_speech)
+            log_probs = (float(first[token_ids[0]]), *after.tolist())
+            if sum(log_probs) >= threshold:
+                threshold = sum(log_probs)
+                both = torch.cat([attention[:, None], rows.attention], 1)
+                found = Transcript(tuple(token_ids), log_probs, both, no_speech)
         return found
 
     def times_s(
         self, transcript: Transcript, spans: Sequence[tuple[int, int]], seconds: float
     ) -> list[tuple[float, float]]:
-        """When words were said: start and end of each, in seconds.
+        """Return start and end of each word, in seconds.
 
         Args:
             transcript: of one utterance.
-            spans: of each word, in order: number of its first token, and of the first one after it.
-            seconds: that the utterance lasts.
+            spans: of each word, in order: index of its first token, and of the first one after it.
+            seconds: duration of the utterance.
         """
         frames = min(math.ceil(seconds / self.frame_s), transcript.attention.shape[2])
         ends_s = [end * self.frame_s for end in token_frames(transcript.attention[:, :, :frames])]
         times = []
         for first, after in spans:
-            # What the mark after a word is laid on is silence, and so is what comes before the first word.
+            # Punctuation is aligned with silence, and so is what comes before the first word.
             texts = [self.tokenizer.decode([token]) for token in transcript.token_ids[first:after]]
             last = max((i for i, text in enumerate(texts) if has_letters(text)), default=len(texts) - 1)
             end_s = min(ends_s[first + last], seconds)
             times.append((ends_s[first - 1] if first else max(0.0, end_s - LONGEST_FIRST_WORD_S), end_s))
         return times
-
-    @cached_property
-    def frame_s(self) -> float:
-        """Length of an encoder frame."""
-        config = self._features.config
-        return 2 * config.hop_samples / config.sampling_rate_hz

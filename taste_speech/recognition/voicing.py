@@ -1,4 +1,4 @@
-"""How high a voice is, and whether a sound is one at all."""
+"""The pitch of a voice, and whether a sound is one at all."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 WINDOW_SAMPLES = 640
 HOP_SAMPLES = 160
 LOWEST_HZ, HIGHEST_HZ = 75, 400
-LEAST_VOICED_S = 0.03
-"""What is periodic for less than this is taken for noise, in which recognizers hear short words."""
+MIN_VOICED_S = 0.03
+"""Audio that is periodic for less than this is treated as noise, in which recognizers hear short words."""
 BAND_HZ = 1500
-"""Voices have their energy below this, noise above it too."""
+"""Voices have their energy below this, noise also above it."""
 PER_OCTAVE = 0.05
 PERIODIC = 0.65
 """Least autocorrelation at the period, as a share of the energy; noise stays below it."""
@@ -21,21 +21,21 @@ def voiced_seconds(samples: NDArray[np.float32], rate_hz: int) -> float:
 
 
 def pitch_hz(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64]:
-    """The fundamental of `samples` (T,) around each `HOP_SAMPLES`, (windows,) in Hz; 0: not periodic."""
+    """Return the fundamental frequency (windows,) of `samples` (T,), in Hz; 0 where they are not periodic."""
     if len(samples) < WINDOW_SAMPLES:
         return np.zeros(0)
     windows = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float64), WINDOW_SAMPLES)[
         ::HOP_SAMPLES
     ]
-    # The difference takes away rumble, which is slow enough to look periodic.
+    # The difference removes rumble, which is slow enough to look periodic.
     windows = np.diff(windows - windows.mean(axis=1, keepdims=True), axis=1, prepend=0.0)
     power = np.abs(np.fft.rfft(windows, 2 * WINDOW_SAMPLES)) ** 2
     power[:, round(BAND_HZ * 2 * WINDOW_SAMPLES / rate_hz) :] = 0.0
     correlation = np.fft.irfft(power)[:, :WINDOW_SAMPLES]
     overlap = 1.0 - np.arange(WINDOW_SAMPLES) / WINDOW_SAMPLES
     lags = np.arange(rate_hz // HIGHEST_HZ, rate_hz // LOWEST_HZ)
-    likeness = (correlation / overlap)[:, lags]
-    periodic = likeness.max(axis=1) / np.maximum(correlation[:, 0], 1e-9) > PERIODIC
-    # Two periods are as alike as one.
-    best = (likeness * (1 - PER_OCTAVE * np.log2(lags / lags[0]))).argmax(axis=1)
+    similarity = (correlation / overlap)[:, lags]
+    periodic = similarity.max(axis=1) / np.maximum(correlation[:, 0], 1e-9) > PERIODIC
+    # The signal is as similar to itself after two periods as after one.
+    best = (similarity * (1 - PER_OCTAVE * np.log2(lags / lags[0]))).argmax(axis=1)
     return np.where(periodic, rate_hz / lags[best], 0.0)

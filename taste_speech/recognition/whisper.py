@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from transformers import AutoTokenizer, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from taste_speech.errors import CheckpointError
-from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognition, RecognizedWord
-from taste_speech.recognition.splitting import split_at_quiet
+from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognition, RecognizedWord, split_at_quiet
 
 
 class WhisperRecognizer:
@@ -39,7 +38,7 @@ class WhisperRecognizer:
         self._partial: tuple[int, str] = (0, "")
 
     def start(self) -> None:
-        """Begin an utterance."""
+        """Begin an utterance and forget the one before."""
         self._accepted = []
         self._partial = (0, "")
 
@@ -48,14 +47,14 @@ class WhisperRecognizer:
         self._accepted.append(np.asarray(samples, np.float32))
 
     def partial(self) -> str:
-        """Transcript of the audio so far; runs the model when audio came since the last call."""
+        """Return the transcript so far; runs the model when audio came since the last call."""
         audio = self._audio()
         if self._partial[0] != audio.size:
             self._partial = (audio.size, self._transcribe(audio))
         return self._partial[1]
 
     def finish(self) -> Recognition:
-        """Transcript of the utterance; its words have no times."""
+        """Return the transcript of the utterance; its words have no times."""
         text = self.partial()
         return Recognition(text, tuple(RecognizedWord(word) for word in text.split()))
 

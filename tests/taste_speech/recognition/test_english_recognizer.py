@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -6,17 +7,21 @@ import soundfile
 import torch
 
 import taste_agent
-from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.errors import AudioError
 from taste_speech.pretrained.whisper import TINY_EN_FILES, tiny_en_folder
 from taste_speech.recognition import english_whisper
 from taste_speech.recognition.base import Recognition
-from taste_speech.recognition.english_recognizer import EnglishRecognizer, is_said
+from taste_speech.recognition.english_recognizer import EnglishRecognizer, is_said, spoken_forms, timed_words
 from taste_speech.recognition.english_whisper import EnglishWhisper, Transcript
+from taste_speech.sound_file import SoundFile
+from taste_speech.training.corpus.dialogues import as_heard
 from tests.taste_speech.pretrained.packages import needs_package
 
 RATE = 16000
 QUESTION = Path(taste_agent.__file__).parent / "demo" / "question.wav"
+ASKED = SoundFile(QUESTION).samples()
+SAID_BEFORE_S = (1.13, 1.28, 1.4, 1.95, 2.1, 2.93)
+"""When the voice that asks it ends each word."""
 
 
 def transcript(no_speech=0.1, log_prob=-0.1, tokens=(1, 2)):
@@ -46,7 +51,7 @@ class FakeWhisper:
 
     def encode(self, samples):
         self.encodings.append(samples.size)
-        return EncodedAudio(torch.zeros(1, 500, 4), torch.zeros(1, 500, 4))
+        return torch.zeros(500, 4)
 
     def transcribe(self, encoded, seconds, draft=()):
         self.drafts.append(tuple(draft))
@@ -81,7 +86,6 @@ def test_the_model_runs_only_on_new_audio_and_drafts_what_it_wrote():
     whisper.finish()
     assert fake.encodings == [8000, 16000]
     assert fake.drafts == [(), (1, 2, 3)]
-    assert len(whisper.encoded) == 1
     whisper.start()
     assert whisper.finish() == Recognition()
     whisper.accept(hum(0.5))
@@ -130,7 +134,7 @@ def test_unusable_audio():
 
 @pytest.fixture(scope="module")
 def tiny_en():
-    return EnglishWhisper(tiny_en_folder(), value_layer=2)
+    return EnglishWhisper(tiny_en_folder())
 
 
 @needs_package(TINY_EN_FILES[0])
@@ -145,7 +149,7 @@ def test_the_question_is_heard_while_it_is_asked(tiny_en):
     assert (found.text, found.written) == ("what is the capital of italy", "What is the capital of Italy?")
     ends = {word.text: word.end_s for word in found.words}
     assert 1.4 < ends["capital"] < 2.0
-    assert whisper.encoded[0].keys.shape == whisper.encoded[0].values.shape == (1, 500, 384)
+    assert tiny_en.encode(samples).shape == (500, 384)
 
 
 @needs_package(TINY_EN_FILES[0])
@@ -163,7 +167,7 @@ def test_a_draft_changes_nothing(tiny_en):
 def test_few_words_that_are_hardly_likelier_than_a_murmur_are_one(tiny_en, monkeypatch):
     samples, _ = soundfile.read(QUESTION, dtype="float32")
     encoded = tiny_en.encode(samples)
-    monkeypatch.setattr(english_whisper, "MURMUR_MOST_TOKENS", 100)
+    monkeypatch.setattr(english_whisper, "MURMUR_MAX_TOKENS", 100)
     assert "capital" in tiny_en.tokenizer.decode(list(tiny_en.transcribe(encoded, 3.5).token_ids))
     monkeypatch.setattr(english_whisper, "MURMUR_MARGIN", 1000.0)
     found = tiny_en.transcribe(encoded, 3.5)
@@ -185,3 +189,62 @@ def test_noises_have_no_words(tiny_en):
         whisper.start()
         whisper.accept((0.1 * sound).astype(np.float32))
         assert whisper.finish() == Recognition()
+
+
+def said_for(written):
+    return " ".join(word for words in spoken_forms(written.split()) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (" What is 2 plus 2?", "what is two plus two"),
+        ("It's 3:30, Mr. Lee.", "it's three thirty mister lee"),
+        ("It costs $5, or £1,200.", "it costs five dollars or one thousand two hundred pounds"),
+        ("In 1984, or on the 21st.", "in nineteen eighty four or on the twenty first"),
+        ("Half of it is 50%.", "half of it is fifty percent"),
+        ("well-known café — “quoted”…", "well known cafe quoted"),
+        ("Don't say 'no', it’s rock 'n' roll", "don't say no it's rock n roll"),
+        ("Mm-hmm. Uh-huh. Hmm. OK. Umm...", "mhm uh huh hm okay um"),
+        ("", ""),
+        ("... - !", ""),
+    ],
+)
+def test_what_is_written_becomes_what_is_said(written, said):
+    assert said_for(written) == said
+
+
+def test_words_stay_with_the_written_word_that_they_come_from():
+    assert spoken_forms(["It's", "25", "--", "now."]) == [["it's"], ["twenty", "five"], [], ["now"]]
+
+
+def test_words_without_figures_are_as_the_models_were_trained():
+    for sentence in ("Well, I'm not sure.", "What's the capital of Côte d'Or?", "it is twelve o'clock"):
+        assert said_for(sentence) == as_heard(sentence.replace("ô", "o"))
+
+
+def test_words_have_the_times_at_which_they_are_said():
+    words = timed_words(
+        english_whisper.tiny_en(), ASKED, ["What", "is", "the", "-", "capital", "of", "Italy?"]
+    )
+    assert [word.text for word in words] == ["What", "is", "the", "-", "capital", "of", "Italy?"]
+    assert words[3].start_s is None
+    timed = [word for word in words if word.start_s is not None]
+    late_s = np.abs([word.end_s for word in timed] - np.array(SAID_BEFORE_S))
+    assert np.median(late_s) < 0.15
+    assert late_s.max() < 0.4
+    assert all(left.end_s <= right.start_s < right.end_s for left, right in pairwise(timed))
+
+
+@pytest.mark.parametrize(
+    ("samples", "text"),
+    [
+        (ASKED, "the old library"),
+        (ASKED[:3000], "what is the capital of italy"),
+        (ASKED, "- ?"),
+    ],
+)
+def test_words_that_cannot_be_found_have_no_times(samples, text):
+    assert [word.start_s for word in timed_words(english_whisper.tiny_en(), samples, text.split())] == [
+        None
+    ] * len(text.split())

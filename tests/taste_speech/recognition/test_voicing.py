@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from taste_speech.recognition.voicing import LEAST_VOICED_S, voiced_seconds
+from taste_speech.recognition.voicing import MIN_VOICED_S, pitch_hz, voiced_seconds
 
 RATE_HZ = 16_000
 SECOND = np.arange(RATE_HZ) / RATE_HZ
@@ -30,7 +30,7 @@ def test_a_voice_is_heard_in_noise(pitch_hz: float, snr_db: float) -> None:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("steepness", [0, 0.5, 1, 1.5])
 def test_noise_is_no_voice(steepness: float, seed: int) -> None:
-    assert voiced_seconds(noise(steepness, seed), RATE_HZ) < LEAST_VOICED_S
+    assert voiced_seconds(noise(steepness, seed), RATE_HZ) < MIN_VOICED_S
 
 
 def test_voice_is_told_from_noise():
@@ -40,3 +40,15 @@ def test_voice_is_told_from_noise():
     assert voiced_seconds(pulses, 16_000) > 0.9
     assert voiced_seconds(rng.standard_normal(16_000).astype(np.float32), 16_000) == 0
     assert voiced_seconds(np.zeros(100, np.float32), 16_000) == 0
+
+
+@pytest.mark.parametrize("hz", [80, 110, 160, 220, 300, 390])
+def test_the_pitch_is_that_of_the_lowest_harmonic(hz):
+    tone = sum(np.sin(2 * np.pi * hz * k * SECOND) / k for k in range(1, 8)).astype(np.float32)
+    assert np.median(pitch_hz(tone, RATE_HZ)) == pytest.approx(hz, rel=0.02)
+    assert voiced_seconds(tone, RATE_HZ) == pytest.approx(0.96, abs=0.02)
+
+
+def test_noise_has_no_pitch():
+    noise = np.random.default_rng(0).standard_normal(RATE_HZ).astype(np.float32)
+    assert np.count_nonzero(pitch_hz(noise, RATE_HZ)) <= 2

@@ -3,8 +3,7 @@ import pytest
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from taste_speech.errors import CheckpointError
-from taste_speech.recognition.base import Recognition
-from taste_speech.recognition.splitting import split_at_quiet
+from taste_speech.recognition.base import Recognition, split_at_quiet
 from taste_speech.recognition.whisper import WhisperRecognizer
 from tests.tiny import tiny_tokenizers
 
