@@ -1,7 +1,7 @@
 """Text as a person reads it aloud: numbers, signs and abbreviations become words.
 
-What comes out has only letters, apostrophes, hyphens and the marks . , ? ! and stays as it is when it goes
-in again. Checkpoints that know nothing else say so in their configuration (`vocabulary.text_is_spoken`).
+The result has only letters, apostrophes, hyphens and the marks . , ? ! and does not change when it is
+converted again. Checkpoints that know only such text say so in `vocabulary.text_is_spoken`.
 """
 
 import re
@@ -27,10 +27,14 @@ from taste_speech.spoken_text.writing import calm, say_numbers, say_writing
 __all__ = ["as_sentence", "plain_text", "spoken_text", "spoken_words"]
 
 _MARKS = ".,?!"
+_STEPS = (
+    *(drop_markup, plain_digits, say_addresses, say_dates, say_quantities),
+    *(say_writing, say_numbers, say_signs),
+)
 
 
 def spoken_text(text: str) -> str:
-    """What one says who reads `text` aloud in English: "It's 7:46 PM" -> "It's seven forty-six P M".
+    """Return `text` as it is read aloud in English: "It's 7:46 PM" -> "It's seven forty-six P M".
 
     Raises:
         TextError: it has letters of another script, or nothing to say.
@@ -43,9 +47,9 @@ def spoken_text(text: str) -> str:
 
 
 def spoken_words(words: Sequence[str]) -> list[str]:
-    """For each of some words in a row what one says for it, perhaps several words.
+    """Return what is said for each word of a text, which may be several words.
 
-    What cannot be said becomes a comma, which is a short pause.
+    A word that cannot be said becomes a comma, which is a short pause.
     """
     words = [without_unsayable(word) for word in words]
     whole = _said(" ".join(words)).split()
@@ -62,23 +66,14 @@ def spoken_words(words: Sequence[str]) -> list[str]:
 
 
 def as_sentence(text: str) -> str:
-    """A spoken text that begins with a capital letter and ends with an end mark, as models learn them."""
+    """Return a spoken text with a capital at its start and an end mark, as models learn them."""
     text = text.rstrip(",- ")
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
 
 
 def _said(text: str) -> str:
     text = say_emoji(calm(plain_text(text)))
-    for step in (
-        drop_markup,
-        plain_digits,
-        say_addresses,
-        say_dates,
-        say_quantities,
-        say_writing,
-        say_numbers,
-        say_signs,
-    ):
+    for step in _STEPS:
         text = step(text)
     said = tidy(text)
     return said if text.rstrip().endswith((",", ";", ":", "..", "…")) else said.rstrip(",")
@@ -89,7 +84,7 @@ def _bare(words: list[str]) -> list[str]:
 
 
 def _shared(said: list[str], count: int) -> list[str]:
-    """`said` in `count` parts of nearly equal length; where there are too few, the last are pauses."""
+    """Divide `said` into `count` parts of nearly equal length; if there are too few, the last are pauses."""
     if len(said) < count:
         return said + [","] * (count - len(said))
     cuts = [round(len(said) * part / count) for part in range(count + 1)]

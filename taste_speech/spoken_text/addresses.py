@@ -2,51 +2,12 @@
 
 import re
 
-from taste_speech.spoken_text.numbers import digits
-from taste_speech.spoken_text.rules import Rule, apply, one_of
+from taste_speech.spoken_text.rules import TABLES, apply, digits, one_of, rules
 
-_SAID = {".": "dot", "/": "slash", "-": "dash", "_": "underscore", "@": "at", ":": "colon", "~": "tilde"}
-_SAID |= {"?": "question mark", "=": "equals", "&": "and", "#": "hash", "+": "plus", "%": "percent"}
-_SPELLED = {
-    "www",
-    "uk",
-    "us",
-    "eu",
-    "fm",
-    "tv",
-    "bbc",
-    "cnn",
-    "npr",
-    "ibm",
-    "usa",
-    "html",
-    "php",
-    "faq",
-    "mp",
-}
-_DOMAINS = (
-    "com",
-    "org",
-    "net",
-    "edu",
-    "gov",
-    "io",
-    "ai",
-    "co",
-    "uk",
-    "de",
-    "us",
-    "info",
-    "dev",
-    "app",
-    "tv",
-    "me",
-)
-_SPELLED_FILES = {
-    *("pdf", "txt", "html", "css", "js", "py", "csv", "xml", "mp3", "mp4", "wav", "png", "jpg", "gif", "exe"),
-    *("docx", "xlsx", "pptx", "md"),
-}
-_WORD_FILES = {"zip", "doc", "json", "yaml"}
+_SAID = TABLES["in_addresses"]
+_DOMAINS, _SPELLED_FILES = TABLES["domains"].split(), TABLES["spelled_files"].split()
+_FILES = [*_SPELLED_FILES, *TABLES["word_files"].split()]
+_SPELLED = {*TABLES["spelled_in_addresses"].split(), *_SPELLED_FILES}
 _PART = r"[A-Za-z0-9_~%-]"
 _PATH = rf"(?:/{_PART}*(?:\.{_PART}+)*)*(?:\?[\w=&%+-]+)?(?:#[\w-]+)?"
 
@@ -58,8 +19,7 @@ def say_addresses(text: str) -> str:
 
 def _spell(found: re.Match[str]) -> str:
     address = re.sub(r"^https?://", "", found[0]).rstrip("/")
-    parts = re.findall(r"[A-Za-z]+|\d+|.", address)
-    return " ".join(_part(part) for part in parts)
+    return " ".join(_part(part) for part in re.findall(r"[A-Za-z]+|\d+|.", address))
 
 
 def _part(part: str) -> str:
@@ -67,9 +27,7 @@ def _part(part: str) -> str:
         return digits(part) if len(part) > 2 else part
     if len(part) == 1 and part.isalpha():
         return part.upper()
-    if part.lower() in _SPELLED | _SPELLED_FILES:
-        return " ".join(part.upper())
-    return _SAID.get(part, part)
+    return " ".join(part.upper()) if part.lower() in _SPELLED else _SAID.get(part, part)
 
 
 def _phone(found: re.Match[str]) -> str:
@@ -78,22 +36,19 @@ def _phone(found: re.Match[str]) -> str:
     return plus + ", ".join("eight hundred" if g == "800" else digits(g) for g in groups if g != "+")
 
 
-_RULES: list[Rule] = [
-    (re.compile(rf"\bhttps?://[\w-]+(?:\.[\w-]+)*(?::\d+)?{_PATH}"), _spell),
-    (re.compile(r"(?<!\w)[\w.+-]*\w@[\w-]+(?:\.[\w-]+)+"), _spell),
-    (re.compile(rf"\bwww(?:\.[\w-]+)+{_PATH}"), _spell),
-    (re.compile(rf"\b[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.{one_of(_DOMAINS)}\b(?![\w-]){_PATH}"), _spell),
-    (re.compile(rf"\b[\w-]+\.{one_of(_SPELLED_FILES | _WORD_FILES)}\b(?!\.\w)"), _spell),
-    (re.compile(r"(?<!\S)@(?=\w)"), "at "),
-    (re.compile(r"(?<![\w&])#(?=[A-Za-z])"), "hashtag "),
-    (re.compile(r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b"), lambda m: m[0].replace(".", " dot ")),
-    (
-        re.compile(r"(?<![\w.-])(?:\+?\d{1,3}[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])"),
-        _phone,
-    ),
-    (re.compile(r"(?<![\w.-])\d{3}-\d{4}(?![\w-])"), _phone),
-    (re.compile(r"(?<![\w.])\+\d[\d ()-]{6,}\d\b"), _phone),
-    (re.compile(r"(?<![\w.-])(?!\d{4}-\d\d-\d\d\b)\d+(?:-\d+){2,}(?![\w-])"), _phone),
-    (re.compile(r"\b\d{4}(?: \d{4}){2,}\b"), _phone),
-    (re.compile(r"\b1-8\d\d-(?=[A-Z])"), lambda m: f"{_phone(m)}, "),
-]
+_RULES = rules(
+    (rf"\bhttps?://[\w-]+(?:\.[\w-]+)*(?::\d+)?{_PATH}", _spell),
+    (r"(?<!\w)[\w.+-]*\w@[\w-]+(?:\.[\w-]+)+", _spell),
+    (rf"\bwww(?:\.[\w-]+)+{_PATH}", _spell),
+    (rf"\b[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.{one_of(_DOMAINS)}\b(?![\w-]){_PATH}", _spell),
+    (rf"\b[\w-]+\.{one_of(_FILES)}\b(?!\.\w)", _spell),
+    (r"(?<!\S)@(?=\w)", "at "),
+    (r"(?<![\w&])#(?=[A-Za-z])", "hashtag "),
+    (r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b", lambda m: m[0].replace(".", " dot ")),
+    (r"(?<![\w.-])(?:\+?\d{1,3}[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])", _phone),
+    (r"(?<![\w.-])\d{3}-\d{4}(?![\w-])", _phone),
+    (r"(?<![\w.])\+\d[\d ()-]{6,}\d\b", _phone),
+    (r"(?<![\w.-])(?!\d{4}-\d\d-\d\d\b)\d+(?:-\d+){2,}(?![\w-])", _phone),
+    (r"\b\d{4}(?: \d{4}){2,}\b", _phone),
+    (r"\b1-8\d\d-(?=[A-Z])", lambda m: f"{_phone(m)}, "),
+)

@@ -2,22 +2,25 @@
 
 import re
 
-from taste_speech.spoken_text.numbers import cardinal, digits, ordinal, plural, year
-from taste_speech.spoken_text.rules import Rule, apply, one_of
-
-MONTHS = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
+from taste_speech.spoken_text.rules import (
+    TABLES,
+    apply,
+    cardinal,
+    digits,
+    one_of,
+    ordinal,
+    plural,
+    rules,
+    year,
 )
-_SHORT_MONTHS = {"Sept": "September"} | {month[:3]: month for month in MONTHS if len(month) > 4}
-_SHORT_DAYS = {
-    **{"Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday"},
-    **{"Thur": "Thursday", "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday", "Sun": "Sunday"},
-}
-_MONTH = one_of([*MONTHS, *_SHORT_MONTHS])
+
+MONTHS: list[str] = TABLES["months"]
+_SHORT_MONTHS, _SHORT_DAYS = TABLES["short_months"], TABLES["short_days"]
+_MONTH, _DAY_NAME = one_of([*MONTHS, *_SHORT_MONTHS]), one_of(_SHORT_DAYS)
 _DAY = r"(?:0?[1-9]|[12]\d|3[01])"
 _YEAR = r"(?:1\d{3}|20\d\d)"
 _HALVES = r"(?:\s?([AaPp])(?:\.\s?[Mm]\.|[Mm]\b\.?))"
+_BEFORE_HALVES = r"(?=\d\d?(?::\d\d)?\s?[AaPp]\.?[Mm])"
 _BEFORE_YEARS = "(?:in|since|by|until|of|from|year|to|before|after|around|early|late) |mid-"
 _NOT_INSIDE = r"(?<![\w.,:/-])"
 
@@ -32,41 +35,38 @@ def _month(name: str) -> str:
     return _SHORT_MONTHS.get(name, name)
 
 
+def _in_year(written_year: str | None) -> str:
+    return f", {year(int(written_year))}" if written_year else ""
+
+
 def _month_day_year(found: re.Match[str]) -> str:
     month, day, written_year = found.groups()
-    tail = f", {year(int(written_year))}" if written_year else ""
-    return f"{_month(month)} {ordinal(int(day))}{tail}"
+    return f"{_month(month)} {ordinal(int(day))}{_in_year(written_year)}"
 
 
 def _day_month_year(found: re.Match[str]) -> str:
     day, month, written_year = found.groups()
-    tail = f", {year(int(written_year))}" if written_year else ""
-    return f"the {ordinal(int(day))} of {_month(month)}{tail}"
+    return f"the {ordinal(int(day))} of {_month(month)}{_in_year(written_year)}"
 
 
-def _numeric(month: str, day: str, written_year: str) -> str:
-    return f"{MONTHS[int(month) - 1]} {ordinal(int(day))}, {year(int(written_year))}"
+def _numeric(month: str, day: str, written_year: str | None = None) -> str:
+    return f"{MONTHS[int(month) - 1]} {ordinal(int(day))}{_in_year(written_year)}"
 
 
 def _clock(found: re.Match[str]) -> str:
     hour, minute, second, half = found.groups()
+    words = [cardinal(int(hour))]
     if half is None and second is None and minute == "00":
-        words = [cardinal(int(hour)), "o'clock" if 1 <= int(hour) <= 12 else "hundred"]
-    else:
-        words = [cardinal(int(hour))]
-        if minute != "00":
-            words.append(f"oh {cardinal(int(minute))}" if minute < "10" else cardinal(int(minute)))
-        if int(second or 0):
-            words.append(f"and {cardinal(int(second))} seconds")
+        words.append("o'clock" if 1 <= int(hour) <= 12 else "hundred")
+    elif minute != "00":
+        words.append(f"oh {cardinal(int(minute))}" if minute < "10" else cardinal(int(minute)))
+    if int(second or 0):
+        words.append(f"and {cardinal(int(second))} seconds")
     return " ".join([*words, *_half(found, half)])
 
 
-def _hour(found: re.Match[str]) -> str:
-    return " ".join([cardinal(int(found[1])), *_half(found, found[2])])
-
-
 def _half(found: re.Match[str], letter: str | None) -> list[str]:
-    """ "P", "M" of a time, with the end of the sentence where its last period is that too."""
+    """Return "P", "M" of a time, with a period if that of the time also ends the sentence."""
     if letter is None:
         return []
     ends = found[0].endswith(".") and re.match(r"\s*$|\s+[A-Z]", found.string[found.end() :])
@@ -78,68 +78,57 @@ def _decade(found: re.Match[str]) -> str:
     return plural(year(int(century + tens)) if century else cardinal(int(tens)))
 
 
-def _years(found: re.Match[str]) -> str:
-    return f"{found[1]}{year(int(found[2]))}"
-
-
-def _day(found: re.Match[str]) -> str:
-    return _SHORT_DAYS[found[1]] if found[1] else f"{_SHORT_DAYS[found[2]]}."
-
-
-def _span(found: re.Match[str]) -> str:
-    return f"{year(int(found[1]))} to {year(int(found[2]))}"
-
-
-_RULES: list[Rule] = [
-    (re.compile(r"(?<![\d:])(\d\d?):00\s?[-–]\s?(?=\d\d?(?::\d\d)?\s?[AaPp]\.?[Mm])"), r"\1 to "),
+_RULES = rules(
+    (rf"(?<![\d:])(\d\d?):00\s?[-–]\s?{_BEFORE_HALVES}", r"\1 to "),
     (
-        re.compile(rf"\b(on|by|until|since|before|after) (?!9/11\b)(0?[1-9]|1[0-2])/({_DAY})\b(?!/)"),
-        lambda m: f"{m[1]} {MONTHS[int(m[2]) - 1]} {ordinal(int(m[3]))}",
+        rf"\b(on|by|until|since|before|after) (?!9/11\b)(0?[1-9]|1[0-2])/({_DAY})\b(?!/)",
+        lambda m: f"{m[1]} {_numeric(m[2], m[3])}",
     ),
-    (re.compile(r"(?<=\d:\d\d)\s?[-–]\s?(?=\d\d?:\d\d)"), " to "),
-    (re.compile(r"(?<![\d.])(\d\d?)\.([0-5]\d)(?=\s?[AaPp]\.?[Mm]\b)"), r"\1:\2"),
-    (re.compile(rf"(?<=\d)((?::\d\d)?{_HALVES}?)\s?[-–]\s?(?=\d\d?(?::\d\d)?\s?[AaPp]\.?[Mm])"), r"\1 to "),
+    (r"(?<=\d:\d\d)\s?[-–]\s?(?=\d\d?:\d\d)", " to "),
+    (r"(?<![\d.])(\d\d?)\.([0-5]\d)(?=\s?[AaPp]\.?[Mm]\b)", r"\1:\2"),
+    (rf"(?<=\d)((?::\d\d)?{_HALVES}?)\s?[-–]\s?{_BEFORE_HALVES}", r"\1 to "),
+    (rf"{_NOT_INSIDE}(0?[1-9]|1[0-2])/({_DAY})/({_YEAR})(?![\w/])", lambda m: _numeric(*m.groups())),
     (
-        re.compile(rf"{_NOT_INSIDE}(0?[1-9]|1[0-2])/({_DAY})/({_YEAR})(?![\w/])"),
-        lambda m: _numeric(*m.groups()),
-    ),
-    (
-        re.compile(rf"{_NOT_INSIDE}(1[3-9]|2\d|3[01])/(0?[1-9]|1[0-2])/({_YEAR})(?![\w/])"),
+        rf"{_NOT_INSIDE}(1[3-9]|2\d|3[01])/(0?[1-9]|1[0-2])/({_YEAR})(?![\w/])",
         lambda m: _numeric(m[2], m[1], m[3]),
     ),
     (
-        re.compile(rf"{_NOT_INSIDE}({_YEAR})[-/](0[1-9]|1[0-2])[-/]({_DAY})(?![\w-])"),
+        rf"{_NOT_INSIDE}({_YEAR})[-/](0[1-9]|1[0-2])[-/]({_DAY})(?![\w-])",
         lambda m: _numeric(m[2], m[3], m[1]),
     ),
     (
-        re.compile(rf"\b({_MONTH})\b\.?\s+({_DAY})(?:st|nd|rd|th)?(?!\d|:|[.,]\d)(?:,?\s+({_YEAR})\b)?"),
+        rf"\b({_MONTH})\b\.?\s+({_DAY})(?:st|nd|rd|th)?(?!\d|:|[.,]\d)(?:,?\s+({_YEAR})\b)?",
         _month_day_year,
     ),
     (
-        re.compile(
-            rf"\b(?:the\s+)?({_DAY})(?:st|nd|rd|th)?\s+(?:of\s+)?({_MONTH})\b\.?(?:,?\s+({_YEAR})\b)?"
-        ),
+        rf"\b(?:the\s+)?({_DAY})(?:st|nd|rd|th)?\s+(?:of\s+)?({_MONTH})\b\.?(?:,?\s+({_YEAR})\b)?",
         _day_month_year,
     ),
-    (re.compile(rf"\b({one_of(_SHORT_MONTHS)})\.(?=\s|$)"), lambda m: _month(m[1])),
-    (re.compile(rf"\b({one_of(_SHORT_DAYS)})\.(?=,?\s)|\b(Tues?|Wed|Thu(?:rs?)?)\.$"), _day),
+    (rf"\b({one_of(_SHORT_MONTHS)})\.(?=\s|$)", lambda m: _month(m[1])),
     (
-        re.compile(rf"\b({one_of(_SHORT_DAYS)})\s?[-–]\s?({one_of(_SHORT_DAYS)})\b"),
+        rf"\b({_DAY_NAME})\.(?=,?\s)|\b(Tues?|Wed|Thu(?:rs?)?)\.$",
+        lambda m: _SHORT_DAYS[m[1]] if m[1] else f"{_SHORT_DAYS[m[2]]}.",
+    ),
+    (
+        rf"\b({_DAY_NAME})\s?[-–]\s?({_DAY_NAME})\b",
         lambda m: f"{_SHORT_DAYS[m[1]]} to {_SHORT_DAYS[m[2]]}",
     ),
-    (re.compile(r"\b9/11\b"), "nine eleven"),
-    (re.compile(r"\b24/7\b"), "twenty-four seven"),
+    (r"\b9/11\b", "nine eleven"),
+    (r"\b24/7\b", "twenty-four seven"),
+    (rf"{_NOT_INSIDE}([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?(?![\d:]){_HALVES}?", _clock),
     (
-        re.compile(rf"{_NOT_INSIDE}([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?(?![\d:]){_HALVES}?"),
-        _clock,
+        rf"{_NOT_INSIDE}(0?[1-9]|1[0-2]){_HALVES}(?!\w)",
+        lambda m: " ".join([cardinal(int(m[1])), *_half(m, m[2])]),
     ),
-    (re.compile(rf"{_NOT_INSIDE}(0?[1-9]|1[0-2]){_HALVES}(?!\w)"), _hour),
-    (re.compile(rf"{_NOT_INSIDE}({_YEAR})\s?[-–]\s?({_YEAR})(?![\w-])"), _span),
-    (re.compile(r"(?<![\w.,])'?(1\d|20)?([1-9]0|00)'?s\b"), _decade),
     (
-        re.compile(rf"\b({_BEFORE_YEARS})({_YEAR})\b(?![,.:/]?\d|\s?%|\s*[a-z]+s\b)", re.IGNORECASE),
-        _years,
+        rf"{_NOT_INSIDE}({_YEAR})\s?[-–]\s?({_YEAR})(?![\w-])",
+        lambda m: f"{year(int(m[1]))} to {year(int(m[2]))}",
     ),
-    (re.compile(r"(?<=\d )(BC|AD|BCE|CE)\b"), lambda m: " ".join(m[1])),
-    (re.compile(r"\b911\b"), digits("911")),
-]
+    (r"(?<![\w.,])'?(1\d|20)?([1-9]0|00)'?s\b", _decade),
+    (
+        rf"(?i)\b({_BEFORE_YEARS})({_YEAR})\b(?![,.:/]?\d|\s?%|\s*[a-z]+s\b)",
+        lambda m: f"{m[1]}{year(int(m[2]))}",
+    ),
+    (r"(?<=\d )(BC|AD|BCE|CE)\b", lambda m: " ".join(m[1])),
+    (r"\b911\b", digits("911")),
+)

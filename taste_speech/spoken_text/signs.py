@@ -6,53 +6,21 @@ import unicodedata
 import emoji
 
 from taste_speech.errors import TextError
-from taste_speech.spoken_text.rules import Rule, apply, one_of
+from taste_speech.spoken_text.rules import TABLES, apply, one_of, rules
 
 _QUOTES = dict.fromkeys(map(ord, "‘’‛ʼ′´`"), "'") | dict.fromkeys(map(ord, "“”„‟«»″"), '"')
 _INVISIBLE = dict.fromkeys([0xAD, 0x200B, 0x200C, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x202A, 0x202F)])
 _COMPATIBLE = re.compile("[ﬀ-ﬆ！-～]")
 """Ligatures and full-width signs, which stand for plain letters."""
-
-_EMOTICONS = {
-    **dict.fromkeys((":)", ":-)", "=)", ":D", ":-D"), "smiley face"),
-    **dict.fromkeys((":(", ":-(", ":'("), "sad face"),
-    **{";)": "winking face", ";-)": "winking face", "<3": "heart", ":P": "cheeky face"},
-}
+_SIGNS, _EMOTICONS, _SCRIPTS = TABLES["signs"], TABLES["emoticons"], TABLES["scripts"]
+_LETTERS = str.maketrans(TABLES["letters"])
 _SKIN_TONE = re.compile(r"_(?:medium[-_])?(?:light|dark|medium)_skin_tone")
-_SIGNS = {
-    **{
-        "&": "and",
-        "=": "equals",
-        "+": "plus",
-        "%": "percent",
-        "@": "at",
-        "±": "plus or minus",
-        "≠": "is not equal to",
-    },
-    **{"≈": "is about", "≤": "is at most", "≥": "is at least", "∞": "infinity"},
-    **{"$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "¢": "cent", "°": "degrees", "§": "section"},
-    **{
-        "©": "copyright",
-        "→": "to",
-        "×": "times",
-        "÷": "divided by",
-        "<": "is less than",
-        ">": "is greater than",
-    },
-    **{"/": "slash", "\\": "backslash", "№": "number", "µ": "micro"},
-}
 _DROPPED = "®™*#_^|~`•·°†‡¶\u200d\ufe0f\ufe0e"
 _DASHES = dict.fromkeys(range(0x2012, 0x2016), "--")
-_LETTERS = str.maketrans(
-    {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ł": "l", "ı": "i"}
-    | {"Æ": "Ae", "Œ": "Oe", "Ø": "O", "Đ": "D", "Ð": "D", "Þ": "Th", "Ł": "L"}
-)
-_SCRIPTS = {"CJK": "Chinese", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean"}
-_KEPT_APOSTROPHES = one_of(("'n'", "'em", "'til", "'cause", "'tis", "'twas", "'bout"))
 
 
 def plain_text(text: str) -> str:
-    """`text` in the characters that tokenizers know: straight quotes, no ligatures, nothing invisible.
+    """Return `text` in the characters that tokenizers know: straight quotes, no ligatures, nothing invisible.
 
     Plain ASCII stays as it is.
     """
@@ -69,28 +37,29 @@ def say_emoji(text: str) -> str:
 
 
 def drop_markup(text: str) -> str:
-    """Without marks of emphasis, headings, lists and quotes; lines are joined."""
+    """Remove marks of emphasis, headings, lists and quotes, and join lines."""
     return apply(_MARKUP, text)
 
 
 def plain_digits(text: str) -> str:
-    """Fractions, raised, lowered and foreign digits in ours: "1½" -> "1 1/2", "x²" -> "x^2"."""
-    return "".join(_digits(sign) for sign in text)
+    """Write fractions, raised, lowered and foreign digits as ASCII: "1½" -> "1 1/2", "x²" -> "x^2"."""
+    return "".join(sign if sign.isascii() else _digits(sign) for sign in text)
 
 
 def say_signs(text: str) -> str:
-    """Write out single signs, and write accented letters plain."""
-    text = apply(_SINGLE, text.translate(_DASHES))
-    return "".join(_said(sign) if ord(sign) > 126 else sign for sign in _without_accents(text))
+    """Write out single signs, and accented letters without their accents."""
+    text = unicodedata.normalize("NFKD", apply(_SINGLE, text.translate(_DASHES)).translate(_LETTERS))
+    plain = (sign for sign in text if not unicodedata.combining(sign))
+    return "".join(_said(sign) if ord(sign) > 126 else sign for sign in plain)
 
 
 def without_unsayable(text: str) -> str:
-    """`text` less what `refuse_foreign` refuses."""
-    return "".join(sign for sign in text if sign.isascii() or not _is_foreign(sign))
+    """Return `text` without what `refuse_foreign` refuses."""
+    return "".join(sign for sign in text if not _is_foreign(sign))
 
 
 def tidy(text: str) -> str:
-    """Only letters, apostrophes, hyphens and . , ? !, with single blanks."""
+    """Leave only letters, apostrophes, hyphens and . , ? ! with single spaces."""
     return apply(_TIDY, text).strip()
 
 
@@ -100,8 +69,6 @@ def _emoji_name(sign: str, name: str) -> str:
 
 
 def _digits(sign: str) -> str:
-    if sign.isascii():
-        return sign
     parts = unicodedata.normalize("NFKC", sign)
     if "⁄" in parts:
         return f" {parts.replace('⁄', '/')}"
@@ -109,12 +76,6 @@ def _digits(sign: str) -> str:
         return str(unicodedata.digit(sign))
     raised = "^" if unicodedata.decomposition(sign).startswith("<super>") else ""
     return raised + parts if parts.isdigit() else sign
-
-
-def _without_accents(text: str) -> str:
-    return "".join(
-        x for x in unicodedata.normalize("NFKD", text.translate(_LETTERS)) if not unicodedata.combining(x)
-    )
 
 
 def _is_foreign(sign: str) -> bool:
@@ -126,22 +87,20 @@ def _said(sign: str) -> str:
     name = unicodedata.name(sign, "")
     if name.startswith(("GREEK SMALL LETTER ", "GREEK CAPITAL LETTER ")):
         return f" {name.split()[3].lower()} "
-    if unicodedata.category(sign)[0] == "S":
-        return f" {name.lower()} "
-    return " "
+    return f" {name.lower()} " if unicodedata.category(sign)[0] == "S" else " "
 
 
 def refuse_foreign(text: str) -> None:
-    """Refuse text in other scripts; a single Greek letter has a name and is none.
+    """Refuse text in other scripts, except single Greek letters, which have names.
 
     Raises:
         TextError: with the first such word.
     """
     for word in unicodedata.normalize("NFKC", text).split():
-        letters = [sign for sign in word if not sign.isascii() and _is_foreign(sign)]
-        if not letters:
+        foreign = next(filter(_is_foreign, word), None)
+        if foreign is None:
             continue
-        script = unicodedata.name(letters[0], "unknown signs").split()[0]
+        script = unicodedata.name(foreign, "unknown signs").split()[0]
         if script == "GREEK" and not re.search("[\u0370-\u03ff]{2}", word):
             continue
         language = _SCRIPTS.get(script, script.capitalize())
@@ -151,37 +110,40 @@ def refuse_foreign(text: str) -> None:
         )
 
 
-_MARKUP: list[Rule] = [
-    (re.compile(r"^\s*(?:[-*+•>]|#{1,6})\s+", re.MULTILINE), ""),
-    (re.compile(r"(?<![\w*])(\*{1,3}|_{1,3}|~~)(?=\S)(.+?)(?<=\S)\1(?![\w*])"), r"\2"),
-    (re.compile(r"\[([^\]]+)\]\([^)\s]+\)"), r"\1"),
-    (re.compile(r"(?<=[^\s.,!?;:])[ \t]*\n\s*"), ", "),
-    (re.compile(r"\s*\n\s*"), " "),
-]
-_SINGLE: list[Rule] = [
-    (re.compile(r"\b(?<!/)(yes|true|s?he|his|him|hers?)/(no|false|s?he|hers?|him|his)\b(?!/)"), r"\1 or \2"),
-    (re.compile(one_of(_SIGNS)), lambda m: f" {_SIGNS[m[0]]} "),
-    (re.compile(f"[{re.escape(_DROPPED)}]"), " "),
-]
-_TIDY: list[Rule] = [
-    (re.compile(r"\s*(?:--+|(?<=\s)-(?=\s))\s*"), ", "),
-    (re.compile(r"\.{2,}"), lambda m: ", " if re.match(r"\s*(?:[a-z]|I\b|$)", m.string[m.end() :]) else ". "),
-    (re.compile(r"[\"{}]"), " "),
-    (re.compile(r"[;:()\[\]]"), ", "),
-    (re.compile(rf"(?<!\w){_KEPT_APOSTROPHES}(?!\w)|(?<=\w)'(?=\w)|'"), lambda m: m[0] if _keeps(m) else " "),
-    (re.compile(r"(?<![A-Za-z])-|-(?![A-Za-z])"), " "),
-    (re.compile(r"[^A-Za-z'.,?!\s-]"), " "),
-    (re.compile(r"\s+(?=[.,?!])"), ""),
-    (re.compile(r"[.,?!]{2,}"), lambda m: next((mark for mark in "?!." if mark in m[0]), ",")),
-    (re.compile(r"^[.,?!\s]+"), ""),
-    (re.compile(r"(?<=[.,?!])(?=\w)"), " "),
-    (re.compile(r"\s+"), " "),
-]
-
-
 def _keeps(found: re.Match[str]) -> bool:
-    """Whether an apostrophe belongs to a word: inside one, or behind a plural where no quotation is open."""
+    """Return whether an apostrophe is part of a word: inside one, or after a plural outside quotes."""
     text, start = found.string, found.start()
     if len(found[0]) > 1 or (text[start - 1 : start].isalnum() and text[start + 1 : start + 2].isalnum()):
         return True
     return text[:start].endswith(("s", "in")) and not re.search(r"(?<!\w)'\w", text[:start])
+
+
+_MARKUP = rules(
+    (r"(?m)^\s*(?:[-*+•>]|#{1,6})\s+", ""),
+    (r"(?<![\w*])(\*{1,3}|_{1,3}|~~)(?=\S)(.+?)(?<=\S)\1(?![\w*])", r"\2"),
+    (r"\[([^\]]+)\]\([^)\s]+\)", r"\1"),
+    (r"(?<=[^\s.,!?;:])[ \t]*\n\s*", ", "),
+    (r"\s*\n\s*", " "),
+)
+_SINGLE = rules(
+    (r"\b(?<!/)(yes|true|s?he|his|him|hers?)/(no|false|s?he|hers?|him|his)\b(?!/)", r"\1 or \2"),
+    (one_of(_SIGNS), lambda m: f" {_SIGNS[m[0]]} "),
+    (f"[{re.escape(_DROPPED)}]", " "),
+)
+_TIDY = rules(
+    (r"\s*(?:--+|(?<=\s)-(?=\s))\s*", ", "),
+    (r"\.{2,}", lambda m: ", " if re.match(r"\s*(?:[a-z]|I\b|$)", m.string[m.end() :]) else ". "),
+    (r"[\"{}]", " "),
+    (r"[;:()\[\]]", ", "),
+    (
+        rf"(?<!\w){one_of(TABLES['apostrophes'].split())}(?!\w)|(?<=\w)'(?=\w)|'",
+        lambda m: m[0] if _keeps(m) else " ",
+    ),
+    (r"(?<![A-Za-z])-|-(?![A-Za-z])", " "),
+    (r"[^A-Za-z'.,?!\s-]", " "),
+    (r"\s+(?=[.,?!])", ""),
+    (r"[.,?!]{2,}", lambda m: next((mark for mark in "?!." if mark in m[0]), ",")),
+    (r"^[.,?!\s]+", ""),
+    (r"(?<=[.,?!])(?=\w)", " "),
+    (r"\s+", " "),
+)
