@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 def load_audio(path: str | Path, sampling_rate_hz: int) -> Samples:
     """Read a sound file of any format that libsndfile knows as one channel at `sampling_rate_hz`.
 
-    What is remarkable about it (see `SoundFile`) is logged.
+    Repairs and other notices (see `SoundFile`) are logged.
 
     Raises:
         AudioError: the file is missing, not audio, damaged or empty.
@@ -35,12 +35,12 @@ def prepare_audio(
     max_duration_s: float | None = None,
     name: str = "audio",
 ) -> Samples:
-    """Check a recording and bring it to `target_rate_hz`.
+    """Check a recording and resample it to `target_rate_hz`.
 
     Args:
         audio: 1-D array, tensor or list; float in [-1, 1] or int16.
         max_duration_s: longest allowed recording; None for no limit.
-        name: how messages call it.
+        name: for error messages.
 
     Returns:
         1-D float32 samples, a copy or a view of `audio`.
@@ -74,7 +74,7 @@ def prepare_audio(
 
 
 def resample(samples: Samples, from_rate_hz: int, to_rate_hz: int) -> Samples:
-    """Change the rate of mono samples; at least one sample comes out."""
+    """Resample mono samples; the result has at least one sample."""
     if from_rate_hz == to_rate_hz:
         return samples
     resampled = soxr.resample(samples, from_rate_hz, to_rate_hz, quality="HQ")
@@ -82,7 +82,11 @@ def resample(samples: Samples, from_rate_hz: int, to_rate_hz: int) -> Samples:
 
 
 def check_rate(sampling_rate_hz: int) -> int:
-    """The rate as an int; AudioError unless a recording can have it."""
+    """Return the rate as an int.
+
+    Raises:
+        AudioError: no recording of speech has such a rate.
+    """
     if sampling_rate_hz != int(sampling_rate_hz) or not MIN_RATE_HZ <= sampling_rate_hz <= MAX_RATE_HZ:
         raise AudioError(
             f"sampling rate {sampling_rate_hz} Hz; expected a whole number, {MIN_RATE_HZ} to {MAX_RATE_HZ}; "
@@ -92,7 +96,7 @@ def check_rate(sampling_rate_hz: int) -> int:
 
 
 def _as_float(audio: Any, name: str) -> Samples:
-    """float32 samples of an array, tensor or list; integers other than int16 have no known full scale."""
+    """Return float32 samples of an array, tensor or list; only int16 integers have a known full scale."""
     if isinstance(audio, torch.Tensor):
         audio = audio.detach().cpu()
         audio = (audio.float() if audio.is_floating_point() else audio).numpy()

@@ -1,4 +1,4 @@
-"""Where the parts of a checkpoint are that the processor reads: inside it first, then on the hub."""
+"""Files of a checkpoint that the processor reads: from its folder first, then from the hub."""
 
 import os
 import shutil
@@ -20,15 +20,14 @@ if TYPE_CHECKING:
 LLM_FOLDER, ASR_FOLDER = "llama_tokenizer", "asr"
 VOICES = "voices.safetensors"
 UNITS = "units/quantizer.safetensors"
-"""What the speech units stand for; only training needs it."""
+"""The quantizer that makes speech units; only training needs it."""
 _SMALL_FILES = ("config.json", f"{LLM_FOLDER}/*", f"{ASR_FOLDER}/*", VOICES)
 _VOICE_GENERATORS = ("voice_generator*.safetensors", "cosyvoice/voice_generator.*")
-_OTHER_FILES = ("cosyvoice/speaker_embed.onnx", "cosyvoice/speech_tokenizer_v1.onnx")
-_ORGANISATIONS = {"whisper": "openai", "distil": "distil-whisper"}
+_ORGANIZATIONS = {"whisper": "openai", "distil": "distil-whisper"}
 
 
 class CheckpointFiles:
-    """Files of one checkpoint; those of a hub repository are downloaded when they are first needed.
+    """The files of one checkpoint; those of a hub repository are downloaded on first use.
 
     Args:
         name_or_path: folder, shipped name or hub id.
@@ -45,15 +44,19 @@ class CheckpointFiles:
         return find_checkpoint(self.name, _SMALL_FILES, **self._options)
 
     def config(self) -> TasteConfig:
-        """The checkpoint's configuration."""
+        """Return the checkpoint's configuration.
+
+        Raises:
+            CheckpointError: there is no `config.json`, or it is not a TASTE configuration.
+        """
         return read_config(self.folder, self.name)
 
     def path(self, name: str) -> Path:
-        """Path of one of the small files; it need not exist."""
+        """Return the path of one of the small files, which need not exist."""
         return self.folder / name
 
     def fetch(self, name: str) -> Path:
-        """Path of a file, downloaded if need be.
+        """Return the path of a file, downloaded if needed.
 
         Raises:
             CheckpointError: the checkpoint does not have it.
@@ -63,23 +66,27 @@ class CheckpointFiles:
         return require_file(find_checkpoint(self.name, (name,), **self._options), name, self.name)
 
     def llm_tokenizer_source(self, config: TasteConfig) -> Path:
-        """Folder of the LLM tokenizer: the checkpoint's own, or that of the model it builds on."""
+        """Return the folder of the LLM tokenizer: the checkpoint's own, or that of the model it builds on.
+
+        Raises:
+            CheckpointError: neither the checkpoint nor an installed package has it.
+        """
         if config.pretrained.language_model is not None and not self.path(LLM_FOLDER).is_dir():
             return smollm2_folder()
         return require_file(self.folder, f"{LLM_FOLDER}/tokenizer.json", self.name).parent
 
     def asr_tokenizer_source(self, config: TasteConfig) -> str | Path:
-        """Folder, or else hub id, of the tokenizer of ASR tokens."""
+        """Return folder or hub id of the tokenizer of ASR tokens."""
         folder = self.path(ASR_FOLDER)
         return folder if folder.is_dir() else asr_model_name(config)
 
     def asr_model_source(self, config: TasteConfig) -> str | Path:
-        """Folder, or else hub id, of a Whisper model that recognises speech."""
+        """Return folder or hub id of the Whisper model that recognizes speech."""
         folder = self.path(ASR_FOLDER)
         return folder if (folder / "config.json").is_file() else asr_model_name(config)
 
     def voice_generator(self, config: TasteConfig) -> "VoiceGenerator":
-        """The voice generator with its weights, on the CPU, in eval mode.
+        """Load the voice generator on the CPU, in eval mode.
 
         Raises:
             CheckpointError: its file is missing, damaged or does not fit the configuration.
@@ -94,9 +101,9 @@ class CheckpointFiles:
         )
 
     def copy_extras(self, target: Path) -> None:
-        """Copy what is neither weights of the model nor a tokenizer, as far as it is here, to `target`."""
+        """Copy all files of the folder except the model's weights and the tokenizers to `target`."""
         source, target = self.folder.resolve(), target.resolve()
-        # The target may lie in the folder: what is copied is listed first, and nothing of it copied again.
+        # The target may lie inside the folder: the files are listed first, and those of the target skipped.
         for path in list(source.rglob("*")):
             name = path.relative_to(source)
             copied = target / name
@@ -107,10 +114,10 @@ class CheckpointFiles:
 
 
 def read_config(folder: Path, origin: str | os.PathLike[str]) -> TasteConfig:
-    """The configuration in a checkpoint's folder; `origin` is the checkpoint's name.
+    """Return the configuration in a checkpoint's folder; `origin` is the checkpoint's name.
 
     Raises:
-        CheckpointError: there is no `config.json`, or it is none of TASTE.
+        CheckpointError: there is no `config.json`, or it is not a TASTE configuration.
     """
     path = require_file(folder, "config.json", origin)
     try:
@@ -129,10 +136,10 @@ def _in_one_line(error: Exception) -> str:
 
 
 def asr_model_name(config: TasteConfig) -> str:
-    """Hub id or existing folder of the checkpoint's Whisper model.
+    """Return hub id or existing folder of the checkpoint's Whisper model.
 
-    The published file names a folder of the machine that trained it. Such a name stands for the hub model of
-    the same base name; a name that says nothing for `recognition.whisper_name`.
+    The published file names a folder on the machine that trained it, which stands for the hub model of the
+    same base name. Any other name means `recognition.whisper_name`.
     """
     name = config.asr_config._name_or_path or ""
     if name and Path(name).is_dir():
@@ -140,8 +147,8 @@ def asr_model_name(config: TasteConfig) -> str:
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return name
     base = name.rstrip("/").rpartition("/")[2]
-    organisation = _ORGANISATIONS.get(base.partition("-")[0])
-    return f"{organisation}/{base}" if organisation and "-" in base else config.recognition.whisper_name
+    organization = _ORGANIZATIONS.get(base.partition("-")[0])
+    return f"{organization}/{base}" if organization and "-" in base else config.recognition.whisper_name
 
 
 def _is_extra(name: Path) -> bool:

@@ -19,12 +19,11 @@ from taste_speech.configuration_taste import TasteConfig
 from taste_speech.conversion.hub import hub_options
 from taste_speech.errors import CheckpointError, TextError
 from taste_speech.features import LogMelFeatures
-from taste_speech.onnx_session import OnnxModel
+from taste_speech.onnx_models import OnnxModel, SpeechUnitExtractor
 from taste_speech.pronunciation import PhonemeTokenizer
 from taste_speech.recognition.base import Recognizer
 from taste_speech.recognition.factory import make_recognizer
 from taste_speech.speaker import Reference, SpeakerEncoder, load_voices
-from taste_speech.speech_units import SpeechUnitExtractor
 from taste_speech.spoken_text import plain_text, spoken_text, spoken_words
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ class TasteProcessor:
 
         Args:
             name_or_path: of the checkpoint.
-            asr_device: where the recogniser that transcribes audio without text runs.
+            asr_device: where the recognizer that transcribes audio without text runs.
             options: `revision`, `cache_dir`, `token`, `local_files_only` and `force_download` of the hub.
 
         Raises:

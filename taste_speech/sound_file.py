@@ -1,4 +1,4 @@
-"""Sound files as people have them (piped, never closed, in stereo, too loud, too quiet) as one channel."""
+"""Sound files as people have them (piped, never closed, in stereo, too loud, too quiet), read as mono."""
 
 import os
 import shutil
@@ -20,48 +20,48 @@ from taste_speech.errors import AudioError
 Samples = NDArray[np.float32]
 
 MIN_RATE_HZ, MAX_RATE_HZ = 4000, 384_000
-"""Sampling rates that a recording of speech can have; anything else is a mistake of the caller."""
+"""Sampling rates that a recording of speech can have; any other is a mistake of the caller."""
 STDIN = Path("-")
 MAX_FLOAT_PEAK = 64.0
-"""Float samples beyond this are no loud sound, but integers that were written as floats."""
+"""Float samples beyond this are not loud, but integers that were written as floats."""
 _INTEGER_SCALES = (2.0**15, 2.0**23, 2.0**31)
 _OPEN_LENGTH = 0x7FFF0000
-"""From here on a size stands for a length that the writer did not know."""
+"""Sizes from here on mean that the writer did not know the length."""
 _SCAN_S, _FRAME_S = 1.0, 0.02
 _DEAD, _CANCELLED = 1e-3, 0.1
-"""Power of a channel against the loudest one, and of the mix against its channels."""
+"""Least power of a channel relative to the loudest, and of the mix relative to its channels."""
 _SPEECH_S = 0.5
 _QUIET_DBFS, _RAISED_DBFS, _ABOVE_NOISE_DB = -40.0, -25.0, 20.0
 _MIN_OFFSET = 0.005
 
 
 class _Forward(soundfile.SoundFile):
-    """Only reads on: in a stream that does not say how long it is, libsndfile cannot seek to the end."""
+    """Reads forward only: libsndfile cannot seek to the end of a stream that does not state its length."""
 
     def seekable(self) -> bool:
-        """It need not be."""
+        """Return False, so that nothing seeks."""
         return False
 
 
 class SoundFile:
     """A sound file of any format that libsndfile knows, read through once and ready to be read again.
 
-    What can be mended is mended, and `notices` says so, one line each: sizes that a recorder left open or
-    never wrote, channels that are silent or cancel each other, integers written as floats, a constant offset,
-    speech that is far too quiet though it stands out of its noise.
+    Common faults are repaired, with one line for each in `notices`: sizes that a recorder never wrote,
+    channels that are silent or cancel each other, integers written as floats, a constant offset, and speech
+    that is far too quiet although it is louder than the noise.
 
     Args:
         path: a file, a pipe such as `/dev/stdin`, or `-` for stdin; pipes are copied to a temporary file.
 
     Attributes:
-        name: for people.
+        name: for messages.
         rate_hz, channels: of the file.
-        duration_s: what is there, whatever the header says.
-        loudest_dbfs: level of its loudest half second, before it is raised.
-        notices: what is told about it.
+        duration_s: of the samples that exist, whatever the header says.
+        loudest_dbfs: level of the loudest half second, before it is raised.
+        notices: for the user, one line each.
 
     Raises:
-        AudioError: missing, a folder, not sound, empty, damaged, NaN or infinite samples, an impossible rate.
+        AudioError: missing, a folder, not sound, empty, damaged, NaN or infinite samples, impossible rate.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -70,7 +70,7 @@ class SoundFile:
         self.notices: list[str] = []
         self._copy: IO[bytes] | None = None
         self._check_kind()
-        self._mend_sizes()
+        self._repair_sizes()
         with self._opened() as file:
             self.rate_hz, self.channels = int(file.samplerate), int(file.channels)
             self._prints = file.format in ("MP3", "MPEG")
@@ -82,14 +82,14 @@ class SoundFile:
             self._scan(file)
 
     def blocks(self, block_samples: int | None = None) -> Iterator[Samples]:
-        """One channel of samples in [-1, 1] at the file's rate, `block_samples` (default: .1 s) at a time."""
+        """Yield mono samples in [-1, 1] at the file's rate, `block_samples` (default: 0.1 s) at a time."""
         size = block_samples or max(1, self.rate_hz // 10)
         with self._opened() as file:
             for block in self._read(file, size):
                 yield ((block @ self._weights - self._offset) * self._gain).astype(np.float32)
 
     def samples(self) -> Samples:
-        """All of it."""
+        """Return all mono samples (T,)."""
         return np.concatenate(list(self.blocks(self.rate_hz)))
 
     def _check_kind(self) -> None:
@@ -124,8 +124,8 @@ class SoundFile:
         with file:
             yield file
 
-    def _mend_sizes(self) -> None:
-        """See that the size of a wav file's sound is right; whatever reads it believes its header."""
+    def _repair_sizes(self) -> None:
+        """Correct the sizes in a wav file's header, which libsndfile relies on."""
         with self._bytes() as file:
             total = file.seek(0, os.SEEK_END)
             if total == 0:
@@ -165,7 +165,7 @@ class SoundFile:
                 yield file
 
     def _read(self, file: _Forward, size: int) -> Iterator[NDArray[np.float32]]:
-        """Blocks of (frames, channels)."""
+        """Yield blocks of (frames, channels)."""
         position = 0
         while True:
             try:
@@ -182,12 +182,12 @@ class SoundFile:
             yield block
 
     def _scan(self, file: _Forward) -> None:
-        """Read it through, and decide what is made of its channels and its level."""
+        """Read the file once and decide how to mix its channels and set its level."""
         frames, peak = 0, 0.0
         sums = np.zeros(self.channels)
         products = np.zeros((self.channels, self.channels))
         frame_size = max(1, round(_FRAME_S * self.rate_hz))
-        powers: list[NDArray[np.float32]] = []  # of every 20 ms, of the loudest channel, without its offset
+        powers: list[NDArray[np.float32]] = []  # of the loudest channel in every 20 ms, without its offset
         for block in self._read(file, max(1, round(_SCAN_S * self.rate_hz))):
             finite = np.isfinite(block).all(axis=1)
             if not finite.all():
@@ -212,7 +212,7 @@ class SoundFile:
         self._gain = self._gain_of(peak, np.concatenate(powers))
 
     def _chosen_channels(self, covariance: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Weights of the channels: the mean of those that sound, or the loudest if they cancel each other."""
+        """Return weights (channels,): the mean of those with sound, or the loudest if they cancel out."""
         powers = np.diag(covariance)
         live = powers > _DEAD * powers.max()
         if not live.any():  # digital silence
@@ -237,7 +237,7 @@ class SoundFile:
         return mean
 
     def _gain_of(self, peak: float, powers: NDArray[np.float32]) -> float:
-        """What brings it to the usual level: down from more than full scale, up where speech is faint."""
+        """Return the gain to the usual level: down from over full scale, up for faint speech."""
         gain = 1.0
         if peak > MAX_FLOAT_PEAK:
             gain = 1 / next((scale for scale in _INTEGER_SCALES if peak <= scale), peak)
@@ -267,7 +267,7 @@ class SoundFile:
 
 
 def _copied(source: IO[bytes]) -> IO[bytes]:
-    """A copy that can be read again and written, gone when it is closed."""
+    """Return a temporary copy that can be read again and written."""
     if source.seekable():
         source.seek(0)
     copy = tempfile.TemporaryFile()  # noqa: SIM115
@@ -276,7 +276,7 @@ def _copied(source: IO[bytes]) -> IO[bytes]:
 
 
 def _find_chunk(file: IO[bytes], wanted: bytes, total: int) -> tuple[int, int] | None:
-    """Where the content of a RIFF chunk begins and its announced size; None: there is none."""
+    """Return where the content of a RIFF chunk begins, and its stated size; None without such a chunk."""
     file.seek(12)
     while file.tell() < total:
         name, size = file.read(4), file.read(4)
@@ -290,7 +290,7 @@ def _find_chunk(file: IO[bytes], wanted: bytes, total: int) -> tuple[int, int] |
 
 
 def _ends_with_chunks(file: IO[bytes], begin: int, total: int) -> bool:
-    """Whether what follows `begin` is a chain of RIFF chunks up to the file's end, so no sound."""
+    """Return whether only RIFF chunks, and so no sound, follow `begin` up to the file's end."""
     position = begin
     while position < total:
         file.seek(position)
@@ -304,7 +304,7 @@ def _ends_with_chunks(file: IO[bytes], begin: int, total: int) -> bool:
 
 @contextmanager
 def _native_stderr_closed(wanted: bool = True) -> Iterator[None]:
-    """Keep decoders from writing to standard error for so long as a block takes to read."""
+    """Keep decoders from writing to standard error while a block is read."""
     if not wanted:
         yield
         return

@@ -16,7 +16,7 @@ from taste_speech.errors import AudioError, CheckpointError
 from taste_speech.sound_file import STDIN
 
 SPEAKER_RATE_HZ = 16000
-"""Rate that the speaker encoder was trained with; a property of the encoder's file format, not of ours."""
+"""Rate that the speaker encoder was trained with."""
 _FBANK_BINS = 80
 _MIN_DURATION_S = 0.1
 
@@ -25,7 +25,7 @@ Reference = Any
 
 
 def fbank_features(samples: Samples) -> np.ndarray:
-    """Kaldi filter banks of 16 kHz samples, each bin's mean removed: (1, frames, 80) float32."""
+    """Return Kaldi filter banks of 16 kHz samples, (1, frames, 80) float32, each bin with zero mean."""
     features = kaldi.fbank(
         torch.from_numpy(np.asarray(samples, np.float32))[None],
         num_mel_bins=_FBANK_BINS,
@@ -49,7 +49,7 @@ class SpeakerEncoder:
         self._cache: dict[str, Tensor] = {}
 
     def embed(self, reference: Reference, sampling_rate_hz: int = SPEAKER_RATE_HZ) -> Tensor:
-        """Embedding (1, size) of one reference: a fixed voice's name, a sound file, or samples at the rate.
+        """Return the embedding (1, size) of one reference: name of a fixed voice, sound file, or samples.
 
         Raises:
             AudioError: the reference is neither a voice nor usable audio.
@@ -63,7 +63,11 @@ class SpeakerEncoder:
         return self._cache[key]
 
     def embed_all(self, references: list[Reference], sampling_rate_hz: int = SPEAKER_RATE_HZ) -> Tensor:
-        """Mean embedding of the references, of length one: (1, size)."""
+        """Return the mean embedding (1, size) of the references, scaled to unit length.
+
+        Raises:
+            AudioError: there are none, or one is neither a voice nor usable audio.
+        """
         if not references:
             raise AudioError("no reference audio; give at least one path, array or voice name" + self._hint())
         mean = torch.stack([self.embed(item, sampling_rate_hz) for item in references]).mean(dim=0)
@@ -88,7 +92,11 @@ class SpeakerEncoder:
 
 
 def load_voices(path: Path) -> dict[str, Tensor]:
-    """Fixed voices of a checkpoint's safetensors file: name -> (1, size); empty when there is no file."""
+    """Return the fixed voices in a safetensors file, name -> (1, size); empty when there is no file.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
     if not path.is_file():
         return {}
     try:
@@ -99,7 +107,7 @@ def load_voices(path: Path) -> dict[str, Tensor]:
 
 
 def _cache_key(reference: Reference, sampling_rate_hz: int) -> str:
-    """Identity of a recording: path, size and time of a file; digest of samples."""
+    """Return what identifies a recording: path, size and time of a file; hash of samples."""
     if isinstance(reference, str | Path):
         path = Path(reference)
         stat = path.stat() if path.is_file() else None

@@ -32,16 +32,6 @@ def test_unpadded_has_one_frame_for_each_hop(samples, frames):
     assert extract.frame_count(samples) == frames
 
 
-def test_unpadded_batch_equals_single_items():
-    extract = LogMelFeatures(TowerConfig(pad_to_max_source=False))
-    recordings = [noise(3200, 1), noise(8000, 2)]
-    features, counts = extract.batch(recordings)
-    assert counts.tolist() == [20, 50]
-    assert torch.equal(features[0, :20], extract(recordings[0])[0])
-    assert not features[0, 20:].any()
-    assert torch.equal(features[1], extract(recordings[1])[0])
-
-
 def test_audio_is_padded_to_the_smallest_window_that_holds_it():
     extract = LogMelFeatures(TowerConfig(source_windows=[1000, 500, 1500]))
     for seconds, frames in ((0.01, 1000), (3, 1000), (10, 1000), (10.1, 2000), (20.1, 3000), (31, 3000)):
@@ -52,12 +42,6 @@ def test_audio_is_padded_to_the_smallest_window_that_holds_it():
         torch.cat([torch.from_numpy(short), silence])
     )
     torch.testing.assert_close(extract(short), whole)
-
-
-def test_peak_of_the_whole_decides_the_cut():
-    raw = torch.tensor([[-9.0, 0.0]])
-    assert LogMelFeatures.normalize(raw).tolist() == [[-1.0, 1.0]]
-    assert LogMelFeatures.normalize(raw, torch.tensor(2.0)).tolist() == [[-0.5, 1.0]]
 
 
 def test_longest_utterance_is_thirty_seconds():

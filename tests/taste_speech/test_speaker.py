@@ -10,9 +10,8 @@ from safetensors.torch import save_file
 
 from taste_speech.audio_io import prepare_audio
 from taste_speech.errors import AudioError, CheckpointError
-from taste_speech.onnx_session import OnnxModel
+from taste_speech.onnx_models import OnnxModel, SpeechUnitExtractor
 from taste_speech.speaker import SpeakerEncoder, fbank_features, load_voices
-from taste_speech.speech_units import SpeechUnitExtractor
 
 DATA = Path(__file__).parent / "data"
 RATE = 16000
