@@ -37,6 +37,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(config_app, name="config")
+bench_app = typer.Typer(invoke_without_command=True)
+app.add_typer(bench_app, name="bench")
 
 # Typer ships its own click in some versions and uses the package in others; this is the class in both.
 _UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
@@ -268,8 +270,9 @@ def tokens(
     show_tokens(file, settings_of(config, overrides, model=model, device=device), text, json_rows)
 
 
-@app.command()
+@bench_app.callback()
 def bench(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Option(
@@ -312,12 +315,37 @@ def bench(
 
     Example: taste-agent bench --baseline --out speed
     """
+    if context.invoked_subcommand is not None:
+        return
     from taste_agent.bench import BenchOptions
 
     options = BenchOptions(model, preset, device or "auto", dtype, baseline, repeats, threads, out)
     from taste_agent.commands.bench import show_benchmark
 
     show_benchmark(options, as_json)
+
+
+@bench_app.command()
+def duplex(
+    folder: Annotated[
+        Path,
+        typer.Argument(help="A folder of ID/input.wav, as Full-Duplex-Bench has them.", metavar="FOLDER"),
+    ],
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    seed: SeedOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Measure how the agent takes turns, by the definitions of Full-Duplex-Bench v1 and v1.5.
+
+    Example: taste-agent bench duplex full-duplex-bench/v1.0
+    """
+    from taste_agent.commands.duplex import show_duplex
+
+    show_duplex(folder, settings_of(config, overrides, model=model, device=device, seed=seed), as_json)
 
 
 @app.command()

@@ -1,0 +1,61 @@
+"""Runs the agent on a folder of Full-Duplex-Bench and shows how it takes turns."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from taste_agent.commands.checks import check_names
+from taste_agent.config import AgentSettings
+from taste_agent.dialog.brain_loader import load_brain
+from taste_agent.dialog.first_use import announce_first_use
+from taste_agent.duplex.items import Item, find_items
+from taste_agent.duplex.run import Measured, Summary, run_items, summarize
+
+RESULTS_NAME = "taste-agent.json"
+
+
+def show_duplex(folder: Path, settings: AgentSettings, as_json: bool = False) -> None:
+    """Print the figures of each task, and write those of each item to `taste-agent.json` in the folder.
+
+    Raises:
+        AgentError: the folder has no items, or cannot be written.
+        AudioError: an input cannot be read.
+        TasteError: the model cannot be loaded.
+    """
+    check_names(settings)
+    items = find_items(folder)
+    announce_first_use(settings.model)
+    errors = Console(stderr=True, highlight=False)
+    running = run_items(items, settings, load_brain)
+    measured = list(track(running, f"{len(items)} recordings", len(items), console=errors))
+    summaries = summarize(measured)
+    result = {"tasks": [asdict(one) for one in summaries], "items": [_row(one, folder) for one in measured]}
+    (folder / RESULTS_NAME).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    console = Console(highlight=False, markup=False, emoji=False)
+    if as_json:
+        console.print_json(json.dumps(result))
+        return
+    console.print(_table(summaries))
+    console.print(f"Written beside each input: output.wav, output.json. All figures: {folder / RESULTS_NAME}")
+
+
+def _row(one: Measured, folder: Path) -> dict[str, object]:
+    item: Item = one.item
+    figures = {name: value for name, value in asdict(one).items() if name != "item"}
+    return {"id": str(item.folder.relative_to(folder)), "task": item.task, **figures}
+
+
+def _table(summaries: list[Summary]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("Task", "Recordings", "Take-over rate", "Latency", "Stops after", "Responds after"):
+        table.add_column(title, justify="left" if title == "Task" else "right", no_wrap=title == "Task")
+    for one in summaries:
+        times = (one.latency_s, one.stop_s, one.response_s)
+        cells = ["-" if value is None else f"{value:.2f} s" for value in times]
+        table.add_row(one.task, str(one.count), f"{one.take_over_rate:.2f}", *cells)
+    return table

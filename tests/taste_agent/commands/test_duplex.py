@@ -1,0 +1,27 @@
+"""`taste-agent bench duplex`: what it prints and writes."""
+
+import json
+
+import soundfile
+from typer.testing import CliRunner
+
+from taste_agent.cli import app
+from taste_agent.commands import duplex
+from tests.taste_agent.fakes import FakeBrain
+from tests.taste_agent.speech import RATE, silence, spoken, track
+
+
+def test_figures_are_shown_and_written(tmp_path, monkeypatch):
+    (tmp_path / "1").mkdir()
+    soundfile.write(
+        tmp_path / "1" / "input.wav", track(silence(1), spoken("tell me a story"), silence(4)), RATE
+    )
+    (tmp_path / "1" / "turn_taking.json").write_text('[{"timestamp": [2.0, 2.4]}]')
+    monkeypatch.setattr(duplex, "load_brain", lambda _: FakeBrain(["tell me a story"], ["once upon a time"]))
+    result = CliRunner().invoke(app, ["bench", "duplex", str(tmp_path), "--set", "replay.compute_time=zero"])
+    assert result.exit_code == 0, result.output
+    assert "smooth_turn_taking" in result.stdout
+    written = json.loads((tmp_path / "taste-agent.json").read_text())
+    assert written["tasks"][0]["take_over_rate"] == 1
+    assert written["items"][0]["id"] == "1"
+    assert written["items"][0]["latency_s"] == written["tasks"][0]["latency_s"] > 0

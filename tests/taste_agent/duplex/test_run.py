@@ -1,0 +1,75 @@
+"""An agent on items: what it says stands beside the input, in time with it, and is summed up by task."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from taste_agent.duplex.items import Task, find_items
+from taste_agent.duplex.run import run_items, summarize
+from tests.taste_agent.fakes import FakeBrain, settings
+from tests.taste_agent.speech import RATE, silence, spoken, track
+
+ANSWER = "this is quite a long answer and it goes on for a good while so that you can interrupt me"
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """Two items with one question each, of which the second ends with an interruption."""
+    root = tmp_path_factory.mktemp("bench")
+    question, stop = spoken("tell me a story"), spoken("stop it please")
+    ends_s = 1 + len(question) / RATE
+    turn = track(silence(1), question, silence(6))
+    broken = track(silence(1), question, silence(2), stop, silence(4))
+    window = [ends_s + 2, ends_s + 2 + len(stop) / RATE]
+    for name, audio, note, stamp in (
+        ("1", turn, "turn_taking.json", [ends_s, ends_s + 0.4]),
+        ("2", broken, "interrupt.json", window),
+    ):
+        (root / name).mkdir()
+        soundfile.write(root / name / "input.wav", audio, RATE)
+        (root / name / note).write_text(json.dumps([{"timestamp": stamp}]))
+    brain = FakeBrain(["tell me a story", "stop it please"] * 2, [ANSWER] * 4)
+    return root, list(run_items(find_items(root), settings(), lambda _: brain)), window
+
+
+def test_the_reply_is_in_time_with_the_input(ran):
+    root, measured, _ = ran
+    reply, rate = soundfile.read(root / "1" / "output.wav")
+    given, _ = soundfile.read(root / "1" / "input.wav")
+    assert (rate, reply.ndim) == (16000, 1)
+    assert len(reply) == len(given)
+    first = json.loads((root / "1" / "output.json").read_text())["chunks"][0]["timestamp"][0]
+    assert abs(int(np.flatnonzero(reply)[0]) / rate - first) < 0.05
+    assert measured[0].took_over
+    assert measured[0].latency_s is not None
+    assert measured[0].latency_s < 3
+
+
+def test_of_an_interruption_only_what_is_said_after_it_counts(ran):
+    root, measured, window = ran
+    chunks = json.loads((root / "2" / "output.json").read_text())["chunks"]
+    assert chunks
+    assert min(chunk["timestamp"][0] for chunk in chunks) >= window[1]
+    assert measured[1].stops_s
+    assert measured[1].responses_s
+
+
+def test_what_is_said_after_the_input_has_ended_does_not_count(tmp_path):
+    soundfile.write(tmp_path / "input.wav", track(silence(1), spoken("tell me a story"), silence(0.3)), RATE)
+    (tmp_path / "pause.json").write_text('[{"timestamp": [1.0, 2.0]}]')
+    brain = FakeBrain(["tell me a story"], [ANSWER])
+    (measured,) = run_items(find_items(tmp_path), settings(), lambda _: brain)
+    assert not measured.took_over
+    assert measured.latency_s is None
+    assert not soundfile.read(tmp_path / "output.wav")[0].any()
+
+
+def test_figures_are_summed_up_by_task(ran):
+    _, measured, _ = ran
+    turn, interruption = summarize(measured)
+    assert (turn.task, turn.count, turn.take_over_rate) == (Task.TURN, 1, 1.0)
+    assert turn.latency_s == measured[0].latency_s
+    assert (interruption.task, interruption.count) == (Task.INTERRUPTION, 1)
+    assert interruption.stop_s is not None
