@@ -259,7 +259,7 @@ class ReplyCancelled(Event):
 
     generation: int
     reason: str
-    """`speech`, `word`, `key`, `typed`, `closed` or `failed`."""
+    """`speech`, `word`, `key`, `client`, `typed`, `closed` or `failed`."""
     heard_words: int
     heard_text: str
     cut_text: str

@@ -66,7 +66,7 @@ TurnDetection = Annotated[ServerVad | SemanticVad, Field(discriminator="type")]
 class Transcription(Strict):
     """Taken without effect: the checkpoint's recognizer is the only one, and always on."""
 
-    model: str | None = None
+    model: str = "checkpoint"
     language: str | None = None
     prompt: str | None = None
 

@@ -342,7 +342,11 @@ class Realtime:
         response = self._reporter.response
         if response is None or response_id not in (None, response.id):
             raise ProtocolError("response_cancel_not_active", "there is no such response in progress")
-        self._running().session.interrupt()
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        """Stops the response; whoever speaks over it at the moment is answered all the same."""
+        self._running().session.interrupt("client" if self._reporter.paused else "key")
 
     def _truncate(self, event: ce.TruncateItem) -> None:
         reporter, item = self._reporter, self._items.get(event.item_id)
@@ -354,7 +358,7 @@ class Realtime:
                 "invalid_value", f"{response.sent_ms} ms of it were sent, not more", "audio_end_ms"
             )
         if response is reporter.response:
-            self._running().session.interrupt()
+            self._interrupt()
         heard = response.words_until(event.audio_end_ms)
         if heard < len(response.words):
             response.words = response.words[:heard]

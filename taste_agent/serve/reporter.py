@@ -16,7 +16,7 @@ from taste_agent.serve.mind import Usage
 from taste_agent.serve.partial_text import PartialText
 from taste_agent.serve.response import Response, Status
 
-_CANCELLED_BY_VOICE = ("speech", "word")
+_CANCELLED_BY_VOICE = ("speech", "word", "client")
 _FINAL = ("unanswered", "typed", "failed")
 """Reasons for which words that were understood are dropped."""
 
@@ -43,7 +43,9 @@ class Reporter:
         self.response: Response | None = None
         """The one in progress."""
         self.last: Response | None = None
-        """The last one that was heard, at least in part."""
+        """The last one of which something was sent."""
+        self.paused = False
+        """Whether somebody speaks over the response, which waits."""
         self.metadata: dict[str, str] | None = None
         """Of the next response."""
         self.spoken_item: Item | None = None
@@ -209,8 +211,12 @@ class Reporter:
                 self.send("taste.latency", response_id=response.id, **latency)
             case ev.WordHeard():
                 self._word_heard(response, event)
-            case ev.PlaybackResumed() | ev.Underrun():
-                self._silence = []  # nobody was to hear it
+            case ev.PlaybackPaused():
+                self.paused = True
+            case ev.PlaybackResumed():
+                self.paused, self._silence = False, []
+            case ev.Underrun():
+                self._silence = []  # which nobody was meant to hear
             case ev.ReplyGenerated(reason="max_length"):
                 response.status = "incomplete"
             case ev.ReplyFinished():
@@ -290,9 +296,11 @@ class Reporter:
         item.status = "completed" if status == "completed" else "incomplete"
         if response.opened:
             self._close(response)
-        self.response = None
+        self.response, self.paused = None, False
         if response.words:
-            self.last, self._turn_item = response, None
+            self._turn_item = None
+        if response.opened:
+            self.last = response
         usage = self._usage_of(response.generation)
         reason = "max_output_tokens" if incomplete else reason
         self.send("response.done", response=self._as_json(response, usage, reason))

@@ -96,5 +96,7 @@ def _sampling(base: SamplingSettings, fields: SessionFields) -> dict[str, Any]:
 
 
 def shown(fields: SessionFields, session_id: str) -> dict[str, Any]:
-    """The session object of `session.created` and `session.updated`."""
-    return {"object": "realtime.session", "id": session_id, **fields.model_dump(mode="json")}
+    """The session object of `session.created` and `session.updated`: what is not set is left out."""
+    dump = fields.model_dump(mode="json", exclude_none=True)
+    dump["audio"]["input"].setdefault("turn_detection", None)
+    return {"object": "realtime.session", "id": session_id, **dump}

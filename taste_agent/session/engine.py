@@ -100,9 +100,12 @@ class Session:
         out = [self._process_frame(frame) for frame in frames]
         return np.concatenate(out) if out else np.zeros(0, np.float32)
 
-    def interrupt(self) -> None:
-        """Stops the reply, as if the person had taken the floor."""
-        self._dispatch(self._manager.interrupt(self._now))
+    def interrupt(self, reason: str = "key") -> None:
+        """Stops the reply. With `key` the person wants silence, or, if there is no reply, an answer now.
+
+        With `client` a client has stopped it because the person speaks, who is answered.
+        """
+        self._dispatch(self._manager.interrupt(self._now, reason))
 
     def type_text(self, text: str) -> None:
         """Answers something typed."""

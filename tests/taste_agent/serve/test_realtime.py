@@ -192,6 +192,36 @@ def test_truncating_cuts_the_memory_to_the_words_that_the_client_played() -> Non
     assert retrieved["content"][0]["transcript"] == "word0 word1"
 
 
+@pytest.mark.parametrize("kind", ["conversation.item.truncate", "response.cancel"])
+def test_who_speaks_over_a_response_that_the_client_cuts_is_answered(kind: str) -> None:
+    brain = FakeBrain(heard=["tell me a story", "stop that please"], replies=[long_answer(), "all right"])
+    client = Client(brain)
+    client.say(question("tell me a story"))
+    client.wait(4.0, until="response.done")
+    item = client.of("response.output_item.added")[0]["item"]["id"]
+    over = track(spoken("stop that please"), silence(1.5))
+    client.say(over[:8000])
+    assert client.kinds.count("input_audio_buffer.speech_started") == 2
+    fields = {"item_id": item, "audio_end_ms": 900} if kind.endswith("truncate") else {}
+    assert "error" not in [event["type"] for event in client.send(kind, **fields)]
+    assert client.of("response.done")[0]["response"]["status"] == "cancelled"
+    client.say(over[8000:])
+    client.wait()
+    assert client.of("response.done")[1]["response"]["output"][0]["content"][0]["transcript"] == "all right"
+    assert ("user", "stop that please") in brain.history
+
+
+def test_cutting_an_answer_of_which_no_word_was_heard_is_no_error() -> None:
+    client = Client(FakeBrain(replies=[long_answer()]))
+    client.type("hello")
+    client.send("response.create")
+    client.wait(5.0, until="response.output_audio.delta")
+    item = client.of("response.output_item.added")[0]["item"]["id"]
+    client.send("response.cancel")
+    told = client.send("conversation.item.truncate", item_id=item, audio_end_ms=5)
+    assert [event["type"] for event in told] == ["conversation.item.truncated"]
+
+
 def test_an_answer_that_is_over_can_still_be_truncated() -> None:
     client = asked()
     client.say(question())
