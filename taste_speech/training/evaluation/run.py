@@ -9,11 +9,10 @@ from pathlib import Path
 import torch
 
 from taste_speech.configuration_taste import TasteConfig
-from taste_speech.training.evaluation import answers, listening, speed, streaming, table, voice
+from taste_speech.training.evaluation import answers, listening, results, speed, streaming, voice
 from taste_speech.training.evaluation.bench import Bench
-from taste_speech.training.evaluation.kept import Kept
-from taste_speech.training.evaluation.minds import UntunedMind, trained_mind
-from taste_speech.training.evaluation.table import Part, Row
+from taste_speech.training.evaluation.results import Part, Row
+from taste_speech.training.evaluation.subjects import UntunedMind, trained_mind
 
 logger = logging.getLogger(__name__)
 PARTS: dict[str, Callable[[Bench], list[Row]]] = {
@@ -28,7 +27,7 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
 
 
 def evaluate(bench: Bench, only: Sequence[str] = ()) -> list[Part]:
-    """Measure a checkpoint; writes `evaluation.json` and the table in its model card, but for a trial.
+    """Measure a checkpoint; write `evaluation.json` and the table in its model card, except in a trial.
 
     Args:
         bench: the checkpoint and the settings.
@@ -36,34 +35,34 @@ def evaluate(bench: Bench, only: Sequence[str] = ()) -> list[Part]:
             Empty: everything.
 
     Returns:
-        All parts that are known of these weights; of a trial, those that were measured.
+        All parts that are known of these weights; in a trial, those that were measured.
     """
     torch.set_num_threads(bench.threads)
-    machine = f"{table.cpu_name()}, {bench.threads} threads, {bench.linear}"
+    machine = f"{results.cpu_name()}, {bench.threads} threads, {bench.linear}"
     is_trial = bench.at_most is not None or bench.split == "valid"
     known: list[Part] = []
     for name in only or PARTS:
         logger.info("measuring: %s", name)
         part = Part(name, PARTS[name](bench), datetime.date.today(), machine, bench.command)
-        known = [*known, part] if is_trial else table.write([part], bench.checkpoint, list(PARTS))
+        known = [*known, part] if is_trial else results.write([part], bench.checkpoint, list(PARTS))
     return known
 
 
 def measure_mind(
     config: TasteConfig, weights: Path, bench: Bench, tastes: bool, untuned: bool, long_talks: bool
 ) -> Iterator[str]:
-    """Yield what a mind alone answers, and the rows of its scores.
+    """Yield the answers of a mind alone, and the rows of its scores.
 
     Args:
         config: of the checkpoint that is trained.
         weights: of the mind.
-        bench: the settings; its checkpoint is not there yet.
+        bench: the settings; its checkpoint does not exist yet.
         tastes: whether it was trained on taste tokens.
-        untuned: ask the untuned model, too.
-        long_talks: ask the talks of 40 turns, too.
+        untuned: also ask the untuned model.
+        long_talks: also ask the talks of 40 turns.
     """
     torch.set_num_threads(bench.threads)
-    bench.kept = Kept(bench.work / bench.split / table.digest([weights]), bench.at_most)
+    bench.kept = results.Kept(bench.work / bench.split / results.digest([weights]), bench.at_most)
     bench.mind = trained_mind(config, weights, tastes)
     rows = answers.rows(bench, UntunedMind if untuned else None, long_talks)
     for path in sorted(bench.kept.folder.glob("*.jsonl")):
@@ -71,4 +70,4 @@ def measure_mind(
         for line in path.read_text(encoding="utf-8").splitlines():
             result = json.loads(line)
             yield f"{result.pop('key')} -> {' | '.join(map(str, result.values()))}"
-    yield table.as_table(rows)
+    yield results.as_table(rows)

@@ -24,7 +24,7 @@ _SMALL_WORDS = HANGING | frozenset(
 
 
 def norm(text: str) -> str:
-    """Return `text` as accepted patterns see it: lower case, letters without accents, apostrophes, blanks."""
+    """Return `text` as the patterns expect it: lower case, without accents, digits and punctuation."""
     text = unicodedata.normalize("NFKD", text.lower().replace("’", "'"))
     text = "".join(letter for letter in text if not unicodedata.combining(letter))
     return " ".join(re.sub(r"[^a-z' ]+", " ", text).split())
@@ -36,7 +36,7 @@ def accepts(pattern: str, answer: str) -> bool:
 
 
 def content_words(text: str) -> set[str]:
-    """Return the words of a text that say what it is about."""
+    """Return the words of a text that carry its content."""
     return {word for word in norm(text).split() if len(word) > 2} - _SMALL_WORDS
 
 
@@ -47,14 +47,14 @@ def pattern_of_reference(question: str, reference: str) -> str:
 
 
 class Errors(NamedTuple):
-    """Wrong words of one text, and how many it has."""
+    """Word errors of one text, and its number of words."""
 
     wrong: int
     words: int
 
 
 def word_errors(reference: str, heard: str) -> Errors:
-    """Compare a transcript with what was said, both spelled as Whisper's own evaluation spells them."""
+    """Count the errors of a transcript, after the text normalization of Whisper's own evaluation."""
     expected, given = _LIKE_WHISPER(reference), _LIKE_WHISPER(heard)
     if not expected:
         return Errors(len(given.split()), 0)
@@ -77,10 +77,10 @@ class Difference(NamedTuple):
 def paired_difference(
     ours: Sequence[float], natural: Sequence[float], weights: Sequence[float] | None = None, draws: int = 4000
 ) -> Difference:
-    """Return how much the total of `ours` is above that of `natural`, per weight, by bootstrap over texts.
+    """Return how much the total of `ours` exceeds that of `natural`, per weight, by bootstrap over texts.
 
     Args:
-        ours: of each text, for example its wrong words.
+        ours: of each text, for example its word errors.
         natural: the same of the natural voice.
         weights: of each text, for example its words; None: 1, so that the result is a mean.
         draws: of the bootstrap, whose seed is fixed.
@@ -93,7 +93,7 @@ def paired_difference(
 
 
 def is_speakable(text: str) -> bool:
-    """Return whether a reply can be read aloud as it is: no digits, no markup, no lists, some words."""
+    """Return whether a reply can be read aloud as it is: words, without digits, markup and lists."""
     return bool(norm(text)) and _NOT_SAID.search(text) is None
 
 
@@ -103,7 +103,7 @@ def is_short(text: str) -> bool:
 
 
 def most_repeats(text: str) -> int:
-    """Return how often the most frequent sentence of a text is in it."""
+    """Return how often the most frequent sentence of a text occurs."""
     sentences = [norm(sentence) for sentence in re.split(r"[.?!]+", text)]
     return max(Counter(sentence for sentence in sentences if sentence).values(), default=0)
 

@@ -1,6 +1,6 @@
-"""What is heard: people, held-out voices, the natural reply voice, and sounds that are no speech.
+"""What is heard: people, held-out voices, the natural reply voice, and sounds without speech.
 
-Voices take long to speak, so their sounds are kept in the work folder and made once.
+Voices take long to speak, so their sounds are kept in the work folder.
 """
 
 import gzip
@@ -37,7 +37,6 @@ PROMPTS = Path("/usr/share/asterisk/sounds/en")
 PROMPT_TEXTS = Path("/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz")
 _PROMPT_WORDS = range(5, 17)
 PLAIN = Manner()
-_SPOKEN_NUMBERS = re.compile(r"\d|\[")
 
 Audio = NDArray[np.float32]
 
@@ -60,10 +59,10 @@ class Clip:
 
 
 class Voices:
-    """Speakers of held-out voices and of the natural reply voice, with their sounds on disk.
+    """Held-out voices and the natural reply voice.
 
     Args:
-        folder: of the sounds.
+        folder: where their sounds are kept.
         styles: folder of the voices in the npm package `kokoro-js`.
         split: `valid` has the voices of training.
     """
@@ -81,21 +80,22 @@ class Voices:
         return Listeners(self.folder, self.styles, self._reply_voice)
 
     def asked(self, text: str) -> Clip | None:
-        """Return `text` as one of the voices, drawn by it, asks it; None if it cannot be said."""
+        """Return `text` by one of the voices, which the text determines; None if it cannot be said."""
         rng = random.Random(text)
         voice, rate = rng.choice(self.voices), round(rng.uniform(0.9, 1.15), 2)
         return self._kept(
-            f"{voice} {rate} {text}", text, voice, lambda said: self._listeners.speak(said, voice, rate)
+            f"{voice} {rate}", text, voice, lambda said: self._listeners.speak(said, voice, rate)
         )
 
     def natural(self, text: str, manner: Manner = PLAIN) -> Clip | None:
         """Return `text` by the natural reply voice; None if it cannot be said word by word."""
         return self._kept(
-            f"natural {manner} {text}", text, "natural", lambda said: self._reply_voice.speak(said, manner)
+            f"natural {manner}", text, "natural", lambda said: self._reply_voice.speak(said, manner)
         )
 
-    def _kept(self, key: str, text: str, voice: str, speak: Callable[[str], Spoken]) -> Clip | None:
-        path = self.folder / voice / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.wav"
+    def _kept(self, how: str, text: str, voice: str, speak: Callable[[str], Spoken]) -> Clip | None:
+        name = hashlib.sha256(f"{how} {text}".encode()).hexdigest()[:20]
+        path = self.folder / voice / f"{name}.wav"
         ends = path.with_suffix(".json")
         if not ends.exists():
             try:
@@ -111,7 +111,7 @@ class Voices:
 
 
 def prompts() -> Iterator[Clip]:
-    """Telephone prompts of a professional speaker, from Debian's packages, 5 to 16 words without digits.
+    """Yield telephone prompts of a professional speaker from Debian, 5 to 16 words without digits.
 
     Raises:
         TasteError: the packages are not installed.
@@ -124,7 +124,7 @@ def prompts() -> Iterator[Clip]:
     for line in gzip.decompress(PROMPT_TEXTS.read_bytes()).decode().splitlines():
         name, _, text = line.partition(": ")
         path = PROMPTS / f"{name}.g722"
-        if len(text.split()) in _PROMPT_WORDS and not _SPOKEN_NUMBERS.search(text) and path.exists():
+        if len(text.split()) in _PROMPT_WORDS and not re.search(r"\d|\[", text) and path.exists():
             yield Clip(text.strip(), _decode_g722(path), name)
 
 
@@ -137,14 +137,14 @@ def _decode_g722(path: Path) -> Audio:
 
 
 def recordings(folder: Path) -> Iterator[Clip]:
-    """Recordings of people in a folder whose `texts.json` says what is said in each file."""
+    """Yield the recordings in a folder whose `texts.json` tells what is said in each file."""
     for name, text in json.loads((folder / "texts.json").read_text(encoding="utf-8")).items():
         samples, rate = soundfile.read(folder / name, dtype="float32", always_2d=True)
         yield Clip(text, soxr.resample(samples.mean(1), rate, RATE_HZ), name)
 
 
 def with_noise(samples: Audio, seed: str, snr_db: float = NOISE_DB) -> Audio:
-    """Return speech with pink noise so many dB below it."""
+    """Return speech with pink noise at a signal-to-noise ratio."""
     noise = pink_noise(len(samples), np.random.default_rng(_number(seed)))
     level = np.sqrt(np.mean(samples**2)) * 10 ** (-snr_db / 20)
     return np.clip(samples + level * noise, -1, 1).astype(np.float32)
@@ -158,7 +158,7 @@ def pink_noise(count: int, rng: np.random.Generator) -> Audio:
 
 
 def disturbances(seconds: float, piece_s: float = 6.0) -> Iterator[Clip]:
-    """Pieces of sound without words, of all kinds in turn, `seconds` in all."""
+    """Yield pieces of sound without words, of all kinds in turn, `seconds` in total."""
     kinds = list(_NO_SPEECH.items())
     for number in range(round(seconds / piece_s)):
         kind, make = kinds[number % len(kinds)]
@@ -183,25 +183,21 @@ def _noise(count: int, rng: np.random.Generator) -> Audio:
 
 
 def _bursts(
-    count: int,
-    rng: np.random.Generator,
-    length_s: tuple[float, float],
-    band_hz: tuple[float, float],
-    rise: float,
+    count: int, rng: np.random.Generator, length_s: tuple[float, ...], band_hz: tuple[float, ...], rise: float
 ) -> Audio:
-    """Filtered noise that swells for the share `rise` of each burst and then dies away."""
-    made = 0.002 * pink_noise(count, rng)
+    """Return filtered noise that swells for the share `rise` of each burst and then dies away."""
+    samples = 0.002 * pink_noise(count, rng)
     band = signal.butter(2, band_hz, "bandpass", fs=RATE_HZ, output="sos")
-    at = 0
+    start = 0
     while True:
-        at += round(RATE_HZ * rng.uniform(0.3, 1.5))
+        start += round(RATE_HZ * rng.uniform(0.3, 1.5))
         length = round(RATE_HZ * rng.uniform(*length_s))
-        if at + length > count:
-            return made
+        if start + length > count:
+            return samples
         position = np.linspace(0, 1, length)
         envelope = np.minimum(position / rise, np.exp(-4 * (position - rise)))
-        made[at : at + length] += envelope * signal.sosfilt(band, rng.standard_normal(length))
-        at += length
+        samples[start : start + length] += envelope * signal.sosfilt(band, rng.standard_normal(length))
+        start += length
 
 
 def _telephone(count: int, rng: np.random.Generator) -> Audio:
@@ -216,15 +212,15 @@ def _siren(count: int, rng: np.random.Generator) -> Audio:
 
 
 def _music(count: int, rng: np.random.Generator) -> Audio:
-    """A melody over chords, each tone of six harmonics that die away."""
-    made, beat = np.zeros(count), round(RATE_HZ * rng.uniform(0.2, 0.5))
+    """Return a melody over chords, each tone of six harmonics that die away."""
+    samples, beat = np.zeros(count), round(RATE_HZ * rng.uniform(0.2, 0.5))
     scale = 220 * 2 ** (np.array([0, 2, 4, 5, 7, 9, 11, 12]) / 12)
     for start in range(0, count - beat, beat):
         time_s = np.arange(min(4 * beat, count - start)) / RATE_HZ
         for pitch in rng.choice(scale, 1 if start // beat % 4 else 3, replace=False):
             tones = [np.sin(2 * np.pi * pitch * k * time_s) / k for k in range(1, 7)]
-            made[start : start + len(time_s)] += np.sum(tones, axis=0) * np.exp(-3 * time_s)
-    return made.astype(np.float32)
+            samples[start : start + len(time_s)] += np.sum(tones, axis=0) * np.exp(-3 * time_s)
+    return samples.astype(np.float32)
 
 
 _NO_SPEECH: dict[str, Callable[[int, np.random.Generator], Audio]] = {

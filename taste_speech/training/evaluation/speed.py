@@ -1,4 +1,4 @@
-"""How fast a checkpoint answers, what memory it takes, how soon it is ready, and its size on disk."""
+"""Time to answer, memory, time until ready, and size on disk of a checkpoint."""
 
 import os
 import statistics
@@ -15,12 +15,10 @@ from taste_speech.streaming import Conversation
 from taste_speech.streaming.layout import Row as LmRow
 from taste_speech.training.evaluation import held_out
 from taste_speech.training.evaluation.bench import Bench
-from taste_speech.training.evaluation.kept import Result
 from taste_speech.training.evaluation.listening import feed
-from taste_speech.training.evaluation.minds import TasteMind
-from taste_speech.training.evaluation.mouth import spoken_segment
+from taste_speech.training.evaluation.results import Result, Row
 from taste_speech.training.evaluation.sounds import RATE_HZ, Clip
-from taste_speech.training.evaluation.table import Row
+from taste_speech.training.evaluation.subjects import TasteMind
 
 HISTORIES = (100, 2000)
 TIMED = 40
@@ -59,14 +57,14 @@ def size_rows(bench: Bench) -> list[Row]:
 
 
 def _start(checkpoint: Path, environment: dict[str, str]) -> Sequence[float]:
-    """Seconds until a new process is ready, its memory then and at most, in GB."""
+    """Return the seconds until a new process is ready, its memory then and its peak, in GB."""
     command = [sys.executable, "-c", _READY, str(checkpoint)]
     run = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | environment)
     return [float(x) for x in run.stdout.splitlines()[-1].split()]
 
 
 def rows(bench: Bench) -> list[Row]:
-    """Return the rows on the time that a reply takes, recognition included, and on a step of the LM."""
+    """Return the rows on the time of a reply, recognition included, and of a step of the LM."""
     mind = bench.mind
     recognizer = mind.processor.recognizer()
 
@@ -74,24 +72,18 @@ def rows(bench: Bench) -> list[Row]:
         feed(recognizer, clip.samples)
         begun = time.perf_counter()
         heard = recognizer.finish().text
-        recognized = time.perf_counter()
-        if not heard.strip():
-            return {}
-        first, samples = None, 0
+        recognition_s = time.perf_counter() - begun
+        first_s, samples = None, 0
         speech = bench.mouth.speech()
-        for item in mind.talk().items(spoken_segment(mind, clip.samples, heard)):
+        for item in mind.talk().items(mind.spoken_segment(clip.samples, heard)) if heard.strip() else ():
             segment = item["segment"]
             samples += len(speech.feed(segment.text_ids, segment.taste_ids, item["is_complete"]).samples)
-            if samples and first is None:
-                first = time.perf_counter()
-        if first is None:
+            if samples and first_s is None:
+                first_s = time.perf_counter() - begun
+        if first_s is None:
             return {}
-        ended = time.perf_counter()
-        return {
-            "recognition": recognized - begun,
-            "first": first - begun,
-            "factor": (ended - begun) / (samples / RATE_HZ),
-        }
+        factor = (time.perf_counter() - begun) / (samples / RATE_HZ)
+        return {"recognition": recognition_s, "first": first_s, "factor": factor}
 
     asked = held_out.our_kinds(bench.split, min(bench.questions, TIMED))
     found = bench.of_clips("speed", [turn.text for turn in asked], bench.voices.asked, timed)
@@ -99,20 +91,19 @@ def rows(bench: Bench) -> list[Row]:
         float(np.median([result[name] for result in found] or [0.0]))
         for name in ("first", "recognition", "factor")
     )
-    steps = [step_s(mind, history) for history in HISTORIES]
+    short, long = (step_s(mind, history) for history in HISTORIES)
+    name = f"the same after {HISTORIES[1]} rows: times as long"
     return [
         Row("first audio: compute (median)", 1000 * first, "ms", 400, False, len(found)),
         Row("of it recognition after the end (median)", 1000 * heard, "ms", None, False, len(found)),
         Row("real-time factor of a reply (median)", factor, "", 0.35, False, len(found)),
-        Row(f"LM step after {HISTORIES[0]} rows", 1000 * steps[0], "ms", 20, False, _STEPS),
-        Row(
-            f"the same after {HISTORIES[1]} rows: times as long", steps[1] / steps[0], "x", 1.5, False, _STEPS
-        ),
+        Row(f"LM step after {HISTORIES[0]} rows", 1000 * short, "ms", 20, False, _STEPS),
+        Row(name, long / short, "x", 1.5, False, _STEPS),
     ]
 
 
 def step_s(mind: TasteMind, history: int) -> float:
-    """Return the median time of one step of the LM after so many rows."""
+    """Return the median time of one step of the LM after `history` rows."""
     conversation = Conversation(mind.model, mind.processor)
     token = mind.processor.llm_tokenizer.encode(" the", add_special_tokens=False)[0]
     conversation.lm_state.advance_to([LmRow(token, None)] * history)

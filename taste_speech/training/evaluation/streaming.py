@@ -1,8 +1,7 @@
-"""Whether speech in chunks is as good as speech in one piece, and when it says that its words end."""
+"""Whether speech in chunks is as good as in one piece, and whether the reported word ends are right."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,13 +10,11 @@ import torch
 from taste_speech.streaming import EmitContext, TASTESegment, growing_chunks
 from taste_speech.streaming.synthesis import Synthesizer
 from taste_speech.training.evaluation import held_out
-from taste_speech.training.evaluation.bench import Bench
-from taste_speech.training.evaluation.judge import HeardWord
-from taste_speech.training.evaluation.kept import Result
-from taste_speech.training.evaluation.mouth import Mouth, spoken_segment
+from taste_speech.training.evaluation.bench import Bench, HeardWord
+from taste_speech.training.evaluation.results import Result, Row, share
 from taste_speech.training.evaluation.scoring import norm
 from taste_speech.training.evaluation.sounds import RATE_HZ, Audio, Clip
-from taste_speech.training.evaluation.table import Row, share
+from taste_speech.training.evaluation.subjects import Mouth
 from taste_speech.vocoder.mel import log_mel
 
 STREAMED = 50
@@ -26,15 +23,16 @@ SMALL_CHUNK_WORDS = 2
 NEAR_FRAMES = 2
 """Mel frames on either side of a seam that count as near it."""
 CLOSE_S = 0.1
-"""A word end counts as right within so much of the judge's."""
+"""A word end counts as right if it is as near as this to the judge's."""
 EDGE_SAMPLES, EDGE_RMS = RATE_HZ // 100, 10 ** (-50 / 20)
-"""What is looked at where an utterance begins and ends, and the level from which a cut would be heard."""
-_LAGS = 6  # mel frames by which displaced sound is looked for
-_CLEARLY = 0.8  # of the distance in place: a displaced copy must fit so much better
+"""Length of the edges of an utterance that are checked, and the level from which a cut is audible."""
+_LAGS = 6
+"""Mel frames by which sound may be displaced."""
+_CLEARLY = 0.8
+"""A displaced copy must have less than this share of the distance in place."""
 
 
-@dataclass(frozen=True)
-class Streamed:
+class Streamed(NamedTuple):
     """A sentence as the agent would say it: (T,) samples at 16 kHz, word ends, and units of each chunk."""
 
     samples: Audio
@@ -43,16 +41,19 @@ class Streamed:
 
 
 class Pieces(NamedTuple):
-    """The same units and noise, synthesized in one piece and in chunks, at the voice's own rate."""
+    """The same units and noise, synthesized in one piece and in chunks, at the voice's own rate.
+
+    Attributes:
+        seams: samples of `joined` where a later chunk begins.
+    """
 
     whole: Audio
     joined: Audio
     seams: list[int]
-    """Samples of `joined` where a later chunk begins."""
 
 
 def chunk_sizes(words: int) -> Iterator[int]:
-    """Yield how many words are in each chunk when they come out as by default."""
+    """Yield the number of words in each chunk with the default emit timing."""
     emit, pending, emitted, chunks = growing_chunks(), 0, 0, 0
     for _ in range(words):
         pending += 1
@@ -64,7 +65,7 @@ def chunk_sizes(words: int) -> Iterator[int]:
 
 
 def small_chunk_sizes(words: int) -> Iterator[int]:
-    """Yield two words for each chunk: many more seams of the same kind than the agent's chunks have."""
+    """Yield two words for each chunk, which makes many more seams than the agent's chunks have."""
     for begin in range(0, words, SMALL_CHUNK_WORDS):
         yield min(SMALL_CHUNK_WORDS, words - begin)
 
@@ -73,7 +74,7 @@ def speak_in_chunks(
     mouth: Mouth, clip: Clip, sizes: Callable[[int], Iterator[int]] = chunk_sizes
 ) -> Streamed:
     """Sound and text -> taste tokens -> sound, in the chunks that the agent makes or those of `sizes`."""
-    words = spoken_segment(mouth.mind, clip.samples, clip.text, "assistant").words
+    words = mouth.mind.spoken_segment(clip.samples, clip.text, "assistant").words
     speech = mouth.speech()
     pieces, ends, chunks, said = [], [], [], 0
     for size in sizes(len(words)):
@@ -103,24 +104,22 @@ def synthesize_both_ways(mouth: Mouth, chunks: Sequence[list[int]]) -> Pieces:
 
 
 def compare(pieces: Pieces, mels: tuple[Audio, Audio], hop_samples: int) -> Result:
-    """Look at the seams of one utterance.
+    """Compare one utterance in chunks with the same in one piece.
 
     Args:
         pieces: the sound.
-        mels: (bins, frames) of `pieces.whole` and `pieces.joined`; frame f is around the sample
+        mels: (bins, frames) of `pieces.whole` and `pieces.joined`; frame f is centered at the sample
             (f + 0.5) * `hop_samples`.
-        hop_samples: samples of a frame.
+        hop_samples: samples per frame.
     """
     steps = np.abs(np.diff(pieces.joined))
-    at_seam = np.zeros(len(steps), bool)
-    at_seam[[seam - 1 for seam in pieces.seams]] = True
+    at_seam = np.isin(np.arange(len(steps)) + 1, pieces.seams)
     frames = min(mels[0].shape[1], mels[1].shape[1])
     whole, joined = mels[0][:, :frames], mels[1][:, :frames]
     distance = np.abs(whole - joined).mean(0)
     middles = (np.arange(frames) + 0.5) * hop_samples
-    near = np.zeros(frames, bool)
-    for seam in pieces.seams:
-        near |= np.abs(middles - seam) < NEAR_FRAMES * hop_samples
+    seams = np.array(pieces.seams, int)
+    near = (np.abs(middles[:, None] - seams) < NEAR_FRAMES * hop_samples).any(axis=1)
     edges = [*(round(seam / hop_samples) for seam in pieces.seams), frames]
     jumps, inside = steps[at_seam], steps[~at_seam]
     return {
@@ -135,7 +134,7 @@ def compare(pieces: Pieces, mels: tuple[Audio, Audio], hop_samples: int) -> Resu
 
 
 def is_displaced(whole: Audio, joined: Audio, begin: int, end: int) -> bool:
-    """Return whether frames [begin, end) of `joined` clearly fit `whole` better some frames earlier or later.
+    """Return whether frames [begin, end) of `joined` fit `whole` clearly better some frames earlier or later.
 
     Sound that was dropped or doubled at a seam moves all that follows.
     """
@@ -174,10 +173,9 @@ def edges(samples: Audio) -> list[float]:
 
 
 def word_end_errors(text: str, heard: Sequence[HeardWord], ends_s: Sequence[float]) -> list[float] | None:
-    """Return the seconds by which each reported word end is later than the judge's, but for the last word's.
+    """Return by how many seconds each reported word end is later than the judge's, except the last one.
 
-    That one ends where the utterance ends, silence included. None where the judge heard other words, so that
-    they cannot be matched.
+    The last word ends with the utterance, silence included. None where the judge heard other words.
     """
     words = [norm(word) for word in text.split()]
     if words != [norm(word.text) for word in heard] or len(words) != len(ends_s):
@@ -190,7 +188,7 @@ def word_end_rows(errors: Sequence[list[float] | None], natural: Sequence[list[f
 
     Args:
         errors: of each streamed sentence.
-        natural: of recordings whose word ends are known, which tells how late the judge is itself.
+        natural: of recordings whose word ends are known, which tells how late the judge itself is.
     """
     late, own = (np.array([x for sentence in of if sentence for x in sentence]) for of in (errors, natural))
     rows = [share("streamed sentences that the judge hears exactly", [one is not None for one in errors])]

@@ -1,4 +1,4 @@
-"""How the voice sounds beside the natural one on the same texts, and what of prosody taste tokens carry."""
+"""How the voice sounds beside the natural one on the same texts, and which prosody taste tokens carry."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -12,24 +12,22 @@ from taste_speech.training.corpus import Manner, carriers, held_out_words, pitch
 from taste_speech.training.corpus.dialogues import CONTROL
 from taste_speech.training.evaluation import held_out, scoring
 from taste_speech.training.evaluation.bench import Bench
-from taste_speech.training.evaluation.kept import Result
-from taste_speech.training.evaluation.minds import TasteMind
-from taste_speech.training.evaluation.mouth import Mouth, text_only
+from taste_speech.training.evaluation.results import Result, Row, share
 from taste_speech.training.evaluation.scoring import percent, word_errors
 from taste_speech.training.evaluation.sounds import RATE_HZ, Audio, Clip
-from taste_speech.training.evaluation.table import Row, share
+from taste_speech.training.evaluation.subjects import Mouth, TasteMind, text_only
 
 SLOW, FAST = Manner(rate=0.75), Manner(rate=1.35)
 PACED = 40
 
 
 def _recording(bench: Bench, text: str) -> Clip | None:
-    """`text` by the natural voice in a manner drawn by the text."""
+    """Return `text` by the natural voice in a manner that the text determines."""
     return bench.voices.natural(text, random_manner(text, random.Random(text)))
 
 
 def _heard(bench: Bench, sound: Audio, clip: Clip) -> list[str]:
-    """What the judge hears in our sound and in that of the natural voice."""
+    """Return what the judge hears in our sound and in that of the natural voice."""
     return [bench.judge.transcribe(samples) for samples in (sound, clip.samples)]
 
 
@@ -39,7 +37,7 @@ def rows(bench: Bench) -> list[Row]:
     return [
         *_way_rows(bench, "vocoder alone", sentences, mouth.vocode, 1.5),
         *_way_rows(bench, "units to wave", sentences, mouth.resynthesize, 2),
-        *_way_rows(bench, "a recording said again", sentences, lambda clip: mouth.retell(clip)[0], 3),
+        *_way_rows(bench, "a recording said again", sentences, lambda clip: mouth.say_again(clip)[0], 3),
         *_reply_rows(bench, sentences),
         *_rare_rows(bench),
         *_pitch_rows(bench, sentences),
@@ -119,7 +117,7 @@ def word_pitch(samples: Audio, ends_s: Sequence[float]) -> list[float]:
 
 
 def correlation(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> float:
-    """Return the correlation over the values of all pairs of lists; what is nan in one is left out."""
+    """Return the correlation over the values of all pairs of lists, except where one is nan."""
     first, second = (np.array([x for pair in pairs for x in pair[i]], float) for i in range(2))
     known = ~np.isnan(first) & ~np.isnan(second)
     return float(np.corrcoef(first[known], second[known])[0, 1]) if known.sum() > 1 else 0.0
@@ -130,7 +128,7 @@ def _pitch_rows(bench: Bench, sentences: Sequence[str]) -> list[Row]:
     bare = Mouth(TasteMind(text_only(mouth.model), mouth.processor))
 
     def pitched(clip: Clip) -> Result:
-        again, alone = (word_pitch(*speaker.retell(clip)) for speaker in (mouth, bare))
+        again, alone = (word_pitch(*speaker.say_again(clip)) for speaker in (mouth, bare))
         recorded = word_pitch(clip.samples, clip.word_ends_s)
         same = len(recorded) == len(again) == len(alone)
         return {"recording": recorded, "again": again, "text only": alone} if same else {}
@@ -151,7 +149,7 @@ def _pace_rows(bench: Bench, sentences: Sequence[str]) -> list[Row]:
         slow, fast = (bench.voices.natural(text, manner) for manner in (SLOW, FAST))
         if slow is None or fast is None:
             return {}
-        again = [len(bench.mouth.retell(clip)[0]) for clip in (slow, fast)]
+        again = [len(bench.mouth.say_again(clip)[0]) for clip in (slow, fast)]
         return {"recorded": [len(slow.samples), len(fast.samples)], "again": again}
 
     found = bench.kept.found("pace", sentences, paced)
@@ -181,7 +179,7 @@ def _slower_rows(bench: Bench) -> list[Row]:
 
 
 def say_rows() -> list[Row]:
-    """Return the row on numbers, times, money and abbreviations; text alone decides it."""
+    """Return the row on numbers, times, money and abbreviations, which text alone decides."""
 
     def said(text: str) -> str:
         try:

@@ -3,9 +3,9 @@ from types import SimpleNamespace
 import pytest
 
 from taste_speech.training.evaluation import answers, held_out
-from taste_speech.training.evaluation.held_out import Asked, Everyday
-from taste_speech.training.evaluation.kept import Kept
-from taste_speech.training.evaluation.minds import TasteMind
+from taste_speech.training.evaluation.held_out import Asked
+from taste_speech.training.evaluation.results import Kept
+from taste_speech.training.evaluation.subjects import TasteMind
 
 
 class Parrot:
@@ -32,8 +32,8 @@ def values(rows):
 
 def test_everyday_answers_are_compared_with_the_untuned_model():
     asked = {
-        "Who?": Everyday(Asked("Who?", r"\bada\b", "fact")),
-        "Why ada?": Everyday(Asked("Why ada?", r"\bada\b", "other")),
+        "Who?": Asked("Who?", r"\bada\b", "fact"),
+        "Why ada?": Asked("Why ada?", r"\bada\b", "other"),
     }
     ours = {"Who?": {"answer": "It was Ada."}, "Why ada?": {"answer": "Ada, of course."}}
     theirs = {"Who?": {"answer": "Nobody."}, "Why ada?": {"answer": "Ada!"}}
@@ -101,5 +101,5 @@ def test_lines_before_a_question_and_the_talk_so_far_are_in_the_history(tiny_mod
     assert talk.ask("what time is it?")
     roles = [segment.role for segment in talk.conversation.segments]
     assert roles == ["system", "user", "assistant", "user", "assistant"]
-    item = Everyday(Asked("what time is it?"), (("user", "yes"), ("assistant", "please tell me")))
-    assert answers.after(mind, item)
+    turn = Asked("what time is it?", before=(("user", "yes"), ("assistant", "please tell me")))
+    assert answers.answer(mind, turn)

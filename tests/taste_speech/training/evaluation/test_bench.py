@@ -1,7 +1,7 @@
 import numpy as np
 
 from taste_speech.training.evaluation.bench import Bench
-from taste_speech.training.evaluation.kept import Kept
+from taste_speech.training.evaluation.results import Kept
 from taste_speech.training.evaluation.sounds import Clip
 
 

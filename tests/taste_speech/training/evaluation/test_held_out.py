@@ -44,6 +44,6 @@ def test_cut_off_turns_break_off_before_the_end():
 
 
 def test_splits_share_no_everyday_question():
-    asked = [{item.asked.text for item in held_out.everyday(split)} for split in ("valid", "test")]
+    asked = [{turn.text for turn in held_out.everyday(split)} for split in ("valid", "test")]
     assert asked[0]
     assert not asked[0] & asked[1]

@@ -6,7 +6,7 @@ import pytest
 from taste_speech.recognition.base import Recognition
 from taste_speech.training.evaluation import listening
 from taste_speech.training.evaluation.held_out import Asked
-from taste_speech.training.evaluation.minds import TasteMind
+from taste_speech.training.evaluation.subjects import TasteMind
 
 
 class Counting:

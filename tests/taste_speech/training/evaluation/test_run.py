@@ -6,9 +6,9 @@ from typer.testing import CliRunner
 from taste_speech.training.__main__ import app
 from taste_speech.training.evaluation import run, speed
 from taste_speech.training.evaluation.bench import Bench
-from taste_speech.training.evaluation.minds import TasteMind
+from taste_speech.training.evaluation.results import Row
 from taste_speech.training.evaluation.run import evaluate
-from taste_speech.training.evaluation.table import Row
+from taste_speech.training.evaluation.subjects import TasteMind
 
 
 def test_the_command_names_what_the_figures_depend_on():

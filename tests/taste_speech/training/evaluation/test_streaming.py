@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
 
-from taste_speech.training.evaluation.judge import HeardWord
-from taste_speech.training.evaluation.minds import TasteMind
-from taste_speech.training.evaluation.mouth import Mouth
+from taste_speech.training.evaluation.bench import HeardWord
 from taste_speech.training.evaluation.sounds import Clip
 from taste_speech.training.evaluation.streaming import (
     Pieces,
@@ -18,6 +16,7 @@ from taste_speech.training.evaluation.streaming import (
     word_end_errors,
     word_end_rows,
 )
+from taste_speech.training.evaluation.subjects import Mouth, TasteMind
 
 TEXT = "the train leaves at half past nine, i think that we could walk."
 

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 
 from taste_speech.training.evaluation import held_out, voice
-from taste_speech.training.evaluation.minds import TasteMind
-from taste_speech.training.evaluation.mouth import Mouth, text_only
 from taste_speech.training.evaluation.sounds import Clip
+from taste_speech.training.evaluation.subjects import Mouth, TasteMind, text_only
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ def test_the_pitch_of_words_is_that_between_their_ends():
 
 def test_all_ways_of_speaking_make_sound(mouth, clip):
     assert len(mouth.vocode(clip)) == pytest.approx(len(clip.samples), abs=600)
-    samples, ends = mouth.retell(clip)
+    samples, ends = mouth.say_again(clip)
     assert len(ends) == len(clip.text.split())
     assert np.abs(samples).max() > 0
     text, reply = mouth.reply(mouth.mind.talk(), "what time is it?")
@@ -54,8 +53,8 @@ def test_all_ways_of_speaking_make_sound(mouth, clip):
 def test_text_alone_says_the_same_whatever_was_recorded(mouth, clip):
     muted = Mouth(TasteMind(text_only(mouth.model), mouth.processor))
     other = Clip(clip.text, clip.samples[::-1].copy(), "natural")
-    assert np.array_equal(muted.retell(clip)[0], muted.retell(other)[0])
-    assert not np.array_equal(mouth.retell(clip)[0], muted.retell(clip)[0])
+    assert np.array_equal(muted.say_again(clip)[0], muted.say_again(other)[0])
+    assert not np.array_equal(mouth.say_again(clip)[0], muted.say_again(clip)[0])
 
 
 def test_forms_are_said_by_the_projects_own_reading(monkeypatch):

@@ -1,18 +1,60 @@
-"""The table that `evaluate` writes: one row per figure, with what is wanted and whether it was reached."""
+"""Results of an evaluation: raw results of each item, figures with targets, and the table of the model card."""
 
 import datetime
 import hashlib
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from taste_speech.training.evaluation.scoring import percent
 from taste_speech.training.model_card import write_measured
 
 FILE_NAME = "evaluation.json"
+Item = TypeVar("Item")
+Result = dict[str, Any]
+
+
+class Kept:
+    """Raw results in files of JSON lines, so that a stopped evaluation continues where it was.
+
+    Args:
+        folder: of one checkpoint's results.
+        at_most: items that are measured of each list; None: all.
+    """
+
+    def __init__(self, folder: Path, at_most: int | None = None) -> None:
+        self.folder, self.at_most = folder, at_most
+
+    def each(
+        self, name: str, items: Mapping[str, Item], measure: Callable[[Item], Result]
+    ) -> dict[str, Result]:
+        """Return the result of each item by its key, measuring those that are not in file `name` yet."""
+        path = self.folder / f"{name}.jsonl"
+        known = _read(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        wanted = dict(list(items.items())[: self.at_most])
+        with path.open("a", encoding="utf-8") as file:
+            for key, item in wanted.items():
+                if key not in known:
+                    known[key] = measure(item)
+                    file.write(json.dumps({"key": key, **known[key]}) + "\n")
+                    file.flush()
+        return {key: known[key] for key in wanted}
+
+    def found(self, name: str, texts: Iterable[str], measure: Callable[[str], Result]) -> list[Result]:
+        """Return the results of texts, without the empty ones."""
+        return [result for result in self.each(name, {t: t for t in texts}, measure).values() if result]
+
+
+def _read(path: Path) -> dict[str, Result]:
+    complete, _, rest = (path.read_text(encoding="utf-8") if path.exists() else "").rpartition("\n")
+    if rest:  # a line that was not finished
+        path.write_text(complete + "\n" if complete else "", encoding="utf-8")
+    results = [json.loads(line) for line in complete.splitlines()]
+    return {result.pop("key"): result for result in results}
 
 
 @dataclass(frozen=True)
@@ -21,11 +63,11 @@ class Row:
 
     Attributes:
         name, value, unit: what was measured.
-        target: what is wanted; None: nothing.
+        target: None where there is none.
         at_least: whether `target` is a lower bound (else an upper one).
         count: utterances, words or runs that it was measured on.
         natural: the natural voice's own figure, where `value` is the difference from it.
-        upper: upper 95 % bound of `value`; where there is one, it is what must meet the target.
+        upper: upper 95 % bound of `value`; where there is one, it must meet the target.
     """
 
     name: str
@@ -39,7 +81,7 @@ class Row:
 
     @property
     def reached(self) -> bool | None:
-        """Return whether the figure meets its target; None without one or without anything measured."""
+        """Whether the figure meets its target; None without one or without anything measured."""
         if self.target is None or not self.count:
             return None
         judged = self.value if self.upper is None else self.upper
@@ -47,13 +89,13 @@ class Row:
 
 
 def share(name: str, hits: Sequence[bool], target: float | None = None) -> Row:
-    """Return the row on how many of some things are so, in percent, and at least how many are wanted."""
+    """Return the row on the share of hits, in percent, with its lower bound."""
     return Row(name, percent(hits), "%", target, True, len(hits))
 
 
 @dataclass(frozen=True)
 class Part:
-    """Figures that were measured together, when, on what, and by which command."""
+    """Figures that were measured together: when, on what machine, and by which command."""
 
     name: str
     rows: Sequence[Row]
@@ -79,17 +121,17 @@ def as_table(rows: Sequence[Row]) -> str:
 
 
 def as_markdown(parts: Sequence[Part]) -> str:
-    """Return the table, with the date, the machine and the command of each part."""
+    """Return the table of all parts, after the date, machine and command of each."""
     lines = [f"- {part.name}: {part.date.isoformat()}, {part.machine}, `{part.command}`" for part in parts]
     return "\n".join([*lines, "", as_table([row for part in parts for row in part.rows])])
 
 
 def cpu_name() -> str:
-    """Return what the processor calls itself."""
+    """Return the processor's name."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
-    named = (line.partition(": ")[2] for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+    names = (line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
 
 
 def digest(paths: Sequence[Path]) -> str:
@@ -101,7 +143,7 @@ def digest(paths: Sequence[Path]) -> str:
 
 
 def fingerprint(folder: Path) -> str:
-    """Return what figures belong to: configuration and weights of a checkpoint folder."""
+    """Return the digest of configuration and weights of a checkpoint, to which figures belong."""
     return digest([folder / "config.json", *sorted(folder.rglob("*.safetensors"))])
 
 
@@ -119,10 +161,10 @@ def _read_part(record: dict[str, Any]) -> Part:
 
 
 def write(new: Sequence[Part], folder: Path, order: Sequence[str]) -> list[Part]:
-    """Write `evaluation.json` and the table of the model card; returns all parts.
+    """Write `evaluation.json` and the table of the model card; return all parts.
 
     Args:
-        new: measured now; they replace the same parts of an earlier measurement.
+        new: parts that replace those of an earlier measurement.
         folder: of the checkpoint.
         order: names of all parts.
     """

@@ -1,0 +1,278 @@
+"""What is evaluated: a checkpoint, the trained mind of a run alone, or the untuned model; and its voice."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+import torch
+from safetensors.numpy import load_file as load_arrays
+from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoTokenizer, LlamaForCausalLM
+
+from taste_speech.acceleration import Acceleration, accelerate
+from taste_speech.checkpoint_files import UNITS, CheckpointFiles
+from taste_speech.configuration_taste import TasteConfig
+from taste_speech.modeling_taste import TasteForCausalLM
+from taste_speech.pretrained.smollm2 import smollm2_folder
+from taste_speech.processing_taste import TasteProcessor
+from taste_speech.spoken_lm.language_model import SpokenLM
+from taste_speech.streaming import (
+    Conversation,
+    StreamingDetokenizer,
+    TASTESegment,
+    streaming_generate,
+    taste_tokenize,
+)
+from taste_speech.streaming.generator import ReplyItem
+from taste_speech.streaming.segment import Role
+from taste_speech.training.evaluation.sounds import RATE_HZ, Audio, Clip
+from taste_speech.training.stages.units import Settings as UnitSettings
+from taste_speech.training.stages.units import UnitQuantizer, unit_features
+from taste_speech.vocoder.mel import log_mel
+from taste_speech.words import tokenize_words
+
+UNTUNED_PROMPT = (
+    "You are a friendly voice assistant. Answer in one or two short sentences of plain spoken English, "
+    "without lists or markup."
+)
+_MAX_UNTUNED_TOKENS = 80
+
+
+class TasteMind:
+    """A model of this project, with the settings that it ships with."""
+
+    def __init__(self, model: TasteForCausalLM, processor: TasteProcessor) -> None:
+        self.model, self.processor = model, processor
+
+    def talk(self, system: str | None = None) -> "TasteTalk":
+        """Begin a talk."""
+        return TasteTalk(self, system)
+
+    def segment(self, role: Role, text: str) -> TASTESegment:
+        """Return a line of text."""
+        ids = tokenize_words(self.processor.llm_tokenizer, self.processor.split_text(text)).token_ids
+        return TASTESegment(role, "text", torch.tensor([ids]))
+
+    def spoken_segment(self, samples: Audio, text: str, role: Role = "user") -> TASTESegment:
+        """Return text and taste tokens of (T,) samples at 16 kHz."""
+        ids = self.processor.process_text(text)["llm_token_ids"]
+        tastes = taste_tokenize(self.model, self.processor, torch.from_numpy(samples)[None], ids, RATE_HZ)
+        return TASTESegment(role, "audio", ids, tastes)
+
+    def decode(self, parts: Sequence[TASTESegment]) -> str:
+        """Return the text of a reply."""
+        ids = [token for part in parts for token in part.text_ids[0].tolist()]
+        return str(self.processor.llm_tokenizer.decode(ids)).strip()
+
+
+class TasteTalk:
+    """A talk in text, whose answers are those to be spoken."""
+
+    def __init__(self, mind: TasteMind, system: str | None) -> None:
+        self.mind = mind
+        self.conversation = Conversation(mind.model, mind.processor)
+        self.generator = torch.Generator().manual_seed(0)
+        if system:
+            self.add("system", system)
+
+    def add(self, role: Role, text: str) -> None:
+        """Put a line into the history."""
+        self.conversation.append(self.mind.segment(role, text))
+
+    def ask(self, text: str) -> str:
+        """Return the answer to a typed turn; empty where the model waits for more."""
+        return self.answer(self.mind.segment("user", text))
+
+    def answer(self, turn: TASTESegment) -> str:
+        """Return the answer to a turn; empty where the model waits for more."""
+        return self.mind.decode([item["segment"] for item in self.items(turn)])
+
+    def items(self, turn: TASTESegment) -> Iterator[ReplyItem]:
+        """Yield the answer to a turn as `streaming_generate` does."""
+        self.conversation.append(turn)
+        return streaming_generate(
+            self.mind.model, self.mind.processor, [], state=self.conversation, generator=self.generator
+        )
+
+
+def load_mind(checkpoint: Path, linear: str = "as_is") -> TasteMind:
+    """Load a checkpoint with the fast paths of the agent."""
+    model = TasteForCausalLM.from_pretrained(checkpoint).eval()
+    accelerate(model, model.voice, Acceleration.model_validate({"linear": linear}))
+    return TasteMind(model, TasteProcessor.from_pretrained(checkpoint))
+
+
+def trained_mind(config: TasteConfig, weights: Path, with_tastes: bool = False) -> TasteMind:
+    """Load what stage `mind` has written so far; the other parts, which text does not need, stay random.
+
+    Args:
+        config: of the checkpoint that is trained.
+        weights: `spoken_lm.safetensors` of the stage.
+        with_tastes: whether it was trained on taste tokens; else all words carry the pad embedding.
+
+    Raises:
+        ValueError: the weights are not those of this configuration.
+    """
+    from taste_speech.training.stages.mind import adapted
+
+    lora = config.spoken_lm_config.kwargs_for_lora
+    lm = adapted(SpokenLM(config), lora.lora_r, int(lora.lora_alpha), torch.float32).float()
+    unknown = lm.load_state_dict(load_file(weights), strict=False).unexpected_keys
+    if unknown:
+        raise ValueError(f"{weights} holds {unknown[0]}, which the model of this recipe lacks")
+    model = TasteForCausalLM(config)
+    model.spoken_lm = _merged(lm)
+    if not with_tastes:
+        project = model.audio_tower.quantizer.project_out
+        nn.init.zeros_(project.weight)
+        project.bias.data = lm.pad_audio_unit_embed.data.clone()
+    accelerate(model.eval())
+    tokenizer = AutoTokenizer.from_pretrained(smollm2_folder())
+    return TasteMind(model, TasteProcessor(config, CheckpointFiles(weights.parent), llm_tokenizer=tokenizer))
+
+
+def _merged(lm: SpokenLM) -> SpokenLM:
+    """Merge LoRA adapters into their weights, in place."""
+    from peft.tuners.lora import LoraLayer
+
+    for name, module in list(lm.named_modules()):
+        if isinstance(module, LoraLayer):
+            module.merge()
+            lm.set_submodule(name, module.get_base_layer())
+    return lm.requires_grad_(False)
+
+
+class UntunedMind:
+    """The pretrained model as it comes, prompted to be a voice assistant."""
+
+    def __init__(self) -> None:
+        folder = smollm2_folder()
+        self.model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+
+    def talk(self, system: str | None = None) -> "UntunedTalk":
+        """Begin a talk."""
+        return UntunedTalk(self, system or UNTUNED_PROMPT)
+
+
+class UntunedTalk:
+    """A talk by the model's own chat template, greedy."""
+
+    def __init__(self, mind: UntunedMind, system: str) -> None:
+        self.mind = mind
+        self.lines = [{"role": "system", "content": system}]
+
+    def add(self, role: Role, text: str) -> None:
+        """Put a line into the history."""
+        self.lines.append({"role": role, "content": text})
+
+    @torch.inference_mode()
+    def ask(self, text: str) -> str:
+        """Return the answer."""
+        self.add("user", text)
+        tokenizer = self.mind.tokenizer
+        prompt = tokenizer.apply_chat_template(
+            self.lines, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+        ids = self.mind.model.generate(**prompt, max_new_tokens=_MAX_UNTUNED_TOKENS, do_sample=False, **ends)
+        answer = tokenizer.decode(ids[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+        self.add("assistant", answer)
+        return answer
+
+
+Mind = TasteMind | UntunedMind
+
+
+def ask_all(mind: Mind, turns: Sequence[str]) -> list[str]:
+    """Return the answers to the turns of one talk."""
+    talk = mind.talk()
+    return [talk.ask(turn) for turn in turns]
+
+
+class Mouth:
+    """The ways in which a checkpoint makes sound, all at 16 kHz with a fixed seed."""
+
+    def __init__(self, mind: TasteMind) -> None:
+        self.mind, self.model, self.processor = mind, mind.model, mind.processor
+        self.generator = mind.model.voice
+        self.rate_hz: int = self.generator.config.sampling_rate_hz
+        self.speaker = next(iter(mind.processor.voices().values()))
+
+    @torch.no_grad()
+    def vocode(self, clip: Clip) -> Audio:
+        """Natural mel frames -> waveform."""
+        samples = soxr.resample(clip.samples, RATE_HZ, self.rate_hz)
+        mel = log_mel(torch.from_numpy(samples)[None], self.generator.config)
+        wave = self.generator.hift(mel, generator=_seeded())[0]
+        return soxr.resample(wave.numpy(), self.rate_hz, RATE_HZ)
+
+    @cached_property
+    def _quantizer(self) -> UnitQuantizer:
+        arrays = load_arrays(self.processor.files.fetch(UNITS))
+        spectra, cepstra = arrays["voiced"].shape
+        levels = len(arrays["pitch_edges"]) + 1
+        return UnitQuantizer(
+            arrays, UnitSettings(pitch_levels=levels, voiced_spectra=spectra, cepstra=cepstra)
+        )
+
+    @torch.no_grad()
+    def resynthesize(self, clip: Clip) -> Audio:
+        """Natural sound -> units -> mel -> waveform."""
+        samples = soxr.resample(clip.samples, RATE_HZ, self.rate_hz)
+        units = self._quantizer.encode(*unit_features(samples, self.generator.config))
+        ids = torch.from_numpy(units.astype(np.int64))[None]
+        wave, _ = self.generator.inference(
+            ids, torch.tensor([ids.shape[1]]), flow_embedding=self.speaker, generator=_seeded()
+        )
+        return soxr.resample(wave[0].numpy(), self.rate_hz, RATE_HZ)
+
+    def speech(self) -> StreamingDetokenizer:
+        """Return what makes the sound of one reply."""
+        return StreamingDetokenizer(self.model, self.processor, self.speaker, RATE_HZ, _seeded())
+
+    def say_again(self, clip: Clip) -> tuple[Audio, tuple[float, ...]]:
+        """A recording -> taste tokens -> waveform, and when its words end."""
+        segment = self.mind.spoken_segment(clip.samples, clip.text, "assistant")
+        chunk = self.speech().feed(segment.text_ids, segment.taste_ids, final=True)
+        return chunk.samples, tuple(end / RATE_HZ for end in chunk.word_ends)
+
+    def reply(self, talk: TasteTalk, question: str) -> tuple[str, Audio]:
+        """Return the answer to a typed question, and its sound."""
+        parts = [item["segment"] for item in talk.items(self.mind.segment("user", question))]
+        speech, last = self.speech(), len(parts) - 1
+        if not any(part.text_ids.numel() for part in parts):
+            return "", np.zeros(0, np.float32)
+        sounds = [
+            speech.feed(part.text_ids, part.taste_ids, final=number == last).samples
+            for number, part in enumerate(parts)
+        ]
+        return self.mind.decode(parts), np.concatenate(sounds)
+
+    def read(self, text: str) -> Audio:
+        """Return the sound of a text that is not its own, as `taste-agent say` reads it."""
+        from taste_agent.dialog.reading import taste_of_text
+
+        segment = taste_of_text(self.model, self.processor, text)
+        return self.speech().feed(segment.text_ids, segment.taste_ids, final=True).samples
+
+
+def text_only(model: TasteForCausalLM) -> TasteForCausalLM:
+    """Return a copy of the model that speaks from the text alone: all taste tokens are the zero vector.
+
+    Stage 1 gives this to the unit decoder where it withholds the audio.
+    """
+    muted = copy.deepcopy(model)
+    project = muted.audio_tower.quantizer.project_out
+    torch.nn.init.zeros_(project.weight)
+    torch.nn.init.zeros_(project.bias)
+    return muted
+
+
+def _seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
