@@ -1,4 +1,4 @@
-"""Results of an evaluation: raw results of each item, figures with targets, and the table of the model card."""
+"""Results of an evaluation: those of each item, figures with their targets, the table of the model card."""
 
 import datetime
 import hashlib
