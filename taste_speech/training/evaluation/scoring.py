@@ -16,7 +16,7 @@ from taste_speech.training.corpus.lexicon import listed
 LONGEST_REPLY_WORDS = 30
 _LIKE_WHISPER = EnglishTextNormalizer({})
 _NOT_SAID = re.compile(r"[^a-zA-Z .,?!;:'’\"—–-]|\n|--|^\s*-")
-_SMALL_WORDS = HANGING | frozenset(
+_SMALL_WORDS = HANGING.union(
     listed(
         "you they them her there then like here that's it's don't does did let get got one sounds okay yes"
     )

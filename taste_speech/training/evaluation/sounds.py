@@ -39,6 +39,7 @@ _PROMPT_WORDS = range(5, 17)
 PLAIN = Manner()
 
 Audio = NDArray[np.float32]
+_Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -182,9 +183,7 @@ def _noise(count: int, rng: np.random.Generator) -> Audio:
     return rng.uniform(0, 2) * hum.astype(np.float32) + pink_noise(count, rng)
 
 
-def _bursts(
-    count: int, rng: np.random.Generator, length_s: tuple[float, ...], band_hz: tuple[float, ...], rise: float
-) -> Audio:
+def _bursts(count: int, rng: np.random.Generator, length_s: _Range, band_hz: _Range, rise: float) -> Audio:
     """Return filtered noise that swells for the share `rise` of each burst and then dies away."""
     samples = 0.002 * pink_noise(count, rng)
     band = signal.butter(2, band_hz, "bandpass", fs=RATE_HZ, output="sos")

@@ -1,7 +1,6 @@
 """Dialogue text written for this project: kinds of question with their answers, and talks made of them."""
 
 from taste_speech.training.corpus.dialogues.conversation import make_questions, make_talks
-from taste_speech.training.corpus.dialogues.course import CONTROL
 from taste_speech.training.corpus.dialogues.grammar import as_heard
 from taste_speech.training.corpus.dialogues.heard import (
     ASSENTS,
@@ -11,9 +10,8 @@ from taste_speech.training.corpus.dialogues.heard import (
     cut_off,
     murmured,
 )
-from taste_speech.training.corpus.dialogues.kinds import Kind, all_kinds
-from taste_speech.training.corpus.dialogues.turns import Talk, Turn
-from taste_speech.training.corpus.dialogues.written import written_talks
+from taste_speech.training.corpus.dialogues.kinds import CONTROL, Kind, all_kinds
+from taste_speech.training.corpus.dialogues.turns import Talk, Turn, written_talks
 
 __all__ = [
     "ASSENTS",

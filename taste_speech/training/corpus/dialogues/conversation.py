@@ -5,9 +5,17 @@ import re
 from dataclasses import replace
 from functools import cache
 
-from taste_speech.training.corpus.dialogues.course import CONTROL, MANNERS, MEMORIES, WORDS, Manner, Memory
-from taste_speech.training.corpus.dialogues.grammar import as_heard, sentence
-from taste_speech.training.corpus.dialogues.kinds import Kind, all_kinds, core
+from taste_speech.training.corpus.dialogues.grammar import WORDS, as_heard, sentence
+from taste_speech.training.corpus.dialogues.kinds import (
+    CONTROL,
+    MANNERS,
+    MEMORIES,
+    Kind,
+    Manner,
+    Memory,
+    all_kinds,
+    core,
+)
 from taste_speech.training.corpus.dialogues.tables import Row
 from taste_speech.training.corpus.dialogues.turns import Talk, Turn
 
@@ -15,17 +23,16 @@ SPLITS = ("train", "valid", "test")
 LONG_ANSWER_WORDS = 12
 MORE_BEFORE_SHARE = 0.1
 
+ONLY_UNFINISHED = 0.1
+"""Share of the talks that open with an unfinished turn and have no other."""
+HESITATING = 0.08
+"""Share of the spoken user turns that come in two pieces, the first of them not finished."""
+
 
 @cache
 def _weighted() -> tuple[tuple[Kind, ...], tuple[float, ...]]:
     kinds = all_kinds()
     return kinds, tuple(kind.weight * max(len(kind.rows), 4) ** 0.35 for kind in kinds)
-
-
-ONLY_UNFINISHED = 0.1
-"""Share of the talks that open with an unfinished turn and have no other."""
-HESITATING = 0.08
-"""Share of the spoken user turns that come in two pieces, the first of them not finished."""
 
 
 @cache
@@ -98,7 +105,7 @@ class TalkWriter:
         self._reply(kind, row)
 
     def _dressed(self, kind: Kind, template: str, row: Row) -> str:
-        """The question with words of politeness, or in training any opening, around it."""
+        """Return the question with words of politeness or, in training, any opening around it."""
         training = self.split == "train"
         opened = training and self.rng.random() < MORE_BEFORE_SHARE
         dressed = self._opened(template) if opened else self._polite(template)
@@ -135,7 +142,7 @@ class TalkWriter:
 
     @staticmethod
     def _open_ends(words: list[str]) -> list[int]:
-        """Numbers of words after which everybody hears that more is to come."""
+        """Return the numbers of words after which everybody hears that more is to come."""
         ends = [i + 1 for i, word in enumerate(words[:-1]) if word.lower().strip(",") in WORDS["open_words"]]
         return [i for i in ends if as_heard(" ".join(words[:i])) not in _complete_sentences()]
 

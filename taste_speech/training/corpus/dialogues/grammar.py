@@ -1,17 +1,27 @@
-"""The small notation of the paraphrases: `(what is|tell me) the capital of {country}`."""
+"""The notation of the paraphrases, `(what is|tell me) the capital of {country}`, and the course's words."""
 
 import itertools
 import re
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 from taste_speech.errors import TasteError
-from taste_speech.training.corpus.lexicon import listed
 
-QUESTION_STARTS = frozenset(
-    listed("""
-what what's who who's where where's when why how which whose is are was were do does did can could will
-would should have has am may isn't aren't don't and
-""")
-)
+# The C loader is ten times as fast; not every build of PyYAML has it.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file."""
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+
+
+COURSE = Path(__file__).parent / "course"
+WORDS: dict[str, Any] = read_yaml(COURSE / "words.yaml")
+"""Words around questions, in murmurs and in computed rows."""
+_QUESTION_STARTS = frozenset(WORDS["question_starts"].split())
 
 
 def expand(template: str) -> list[str]:
@@ -38,15 +48,15 @@ def fill(template: str, row: dict[str, str]) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return `text` with a capital and, where there is none, a full stop or a question mark."""
+    """Return `text` with a capital and, where there is none, a period or a question mark."""
     text = re.sub(r"\bi\b", "I", text)
     text = text[0].upper() + text[1:]
     if text[-1] in ".?":
         return text
-    words = [word.strip(",").lower() for word in text.split()]
-    asks = any(word in QUESTION_STARTS for word in words[:1]) or any(
-        first.endswith(",") and second.lower() in QUESTION_STARTS
-        for first, second in itertools.pairwise(text.split())
+    words = text.split()
+    asks = words[0].strip(",").lower() in _QUESTION_STARTS or any(
+        first.endswith(",") and second.lower() in _QUESTION_STARTS
+        for first, second in itertools.pairwise(words)
     )
     return text + ("?" if asks else ".")
 

@@ -1,41 +1,22 @@
-"""What happens to turns where people talk: they break off, they murmur, and a recognizer writes them down."""
+"""What happens to spoken turns: people break off and murmur, and a recognizer transcribes them."""
 
 import random
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from taste_speech.training.corpus.dialogues.grammar import WORDS
 from taste_speech.training.corpus.dialogues.turns import Talk, Turn
-from taste_speech.training.corpus.lexicon import listed
 
-HANGING = frozenset(
-    listed("""
-a an the my your his her our their some any every each no of in on at to from with without for about
-into over under between against during before after because although unless while and or but if
-whether than as is are was were am be been being has have had will would could should might must
-can't i'm you're we're they're i've we've what's who's how's where's very really quite too so more
-most less another what which whose how why where when who
-""")
-)
-"""Words after which nobody stops for good, where more words follow in the sentence."""
-MURMURS = ("mhm", "mm", "hm", "uh huh", "aha", "ah", "oh", "wow")
-"""What listeners murmur while somebody else speaks; it says no more than "I am listening"."""
-ASSENTS = ("yeah", "yep", "yes", "okay", "right", "sure")
-"""They mean the same while the agent speaks, and are an answer when it has asked something."""
+HANGING = frozenset(WORDS["hanging"].split())
+MURMURS, ASSENTS = tuple(WORDS["murmurs"]), tuple(WORDS["assents"])
 _HESITATION = re.compile(r",? ?\b(?:um|uh)\b,?", re.IGNORECASE)
-_WRITTEN_MURMURS = {
-    "mhm": ("Mm-hmm.", "Mhm.", "Mm-hmm"),
-    "mm": ("Mm.", "Mmm.", "Mmm..."),
-    "hm": ("Hmm.", "Hm.", "Hmm..."),
-    "uh huh": ("Uh-huh.", "Uh huh.", "Uh-huh"),
-}
-_ENDS_OF_CUT_TURNS = (".", ".", "...", "...", "", "?", ",")
 
 
 def cut_off(turns: Sequence[Turn], rng: random.Random) -> list[Turn]:
     """Return the talk up to a turn of the person that breaks off after a hanging word.
 
-    The talk comes back as it is where there is no such place.
+    A talk without such a place is returned as it is.
     """
     places = [
         (index, count)
@@ -52,9 +33,9 @@ def cut_off(turns: Sequence[Turn], rng: random.Random) -> list[Turn]:
 
 
 def murmured(talk: Talk, part: float, rng: random.Random) -> Talk:
-    """Return `talk` with a murmur after some of the answers.
+    """Return `talk` with a murmur after some of the answers, as a user turn that is not finished.
 
-    It is a user turn that is not finished: a model of such talks stays silent and waits for the next turn.
+    A model that learns such talks stays silent and waits for the next turn.
 
     Args:
         part: probability of a murmur after each answer that was heard to its end and asks nothing.
@@ -76,11 +57,11 @@ def as_recognized(turn: Turn, rng: random.Random) -> Turn:
     if turn.role != "user" or turn.modality != "speech" or turn.recognized is not None:
         return turn
     if turn.kind == "murmur":
-        written = _WRITTEN_MURMURS.get(turn.text, (turn.text.capitalize() + ".",))
+        written = WORDS["written_murmurs"].get(turn.text, (turn.text.capitalize() + ".",))
         return replace(turn, recognized=rng.choice(written))
     text = " ".join(_HESITATION.sub("", turn.text).split()) or turn.text
     if not turn.finished:
-        text = text.rstrip(".,?!") + rng.choice(_ENDS_OF_CUT_TURNS)
+        text = text.rstrip(".,?!") + rng.choice(WORDS["ends_of_cut_turns"])
     draw = rng.random()
     if draw < 0.08:
         text = re.sub(r"[.,?!]", "", text).lower()

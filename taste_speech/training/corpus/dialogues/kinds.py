@@ -1,4 +1,4 @@
-"""Kinds of question: paraphrases, facts, answers and what counts as a right answer."""
+"""Kinds of question with their answers, and what else steers a talk: control words, manners, memories."""
 
 import hashlib
 import re
@@ -7,19 +7,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from taste_speech.errors import TasteError
-from taste_speech.training.corpus.dialogues.grammar import as_heard, expand, fill, sentence, slots_of
+from taste_speech.training.corpus.dialogues.grammar import (
+    COURSE,
+    WORDS,
+    as_heard,
+    expand,
+    fill,
+    read_yaml,
+    sentence,
+    slots_of,
+)
 from taste_speech.training.corpus.dialogues.tables import TABLES, Row
 
 TEST_SHARE = 0.15
 VALID_SHARE = 0.05
-POLITE = frozenset(
-    {"please", "now", "then", "robin", "hello", "hi", "hey", "okay", "so", "well", "um", "uh", "just"}
-)
+POLITE, OPENERS = frozenset(WORDS["polite"].split()), frozenset(WORDS["openers"].split())
 FOR_TRAINING = Path(__file__).parent / "training_only"
-OPENERS = frozenset({"oh", "ah", "and", "but", "yes", "no", "again", "really", "very", "thanks"})
 NO_SLOTS: tuple[Row, ...] = ({},)
 
 
@@ -78,7 +82,7 @@ def core(template: str, empty: frozenset[str] = POLITE) -> str:
 
 
 def fixed_splits(name: str, templates: tuple[str, ...]) -> dict[str, str]:
-    """Divide the paraphrases of a kind by hash: of five or more, 15 % (at least one) for the test, 5 % valid.
+    """Divide the paraphrases of a kind by hash: of five or more, 15 % (at least one) are test, 5 % valid.
 
     Paraphrases that differ only in politeness share a split.
     """
@@ -158,7 +162,7 @@ def _rows(text: str) -> tuple[Row, ...]:
 def load_kinds(path: Path) -> list[Kind]:
     """Read the kinds of one yaml file; its stem is their topic."""
     kinds = []
-    for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+    for name, entry in read_yaml(path).items():
         if "rows" in entry:
             entry["rows"] = _rows(entry["rows"])
         if "computed" in entry:
@@ -175,6 +179,52 @@ def all_kinds() -> tuple[Kind, ...]:
     held_out = frozenset[str]().union(*(kind.held_out for kind in kinds.values()))
     more: dict[str, list[str]] = {name: [] for name in kinds}
     for path in sorted(FOR_TRAINING.glob("*.yaml")):
-        for name, templates in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+        for name, templates in read_yaml(path).items():
             more[name] += templates
     return tuple(with_training_paraphrases(kinds[name], more[name], held_out) for name in kinds)
+
+
+CONTROL: dict[str, Kind] = {
+    name: make_kind(name, "control", plain=True, **entry)
+    for name, entry in read_yaml(COURSE / "control.yaml").items()
+}
+
+
+@dataclass(frozen=True)
+class Manner:
+    """A manner of answering: the system sentences that set it, and what it changes."""
+
+    style: str = ""
+    system: tuple[str, ...] = ()
+    before: str = ""
+
+    def dress(self, text: str) -> str:
+        """Return an answer in this manner."""
+        return f"{self.before} {text}" if self.before and len(text.split()) <= 12 else text
+
+
+MANNERS = tuple(Manner(**entry) for entry in read_yaml(COURSE / "manners.yaml"))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A thing to remember: how it is told, how it is asked for, and what to say when it was never told."""
+
+    name: str
+    tell: Kind
+    recall: Kind
+    unknown: Kind
+
+
+def _memory(name: str, values: str, tell: list[str], told: str, ask: list[str], recalled: str) -> Memory:
+    about = {"rows": [{"value": value} for value in values.split(", ")], "accept": "{value}"}
+    missing = f"You have not told me your {name.replace('_', ' ')} yet."
+    return Memory(
+        name,
+        make_kind(f"tell_{name}", "memory", tell, told, plain=True, **about),
+        make_kind(f"recall_{name}", "memory", ask, recalled, split_name=name, **about),
+        make_kind(f"unknown_{name}", "memory", ask, missing, accept="not told me", split_name=name),
+    )
+
+
+MEMORIES = tuple(_memory(name, **entry) for name, entry in read_yaml(COURSE / "memories.yaml").items())

@@ -7,9 +7,8 @@ import pytest
 from taste_speech.errors import TasteError
 from taste_speech.training.corpus.dialogues import CONTROL, all_kinds, as_heard, make_questions, make_talks
 from taste_speech.training.corpus.dialogues.conversation import TalkWriter
-from taste_speech.training.corpus.dialogues.course import MEMORIES
 from taste_speech.training.corpus.dialogues.grammar import expand, sentence
-from taste_speech.training.corpus.dialogues.kinds import make_kind, with_training_paraphrases
+from taste_speech.training.corpus.dialogues.kinds import MEMORIES, make_kind, with_training_paraphrases
 
 
 @pytest.fixture(scope="module")
