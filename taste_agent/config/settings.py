@@ -40,58 +40,53 @@ class Section(BaseModel):
         return value
 
 
+def _number(default: float | None, least: float, most: float, description: str) -> Any:
+    return Field(default=default, ge=least, le=most, description=description)
+
+
+def _value(default: object, description: str) -> Any:
+    return Field(default=default, description=description)
+
+
+def _section(kind: type[Section], description: str) -> Any:
+    return Field(default_factory=kind, description=description)
+
+
 class ModelSettings(Section):
     """Which checkpoint speaks, and where it runs."""
 
     checkpoint: str = Field(default="small", min_length=1, description="shipped name, folder, or hub id")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        default="auto", description="auto uses a GPU if there is one"
-    )
-    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
-        default="auto",
-        description="number type of the large parts; auto: bfloat16 on CUDA, on the CPU float16 for the "
+    device: Literal["auto", "cpu", "cuda", "mps"] = _value("auto", "auto uses a GPU if there is one")
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = _value(
+        "auto",
+        "number type of the large parts; auto: bfloat16 on CUDA, on the CPU float16 for the "
         "language model's weights and float32 for the rest; int8: CPU only",
     )
-    threads: int = Field(
-        default=0,
-        ge=0,
-        le=256,
-        description="CPU threads of the model; 0: at most two for a small model, else all but one",
+    threads: int = _number(
+        0, 0, 256, "CPU threads of the model; 0: at most two for a small model, else all but one"
     )
 
 
 class DialogSettings(Section):
     """Who the agent is."""
 
-    system_prompt: str = Field(
-        default="", description="system prompt at the start of the conversation; empty: none"
+    system_prompt: str = _value("", "system prompt at the start of the conversation; empty: none")
+    voice: str = _value(
+        "", "one of the checkpoint's voices, or a recording of the voice to use; empty: the first"
     )
-    voice: str = Field(
-        default="",
-        description="one of the checkpoint's voices, or a recording of the voice to use; empty: the first",
-    )
-    max_history_tokens: int | None = Field(
-        default=None,
-        ge=16,
-        le=1_000_000,
-        description="text tokens of history before old turns are forgotten; null: the checkpoint's",
+    max_history_tokens: int | None = _number(
+        None, 16, 1_000_000, "text tokens of history before old turns are forgotten; null: the checkpoint's"
     )
 
 
 class SamplingSettings(Section):
     """How the model chooses its words."""
 
-    text_top_p: float = Field(
-        default=0.3,
-        ge=0,
-        le=1,
-        description="draw from the smallest set of words with this probability; 0: the likeliest",
+    text_top_p: float = _number(
+        0.3, 0, 1, "draw from the smallest set of words with this probability; 0: the likeliest"
     )
-    taste_top_p: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="the same for taste tokens; no effect where the model offers only one choice",
+    taste_top_p: float = _number(
+        0.0, 0, 1, "the same for taste tokens; no effect where the model offers only one choice"
     )
     text_temperature: float = Field(
         default=0.5, gt=0, le=10, description="below 1 likely words get likelier, above 1 all get more alike"
@@ -99,12 +94,12 @@ class SamplingSettings(Section):
     repetition_penalty: float = Field(
         default=1.1, gt=0, le=10, description="above 1: words already said in this reply become less likely"
     )
-    max_length: int = Field(default=512, ge=1, le=8192, description="most text tokens in one reply")
-    extra_words: int | None = Field(
-        default=None,
-        ge=0,
-        le=4096,
-        description="a checkpoint without role tokens stops at the first sentence end after this many words",
+    max_length: int = _number(512, 1, 8192, "most text tokens in one reply")
+    extra_words: int | None = _number(
+        None,
+        0,
+        4096,
+        "a checkpoint without role tokens stops at the first sentence end after this many words",
     )
     seed: int | None = Field(
         default=None,
@@ -117,56 +112,32 @@ class SamplingSettings(Section):
 class EmitSettings(Section):
     """When words that are ready become sound."""
 
-    timing: Literal["growing", "clause", "words"] = Field(
-        default="growing",
-        description="growing: small chunks first; clause: at clause ends; words: every words_per_chunk",
+    timing: Literal["growing", "clause", "words"] = _value(
+        "growing", "growing: small chunks first; clause: at clause ends; words: every words_per_chunk"
     )
-    words_per_chunk: int = Field(
-        default=2, ge=1, le=100, description="chunk size for timing: words, first size for growing"
-    )
-    max_words_per_chunk: int = Field(
-        default=8, ge=1, le=200, description="growing and clause never hold more than this"
-    )
-    hold_while_person_speaks: bool = Field(
-        default=True, description="say nothing new while the person speaks"
-    )
+    words_per_chunk: int = _number(2, 1, 100, "chunk size for timing: words, first size for growing")
+    max_words_per_chunk: int = _number(8, 1, 200, "growing and clause never hold more than this")
+    hold_while_person_speaks: bool = _value(True, "say nothing new while the person speaks")
 
 
 class VadSettings(Section):
     """When sound is speech."""
 
-    frame_ms: Literal[10, 20, 30] = Field(default=20, description="length of the frames that are judged")
-    aggressiveness: int = Field(
-        default=2,
-        ge=0,
-        le=3,
-        description="how strict WebRTC's detector is: 3 misses most speech, 0 takes most noise for speech",
+    frame_ms: Literal[10, 20, 30] = _value(20, "length of the frames that are judged")
+    aggressiveness: int = _number(
+        2, 0, 3, "how strict WebRTC's detector is: 3 misses most speech, 0 takes most noise for speech"
     )
-    start_ms: int = Field(
-        default=120, ge=10, le=2000, description="speech within start_window_ms that counts as a beginning"
+    start_ms: int = _number(120, 10, 2000, "speech within start_window_ms that counts as a beginning")
+    start_window_ms: int = _number(200, 10, 3000, "window in which start_ms is counted")
+    stop_ms: int = _number(200, 30, 5000, "silence that ends a stretch of speech")
+    pre_roll_ms: int = _number(400, 0, 2000, "sound kept from before the first speech")
+    min_level_dbfs: float = _number(-50.0, -100, 0, "anything quieter is silence")
+    above_noise_db: float = _number(8.0, 0, 40, "how far speech must rise above the noise floor")
+    max_steadiness: float = _number(
+        0.6, 0, 1, "sound whose harmonics stay in place more than this is music; 1: no check"
     )
-    start_window_ms: int = Field(
-        default=200, ge=10, le=3000, description="window in which start_ms is counted"
-    )
-    stop_ms: int = Field(default=200, ge=30, le=5000, description="silence that ends a stretch of speech")
-    pre_roll_ms: int = Field(
-        default=400, ge=0, le=2000, description="sound kept from before the first speech"
-    )
-    min_level_dbfs: float = Field(default=-50.0, ge=-100, le=0, description="anything quieter is silence")
-    above_noise_db: float = Field(
-        default=8.0, ge=0, le=40, description="how far speech must rise above the noise floor"
-    )
-    max_steadiness: float = Field(
-        default=0.6,
-        ge=0,
-        le=1,
-        description="sound whose harmonics stay in place more than this is music; 1: no check",
-    )
-    min_voiced: float = Field(
-        default=0.1,
-        ge=0,
-        le=1,
-        description="sound with a pitch for less than this share of its time is noise; 0: no check",
+    min_voiced: float = _number(
+        0.1, 0, 1, "sound with a pitch for less than this share of its time is noise; 0: no check"
     )
 
     @model_validator(mode="after")
@@ -181,35 +152,22 @@ class VadSettings(Section):
 class EndpointingSettings(Section):
     """When the person has finished."""
 
-    min_silence_ms: int = Field(
-        default=700, ge=100, le=10000, description="never answer sooner than this after speech"
+    min_silence_ms: int = _number(700, 100, 10000, "never answer sooner than this after speech")
+    max_silence_ms: int = _number(1800, 100, 20000, "always answer by then")
+    run_ahead_ms: int = _number(
+        300, 50, 10000, "silence after which work on the answer begins, which may be dropped"
     )
-    max_silence_ms: int = Field(default=1800, ge=100, le=20000, description="always answer by then")
-    run_ahead_ms: int = Field(
-        default=300,
-        ge=50,
-        le=10000,
-        description="silence after which work on the answer begins, which may be dropped",
+    sure_probability: float = _number(
+        0.8, 0, 1, "from this probability of speaking on, min_silence_ms is enough"
     )
-    sure_probability: float = Field(
-        default=0.8, ge=0, le=1, description="from this probability of speaking on, min_silence_ms is enough"
+    unsure_probability: float = _number(
+        0.3, 0, 1, "at this probability of speaking or below, wait for max_silence_ms"
     )
-    unsure_probability: float = Field(
-        default=0.3,
-        ge=0,
-        le=1,
-        description="at this probability of speaking or below, wait for max_silence_ms",
+    hanging_words: tuple[str, ...] = _value(
+        _HANGING_WORDS, "after a turn that ends with one of these, wait for max_silence_ms"
     )
-    hanging_words: tuple[str, ...] = Field(
-        default=_HANGING_WORDS,
-        description="after a turn that ends with one of these, wait for max_silence_ms",
-    )
-    max_piece_s: float = Field(
-        default=25.0, ge=2, le=29, description="longer speech is cut, at a pause if there is one"
-    )
-    cut_search_s: float = Field(
-        default=8.0, ge=0.5, le=28, description="search for a pause in the last seconds before that limit"
-    )
+    max_piece_s: float = _number(25.0, 2, 29, "longer speech is cut, at a pause if there is one")
+    cut_search_s: float = _number(8.0, 0.5, 28, "search for a pause in the last seconds before that limit")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -241,42 +199,25 @@ class EndpointingSettings(Section):
 class BargeInSettings(Section):
     """What happens when the person speaks while the agent does."""
 
-    enabled: bool = Field(default=True, description="false: the agent does not listen while it speaks")
-    cancel_after_ms: int = Field(
-        default=900, ge=100, le=10000, description="this much speech takes the floor, whatever is said"
+    enabled: bool = _value(True, "false: the agent does not listen while it speaks")
+    cancel_after_ms: int = _number(900, 100, 10000, "this much speech takes the floor, whatever is said")
+    partial_words: int = _number(
+        2, 1, 20, "this many words that are not backchannels take the floor while the person still speaks"
     )
-    partial_words: int = Field(
-        default=2,
-        ge=1,
-        le=20,
-        description="this many words that are not backchannels take the floor while the person still speaks",
-    )
-    resume_after_ms: int = Field(
-        default=500, ge=100, le=10000, description="silence after which a false interruption is over"
-    )
-    backchannels: tuple[str, ...] = Field(
-        default=_BACKCHANNELS,
-        description="words that do not take the floor",
-    )
-    cut_note: str = Field(
-        default="",
-        description="system text added to the model's history after an interrupted reply; empty: none",
+    resume_after_ms: int = _number(500, 100, 10000, "silence after which a false interruption is over")
+    backchannels: tuple[str, ...] = _value(_BACKCHANNELS, "words that do not take the floor")
+    cut_note: str = _value(
+        "", "system text added to the model's history after an interrupted reply; empty: none"
     )
 
 
 class PlaybackSettings(Section):
     """How the reply is played."""
 
-    prebuffer_ms: int = Field(default=100, ge=0, le=5000, description="sound to gather before a reply starts")
-    max_prebuffer_ms: int = Field(
-        default=1000, ge=0, le=10000, description="how far that may grow after playback ran dry"
-    )
-    fade_ms: int = Field(
-        default=30, ge=1, le=200, description="length of the fades at pauses, resumptions and cancellations"
-    )
-    leading_silence_ms: int = Field(
-        default=20, ge=0, le=1000, description="silence to leave before a reply's first sound"
-    )
+    prebuffer_ms: int = _number(100, 0, 5000, "sound to gather before a reply starts")
+    max_prebuffer_ms: int = _number(1000, 0, 10000, "how far that may grow after playback ran dry")
+    fade_ms: int = _number(30, 1, 200, "length of the fades at pauses, resumptions and cancellations")
+    leading_silence_ms: int = _number(20, 0, 1000, "silence to leave before a reply's first sound")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -294,146 +235,100 @@ class DeviceSettings(Section):
     # An index is a number in YAML.
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    input: str = Field(
-        default="",
-        description="microphone: its name, part of the name, or its number; empty: the system's default",
+    input: str = _value(
+        "", "microphone: its name, part of the name, or its number; empty: the system's default"
     )
-    output: str = Field(
-        default="",
-        description="loudspeaker: its name, part of the name, or its number; empty: the system's default",
+    output: str = _value(
+        "", "loudspeaker: its name, part of the name, or its number; empty: the system's default"
     )
-    block_ms: int = Field(default=20, ge=5, le=100, description="length of the microphone's blocks")
-    output_block_ms: int = Field(
-        default=30,
-        ge=5,
-        le=100,
-        description="length of the loudspeaker's blocks; playback recovers worse if the sound server's own "
+    block_ms: int = _number(20, 5, 100, "length of the microphone's blocks")
+    output_block_ms: int = _number(
+        30,
+        5,
+        100,
+        "length of the loudspeaker's blocks; playback recovers worse if the sound server's own "
         "blocks have the same length",
     )
-    output_queue_ms: int = Field(
-        default=60,
-        ge=20,
-        le=500,
-        description="sound held ready for the loudspeaker; more survives longer hiccups, less reacts sooner",
+    output_queue_ms: int = _number(
+        60, 20, 500, "sound held ready for the loudspeaker; more survives longer hiccups, less reacts sooner"
     )
-    output_queue_max_ms: int = Field(
-        default=300, ge=40, le=2000, description="how far the queue may grow after underruns"
+    output_queue_max_ms: int = _number(300, 40, 2000, "how far the queue may grow after underruns")
+    stall_ms: int = _number(
+        250, 100, 5000, "after this long without a microphone block, silence is heard instead"
     )
-    stall_ms: int = Field(
-        default=250,
-        ge=100,
-        le=5000,
-        description="after this long without a microphone block, silence is heard instead",
+    lost_ms: int = _number(
+        1000,
+        300,
+        30000,
+        "after this long without a block, the device counts as lost and is reopened by its name",
     )
-    lost_ms: int = Field(
-        default=1000,
-        ge=300,
-        le=30000,
-        description="after this long without a block, the device counts as lost and is reopened by its name",
-    )
-    retry_s: float = Field(
-        default=1.0, ge=0.2, le=60, description="time between two attempts to reopen a lost device"
-    )
+    retry_s: float = _number(1.0, 0.2, 60, "time between two attempts to reopen a lost device")
 
 
 class EchoSettings(Section):
     """Keeping the agent from hearing itself."""
 
-    mode: Literal["auto", "webrtc", "half_duplex", "headphones"] = Field(
-        default="auto",
-        description="webrtc cancels the echo, half_duplex listens only while the agent is silent, "
+    mode: Literal["auto", "webrtc", "half_duplex", "headphones"] = _value(
+        "auto",
+        "webrtc cancels the echo, half_duplex listens only while the agent is silent, "
         "headphones does nothing; auto is webrtc where it works, else half_duplex",
     )
-    noise_suppression: bool = Field(
-        default=True, description="remove steady noise from the microphone signal"
+    noise_suppression: bool = _value(True, "remove steady noise from the microphone signal")
+    high_pass: bool = _value(True, "remove rumble from the microphone signal")
+    gain_control: bool = _value(False, "raise a quiet microphone")
+    lead_ms: int = _number(
+        30, 10, 200, "how far ahead the canceller sees what is played; raise it if echo remains"
     )
-    high_pass: bool = Field(default=True, description="remove rumble from the microphone signal")
-    gain_control: bool = Field(default=False, description="raise a quiet microphone")
-    lead_ms: int = Field(
-        default=30,
-        ge=10,
-        le=200,
-        description="how far ahead the canceller sees what is played; raise it if echo remains",
-    )
-    text_gate: bool = Field(
-        default=True, description="drop recognized words that the agent itself has just said"
-    )
-    text_gate_slack_s: float = Field(
-        default=0.6,
-        ge=0,
-        le=10,
-        description="how long after a word its echo may come; shorter once the canceller works",
+    text_gate: bool = _value(True, "drop recognized words that the agent itself has just said")
+    text_gate_slack_s: float = _number(
+        0.6, 0, 10, "how long after a word its echo may come; shorter once the canceller works"
     )
 
 
 class RecognitionSettings(Section):
     """How speech becomes text."""
 
-    min_confidence: float = Field(
-        default=0.2, ge=0, le=1, description="speech recognized with less confidence counts as not understood"
+    min_confidence: float = _number(
+        0.2, 0, 1, "speech recognized with less confidence counts as not understood"
     )
-    partial_every_ms: int = Field(
-        default=300, ge=0, le=10000, description="how often to recognize speech that goes on; 0: never"
-    )
-    block_ms: int = Field(
-        default=100, ge=10, le=2000, description="length of the blocks handed to the recognizer"
-    )
+    partial_every_ms: int = _number(300, 0, 10000, "how often to recognize speech that goes on; 0: never")
+    block_ms: int = _number(100, 10, 2000, "length of the blocks handed to the recognizer")
 
 
 class FixedCosts(Section):
     """Compute time of each step with compute_time: fixed."""
 
-    recognise_per_s_ms: float = Field(
-        default=50.0, ge=0, le=100000, description="per second of speech, while it is heard"
-    )
-    recognise_end_ms: float = Field(
-        default=80.0, ge=0, le=100000, description="at the end of a piece of speech"
-    )
-    tokenize_ms: float = Field(default=60.0, ge=0, le=100000, description="making the taste tokens of a turn")
-    prefill_ms: float = Field(default=40.0, ge=0, le=100000, description="reading a turn into the model")
-    word_ms: float = Field(default=50.0, ge=0, le=100000, description="generating one word")
-    detokenize_ms: float = Field(default=120.0, ge=0, le=100000, description="making the sound of one chunk")
+    recognise_per_s_ms: float = _number(50.0, 0, 100000, "per second of speech, while it is heard")
+    recognise_end_ms: float = _number(80.0, 0, 100000, "at the end of a piece of speech")
+    tokenize_ms: float = _number(60.0, 0, 100000, "making the taste tokens of a turn")
+    prefill_ms: float = _number(40.0, 0, 100000, "reading a turn into the model")
+    word_ms: float = _number(50.0, 0, 100000, "generating one word")
+    detokenize_ms: float = _number(120.0, 0, 100000, "making the sound of one chunk")
 
 
 class ReplaySettings(Section):
     """Time in `taste-agent replay`."""
 
-    compute_time: Literal["measured", "fixed", "zero"] = Field(
-        default="measured", description="how much time computing takes on the virtual clock"
+    compute_time: Literal["measured", "fixed", "zero"] = _value(
+        "measured", "how much time computing takes on the virtual clock"
     )
-    realtime: bool = Field(default=False, description="run at the pace of the wall clock")
-    max_tail_s: float = Field(
-        default=60.0, ge=0, le=3600, description="longest wait for the end of the last reply"
-    )
-    fixed: FixedCosts = Field(
-        default_factory=FixedCosts, description="time of each step with compute_time: fixed"
-    )
+    realtime: bool = _value(False, "run at the pace of the wall clock")
+    max_tail_s: float = _number(60.0, 0, 3600, "longest wait for the end of the last reply")
+    fixed: FixedCosts = _section(FixedCosts, "time of each step with compute_time: fixed")
 
 
 class AgentSettings(Section):
     """The whole of the agent's settings."""
 
-    model: ModelSettings = Field(
-        default_factory=ModelSettings, description="which checkpoint speaks, and where"
-    )
-    dialog: DialogSettings = Field(default_factory=DialogSettings, description="who the agent is")
-    sampling: SamplingSettings = Field(default_factory=SamplingSettings, description="how words are chosen")
-    emit: EmitSettings = Field(default_factory=EmitSettings, description="when finished words become sound")
-    vad: VadSettings = Field(default_factory=VadSettings, description="when sound is speech")
-    endpointing: EndpointingSettings = Field(
-        default_factory=EndpointingSettings, description="when the person has finished"
-    )
-    barge_in: BargeInSettings = Field(
-        default_factory=BargeInSettings, description="when the person speaks over the agent"
-    )
-    playback: PlaybackSettings = Field(
-        default_factory=PlaybackSettings, description="how the reply is played"
-    )
-    devices: DeviceSettings = Field(default_factory=DeviceSettings, description="the sound card of chat")
-    echo: EchoSettings = Field(
-        default_factory=EchoSettings, description="keeping the agent from hearing itself"
-    )
-    recognition: RecognitionSettings = Field(
-        default_factory=RecognitionSettings, description="how speech becomes text"
-    )
-    replay: ReplaySettings = Field(default_factory=ReplaySettings, description="time in replay")
+    model: ModelSettings = _section(ModelSettings, "which checkpoint speaks, and where")
+    dialog: DialogSettings = _section(DialogSettings, "who the agent is")
+    sampling: SamplingSettings = _section(SamplingSettings, "how words are chosen")
+    emit: EmitSettings = _section(EmitSettings, "when finished words become sound")
+    vad: VadSettings = _section(VadSettings, "when sound is speech")
+    endpointing: EndpointingSettings = _section(EndpointingSettings, "when the person has finished")
+    barge_in: BargeInSettings = _section(BargeInSettings, "when the person speaks over the agent")
+    playback: PlaybackSettings = _section(PlaybackSettings, "how the reply is played")
+    devices: DeviceSettings = _section(DeviceSettings, "the sound card of chat")
+    echo: EchoSettings = _section(EchoSettings, "keeping the agent from hearing itself")
+    recognition: RecognitionSettings = _section(RecognitionSettings, "how speech becomes text")
+    replay: ReplaySettings = _section(ReplaySettings, "time in replay")
