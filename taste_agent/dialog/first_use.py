@@ -3,12 +3,10 @@
 Importing this is cheap; torch and the hub's client are loaded when there is something to tell.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -29,39 +27,25 @@ BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True)
 class HubCheckpoint:
-    """What a hub says about a checkpoint before it is downloaded.
-
-    Attributes:
-        download_bytes: of all files that the agent uses.
-        model_bytes, voice_bytes: of the weights of the model and of the voice generator.
-        parameters: of the model; None where the hub has not counted them.
-        has_recognizer: whether a speech recogniser is part of it.
-    """
+    """What a hub says about a checkpoint: sizes of all that is used of it, and of both parts' weights."""
 
     download_bytes: int
     model_bytes: int
     voice_bytes: int
     parameters: int | None
+    """Of the model; None where the hub has not counted them."""
     has_recognizer: bool
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a checkpoint meets here.
-
-    Attributes:
-        device: `cpu`, `cuda` or `mps`.
-        device_name: for people.
-        number: number type of the large parts.
-        free_memory_bytes: where the weights go; None where the system does not say.
-        cache: folder of the downloads.
-        free_disk_bytes: there.
-    """
+    """What a checkpoint meets here: where it computes, as which number type, and where downloads go."""
 
     device: str
     device_name: str
     number: str
     free_memory_bytes: int | None
+    """Where the weights go; None where the system does not say."""
     cache: Path
     free_disk_bytes: int
 
@@ -79,7 +63,7 @@ def announce_first_use(
     Args:
         settings: name the checkpoint and where it shall run.
         tell: takes one line; None: standard error.
-        ask: looks a checkpoint up; None: `ask_hub`. Whatever it raises is told as the reason.
+        ask: asks a hub about a checkpoint; None: `ask_hub`. Whatever it raises is told as the reason.
         look: None: `this_machine`.
     """
     name = settings.checkpoint
@@ -90,14 +74,9 @@ def announce_first_use(
         found = (ask or ask_hub)(name)
     except Exception as error:  # no network, no such name, ...: loading explains it; telling must not fail
         found = " ".join(str(error).split()).split(". ")[0] or type(error).__name__
-    machine = (look or this_machine)(settings)
-    for line in first_use_lines(name, found, machine):
-        (tell or _tell)(line)
+    for line in first_use_lines(name, found, (look or this_machine)(settings)):
+        (tell or (lambda text: sys.stderr.write(f"{text}\n")))(line)
     return True
-
-
-def _tell(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
 
 
 def is_on_hub(name: str) -> bool:
@@ -133,13 +112,13 @@ def hub_checkpoint(sizes: dict[str, int], parameters: int | None) -> HubCheckpoi
     """From the sizes in bytes of all files of a repository, by name."""
     from taste_speech.conversion.hub import MODEL_FILES
 
-    def of(patterns: Sequence[str]) -> int:
+    def size_of(*patterns: str) -> int:
         return sum(size for file, size in sizes.items() if any(fnmatch(file, p) for p in patterns))
 
     return HubCheckpoint(
-        of((*MODEL_FILES, *VOICE_FILES, *OTHER_FILES)),
-        of(MODEL_FILES),
-        of(VOICE_FILES),
+        size_of(*MODEL_FILES, *VOICE_FILES, *OTHER_FILES),
+        size_of(*MODEL_FILES),
+        size_of(*VOICE_FILES),
         parameters,
         any(fnmatch(file, RECOGNIZER_FILE) for file in sizes),
     )
@@ -157,16 +136,13 @@ def this_machine(settings: ModelSettings) -> Machine:
     from taste_agent.dialog.loading import loaded_type, number_type
     from taste_agent.dialog.torch_device import choose_device
 
-    device = choose_device(settings.device)
-    is_cuda = device.type == "cuda"
-    device_name = (
-        torch.cuda.get_device_name() if is_cuda else {"cpu": "the CPU", "mps": "the GPU"}[device.type]
-    )
-    free = torch.cuda.mem_get_info()[0] if is_cuda else _free_memory_bytes()
-    cache = Path(HF_HUB_CACHE)
+    device, cache = choose_device(settings.device), Path(HF_HUB_CACHE)
+    names, free = {"cpu": "the CPU", "mps": "the GPU"}, _free_memory_bytes
+    if device.type == "cuda":
+        names, free = {"cuda": torch.cuda.get_device_name()}, lambda: torch.cuda.mem_get_info()[0]
     there = next(folder for folder in (cache, *cache.parents) if folder.exists())
     number = loaded_type(number_type(settings.dtype, device), device)
-    return Machine(device.type, device_name, number, free, cache, shutil.disk_usage(there).free)
+    return Machine(device.type, names[device.type], number, free(), cache, shutil.disk_usage(there).free)
 
 
 def _free_memory_bytes() -> int | None:
@@ -190,41 +166,30 @@ def memory_bytes(found: HubCheckpoint, number: str) -> float:
 
 
 def first_use_lines(name: str, found: HubCheckpoint | str, machine: Machine) -> list[str]:
-    """What to tell about a checkpoint; `found` is the reason where it could not be looked up."""
+    """What to tell about a checkpoint; `found` is the reason where the hub could not be asked."""
+    free, number = machine.free_memory_bytes, machine.number
+    memory = f"{machine.device_name} has {'an unknown amount of it' if free is None else f'{_gb(free)} free'}"
     if isinstance(found, str):
         return [
             f"first use of {name}: its size could not be asked ({found}); "
             f"{_gb(machine.free_disk_bytes)} are free for it in {machine.cache}",
-            f"it needs {BYTES_PER_PARAMETER[machine.number]} GB of memory for each billion of its parameters "
-            f"as {machine.number}; {machine.device_name} has {_memory(machine)}",
+            f"it needs {BYTES_PER_PARAMETER[number]} GB of memory for each billion of its parameters "
+            f"as {number}; {memory}",
         ]
     room = "" if machine.free_disk_bytes > found.download_bytes else ", which is not enough"
-    first = (
+    missing = "; the model that recognises speech for it comes on top", ", that model not counted"
+    on_top, uncounted = ("", "") if found.has_recognizer else missing
+    needed = memory_bytes(found, number)
+    verdict = ": that is enough"
+    if free is not None and needed > free:
+        verdict = ": that is not enough; stop with Ctrl-C and use the shipped checkpoint, or a larger machine"
+    elif machine.device == "cpu" and (found.parameters or found.model_bytes / 4) > SLOW_ON_CPU_PARAMETERS:
+        verdict = "; a model of this size answers slowly on a CPU, use a GPU (--device cuda) for talking"
+    return [
         f"first use of {name}: downloads {_gb(found.download_bytes)} to {machine.cache} "
-        f"({_gb(machine.free_disk_bytes)} free{room})"
-    )
-    if not found.has_recognizer:
-        first += "; the model that recognises speech for it comes on top"
-    needed = memory_bytes(found, machine.number)
-    second = (
-        f"it needs about {_gb(needed)} of memory as {machine.number}"
-        f"{'' if found.has_recognizer else ', that model not counted'}; "
-        f"{machine.device_name} has {_memory(machine)}{_verdict(found, needed, machine)}"
-    )
-    return [first, second]
-
-
-def _verdict(found: HubCheckpoint, needed: float, machine: Machine) -> str:
-    if machine.free_memory_bytes is not None and needed > machine.free_memory_bytes:
-        return ": that is not enough; stop with Ctrl-C and use the shipped checkpoint, or a larger machine"
-    if machine.device == "cpu" and (found.parameters or found.model_bytes / 4) > SLOW_ON_CPU_PARAMETERS:
-        return "; a model of this size answers slowly on a CPU, use a GPU (--device cuda) for talking"
-    return ": that is enough"
-
-
-def _memory(machine: Machine) -> str:
-    free = machine.free_memory_bytes
-    return "an unknown amount of it" if free is None else f"{_gb(free)} free"
+        f"({_gb(machine.free_disk_bytes)} free{room}){on_top}",
+        f"it needs about {_gb(needed)} of memory as {number}{uncounted}; {memory}{verdict}",
+    ]
 
 
 def _gb(count: float) -> str:

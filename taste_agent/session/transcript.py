@@ -45,33 +45,40 @@ class Transcript:
         self.turns: list[Turn] = []
 
     def take(self, event: ev.Event) -> None:
-        """Adds what an event tells."""
+        """Add what an event tells."""
+        last = self.turns[-1] if self.turns else None
+        at_s = seconds_of_samples(event.at)
         match event:
             case ev.UserTurn():
-                self._take_user(event)
+                self._take_user(event, last)
             case ev.NoSpeech():
-                for last in self.turns[-1:]:
+                if last is not None:
                     last.unanswered = last.role == "user" and last.generation == event.generation
-            case ev.SpeechDropped(reason="unanswered"):
-                self._take_unanswered(event)
-            case ev.FirstAudio():
-                self._take_first_audio(event)
-            case ev.WordHeard():
-                self._take_word(event)
-            case ev.ReplyCancelled():
-                if (turn := self._reply(event.generation)) is not None:
-                    turn.heard_text, turn.cut_text = event.heard_text, event.cut_text
-                    turn.text = f"{event.heard_text} {event.cut_text}".strip()
-                    turn.interrupted_by = event.reason
-                    turn.end_s = seconds_of_samples(event.at)
-            case ev.Underrun():
-                if (turn := self._reply(event.generation)) is not None:
-                    turn.underruns += 1
-            case ev.ReplyFinished():
-                if (turn := self._reply(event.generation)) is not None:
-                    turn.text = turn.heard_text = event.text
-                    turn.rtf, turn.underruns = event.rtf, event.underruns
-                    turn.end_s = seconds_of_samples(event.at)
+            case ev.SpeechDropped(reason="unanswered", text=text):
+                told = last is not None and last.unanswered and last.text == text
+                if text and not told:
+                    self.turns.append(Turn("user", 0, text, at_s, at_s, heard_text=text, unanswered=True))
+            case ev.FirstAudio(generation=generation):
+                if last is not None:
+                    last.answered = True
+                turn = Turn("assistant", generation, start_s=at_s, end_s=at_s, latency_ms=event.latency_ms)
+                self.turns.append(turn)
+            case ev.WordHeard() | ev.ReplyCancelled() | ev.Underrun() | ev.ReplyFinished():
+                turns = (turn for turn in reversed(self.turns) if turn.role == "assistant")
+                reply = next((turn for turn in turns if turn.generation == event.generation), None)
+                if reply is not None:
+                    _tell(reply, event, at_s)
+
+    def _take_user(self, event: ev.UserTurn, last: Turn | None) -> None:
+        start_s, end_s = seconds_of_samples(event.start), seconds_of_samples(event.end)
+        if last is not None and last.role == "user" and not last.answered and last.start_s == start_s:
+            self.turns.pop()  # the same turn, which the person went on with
+        words = [
+            TranscriptWord(word.text, seconds_of_samples(word.start), seconds_of_samples(word.end))
+            for word in event.words
+        ]
+        text = event.text
+        self.turns.append(Turn("user", event.generation, text, start_s, end_s, heard_text=text, words=words))
 
     def as_json(self) -> str:
         """`{"turns": [...]}`, indented."""
@@ -82,46 +89,25 @@ class Transcript:
         """One line a turn; what was not heard stands in brackets."""
         return "".join(f"{line_of(turn)}\n" for turn in self.turns)
 
-    def _take_user(self, event: ev.UserTurn) -> None:
-        last = self.turns[-1] if self.turns else None
-        start_s = seconds_of_samples(event.start)
-        if last is not None and last.role == "user" and not last.answered and last.start_s == start_s:
-            self.turns.pop()  # the same turn, which the person went on with
-        words = [_word(w.text, w.start, w.end) for w in event.words]
-        end_s = seconds_of_samples(event.end)
-        self.turns.append(
-            Turn("user", event.generation, event.text, start_s, end_s, heard_text=event.text, words=words)
-        )
 
-    def _take_unanswered(self, event: ev.SpeechDropped) -> None:
-        told = bool(self.turns) and self.turns[-1].unanswered and self.turns[-1].text == event.text
-        if event.text and not told:
-            at_s = seconds_of_samples(event.at)
-            turn = Turn("user", 0, event.text, at_s, at_s, heard_text=event.text, unanswered=True)
-            self.turns.append(turn)
-
-    def _take_first_audio(self, event: ev.FirstAudio) -> None:
-        if self.turns:
-            self.turns[-1].answered = True
-        at_s = seconds_of_samples(event.at)
-        self.turns.append(
-            Turn("assistant", event.generation, start_s=at_s, end_s=at_s, latency_ms=event.latency_ms)
-        )
-
-    def _take_word(self, event: ev.WordHeard) -> None:
-        turn = self._reply(event.generation)
-        if turn is None:
-            return
-        at_s = seconds_of_samples(event.at)
-        turn.words.append(
-            TranscriptWord(event.text, turn.words[-1].end_s if turn.words else turn.start_s, at_s)
-        )
-        turn.heard_text = turn.text = f"{turn.heard_text} {event.text.strip()}".strip()
-        turn.end_s = at_s
-
-    def _reply(self, generation: int) -> Turn | None:
-        turns = reversed(self.turns)
-        return next((t for t in turns if t.role == "assistant" and t.generation == generation), None)
+def _tell(
+    reply: Turn, event: ev.WordHeard | ev.ReplyCancelled | ev.Underrun | ev.ReplyFinished, at_s: float
+) -> None:
+    match event:
+        case ev.WordHeard(text=text):
+            start_s = reply.words[-1].end_s if reply.words else reply.start_s
+            reply.words.append(TranscriptWord(text, start_s, at_s))
+            reply.heard_text = reply.text = f"{reply.heard_text} {text.strip()}".strip()
+            reply.end_s = at_s
+        case ev.ReplyCancelled():
+            reply.heard_text, reply.cut_text = event.heard_text, event.cut_text
+            reply.text = f"{event.heard_text} {event.cut_text}".strip()
+            reply.interrupted_by, reply.end_s = event.reason, at_s
+        case ev.Underrun():
+            reply.underruns += 1
+        case ev.ReplyFinished():
+            reply.text = reply.heard_text = event.text
+            reply.rtf, reply.underruns, reply.end_s = event.rtf, event.underruns, at_s
 
 
 def line_of(turn: Turn) -> str:
@@ -130,7 +116,3 @@ def line_of(turn: Turn) -> str:
     cut = f" [not heard: {turn.cut_text}]" if turn.cut_text else ""
     note = " [not answered]" if turn.unanswered else ""
     return f"[{turn.start_s:7.2f}-{turn.end_s:7.2f}] {who}: {turn.heard_text}{cut}{note}"
-
-
-def _word(text: str, start: int, end: int) -> TranscriptWord:
-    return TranscriptWord(text, seconds_of_samples(start), seconds_of_samples(end))
