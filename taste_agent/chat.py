@@ -21,16 +21,15 @@ from taste_agent.audio.echo import (
 from taste_agent.audio.ports import AudioSink, AudioSource
 from taste_agent.audio.silent import SilentSink, SilentSource
 from taste_agent.audio.sound_card import SoundCard
-from taste_agent.audio.text_gate import EchoGate, GatedBrain
 from taste_agent.chat_engine import ChatEngine
 from taste_agent.clock import ENGINE_RATE_HZ, ms_of_samples
 from taste_agent.config import AgentSettings, EchoSettings
 from taste_agent.dialog.brain import Brain
+from taste_agent.dialog.echo_gate import EchoGate
 from taste_agent.dialog.first_use import announce_first_use
-from taste_agent.dialog.worker import DialogWorker
+from taste_agent.dialog.worker import CostMeter, DialogWorker
 from taste_agent.errors import Terminated
 from taste_agent.events import TYPING
-from taste_agent.session.costs import CostMeter
 from taste_agent.session.engine import Levels
 from taste_agent.session.recording import TalkFolder
 from taste_agent.session.runner import ThreadRunner
@@ -59,19 +58,17 @@ def run_chat(
 ) -> None:
     """Talk until the quit key, Ctrl-C, SIGTERM or the end of typed input.
 
-    The sound card is opened before the model is loaded, so that a missing device is told at once. What is
-    said while the model is loaded is answered when it is there.
+    The sound card is opened before the model is loaded, so that a missing device is told at once, and what is
+    said meanwhile is answered.
 
     Args:
-        settings: of the agent.
-        options: of this call.
+        settings, options: of the agent and of this call.
         load_brain: makes the model; other threads must get their turn while it does.
-        prepare: the part of loading that keeps them waiting; what is said during it is not heard. It also
-            tells what would keep the model from running here.
+        prepare: the part of loading that keeps them waiting, during which nothing is heard.
 
     Raises:
         AudioDeviceError: a device that was named cannot be opened, or there is none at all.
-        EchoUnavailableError: echo cancellation is asked for and does not run here.
+        EchoUnavailableError: it is asked for and does not run here.
         KeyboardInterrupt, Terminated: after the session was ended cleanly.
     """
     live = not options.json_events and can_draw(sys.stdin, sys.stdout, os.environ.get("TERM", ""))
@@ -189,10 +186,8 @@ class _Parts:
 
     def begin(self, brain: Brain) -> None:
         """Have what was said and what will be said answered by `brain`."""
-        if self._gate is not None:
-            brain = GatedBrain(brain, self._gate)
-        meter = CostMeter("measured", self._settings.replay.fixed)
-        self._runner.begin(DialogWorker(brain, self._settings, meter, speaks=self._card is not None))
+        speaks = self._card is not None
+        self._runner.begin(DialogWorker(brain, self._settings, CostMeter(), speaks, self._gate))
 
     def figures(self) -> Figures:
         levels = self._engine.levels if self._engine else Levels()

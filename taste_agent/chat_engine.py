@@ -12,14 +12,15 @@ import numpy as np
 
 from taste_agent import events as ev
 from taste_agent.audio.ports import AudioSink, AudioSource, Samples
-from taste_agent.audio.text_gate import EchoGate, PlayedWord
 from taste_agent.clock import ENGINE_RATE_HZ, ms_of_samples
 from taste_agent.config import AgentSettings
+from taste_agent.dialog.echo_gate import EchoGate
 from taste_agent.endings import join_or_leave
 from taste_agent.errors import AgentError
 from taste_agent.session.engine import Levels, Session
 from taste_agent.session.recording import SessionRecording
 from taste_agent.session.runner import Runner
+from taste_speech.words import Word
 
 Command = Callable[[Session], None]
 JOIN_LIMIT_S = 5.0
@@ -58,7 +59,6 @@ class ChatEngine:
         self._recording: SessionRecording | None = None
         self._session: Session | None = None
         self._stop_reason: str | None = None
-        self._cut_now = False
         self._samples_read = 0
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
         self.events: deque[ev.Event] = deque()
@@ -145,8 +145,8 @@ class ChatEngine:
         session.set_latency(self._source.latency_samples, self._sink.latency_samples)
         self._samples_read += len(samples)
         spoken = session.process(samples)
-        if self._cut_now:
-            self._cut_now = False
+        if session.cut:
+            session.cut = False
             # What the loudspeaker still holds is silenced, and the fade of playback with it.
             self._sink.cut(round(ms_of_samples(len(spoken))) + self._settings.playback.fade_ms)
         self._sink.write(spoken)
@@ -156,12 +156,8 @@ class ChatEngine:
         self._record(lambda recording: recording.write(heard, spoken))
 
     def _emit(self, event: ev.Event) -> None:
-        if isinstance(event, ev.PlaybackPaused | ev.ReplyCancelled):
-            self._cut_now = True
-        elif isinstance(event, ev.PlaybackResumed):
-            self._cut_now = False
-        elif isinstance(event, ev.WordHeard) and self._gate is not None:
-            self._gate.played(PlayedWord(event.text, event.at))
+        if isinstance(event, ev.WordHeard) and self._gate is not None:
+            self._gate.played(Word(event.text, end=event.at))
         self.events.append(event)
         self._record(lambda recording: recording.take(event))
 

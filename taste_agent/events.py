@@ -16,6 +16,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from taste_speech.words import Word
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -31,7 +33,13 @@ class Event:
 
     def to_json(self) -> str:
         """One line of JSON with `kind` first; floats are rounded so that logs compare byte by byte."""
-        return json.dumps({"kind": self.kind, **rounded(dataclasses.asdict(self))}, ensure_ascii=False)
+        fields = dataclasses.asdict(self, dict_factory=_logged)
+        return json.dumps({"kind": self.kind, **rounded(fields)}, ensure_ascii=False)
+
+
+def _logged(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a word the log has its text and times; heard ones have no tokens."""
+    return {name: value for name, value in fields if name not in ("ids", "taste")}
 
 
 def rounded(value: Any) -> Any:
@@ -43,15 +51,6 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [rounded(item) for item in value]
     return value
-
-
-@dataclass(frozen=True, slots=True)
-class TimedWord:
-    """A recognised word; times are input samples."""
-
-    text: str
-    start: int
-    end: int
 
 
 TYPING = "typing"
@@ -99,7 +98,7 @@ class PieceRecognised(Event):
 
     piece: int
     text: str
-    words: tuple[TimedWord, ...]
+    words: tuple[Word, ...]
     confidence: float
     recognise_ms: float
 
@@ -170,7 +169,7 @@ class UserTurn(Event):
 
     generation: int
     text: str
-    words: tuple[TimedWord, ...]
+    words: tuple[Word, ...]
     start: int
     end: int
 

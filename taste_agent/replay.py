@@ -15,15 +15,13 @@ from taste_agent.audio.recording import WavRecorder
 from taste_agent.clock import ENGINE_RATE_HZ, WallClockPacer
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.brain import Brain
-from taste_agent.dialog.worker import DialogWorker
+from taste_agent.dialog.worker import CostMeter, DialogWorker
 from taste_agent.errors import AgentError, Terminated
 from taste_agent.events import Event, Notice
 from taste_agent.output_folder import cannot_write, check_writable, owner_only
-from taste_agent.session.costs import CostMeter
 from taste_agent.session.engine import Session
-from taste_agent.session.recording import write_private
+from taste_agent.session.recording import Sides, write_private
 from taste_agent.session.runner import VirtualRunner
-from taste_agent.session.sides import Sides
 from taste_agent.session.transcript import Transcript
 from taste_agent.signals import signals_held
 from taste_agent.ui.picture import SessionPicture

@@ -205,15 +205,18 @@ class TasteProcessor:
         words = self.llm_ids_to_words(text_ids)
         if not words:
             raise TextError("text_ids are empty; give the LLM ids of at least one word")
-        texts = [word.text for word in words]
-        if self.config.vocabulary.text_is_spoken:
-            texts = spoken_words(texts)
-        asr = word_tools.tokenize_words(self.audio_tokenizer, texts)
         llm = word_tools.WordTokens(
-            [i for word in words for i in word.token_ids],
-            [index for index, word in enumerate(words) for _ in word.token_ids],
+            [i for word in words for i in word.ids],
+            [index for index, word in enumerate(words) for _ in word.ids],
         )
+        asr = self.asr_tokens([word.text for word in words])
         return _text_fields("asr", asr) | _text_fields("llm", llm)
+
+    def asr_tokens(self, words: list[str]) -> word_tools.WordTokens:
+        """ASR tokens of words as the LLM writes them; see `align_text_ids`."""
+        if self.config.vocabulary.text_is_spoken:
+            words = spoken_words(words)
+        return word_tools.tokenize_words(self.audio_tokenizer, words)
 
     def _token_fields(self, words: list[str]) -> dict[str, Tensor]:
         asr = word_tools.tokenize_words(self.audio_tokenizer, words)

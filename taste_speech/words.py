@@ -11,19 +11,23 @@ from typing import Any
 from taste_speech.errors import TextError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Word:
-    """A word of a token sequence.
+    """A word, as it is read, generated, spoken, played or heard; what is not known of it is left out.
 
     Attributes:
         text: without blanks around it; may be empty for a token that is only blanks.
-        token_ids: its LLM ids.
-        start: index of its first token in the sequence.
+        ids: its tokens: of the LLM, or the ASR tokens for the unit decoder.
+        taste: its taste token (L codes); None for text that has none.
+        start, end: its place in what it is part of: tokens of a sequence, units of a chunk, samples of a
+            reply or of a session. The end is one past its last one.
     """
 
-    text: str
-    token_ids: tuple[int, ...]
-    start: int
+    text: str = ""
+    ids: tuple[int, ...] = ()
+    taste: tuple[int, ...] | None = None
+    start: int = 0
+    end: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def llm_ids_to_words(tokenizer: Any, token_ids: Sequence[int]) -> list[Word]:
     words = []
     for start, end in pairwise([*starts, len(token_ids)]):
         ids = tuple(int(i) for i in token_ids[start:end])
-        words.append(Word(decode(tokenizer, ids).strip(), ids, start))
+        words.append(Word(decode(tokenizer, ids).strip(), ids, start=start, end=end))
     return words
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from taste_speech.streaming import Conversation, SegmentWord, TASTESegment, streaming_generate
+from taste_speech.streaming import Conversation, TASTESegment, Word, streaming_generate
 
 QUESTION = "what time is it in the city?"
 FOLLOW_UP = "please tell me something about the river."
@@ -19,7 +19,7 @@ def spoken(processor: Any, model: Any, text: str, role: str = "user", seed: int 
     for word in text.split():
         codes = torch.randint(codebook_size, (model.num_quantizers,), generator=generator)
         ids = processor.llm_tokenizer.encode(f" {word}", add_special_tokens=False)
-        words.append(SegmentWord(tuple(ids), tuple(codes.tolist())))
+        words.append(Word(ids=tuple(ids), taste=tuple(codes.tolist())))
     return TASTESegment.from_words(role, words, model.num_quantizers)
 
 
@@ -44,6 +44,6 @@ def stream(
     return streaming_generate(model, processor, [], state=conversation, **settings)
 
 
-def words_of(items: Any) -> list[SegmentWord]:
+def words_of(items: Any) -> list[Word]:
     """All words of some items, in order."""
     return [word for item in items for word in item["segment"].words]

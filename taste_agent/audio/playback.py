@@ -8,7 +8,7 @@ from taste_agent.audio.chunk_pace import ChunkPace
 from taste_agent.audio.ports import Samples
 from taste_agent.clock import samples_of_ms
 from taste_agent.config import PlaybackSettings
-from taste_agent.dialog.messages import SpokenWord
+from taste_speech.words import Word
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -56,7 +56,7 @@ class PlaybackBuffer:
         self._pending = np.zeros(0, np.float32)
         self._pending_start = 0  # reply sample of _pending[0]; never after the start of the running word
         self._position = 0  # reply sample that is played next
-        self._words: list[SpokenWord] = []
+        self._words: list[Word] = []
         self._words_ended = 0
         self._complete = False
         self._flowing = False  # enough buffered
@@ -77,7 +77,7 @@ class PlaybackBuffer:
         """Words of this reply that were pulled to their end."""
         return self._words_ended
 
-    def push(self, generation: int, samples: Samples, words: tuple[SpokenWord, ...]) -> None:
+    def push(self, generation: int, samples: Samples, words: tuple[Word, ...]) -> None:
         """Takes the next chunk; one of another generation is dropped."""
         if generation != self.generation:
             return

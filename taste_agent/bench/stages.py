@@ -22,13 +22,13 @@ from taste_agent.bench.turn import (
 from taste_speech.errors import TasteError
 from taste_speech.spoken_lm.sampling import TextSampling, sample_text
 from taste_speech.spoken_lm.vocabulary import build_vocabulary
-from taste_speech.streaming import SegmentWord
+from taste_speech.streaming import Word
 from taste_speech.streaming.detokenize import DetokenizerState
 from taste_speech.streaming.emit_timing import EmitTiming, every_words
 from taste_speech.streaming.layout import Row, row_list
-from taste_speech.streaming.resampling import ResamplerState, StreamResampler
+from taste_speech.streaming.resampling import ChunkResampler, ResamplerState
 from taste_speech.streaming.row_cache import RowCache
-from taste_speech.streaming.unit_stream import SpokenWord, UnitStreamState
+from taste_speech.streaming.unit_stream import UnitStreamState
 from taste_speech.words import tokenize_words
 
 HISTORIES, EARLY, LATE, LATE_TURN = (100, 2000), 2, 30, 20
@@ -176,7 +176,7 @@ class Stages:
         yield self._vocoder("vocoder, later chunk", config.vocoder_context_frames, later)
         target = AUDIO_RATE_HZ if rate != AUDIO_RATE_HZ else 3 * AUDIO_RATE_HZ  # that of a sound card
         samples = np.random.default_rng(0).standard_normal(rate // 2).astype(np.float32)
-        resampler, following = StreamResampler(rate, target), samples[: rate // 50]
+        resampler, following = ChunkResampler(rate, target), samples[: rate // 50]
         note = f"0.5 s from {rate} to {target} Hz"
         yield self._alone("resampler", lambda: resampler.push(samples, following, ResamplerState()), note)
         yield from self.chunks()
@@ -186,7 +186,7 @@ class Stages:
         stream = talk.FixedRateUnits(self.subject.model, self.subject.speaker, window)
         taste, tokenizer = (0,) * self.subject.model.num_quantizers, self.subject.processor.audio_tokenizer
         words = (tokenize_words(tokenizer, [word]).token_ids for word in talk.REPLY.split()[: window + 4])
-        spoken = [SpokenWord(tuple(ids), taste) for ids in words]
+        spoken = [Word(ids=tuple(ids), taste=taste) for ids in words]
         _, state = stream.extend(spoken[:window], UnitStreamState())
         count = talk.UNITS_PER_WORD * len(spoken[window:])
         note = (
@@ -239,7 +239,7 @@ class Stages:
         for chunk in (EARLY, LATE):
             so_far, state = words[: before + chunk - 1], states[chunk - 1]
 
-            def say(naive: bool, so_far: list[SegmentWord] = so_far) -> object:
+            def say(naive: bool, so_far: list[Word] = so_far) -> object:
                 if naive:
                     return FixedRateDetokenizer(subject, talk.REPLY_WORDS).say(so_far)
                 return detokenizer.say(so_far[-1:])

@@ -23,12 +23,12 @@ from taste_agent.bench.subject import Subject
 from taste_speech.acceleration import plain_steps
 from taste_speech.audio_io import Samples, load_audio
 from taste_speech.spoken_lm.vocabulary import build_vocabulary
-from taste_speech.streaming import Conversation, SegmentWord, TASTESegment, streaming_generate, taste_tokenize
+from taste_speech.streaming import Conversation, TASTESegment, Word, streaming_generate, taste_tokenize
 from taste_speech.streaming.detokenize import StreamingDetokenizer
 from taste_speech.streaming.emit_timing import EmitTiming, growing_chunks
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
-from taste_speech.streaming.unit_stream import ChunkUnits, SpokenWord, UnitStream, UnitStreamState
+from taste_speech.streaming.unit_stream import ChunkUnits, UnitStream, UnitStreamState
 from taste_speech.vocoder.weight_norm import WeightNormConv
 from taste_speech.words import tokenize_words
 
@@ -51,7 +51,7 @@ def audio_segment(subject: Subject, role: str, text: str) -> TASTESegment:
     for word in text.split():
         code = zlib.crc32(word.encode()) % model.audio_tower.quantizer.codebooks.shape[1]
         ids = tokenize_words(tokenizer, [word]).token_ids
-        words.append(SegmentWord(tuple(ids), (code,) * model.num_quantizers))
+        words.append(Word(word, tuple(ids), (code,) * model.num_quantizers))
     return TASTESegment.from_words(role, words, model.num_quantizers)
 
 
@@ -77,14 +77,14 @@ class FixedRateUnits(UnitStream):
     """Give every word the same number of units."""
 
     def extend(
-        self, words: list[SpokenWord], state: UnitStreamState, *drawing: Any
+        self, words: Sequence[Word], state: UnitStreamState, *drawing: Any
     ) -> tuple[ChunkUnits, UnitStreamState]:
         """As `UnitStream.extend`."""
         self._count = UNITS_PER_WORD * len(words)
         return super().extend(words, state, *drawing)
 
     def remember(
-        self, words: list[SpokenWord], ids: list[int], ends: list[int], state: UnitStreamState
+        self, words: Sequence[Word], ids: list[int], ends: list[int], state: UnitStreamState
     ) -> UnitStreamState:
         """As `UnitStream.remember`, the units shared evenly, so that the window is always as long."""
         return super().remember(words, ids, [UNITS_PER_WORD * (i + 1) for i in range(len(words))], state)
@@ -101,10 +101,9 @@ class FixedRateDetokenizer(StreamingDetokenizer):
         window = self._units.max_prev_words if window is None else window
         self._units = FixedRateUnits(subject.model, subject.speaker, window)
 
-    def say(self, words: Sequence[SegmentWord], final: bool = False) -> int:
+    def say(self, words: Sequence[Word], final: bool = False) -> int:
         """Make the sound of the next words; returns how many new samples there are."""
-        segment = TASTESegment.from_words("assistant", words, self._model.num_quantizers)
-        return len(self.feed(segment.text_ids, segment.taste_ids, final).samples)
+        return len(self.speak(words, final).samples)
 
 
 class UncachedRows(RowCache):

@@ -17,7 +17,7 @@ from taste_agent.audio.sound_card import SoundCard
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.config import DeviceSettings
 from taste_agent.errors import AudioDeviceError
-from taste_agent.turns.frames import level_dbfs
+from taste_agent.turns.vad import level_dbfs
 from taste_agent.ui.level_bar import level_bar
 from taste_agent.ui.quiet import native_stderr_silenced
 

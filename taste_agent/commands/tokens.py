@@ -90,7 +90,7 @@ def _rows(samples: Samples, settings: AgentSettings, text: str | None) -> list[d
             "start_s": timed.start_s,
             "end_s": timed.end_s,
             "pitch_hz": _pitch_of(timed, pitch),
-            "text_ids": list(word.token_ids),
+            "text_ids": list(word.ids),
             "taste": taste_ids[0, word.start].tolist(),
         }
         for word, timed in zip(words, times, strict=True)

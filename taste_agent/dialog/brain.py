@@ -1,31 +1,40 @@
-"""What the worker needs from a model: hear, read, reply, speak, remember what was heard."""
+"""What the worker needs from a model, and loading one while sound goes on. Importing this is cheap."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+import gc
+import importlib
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from taste_agent.audio.ports import Samples
-from taste_agent.dialog.messages import SpokenWord
+from taste_agent.config import AgentSettings
+from taste_agent.signals import signals_held
+from taste_speech.collector_pause import collector_paused
 from taste_speech.recognition.base import Recognizer
+from taste_speech.words import Word
+
+if TYPE_CHECKING:
+    from taste_speech.streaming import TASTESegment
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyItem:
-    """New whole words of a reply; `tokens` is the model's own form of them."""
+    """New whole words of a reply; `reason` is `speaking`, `finished`, `max_length` or `interrupted`."""
 
-    words: tuple[str, ...]
-    tokens: Any
+    words: tuple[Word, ...]
     complete: bool
     reason: str
-    """`speaking`, `finished`, `max_length` or `interrupted`."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Sound:
-    """Audio of one item and where the words end in the reply."""
+    """Audio of one item, and its words with their ends in the reply."""
 
     samples: Samples
-    words: tuple[SpokenWord, ...]
+    words: tuple[Word, ...]
 
 
 class Brain(Protocol):
@@ -41,28 +50,70 @@ class Brain(Protocol):
         """What the person should know before the talk begins."""
 
     def recognizer(self) -> Recognizer:
-        """The recogniser, one for the whole session."""
+        """The recognizer, one for the whole session."""
 
-    def tokenize(self, text: str, samples: Samples) -> list[Any]:
+    def tokenize(self, text: str, samples: Samples) -> list[TASTESegment]:
         """User segments (mostly one) of at most 30 s of speech and its text."""
 
-    def text_segment(self, text: str) -> Any:
+    def text_segment(self, text: str) -> TASTESegment:
         """A user segment that was typed."""
 
-    def prefill(self, segments: list[Any]) -> float | None:
-        """Reads user segments; returns the model's probability of speaking now, None if it has none."""
+    def prefill(self, segments: list[TASTESegment]) -> float | None:
+        """Read user segments; returns the model's probability of speaking now, None if it has none."""
 
-    def reply(self) -> Iterator[ReplyItem]:
-        """Answers what was read, item by item, whatever the probability of speaking."""
+    def reply(self) -> Generator[ReplyItem, None, None]:
+        """Answer what was read, item by item, whatever the probability of speaking."""
 
-    def go_on(self) -> Iterator[ReplyItem]:
-        """Goes on with the answer that was settled last, item by item; its words count from here."""
+    def go_on(self) -> Generator[ReplyItem, None, None]:
+        """Go on with the answer that was settled last, item by item; its words count from here."""
 
     def speak(self, item: ReplyItem) -> Sound:
         """The sound of an item, following on the previous one's."""
 
     def settle(self, heard_words: int) -> None:
-        """Keeps the heard words of the reply in the history; the rest of it was not said."""
+        """Keep the heard words of the reply in the history; the rest of it was not said."""
 
     def discard(self) -> None:
-        """Forgets the open exchange, if any."""
+        """Forget the open exchange, if any."""
+
+
+def prepare(settings: AgentSettings) -> None:
+    """Import PyTorch and check the device of the settings.
+
+    This is the one step of loading that keeps all other threads waiting, for a third of a second.
+
+    Raises:
+        AgentError: the device is not there, or cannot compute with the number type.
+    """
+    with _left_out_of_collections(), signals_held():
+        importlib.import_module("torch")
+    from taste_agent.dialog.torch_device import device_of
+
+    device_of(settings.model)
+
+
+def load_brain(settings: AgentSettings, speaks: bool = True) -> Brain:
+    """Load the checkpoint that the settings name, with its recognizer and, if it `speaks`, its voice.
+
+    Raises:
+        TasteError: the checkpoint cannot be loaded.
+        AgentError: the device or the voice does not exist.
+    """
+    with _left_out_of_collections():
+        with signals_held():
+            from taste_agent.dialog.taste_brain import load_brain as load  # takes seconds
+
+        return load(settings, speaks)
+
+
+@contextmanager
+def _left_out_of_collections() -> Iterator[None]:
+    """Make no garbage collections, and leave what is loaded out of all later ones.
+
+    To search it takes a quarter of a second in which no other thread runs, now and then during the talk.
+    """
+    with collector_paused():
+        try:
+            yield
+        finally:
+            gc.freeze()

@@ -1,13 +1,13 @@
 """What the session and the dialog worker say to each other: frozen messages, audio included.
 
-Commands are executed in order, except that hearing goes before speaking. Samples are counted from the
-start of the session for the person's audio, and from the start of the reply for the agent's.
+Commands are executed in order, except that hearing goes before speaking. Positions are samples: of the
+session for the person's audio, of the reply for the agent's.
 """
 
 from dataclasses import dataclass
 
 from taste_agent.audio.ports import Samples
-from taste_agent.events import TimedWord
+from taste_speech.words import Word
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -21,7 +21,7 @@ class Hear:
 
 @dataclass(frozen=True, slots=True)
 class ClosePiece:
-    """The piece is complete: recognise it to its end. Answered by `Recognised`."""
+    """The piece is complete: recognize it to its end. Answered by `Recognised`."""
 
     piece: int
 
@@ -71,12 +71,13 @@ class Drop:
     pieces: tuple[int, ...]
 
 
-Command = Hear | ClosePiece | Prepare | Answer | AnswerText | GoOn | Settle | Drop
+ReplyCommand = Answer | AnswerText | GoOn | Settle
+Command = Hear | ClosePiece | Prepare | ReplyCommand | Drop
 
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What has been recognised of an open piece, up to input sample `until`. `echo_text` is the agent's."""
+    """What has been recognized of an open piece, up to input sample `until`. `echo_text` is the agent's."""
 
     piece: int
     text: str
@@ -90,7 +91,7 @@ class Recognised:
 
     piece: int
     text: str
-    words: tuple[TimedWord, ...]
+    words: tuple[Word, ...]
     confidence: float
     recognise_ms: float
     echo_text: str = ""
@@ -106,24 +107,16 @@ class Prepared:
     prefill_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class SpokenWord:
-    """A word of a reply and the sample of the reply at which it ends."""
-
-    text: str
-    end: int
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class Spoken:
-    """A chunk of the reply's sound, following on the previous one.
+    """A chunk of the reply's sound, following on the previous one; its words with their ends.
 
     `tokenize_ms` and `prefill_ms` are what the turn cost before its first chunk (0 in later ones).
     """
 
     generation: int
     samples: Samples
-    words: tuple[SpokenWord, ...]
+    words: tuple[Word, ...]
     tokenize_ms: float
     prefill_ms: float
     generate_ms: float

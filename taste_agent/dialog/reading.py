@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
 from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
 from taste_agent.dialog.brain import Sound
-from taste_agent.dialog.sound_edges import SoundEdges
+from taste_agent.dialog.sound import SoundEdges
 from taste_speech import TasteForCausalLM, TasteProcessor
 from taste_speech.spoken_text import as_sentence
 from taste_speech.streaming import Conversation, StreamingDetokenizer, TASTESegment
 from taste_speech.streaming.layout import Row
-from taste_speech.streaming.segment import SegmentWord
+from taste_speech.words import Word
 
 SILENCE_BEFORE_MS = 20
 
@@ -31,12 +32,12 @@ def taste_of_text(model: TasteForCausalLM, processor: TasteProcessor, text: str)
     if roles is not None:
         conversation.lm_state.append(Row(roles["assistant"], None))
     ids = processor.process_text(text)["llm_token_ids"]
-    words: list[SegmentWord] = []
+    words: list[Word] = []
     for word in processor.llm_ids_to_words(ids):
         taste = words[-1].taste if words else None
-        for token in word.token_ids:
+        for token in word.ids:
             conversation.lm_state.append(Row(token, taste))
-        words.append(SegmentWord(word.token_ids, conversation.lm_state.read_taste()))
+        words.append(replace(word, taste=conversation.lm_state.read_taste()))
     return conversation.words_segment(words)
 
 
@@ -67,9 +68,6 @@ def read_aloud(
     # A voice learns from whole sentences: the last word of one without an end mark would be cut.
     words = taste_of_text(model, processor, as_sentence(" ".join(processor.split_text(text)))).words
     for start in range(0, len(words), words_per_chunk):
-        part = TASTESegment.from_words(
-            "assistant", words[start : start + words_per_chunk], model.num_quantizers
-        )
         final = start + words_per_chunk >= len(words)
-        chunk = voice.feed(part.text_ids, part.taste_ids, final)
+        chunk = voice.speak(words[start : start + words_per_chunk], final)
         yield edges(Sound(chunk.samples, ()), final).samples

@@ -1,9 +1,8 @@
 """`Brain` on a TASTE checkpoint."""
 
-import logging
 import secrets
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Generator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,28 +12,22 @@ from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
 from taste_agent.config import AgentSettings, EmitSettings
 from taste_agent.dialog.brain import ReplyItem, Sound
 from taste_agent.dialog.loading import SMALL_MODEL_PARAMETERS, load_model
-from taste_agent.dialog.messages import SpokenWord
-from taste_agent.dialog.sound_edges import SoundEdges
-from taste_agent.dialog.speech_parts import parts_of_speech
+from taste_agent.dialog.sound import SoundEdges, parts_of_speech
 from taste_agent.errors import AgentError
 from taste_speech import TasteForCausalLM, TasteProcessor
 from taste_speech.recognition.base import Recognizer
 from taste_speech.streaming import (
     Conversation,
+    EmitTiming,
     StreamingDetokenizer,
     TASTESegment,
+    at_clause_ends,
+    every_words,
+    growing_chunks,
     streaming_generate,
     taste_tokenize,
 )
 from taste_speech.streaming.configuration import StreamingConfig
-from taste_speech.streaming.emit_timing import (
-    EmitTiming,
-    at_clause_ends,
-    every_words,
-    growing_chunks,
-)
-
-logger = logging.getLogger(__name__)
 
 WARM_UP_TEXT = "what is your name"
 
@@ -62,8 +55,7 @@ class TasteBrain:
         self._settings = settings
         self._speaker = speaker_embedding(processor, settings.dialog.voice)
         self._recognizer = processor.recognizer()
-        seed = settings.sampling.seed
-        seed = secrets.randbits(31) if seed is None else seed
+        seed = secrets.randbits(31) if settings.sampling.seed is None else settings.sampling.seed
         self._text_generator = torch.Generator(model.device).manual_seed(seed)
         self._voice_generator = torch.Generator(model.device).manual_seed(seed)
         self._conversation = Conversation(model, processor)
@@ -83,7 +75,9 @@ class TasteBrain:
         states = [generator.get_state() for generator in generators]
         self.prefill(self.tokenize(WARM_UP_TEXT, np.zeros(ENGINE_RATE_HZ // 2, np.float32)))
         items = self.reply()
-        self.speak(next(items))
+        first = next(items)
+        if speaks:
+            self.speak(first)
         items.close()
         self.discard()
         self._detokenizer = None
@@ -110,15 +104,12 @@ class TasteBrain:
 
     def tokenize(self, text: str, samples: Samples) -> list[TASTESegment]:
         """Text and taste tokens of a user's speech; in parts where it has more words than the model takes."""
-        return [
-            self._audio_segment(words, part)
-            for words, part in parts_of_speech(
-                self._processor.split_text(text),
-                samples,
-                lambda words: self._processor.process_text(words)["asr_token_ids"].shape[1],
-                self._model.audio_tower.max_asr_tokens,
-            )
-        ]
+
+        def count(words: Sequence[str]) -> int:
+            return self._processor.process_text(words)["asr_token_ids"].shape[1]
+
+        words, most = self._processor.split_text(text), self._model.audio_tower.max_asr_tokens
+        return [self._audio_segment(*part) for part in parts_of_speech(words, samples, count, most)]
 
     def _audio_segment(self, words: list[str], samples: Samples) -> TASTESegment:
         text_ids = self._processor.process_text(words)["llm_token_ids"]
@@ -130,21 +121,20 @@ class TasteBrain:
         """Something typed."""
         return self._segment("user", text)
 
-    def prefill(self, segments: list[Any]) -> float | None:
-        """Reads user segments; the probability is None for a checkpoint that always answers."""
-        for segment in segments:
-            self._conversation.append(segment)
+    def prefill(self, segments: list[TASTESegment]) -> float | None:
+        """Read user segments; the probability is None for a checkpoint that always answers."""
+        self._conversation.extend(segments)
         probability = self._conversation.prefill()
         return None if self._conversation.format.role_ids is None else probability
 
     def reply(self) -> Generator[ReplyItem, None, None]:
-        """Answers what was read."""
+        """Answer what was read."""
         self._conversation.open_reply()
         self._words_before = 0
         return self._items()
 
     def go_on(self) -> Generator[ReplyItem, None, None]:
-        """Goes on with the answer that was settled last."""
+        """Go on with the answer that was settled last."""
         if self._conversation.segments[-1].role == "system":  # the note about the cut
             self._conversation.pop()
         self._words_before = self._conversation.reopen_reply()
@@ -152,7 +142,6 @@ class TasteBrain:
 
     def _items(self) -> Generator[ReplyItem, None, None]:
         sampling = self._settings.sampling
-        conversation = self._conversation
         self._detokenizer = None
         self._edges = SoundEdges(samples_of_ms(self._settings.playback.leading_silence_ms))
         items = streaming_generate(
@@ -165,32 +154,24 @@ class TasteBrain:
             repetition_penalty=sampling.repetition_penalty,
             max_length=sampling.max_length,
             emit_timing_func=emit_timing(self._settings.emit),
-            state=conversation,
+            state=self._conversation,
             generator=self._text_generator,
         )
         for item in items:
-            segment: TASTESegment = item["segment"]
-            decode = conversation.tokenizer.decode
-            words = tuple(decode(list(word.text_ids)).strip() for word in segment.words)
-            yield ReplyItem(words, segment, item["is_complete"], item["completion_reason"])
+            yield ReplyItem(tuple(item["segment"].words), item["is_complete"], item["completion_reason"])
 
     def speak(self, item: ReplyItem) -> Sound:
         """The sound of an item at the engine's rate."""
         if self._detokenizer is None:  # the first item of a reply
             self._detokenizer = StreamingDetokenizer(
-                self._model,
-                self._processor,
-                self._speaker,
-                out_sampling_rate=ENGINE_RATE_HZ,
-                generator=self._voice_generator,
+                self._model, self._processor, self._speaker, ENGINE_RATE_HZ, self._voice_generator
             )
-        segment: TASTESegment = item.tokens
-        chunk = self._detokenizer.feed(segment.text_ids, segment.taste_ids, item.complete)
-        words = tuple(SpokenWord(text, end) for text, end in zip(item.words, chunk.word_ends, strict=True))
+        chunk = self._detokenizer.speak(item.words, item.complete)
+        words = tuple(replace(word, end=end) for word, end in zip(item.words, chunk.word_ends, strict=True))
         return self._edges(Sound(chunk.samples, words), item.complete)
 
     def settle(self, heard_words: int) -> None:
-        """Keeps the heard words of the reply in the history."""
+        """Keep the heard words of the reply in the history."""
         self._conversation.commit_heard(self._words_before + heard_words)
         note = self._settings.barge_in.cut_note
         if note and self._conversation.unspoken is not None:

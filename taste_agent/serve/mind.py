@@ -1,6 +1,6 @@
 """One model in memory, and the minds of the sessions that share it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,11 +72,11 @@ class Mind:
         self._new = self._sum(segments)
         return self._brain.prefill(segments)
 
-    def reply(self) -> Iterator[ReplyItem]:
+    def reply(self) -> Generator[ReplyItem, None, None]:
         """Answers what was read."""
         return self._counted(self._brain.reply())
 
-    def go_on(self) -> Iterator[ReplyItem]:
+    def go_on(self) -> Generator[ReplyItem, None, None]:
         """Goes on with the last answer."""
         self._new = Tokens()
         return self._counted(self._brain.go_on())
@@ -93,12 +93,12 @@ class Mind:
         """Forgets the open exchange."""
         self._brain.discard()
 
-    def _counted(self, items: Iterator[ReplyItem]) -> Iterator[ReplyItem]:
+    def _counted(self, items: Generator[ReplyItem, None, None]) -> Generator[ReplyItem, None, None]:
         read = self._sum(self._history())
         self.usage = Usage(read, Tokens(read.text - self._new.text, read.taste - self._new.taste))
         for item in items:
-            if item.tokens is not None:
-                self.usage = replace(self.usage, made=self.usage.made + self._count(item.tokens))
+            made = Tokens(sum(len(word.ids) for word in item.words), len(item.words))
+            self.usage = replace(self.usage, made=self.usage.made + made)
             yield item
 
     def _sum(self, segments: Iterable[Any]) -> Tokens:

@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 
 from taste_agent.config import AgentSettings
-from taste_agent.dialog.worker import DialogWorker
+from taste_agent.dialog.worker import CostMeter, DialogWorker
 from taste_agent.errors import AgentError
 from taste_agent.events import Event
 from taste_agent.serve.access import Access
@@ -21,7 +21,6 @@ from taste_agent.serve.limits import MOST_MESSAGE_BYTES, Limits
 from taste_agent.serve.metrics import Metrics
 from taste_agent.serve.mind import Mind, ServedModel, Usage
 from taste_agent.serve.realtime import Surroundings
-from taste_agent.session.costs import CostMeter
 from taste_agent.session.engine import Session
 
 logger = logging.getLogger(__name__)

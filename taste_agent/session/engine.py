@@ -11,12 +11,14 @@ from taste_agent.audio.playback import PlaybackBuffer, SilentPlayback
 from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
 from taste_agent.config import AgentSettings
-from taste_agent.dialog.messages import Hear
+from taste_agent.dialog import messages as m
 from taste_agent.events import Event, SessionEnded, SessionStarted
 from taste_agent.session.runner import Runner
-from taste_agent.turns.frames import FrameClassifier, FrameDecision, is_gap, level_dbfs
 from taste_agent.turns.manager import TurnManager
-from taste_agent.turns.orders import ListenFrom, ListenStop, Output
+from taste_agent.turns.orders import ListenFrom, ListenStop, Order, Play, Resume, Silence
+from taste_agent.turns.vad import FrameClassifier, is_gap, level_dbfs
+
+_NOTHING = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,68 +56,61 @@ class Session:
         self.frame_samples = self._classifier.frame_samples
         self._high_pass = HighPass(self.frame_samples)
         self._playback = (PlaybackBuffer if speaks else SilentPlayback)(settings.playback)
-        self._manager = TurnManager(settings, self._playback)
+        self._manager = TurnManager(settings)
         self._block_samples = samples_of_ms(settings.recognition.block_ms)
         reach_ms = settings.vad.pre_roll_ms + settings.vad.start_window_ms + settings.vad.frame_ms
         self._recent: deque[Samples] = deque(maxlen=-(-reach_ms // settings.vad.frame_ms) + 1)
-        self._partial_frame = np.zeros(0, np.float32)
-        self._now = 0
+        self._partial_frame = _NOTHING
         self._piece: int | None = None
         self._piece_blocks: list[Samples] = []
         self._piece_sent = 0
-        self._muted = False
         self._talk_key: bool | None = None
         self._closed = False
+        self.now = 0
+        """Input samples processed so far."""
+        self.muted = False
+        """Whether the microphone hears silence."""
+        self.cut = False
+        """Whether the loudspeaker has to drop what it still holds; cleared by whoever drives it."""
         self.levels = Levels()
         emit(SessionStarted(0, source, model, self.frame_samples, ENGINE_RATE_HZ))
-
-    @property
-    def now(self) -> int:
-        """Input samples processed so far."""
-        return self._now
 
     @property
     def idle(self) -> bool:
         """Whether nobody speaks and nothing is owed."""
         return self._manager.idle
 
-    @property
-    def muted(self) -> bool:
-        """Whether the microphone hears silence."""
-        return self._muted
-
     def set_latency(self, input_samples: int, output_samples: int) -> None:
         """How old samples are when `process` gets them, and how long after it those it returns are heard."""
         self._manager.set_latency(input_samples, output_samples)
 
     def process(self, samples: Samples) -> Samples:
-        """Takes input of any length; returns one frame of output for every frame that it completed.
+        """Take input of any length; returns one frame of output for every frame that it completed.
 
         The frame that is returned for input up to sample t sounds from t on.
         """
         pending = np.concatenate([self._partial_frame, samples.astype(np.float32, copy=False)])
-        count = len(pending) // self.frame_samples
-        self._partial_frame = pending[count * self.frame_samples :]
-        frames = [pending[i * self.frame_samples : (i + 1) * self.frame_samples] for i in range(count)]
-        out = [self._process_frame(frame) for frame in frames]
-        return np.concatenate(out) if out else np.zeros(0, np.float32)
+        end = len(pending) // self.frame_samples * self.frame_samples
+        self._partial_frame = pending[end:]
+        frames = pending[:end].reshape(-1, self.frame_samples)
+        return np.concatenate([_NOTHING, *map(self._process_frame, frames)])
 
     def interrupt(self, reason: str = "key") -> None:
-        """Stops the reply. With `key` the person wants silence, or, if there is no reply, an answer now.
+        """Stop the reply. With `key` the person wants silence, or, if there is no reply, an answer now.
 
         With `client` a client has stopped it because the person speaks, who is answered.
         """
-        self._dispatch(self._manager.interrupt(self._now, reason))
+        self._carry_out(self._manager.interrupt(self.now, reason))
 
     def type_text(self, text: str) -> None:
-        """Answers something typed."""
-        self._dispatch(self._manager.type_text(self._now, text))
+        """Answer something typed."""
+        self._carry_out(self._manager.type_text(self.now, text))
 
     def set_muted(self, muted: bool) -> None:
         """A muted microphone hears silence; muting ends the turn."""
-        if muted and not self._muted:
-            self._dispatch(self._manager.end_turn(self._now, "muted"))
-        self._muted = muted
+        if muted and not self.muted:
+            self._carry_out(self._manager.end_turn(self.now, "muted"))
+        self.muted = muted
 
     def set_push_to_talk(self, held: bool | None) -> None:
         """True while the talk key is held, False while it is not; None gives the decision back to the VAD."""
@@ -123,21 +118,21 @@ class Session:
         self._talk_key = held
         self._manager.trust_talk_key(held is not None)
         if released:
-            self._dispatch(self._manager.end_turn(self._now, "push_to_talk"))
+            self._carry_out(self._manager.end_turn(self.now, "push_to_talk"))
 
     def close(self, reason: str = "end_of_input") -> None:
-        """Ends the session: a running reply is cut to what was heard. Safe to call twice."""
+        """End the session: a running reply is cut to what was heard. Safe to call twice."""
         if self._closed:
             return
         self._closed = True
-        self._dispatch(self._manager.interrupt(self._now, "closed"))
+        self._carry_out(self._manager.interrupt(self.now, "closed"))
         self._runner.close()
-        self._emit(SessionEnded(self._now, reason))
+        self._emit(SessionEnded(self.now, reason))
 
     def _process_frame(self, frame: Samples) -> Samples:
-        if self._muted:
+        if self.muted:
             frame = np.zeros_like(frame)
-        self._now += len(frame)
+        self.now += len(frame)
         in_gap = is_gap(frame)
         frame = self._high_pass(frame)
         decision = self._classifier.judge(frame, in_gap)
@@ -149,45 +144,59 @@ class Session:
             if sum(map(len, self._piece_blocks)) >= self._block_samples:
                 self._send_piece()
         self._collect()
-        self._dispatch(self._manager.on_frame(self._now, decision))
+        self._carry_out(self._manager.on_frame(self.now, decision))
         self._collect()  # with free computing, what was just asked for is there at once
         pulled = self._playback.pull(len(frame))
-        self._dispatch(self._manager.on_pulled(self._now, pulled))
-        self._note_levels(decision, pulled.samples)
+        self._carry_out(self._manager.on_pulled(self.now, pulled))
+        self.levels = Levels(decision.level_dbfs, level_dbfs(pulled.samples), decision.is_speech)
         return pulled.samples
 
     def _collect(self) -> None:
-        while results := self._runner.collect(self._now):
+        while results := self._runner.collect(self.now):
             for result in results:
-                self._dispatch(self._manager.on_result(self._now, result))
+                self._carry_out(self._manager.on_result(self.now, result))
 
-    def _dispatch(self, outputs: list[Output]) -> None:
-        for output in outputs:
-            if isinstance(output, Event):
-                self._emit(output)
-            elif isinstance(output, ListenFrom):
-                self._listen_from(output)
-            elif isinstance(output, ListenStop):
-                self._send_piece()
-                self._piece = None
-            else:
-                self._runner.submit(output, self._now)
+    def _carry_out(self, orders: list[Order]) -> None:
+        for order in orders:
+            match order:
+                case Event():
+                    self._emit(order)
+                case Play(m.Spoken() as chunk):
+                    self._playback.push(chunk.generation, chunk.samples, chunk.words)
+                case Play(end):
+                    self._playback.complete(end.generation)
+                case Silence():
+                    self._fall_silent(order)
+                case Resume():
+                    self.cut = False
+                    self._playback.resume()
+                case ListenFrom(piece, start):
+                    heard = np.concatenate([_NOTHING, *self._recent])
+                    heard = heard[max(0, len(heard) - (self.now - start)) :]
+                    self._piece, self._piece_blocks = piece, [heard]
+                    self._piece_sent = self.now - len(heard)
+                    self._send_piece()
+                case ListenStop():
+                    self._send_piece()
+                    self._piece = None
+                case _:
+                    if isinstance(order, m.Answer | m.AnswerText | m.GoOn):
+                        self._playback.begin(order.generation)
+                    self._runner.submit(order, self.now)
 
-    def _listen_from(self, order: ListenFrom) -> None:
-        heard = np.concatenate([np.zeros(0, np.float32), *self._recent])
-        first = max(0, len(heard) - (self._now - order.start))
-        self._piece = order.piece
-        self._piece_sent = self._now - (len(heard) - first)
-        self._piece_blocks = [heard[first:]]
-        self._send_piece()
+    def _fall_silent(self, order: Silence) -> None:
+        self.cut |= order.cut
+        if order.for_good:
+            self._playback.cancel()
+            return
+        self._playback.pause()
+        if order.unheard_words is not None:
+            self._playback.unpull(order.unheard_words)
 
     def _send_piece(self) -> None:
         if self._piece is None:
             return
-        samples = np.concatenate([np.zeros(0, np.float32), *self._piece_blocks])
+        samples = np.concatenate([_NOTHING, *self._piece_blocks])
         self._piece_blocks = []
-        self._runner.submit(Hear(self._piece, self._piece_sent, samples), self._now)
+        self._runner.submit(m.Hear(self._piece, self._piece_sent, samples), self.now)
         self._piece_sent += len(samples)
-
-    def _note_levels(self, decision: FrameDecision, output: Samples) -> None:
-        self.levels = Levels(decision.level_dbfs, level_dbfs(output), decision.is_speech)

@@ -7,9 +7,8 @@ from typing import Protocol
 
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.dialog.messages import Command, Result
-from taste_agent.dialog.worker import DialogWorker
+from taste_agent.dialog.worker import CostMeter, DialogWorker
 from taste_agent.endings import join_or_leave
-from taste_agent.session.costs import CostMeter
 
 STEP_LIMIT_S = 2.0
 """How long the end waits for a step."""
@@ -19,13 +18,13 @@ class Runner(Protocol):
     """Takes commands and gives results back when they are ready."""
 
     def submit(self, command: Command, now: int) -> None:
-        """Queues a command at input sample `now`."""
+        """Queue a command at input sample `now`."""
 
     def collect(self, now: int) -> list[Result]:
         """Results that are ready at input sample `now`, in order; never waits in a thread runner."""
 
     def close(self) -> None:
-        """Stops all work; safe to call twice."""
+        """Stop all work; safe to call twice."""
 
 
 class VirtualRunner:
@@ -42,36 +41,30 @@ class VirtualRunner:
         self._free_at = 0.0
 
     def submit(self, command: Command, now: int) -> None:
-        """Queues a command at input sample `now`."""
+        """Queue a command at input sample `now`."""
         self._inbox.append((now, command))
 
     def collect(self, now: int) -> list[Result]:
-        """Runs every step that starts by `now`; returns the results that are ready by then."""
-        while self._run_step(now):
-            pass
+        """Run every step that starts by `now`; returns the results that are ready by then."""
+        while (start := self._next_start()) is not None and start[0] <= now:
+            at, is_command = start
+            worker = self._worker
+            results = worker.execute(self._inbox.popleft()[1]) if is_command else worker.continue_reply()
+            self._free_at = at + self._meter.take_ms() * ENGINE_RATE_HZ / 1000
+            self._ready.extend((self._free_at, result) for result in results)
         due: list[Result] = []
         while self._ready and self._ready[0][0] <= now:
             due.append(self._ready.popleft()[1])
         return due
 
-    def _run_step(self, now: int) -> bool:
-        command_at = self._inbox[0][0] if self._inbox else None
-        if command_at is not None and not (self._worker.replying and self._free_at < command_at):
-            start = max(self._free_at, command_at)
-            if start > now:
-                return False
-            results = self._worker.execute(self._inbox.popleft()[1])
-        else:
-            start = self._free_at
-            if not self._worker.replying or start > now:
-                return False
-            results = self._worker.continue_reply()
-        self._free_at = start + self._meter.take_ms() * ENGINE_RATE_HZ / 1000
-        self._ready.extend((self._free_at, result) for result in results)
-        return True
+    def _next_start(self) -> tuple[float, bool] | None:
+        """When the next step starts, and whether it is a command; None where there is nothing to do."""
+        if self._inbox and not (self._worker.replying and self._free_at < self._inbox[0][0]):
+            return max(self._free_at, self._inbox[0][0]), True
+        return (self._free_at, False) if self._worker.replying else None
 
     def close(self) -> None:
-        """Forgets what is queued."""
+        """Forget what is queued."""
         self._inbox.clear()
         self._ready.clear()
 
@@ -95,7 +88,7 @@ class ThreadRunner:
         self._thread.start()
 
     def submit(self, command: Command, now: int) -> None:
-        """Queues a command."""
+        """Queue a command."""
         self._inbox.put(command)
 
     def collect(self, now: int) -> list[Result]:
@@ -103,15 +96,10 @@ class ThreadRunner:
         if self._error is not None:
             error, self._error = self._error, None
             raise error
-        due: list[Result] = []
-        while True:
-            try:
-                due.append(self._ready.get_nowait())
-            except queue.Empty:
-                return due
+        return [self._ready.get() for _ in range(self._ready.qsize())]  # nobody else takes any
 
     def close(self) -> None:
-        """Ends the thread after its current step, whatever is queued; too long a step is left behind."""
+        """End the thread after its current step, whatever is queued; too long a step is left behind."""
         self._closed.set()
         self._inbox.put(None)  # wakes the thread
         if self._thread is not None:

@@ -1,22 +1,72 @@
 """The agent's side: the reply that is thought or spoken, from its first order to its last word. Pure."""
 
+from collections import deque
+from dataclasses import dataclass, field
+
 from taste_agent import events as ev
-from taste_agent.audio.playback import PlaybackBuffer, Pulled
+from taste_agent.audio.playback import Pulled
 from taste_agent.clock import ms_of_samples
 from taste_agent.dialog import messages as m
-from taste_agent.turns.orders import Output
-from taste_agent.turns.pieces import Stretch
-from taste_agent.turns.reply import Reply
+from taste_agent.turns.hearing import Stretch
+from taste_agent.turns.orders import Order, Play, Resume, Silence
+
+
+@dataclass(slots=True)
+class Reply:
+    """What is known about the reply that is being thought or spoken."""
+
+    generation: int
+    question: Stretch
+    end_of_speech: int
+    end_of_turn: int
+    recognise_ms: float = 0.0
+    tokenize_ms: float = 0.0
+    prefill_ms: float = 0.0
+    words: list[str] = field(default_factory=list)
+    heard_words: int = 0
+    first_chunk: m.Spoken | None = None
+    generated: bool = False
+    """Whether all its words are there."""
+    audio_samples: int = 0
+    compute_ms: float = 0.0
+    underruns: int = 0
+    paused: bool = False
+    echoes: bool = False
+    """It was paused by its own echo; from then on only words that are not its own pause it."""
+    on_the_way: deque[tuple[int, int, bool]] = field(default_factory=deque)
+    """(input sample at which it is heard, words that end with it, whether the reply does)."""
+
+    @property
+    def heard_whole(self) -> bool:
+        """Whether its last word was heard, whatever silence may follow."""
+        return self.generated and self.heard_words == len(self.words)
+
+    def take_chunk(self, chunk: m.Spoken) -> None:
+        """Count a chunk that was generated."""
+        if self.first_chunk is None:
+            self.first_chunk = chunk
+            self.tokenize_ms += chunk.tokenize_ms
+            self.prefill_ms += chunk.prefill_ms
+        self.words += [word.text for word in chunk.words]
+        self.audio_samples += len(chunk.samples)
+        self.compute_ms += chunk.tokenize_ms + chunk.prefill_ms + chunk.generate_ms + chunk.detokenize_ms
+
+    def forget_unheard(self, now: int) -> int:
+        """What would be heard after `now` is not: it was silenced on its way. Returns its words."""
+        words = 0
+        while self.on_the_way and self.on_the_way[-1][0] > now:
+            words += self.on_the_way.pop()[1]
+        return words
+
+    def text(self, first: int = 0, last: int | None = None) -> str:
+        """Words of the reply as text."""
+        return " ".join(word.strip() for word in self.words[first:last] if word.strip())
 
 
 class Answering:
-    """Keeps the running reply and tells playback what to do with it.
+    """Keeps the running reply; what follows from an input is appended to `out`, in order."""
 
-    What follows from an input is appended to `out`, in order.
-    """
-
-    def __init__(self, playback: PlaybackBuffer, out: list[Output]) -> None:
-        self._playback = playback
+    def __init__(self, out: list[Order]) -> None:
         self._out = out
         self._generation = 0
         self.reply: Reply | None = None
@@ -27,40 +77,41 @@ class Answering:
         """A reply is asked for; its generation is new."""
         self._generation += 1
         self.reply = Reply(self._generation, question, end_of_speech, end_of_turn)
-        self._playback.begin(self._generation)
         return self.reply
 
     def take(self, now: int, reply: Reply, result: m.Spoken | m.Generated) -> bool:
         """The worker has something of the running reply; returns whether there still is one."""
         if isinstance(result, m.Spoken):
             reply.take_chunk(result)
-            self._playback.push(result.generation, result.samples, result.words)
             words = tuple(word.text for word in result.words)
             costs = (result.generate_ms, result.detokenize_ms)
-            self._out.append(ev.ReplyChunk(now, reply.generation, words, len(result.samples), *costs))
+            chunk = ev.ReplyChunk(now, reply.generation, words, len(result.samples), *costs)
+            self._out += [Play(result), chunk]
         elif reply.words:
             reply.generated = True
-            self._out.append(ev.ReplyGenerated(now, reply.generation, result.reason, result.text))
-            self._playback.complete(reply.generation)
+            generated = ev.ReplyGenerated(now, reply.generation, result.reason, result.text)
+            self._out += [generated, Play(result)]
         else:  # nothing to say
             self._out += [ev.NoSpeech(now, reply.generation), m.Settle(reply.generation, 0)]
-            self._playback.cancel()
             self.reply = None
         return self.reply is not None
 
     def take_pulled(self, now: int, pulled: Pulled) -> None:
         """Playback took samples that sound from `now` on."""
         reply = self.reply
-        if reply is None or self._playback.generation != reply.generation:
+        if reply is None:
             return
         if pulled.started:
             self._out.append(self._first_audio(now, reply))
         if pulled.gap_samples:
             self._out.append(ev.Underrun(now, reply.generation, pulled.gap_samples))
-        reply.take_pulled(now + len(pulled.samples) + self.output_latency_samples, pulled)
+        reply.underruns += pulled.ran_dry
+        if pulled.words_ended or pulled.finished:
+            heard_at = now + len(pulled.samples) + self.output_latency_samples
+            reply.on_the_way.append((heard_at, pulled.words_ended, pulled.finished))
 
     def hear_words(self, now: int) -> bool:
-        """Tells which words have sounded by now; returns whether the reply has been heard to its end."""
+        """Tell which words have sounded by now; returns whether the reply has been heard to its end."""
         reply = self.reply
         while reply is not None and reply.on_the_way and reply.on_the_way[0][0] <= now:
             _, words, finished = reply.on_the_way.popleft()
@@ -76,32 +127,31 @@ class Answering:
         audio_ms = ms_of_samples(reply.audio_samples)
         rtf = reply.compute_ms / audio_ms if audio_ms else 0.0
         text = reply.text(0, reply.heard_words)
-        self._out += [
-            ev.ReplyFinished(now, reply.generation, text, reply.underruns, audio_ms, rtf),
-            m.Settle(reply.generation, reply.heard_words),
-        ]
+        finished = ev.ReplyFinished(now, reply.generation, text, reply.underruns, audio_ms, rtf)
+        self._out += [finished, m.Settle(reply.generation, reply.heard_words)]
         self.reply = None
 
     def pause(self, now: int, reply: Reply, first_sample: int) -> None:
         """Somebody speaks over the reply."""
-        if self._playback.paused:
+        if reply.paused:
             return
-        self._playback.pause()
-        if self.output_latency_samples:  # the loudspeaker's queue is silenced at once
-            self._playback.unpull(reply.forget_unheard(now))
-        self._out.append(ev.PlaybackPaused(now, reply.generation, first_sample))
+        reply.paused = True
+        unheard = reply.forget_unheard(now) if self.output_latency_samples else None
+        paused = ev.PlaybackPaused(now, reply.generation, first_sample)
+        self._out += [Silence(for_good=False, cut=True, unheard_words=unheard), paused]
 
     def resume(self, now: int, reply: Reply, reason: str) -> None:
         """It was nothing."""
         reply.echoes |= reason == "echo"
-        if not self._playback.paused:
+        if not reply.paused:
             return
-        from_word = self._playback.resume()
-        self._out.append(ev.PlaybackResumed(now, reply.generation, reason, from_word))
+        reply.paused = False
+        from_word = reply.heard_words + sum(words for _, words, _ in reply.on_the_way)
+        self._out += [Resume(), ev.PlaybackResumed(now, reply.generation, reason, from_word)]
 
     def cancel(self, now: int, reply: Reply, reason: str) -> None:
         """The reply stops; its heard words stay in the history. One whose last word was heard is finished."""
-        self._playback.cancel()
+        self._out.append(Silence(for_good=True, cut=not reply.heard_whole))
         if reply.heard_whole:
             self._complete(now, reply)
             return

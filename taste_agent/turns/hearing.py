@@ -1,17 +1,103 @@
-"""The person's side: from frames and recognised text to the pieces of a turn, or of an interjection. Pure."""
+"""The person's side: from frames and recognized text to the pieces of a turn, or of an interjection. Pure."""
+
+from dataclasses import dataclass, field
 
 from taste_agent import events as ev
 from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
-from taste_agent.config import AgentSettings
+from taste_agent.config import AgentSettings, VadSettings
 from taste_agent.dialog import messages as m
-from taste_agent.turns.barge_in import Interjection
-from taste_agent.turns.frames import FrameDecision
-from taste_agent.turns.orders import ListenFrom, ListenStop, Output
-from taste_agent.turns.pieces import Piece, Stretch
-from taste_agent.turns.vad import VadMachine, VadStarted, VadStopped
+from taste_agent.turns.orders import ListenFrom, ListenStop, Order
+from taste_agent.turns.rules import Interjection
+from taste_agent.turns.vad import FrameDecision, VadMachine, VadStarted, VadStopped
+from taste_speech.words import Word
 
 _CUT_PAUSE_MS = 100
 """Long speech is cut where it has paused for so long."""
+
+
+@dataclass(slots=True)
+class Piece:
+    """A stretch of speech between two pauses."""
+
+    number: int
+    first_sample: int
+    """First sample of speech, without pre-roll."""
+    audio_start: int
+    """First sample that the recognizer gets."""
+    end: int
+    """One past the last sample of speech so far."""
+    partial_text: str = ""
+    text: str = ""
+    words: tuple[Word, ...] = ()
+    echo_text: str = ""
+    """Recognized, but the agent's own words; only where nothing else was."""
+    recognised_until: int = 0
+    """The recognizer has told what it understood up to this sample."""
+    recognise_ms: float = 0.0
+    open: bool = True
+    recognised: bool = False
+    dropped: bool = False
+    speech_frames: int = 0
+    voiced_frames: int = 0
+    steady_frames: int = 0
+    steadiness_sum: float = 0.0
+
+    def take_frame(self, frame: FrameDecision) -> None:
+        """Count what the frame tells about the kind of sound."""
+        self.voiced_frames += frame.voiced
+        self.speech_frames += frame.is_speech
+        if frame.steadiness is not None:
+            self.steady_frames += 1
+            self.steadiness_sum += frame.steadiness
+
+    @property
+    def unheard_reason(self) -> str:
+        """Why nothing of it counts as the person's, when nothing does."""
+        return "echo" if self.echo_text else "nothing_recognised"
+
+    def kind(self, settings: VadSettings) -> str:
+        """`speech`, `music` (its harmonics stay in place) or `noise` (it has hardly any pitch)."""
+        if self.speech_frames and self.voiced_frames < settings.min_voiced * self.speech_frames:
+            return "noise"
+        if self.steady_frames and self.steadiness_sum > settings.max_steadiness * self.steady_frames:
+            return "music"
+        return "speech"
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Pieces that belong together: a user turn, or what is said over the agent."""
+
+    pieces: list[Piece] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.pieces)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Numbers of the pieces, in order."""
+        return tuple(piece.number for piece in self.pieces)
+
+    @property
+    def text(self) -> str:
+        """Recognized text of the complete pieces."""
+        return " ".join(piece.text for piece in self.pieces if piece.text)
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """All recognized words."""
+        return tuple(word for piece in self.pieces for word in piece.words)
+
+    @property
+    def unheard_reason(self) -> str:
+        """Why there is no text, when there is none."""
+        echo = any(piece.echo_text for piece in self.pieces)
+        return "echo" if echo else "nothing_recognised"
+
+    @property
+    def pending(self) -> bool:
+        """Whether a piece is still open or not recognized yet."""
+        return any(piece.open or not piece.recognised for piece in self.pieces)
 
 
 class Hearing:
@@ -21,7 +107,7 @@ class Hearing:
     input is appended to `out`, in order.
     """
 
-    def __init__(self, settings: AgentSettings, out: list[Output]) -> None:
+    def __init__(self, settings: AgentSettings, out: list[Order]) -> None:
         self._settings = settings
         self._out = out
         self._vad = VadMachine(settings.vad)
@@ -42,37 +128,37 @@ class Hearing:
         return self._vad.speaking and not self._ignoring
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing is said, and nothing was said over the agent."""
-        return not (self.speaking or self._open or self.interjection)
-
-    def push(self, frame: FrameDecision) -> VadStarted | VadStopped | None:
-        """Takes the next frame; tells whether speech began or ended with it."""
-        change = self._vad.push(frame.is_speech)
-        if self._ignoring:
-            self._ignoring = self._vad.speaking
-            return None
-        return change
+    def in_piece(self) -> bool:
+        """Whether a piece is open."""
+        return self._open is not None
 
     @property
     def unheard(self) -> bool:
         """Whether speech goes on that no piece takes up."""
         return self.speaking and self._open is None
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is said, and nothing was said over the agent."""
+        return not (self.speaking or self._open or self.interjection)
+
+    def push(self, frame: FrameDecision) -> VadStarted | VadStopped | None:
+        """Take the next frame; tells whether speech began or ended with it."""
+        change = self._vad.push(frame.is_speech)
+        if self._ignoring:
+            self._ignoring = self._vad.speaking
+            return None
+        return change
+
     # ---- pieces
 
     def begin_piece(self, now: int, first_sample: int, over_reply: bool) -> None:
         """Speech began, after what was heard last."""
         start = max(first_sample - samples_of_ms(self._settings.vad.pre_roll_ms), self._last_audio_end)
-        self._open_piece(first_sample, start, now, self.interjection if over_reply else self.turn)
-
-    @property
-    def in_piece(self) -> bool:
-        """Whether a piece is open."""
-        return self._open is not None
+        self._open_piece(first_sample, start, now, over_reply)
 
     def follow(self, now: int, frame: FrameDecision, over_reply: bool) -> None:
-        """Lets the open piece, if any, go on, end or be cut."""
+        """Let the open piece, if any, go on, end or be cut."""
         piece = self._open
         if piece is None:
             return
@@ -95,16 +181,16 @@ class Hearing:
         if in_pause:
             self._end_speech(now)
         else:
-            self._open_piece(now, now, now, self.interjection if over_reply else self.turn)
+            self._open_piece(now, now, now, over_reply)
 
     def stop(self, now: int) -> None:
-        """Ends running speech without waiting for silence; what follows at once is new speech."""
+        """End running speech without waiting for silence; what follows at once is new speech."""
         self._end_speech(now)
         if self._open is not None:
             self._close_piece(now, self._open)
 
     def stop_listening(self, now: int) -> None:
-        """Ends running speech, and hears nothing of how it goes on until it pauses."""
+        """End running speech, and hear nothing of how it goes on until it pauses."""
         if self.speaking:
             self._ignoring = True
             self._out.append(ev.SpeechEnded(now, self._vad.speech_end))
@@ -116,11 +202,10 @@ class Hearing:
         if stopped is not None:
             self._out.append(ev.SpeechEnded(now, stopped.last_sample))
 
-    def _open_piece(self, first_sample: int, start: int, end: int, where: Stretch) -> None:
-        piece = Piece(self._next_piece, first_sample, start, end)
+    def _open_piece(self, first_sample: int, start: int, end: int, over_reply: bool) -> None:
+        self._open = piece = Piece(self._next_piece, first_sample, start, end)
         self._next_piece += 1
-        self._open = piece
-        where.pieces.append(piece)
+        (self.interjection if over_reply else self.turn).pieces.append(piece)
         self._out.append(ListenFrom(piece.number, start))
 
     def _close_piece(self, now: int, piece: Piece) -> None:
@@ -132,19 +217,22 @@ class Hearing:
         kind = piece.kind(self._settings.vad)
         if kind != "speech" and self.trusts_vad:
             piece.recognised = True  # as nothing
-            self.drop(now, [piece], kind)
-            if piece in self.turn.pieces:
-                self.turn.remove(piece)
+            self._drop_from_turn(now, piece, kind)
             return
         self._out.append(m.ClosePiece(piece.number))
         if piece in self.turn.pieces:
             self._ran_ahead = True
             self._out.append(ev.RunAheadStarted(now, self.turn.numbers))
 
+    def _drop_from_turn(self, now: int, piece: Piece, reason: str) -> None:
+        self.drop(now, [piece], reason)
+        if piece in self.turn.pieces:
+            self.turn.pieces.remove(piece)
+
     # ---- what was understood
 
     def take_partial(self, now: int, result: m.Partial) -> None:
-        """The recogniser has understood so far."""
+        """The recognizer has understood so far."""
         piece = self._find(result.piece)
         if piece is not None and not piece.recognised:
             if result.text != piece.partial_text:
@@ -153,40 +241,34 @@ class Hearing:
             piece.echo_text = "" if result.text else result.echo_text
 
     def take_recognised(self, now: int, result: m.Recognised) -> None:
-        """The recogniser has finished a piece."""
+        """The recognizer has finished a piece."""
         piece = self._find(result.piece)
         if piece is None:
             return
-        piece.recognised, piece.recognise_ms = True, result.recognise_ms
-        piece.recognised_until = piece.end
-        understood = (
-            bool(result.text.strip()) and result.confidence >= self._settings.recognition.min_confidence
-        )
-        piece.text, piece.words = (result.text.strip(), result.words) if understood else ("", ())
-        piece.echo_text = "" if result.text.strip() else result.echo_text
-        self._out.append(
-            ev.PieceRecognised(
-                now, result.piece, result.text, result.words, result.confidence, result.recognise_ms
-            )
-        )
+        text = result.text.strip()
+        understood = bool(text) and result.confidence >= self._settings.recognition.min_confidence
+        piece.recognised, piece.recognise_ms, piece.recognised_until = True, result.recognise_ms, piece.end
+        piece.text, piece.words = (text, result.words) if understood else ("", ())
+        piece.echo_text = "" if text else result.echo_text
+        costs = (result.confidence, result.recognise_ms)
+        self._out.append(ev.PieceRecognised(now, result.piece, result.text, result.words, *costs))
         if not understood and piece in self.turn.pieces:
-            self.drop(now, [piece], piece.unheard_reason)
-            self.turn.remove(piece)
+            self._drop_from_turn(now, piece, piece.unheard_reason)
 
     def _find(self, number: int) -> Piece | None:
-        return self.turn.find(number) or self.interjection.find(number)
+        pieces = (*self.turn.pieces, *self.interjection.pieces)
+        return next((piece for piece in pieces if piece.number == number), None)
 
     def drop(self, now: int, pieces: list[Piece], reason: str) -> None:
         """These pieces, as far as they were not dropped before, are not answered."""
         pieces = [piece for piece in pieces if not piece.dropped]
         if not pieces:
             return
-        numbers = tuple(piece.number for piece in pieces)
         for piece in pieces:
             piece.dropped = True
+        numbers = Stretch(pieces).numbers
         texts = (piece.echo_text if reason == "echo" else piece.text for piece in pieces)
-        text = " ".join(text for text in texts if text)
-        self._out += [ev.SpeechDropped(now, numbers, reason, text), m.Drop(numbers)]
+        self._out += [ev.SpeechDropped(now, numbers, reason, " ".join(filter(None, texts))), m.Drop(numbers)]
 
     # ---- turns
 
@@ -207,10 +289,14 @@ class Hearing:
         said = self.interjection
         silence = 0 if self.speaking else now - said.pieces[-1].end
         kinds = {piece.kind(self._settings.vad) for piece in said.pieces}
-        meant = "speech" in kinds or not self.trusts_vad
-        compared = self._settings.recognition.partial_every_ms > 0
-        speech_samples = said.unknown_samples(compared) if meant else 0
-        return Interjection(speech_samples, silence, said.partial_text, said.text, said.pending)
+        speech_samples = 0
+        if "speech" in kinds or not self.trusts_vad:  # all that is not known as echo, as far as was compared
+            compares = self._settings.recognition.partial_every_ms > 0
+            for piece in said.pieces:
+                end = min(piece.end, piece.recognised_until) if compares else piece.end
+                speech_samples += 0 if piece.echo_text else max(0, end - piece.first_sample)
+        partial = " ".join(piece.partial_text for piece in said.pieces if not piece.recognised)
+        return Interjection(speech_samples, silence, partial, said.text, said.pending)
 
     def forget_interjection(self, now: int, reason: str) -> None:
         """It was nothing."""
@@ -220,9 +306,7 @@ class Hearing:
     def drop_turn(self, now: int, reason: str) -> None:
         """What waits for an answer gets none, and who speaks is not listened to further."""
         self.stop_listening(now)
-        self.drop(now, self.turn.pieces, reason)
-        self.turn = Stretch()
-        self._ran_ahead = False
+        self.drop(now, self.take_turn().pieces, reason)
 
     def release(self, now: int, unanswered: Stretch) -> None:
         """The agent is silent: what was said over it, as far as it was something, becomes the turn."""

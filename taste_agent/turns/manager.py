@@ -1,19 +1,15 @@
 """Who has the floor: the state machine of a conversation. Pure; see `taste_agent.session` for its place."""
 
 from taste_agent import events as ev
-from taste_agent.audio.playback import PlaybackBuffer, Pulled
+from taste_agent.audio.playback import Pulled
 from taste_agent.clock import ms_of_samples, samples_of_ms
 from taste_agent.config import AgentSettings
 from taste_agent.dialog import messages as m
-from taste_agent.turns.answering import Answering
-from taste_agent.turns.barge_in import BargeInDecision, decide_barge_in
-from taste_agent.turns.endpointing import required_silence_ms
-from taste_agent.turns.frames import FrameDecision
-from taste_agent.turns.hearing import Hearing
-from taste_agent.turns.orders import Output
-from taste_agent.turns.pieces import Stretch
-from taste_agent.turns.reply import Reply
-from taste_agent.turns.vad import VadStarted, VadStopped
+from taste_agent.turns.answering import Answering, Reply
+from taste_agent.turns.hearing import Hearing, Stretch
+from taste_agent.turns.orders import Order
+from taste_agent.turns.rules import BargeInDecision, decide_barge_in, required_silence_ms
+from taste_agent.turns.vad import FrameDecision, VadStarted, VadStopped
 
 _ITS_TURN = 0.5
 """From this probability of speaking on the model thinks that it is its turn."""
@@ -24,16 +20,16 @@ _KEPT_MS = 8000
 class TurnManager:
     """Decides about turns from frame decisions, worker results and playback progress.
 
-    Every input method takes the input sample that is now and returns what follows from it, in order. The
-    playback buffer is told directly. What the person says is kept by `Hearing`, the reply by `Answering`;
-    here is what passes the floor from one to the other.
+    Every input method takes the input sample that is now and returns all that follows, in order: nothing else
+    leaves it. What the person says is kept by `Hearing`, the reply by `Answering`; here is what passes the
+    floor from one to the other.
     """
 
-    def __init__(self, settings: AgentSettings, playback: PlaybackBuffer) -> None:
+    def __init__(self, settings: AgentSettings) -> None:
         self._settings = settings
-        self._out: list[Output] = []
+        self._out: list[Order] = []
         self._person = Hearing(settings, self._out)
-        self._agent = Answering(playback, self._out)
+        self._agent = Answering(self._out)
         self._requested: tuple[int, ...] = ()
         self._prepared: m.Prepared | None = None
         self._asked: tuple[int, ...] = ()
@@ -60,12 +56,12 @@ class TurnManager:
 
     # ---- inputs
 
-    def on_frame(self, now: int, frame: FrameDecision) -> list[Output]:
+    def on_frame(self, now: int, frame: FrameDecision) -> list[Order]:
         """A frame that ends at `now` was judged."""
         if self._agent.hear_words(now):
             self._release(now, Stretch())
         change = self._person.push(frame)
-        if self._deaf:
+        if self.replying and not self._settings.barge_in.enabled:  # deaf
             return self._flush()
         if isinstance(change, VadStarted) or self._person.unheard:
             self._speech_started(now, change.first_sample if isinstance(change, VadStarted) else now)
@@ -73,41 +69,42 @@ class TurnManager:
             self._out.append(ev.SpeechEnded(now, change.last_sample))
         self._person.follow(now, frame, over_reply=self.replying)
         self._check_barge_in(now)
-        self._check_prepare(now)
+        self._check_prepare()
         self._check_unanswered(now)
         if not frame.is_speech or self._forced:
             self._check_end_of_turn(now)
         return self._flush()
 
-    def on_result(self, now: int, result: m.Result) -> list[Output]:
-        """The worker has something."""
+    def on_result(self, now: int, result: m.Result) -> list[Order]:
+        """The worker has something; what belongs to an older reply is dropped."""
         reply = self._agent.reply
         match result:
             case m.Partial():
                 self._person.take_partial(now, result)
             case m.Recognised():
                 self._person.take_recognised(now, result)
-            case m.Prepared():
-                if result.pieces == self._person.turn.numbers and not self._person.speaking:
+            case m.Prepared(pieces, probability):
+                if pieces == self._person.turn.numbers and not self._person.speaking:
                     self._prepared = result
-                    p = result.speaking_probability
-                    self._out.append(
-                        ev.RunAheadReady(now, result.pieces, p, result.tokenize_ms, result.prefill_ms)
-                    )
+                    costs = (result.tokenize_ms, result.prefill_ms)
+                    self._out.append(ev.RunAheadReady(now, pieces, probability, *costs))
             case m.Failed():
                 self._take_failure(now, result)
-            case m.Spoken() | m.Generated():
-                if reply is not None and result.generation == reply.generation:
-                    self._take_reply(now, reply, result)
+            case m.Spoken(generation) | m.Generated(generation):
+                if reply is None or generation != reply.generation:
+                    pass
+                elif not self._agent.take(now, reply, result):
+                    self._person.drop(now, reply.question.pieces, "unanswered")
+                    self._release(now, Stretch())
         return self._flush()
 
-    def on_pulled(self, now: int, pulled: Pulled) -> list[Output]:
+    def on_pulled(self, now: int, pulled: Pulled) -> list[Order]:
         """Playback took samples that sound from `now` on."""
         self._agent.take_pulled(now, pulled)
         return self._flush()
 
-    def interrupt(self, now: int, reason: str = "key") -> list[Output]:
-        """Stops the reply at once; where there is none, the key takes the floor, and is answered."""
+    def interrupt(self, now: int, reason: str = "key") -> list[Order]:
+        """Stop the reply at once; where there is none, the key takes the floor, and is answered."""
         if self._agent.reply is not None:
             self._cancel(now, self._agent.reply, reason)
         elif reason == "key":
@@ -116,8 +113,8 @@ class TurnManager:
         self._cut_short = False
         return self._flush()
 
-    def type_text(self, now: int, text: str) -> list[Output]:
-        """Answers something typed; it takes the floor, also from what was said and is not answered yet."""
+    def type_text(self, now: int, text: str) -> list[Order]:
+        """Answer something typed; it takes the floor, also from what was said and is not answered yet."""
         if self._agent.reply is not None:
             self._cancel(now, self._agent.reply, "typed")
         if self._person.turn:  # it was misheard, or is not worth waiting for
@@ -135,8 +132,8 @@ class TurnManager:
         """With a talk key whatever is heard is meant, also what does not sound like speech."""
         self._person.trusts_vad = not trusted
 
-    def end_turn(self, now: int, reason: str) -> list[Output]:
-        """Ends the person's turn without waiting for silence (muted, or the talk key released)."""
+    def end_turn(self, now: int, reason: str) -> list[Order]:
+        """End the person's turn without waiting for silence (muted, or the talk key released)."""
         self._person.stop(now)
         if self._person.turn and self._person.turn.numbers != self._asked:
             self._forced = reason
@@ -144,46 +141,37 @@ class TurnManager:
 
     # ---- the floor
 
-    @property
-    def _deaf(self) -> bool:
-        return self.replying and not self._settings.barge_in.enabled
-
     def _speech_started(self, now: int, first_sample: int) -> None:
         self._out.append(ev.SpeechStarted(now, first_sample))
         self._forced = ""
         if self._person.in_piece:  # a pause so short that the piece goes on
             return
         reply = self._agent.reply
-        if reply is not None:
-            if not reply.echoes:
-                self._agent.pause(now, reply, first_sample)
-        else:
+        if reply is None:
             self._person.drop_run_ahead(now)
             self._prepared, self._requested = None, ()
+        elif not reply.echoes:
+            self._agent.pause(now, reply, first_sample)
         self._person.begin_piece(now, first_sample, over_reply=reply is not None)
 
-    def _check_prepare(self, now: int) -> None:
+    def _check_prepare(self) -> None:
         turn = self._person.turn
-        numbers = turn.numbers
-        ready = numbers and not self.replying and not turn.pending and not self._person.speaking
-        if ready and numbers != self._requested and numbers != self._asked:
-            self._requested = numbers
-            self._out.append(m.Prepare(numbers))
+        if not turn or self.replying or turn.pending or self._person.speaking:
+            return
+        if turn.numbers not in (self._requested, self._asked):
+            self._requested = turn.numbers
+            self._out.append(m.Prepare(turn.numbers))
 
     def _check_end_of_turn(self, now: int) -> None:
-        turn = self._person.turn
-        numbers = turn.numbers
-        if self.replying or not numbers or numbers == self._asked:
-            return
-        if self._person.speaking or turn.pending:
+        turn, numbers = self._person.turn, self._person.turn.numbers
+        if self.replying or not turn or numbers == self._asked or self._person.speaking or turn.pending:
             return
         prepared = self._prepared if self._prepared and self._prepared.pieces == numbers else None
         probability = prepared.speaking_probability if prepared else None
         end_of_speech = turn.pieces[-1].end
         silence_ms = ms_of_samples(now - end_of_speech)
-        needed_ms = required_silence_ms(
-            self._settings.endpointing, probability, turn.text, asks_model=prepared is None
-        )
+        limits = self._settings.endpointing
+        needed_ms = required_silence_ms(limits, probability, turn.text, asks_model=prepared is None)
         if not self._forced and silence_ms < needed_ms:
             return
         reply = self._agent.begin(self._person.take_turn(), end_of_speech, now)
@@ -199,7 +187,7 @@ class TurnManager:
         self._forced, self._requested, self._prepared, self._cut_short = "", (), None, False
 
     def _check_unanswered(self, now: int) -> None:
-        """Lets a reply go on that was cut for nothing, and forgets words to which no more was added."""
+        """Let a reply go on that was cut for nothing, and forget words to which no more was added."""
         turn = self._person.turn
         if self.replying or self._person.in_piece or self._person.speaking or turn.pending:
             return
@@ -239,11 +227,6 @@ class TurnManager:
         elif heard.partial_text or heard.final_text:
             self._agent.pause(now, reply, said.pieces[-1].first_sample)
 
-    def _take_reply(self, now: int, reply: Reply, result: m.Spoken | m.Generated) -> None:
-        if not self._agent.take(now, reply, result):
-            self._person.drop(now, reply.question.pieces, "unanswered")
-            self._release(now, Stretch())
-
     def _take_failure(self, now: int, result: m.Failed) -> None:
         if result.text != self._told_failure:  # what fails ahead fails again when it is needed
             self._out.append(ev.Notice(now, "error", result.text))
@@ -267,7 +250,7 @@ class TurnManager:
         self._person.release(now, unanswered)
         self._asked = ()
 
-    def _flush(self) -> list[Output]:
+    def _flush(self) -> list[Order]:
         out = list(self._out)
         self._out.clear()
         return out

@@ -1,4 +1,4 @@
-"""What the turn manager wants done, beside its events and the worker's commands."""
+"""What the turn manager wants done, in order. The events among it tell what happened and command nothing."""
 
 from dataclasses import dataclass
 
@@ -21,4 +21,27 @@ class ListenStop:
     piece: int
 
 
-Output = m.Command | ev.Event | ListenFrom | ListenStop
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Append a chunk to what is played; `Generated`: no more chunks will come."""
+
+    chunk: m.Spoken | m.Generated
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Stop playback: to be resumed, or for good."""
+
+    for_good: bool
+    cut: bool
+    """Whether the loudspeaker drops what it still holds."""
+    unheard_words: int | None = None
+    """Words that were played and are not heard because of it; None where nothing delays the sound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on from the start of the word in which playback was stopped."""
+
+
+Order = m.Command | ListenFrom | ListenStop | Play | Silence | Resume | ev.Event

@@ -1,13 +1,145 @@
-"""When somebody speaks: hysteresis over frame decisions. Pure; frames are judged in `turns.frames`."""
+"""When somebody speaks: WebRTC's detector, guarded by level and by how sound moves; hysteresis over it."""
 
 from collections import deque
 from dataclasses import dataclass
 
-from taste_agent.clock import samples_of_ms
-from taste_agent.config import VadSettings
+import numpy as np
 
+from taste_agent.audio.ports import Samples
+from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
+from taste_agent.config import VadSettings
+from taste_agent.errors import AgentError
+
+_SILENCE_DBFS = -100.0
+_FLOOR_WINDOW_MS = 3000
+_GAP_PEAK = 2.0**-16  # half a step of 16 bits
+_WINDOW_SAMPLES = 1024
+_FIRST_BIN, _LAST_BIN = 6, 200  # 94 Hz to 3.1 kHz
+_SMOOTHING_BINS = 9
+_STEADY_LAG_MS = 80
+_STEADY_WINDOW_MS, _STEADY_MIN_MS = 1500, 800
+_VOICED_WINDOW_MS, _VOICED_MIN_MS = 800, 500
+_PITCH_LAGS = slice(40, 230)  # 70 to 400 Hz
+_VOICED_CORRELATION = 0.6
 _SPURIOUS_FRAMES = 1
 """A speech frame alone inside silence does not count as going on."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameDecision:
+    """One frame's verdict and what it was made from."""
+
+    is_speech: bool
+    level_dbfs: float = _SILENCE_DBFS
+    steadiness: float | None = None
+    """Likeness of the harmonics with those of 80 ms ago: tones near 1, speech near 0.3; None if not loud."""
+    voiced: bool = False
+
+
+def level_dbfs(samples: Samples) -> float:
+    """Root mean square level in dB below full scale; -100 for digital silence."""
+    power = float(np.mean(np.square(samples, dtype=np.float64))) if len(samples) else 0.0
+    return max(_SILENCE_DBFS, 10 * float(np.log10(power + 1e-12)))
+
+
+def is_gap(frame: Samples) -> bool:
+    """Whether half of a frame or more is digital silence: muted, gated or missing, no sound of the room."""
+    return bool(2 * np.count_nonzero(np.abs(frame) > _GAP_PEAK) <= len(frame))
+
+
+class FrameClassifier:
+    """Decides frame by frame, with a memory of the last seconds only.
+
+    A frame is speech when WebRTC's detector says so, its level is above `min_level_dbfs` and
+    `above_noise_db` above the noise floor (the quietest frame of the last seconds), and the sound of the
+    last moments was not as steady as music (notes keep their harmonics in place, voices glide) nor
+    without any pitch like noise. A gap is never speech, and neither the noise floor nor the detector
+    learns from it.
+    """
+
+    def __init__(self, settings: VadSettings) -> None:
+        try:
+            import webrtcvad
+        except ImportError as error:
+            raise AgentError(
+                f"voice detection needs the webrtcvad module ({error}); run: pip install webrtcvad-wheels"
+            ) from error
+        self.frame_samples = samples_of_ms(settings.frame_ms)
+        self._settings = settings
+        self._detector = webrtcvad.Vad(settings.aggressiveness)
+        self._levels: deque[float] = deque(maxlen=_FLOOR_WINDOW_MS // settings.frame_ms)
+        self._harmonics = _Harmonics(settings.frame_ms)
+        self._steadiness: deque[float] = deque(maxlen=_STEADY_WINDOW_MS // settings.frame_ms)
+        self._voiced: deque[float] = deque(maxlen=_VOICED_WINDOW_MS // settings.frame_ms)
+
+    def judge(self, frame: Samples, in_gap: bool = False) -> FrameDecision:
+        """Judge the next frame of exactly `frame_samples`; `in_gap` as `is_gap` says of it."""
+        level = level_dbfs(frame)
+        if not in_gap:
+            self._levels.append(level)
+        loud = not in_gap and self._is_loud(level)
+        steadiness, voiced = self._harmonics.push(frame, loud)
+        if steadiness is not None:
+            self._steadiness.append(steadiness)
+        if loud:
+            self._voiced.append(voiced)
+        else:  # silence makes it forget
+            for memory in filter(None, (self._steadiness, self._voiced)):
+                memory.popleft()
+        # The detector adapts to what it hears, so it gets every frame of the room.
+        pcm = (np.clip(frame, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+        detected = not in_gap and self._detector.is_speech(pcm, ENGINE_RATE_HZ)
+        is_speech = detected and loud and not self._musical() and not self._hissing()
+        return FrameDecision(is_speech, level, steadiness, voiced)
+
+    def _is_loud(self, level: float) -> bool:
+        limits = self._settings
+        return level >= max(limits.min_level_dbfs, min(self._levels) + limits.above_noise_db)
+
+    def _hissing(self) -> bool:
+        known = len(self._voiced)
+        enough = known >= _VOICED_MIN_MS // self._settings.frame_ms
+        return enough and sum(self._voiced) < self._settings.min_voiced * known
+
+    def _musical(self) -> bool:
+        known = len(self._steadiness)
+        enough = known >= _STEADY_MIN_MS // self._settings.frame_ms
+        return enough and sum(self._steadiness) / known > self._settings.max_steadiness
+
+
+class _Harmonics:
+    """The fine structure of the spectrum over time; works only while it is loud."""
+
+    def __init__(self, frame_ms: int) -> None:
+        self._samples = np.zeros(_WINDOW_SAMPLES, np.float32)
+        self._window = np.hanning(_WINDOW_SAMPLES)
+        self._past: deque[np.ndarray | None] = deque(maxlen=round(_STEADY_LAG_MS / frame_ms))
+        taper = np.fft.irfft(np.abs(np.fft.rfft(self._window, 2 * _WINDOW_SAMPLES)) ** 2)[_PITCH_LAGS]
+        self._taper = taper / np.sum(self._window**2)
+
+    def push(self, frame: Samples, loud: bool) -> tuple[float | None, bool]:
+        """Takes a frame; returns its likeness with the one 80 ms ago (None if one was quiet), and voicing."""
+        self._samples = np.concatenate([self._samples[len(frame) :], frame])
+        past = self._past[0] if len(self._past) == self._past.maxlen else None
+        if not loud:
+            self._past.append(None)
+            return None, False
+        power = np.abs(np.fft.rfft(self._samples * self._window, 2 * _WINDOW_SAMPLES)) ** 2
+        correlation = np.fft.irfft(power)
+        voiced = bool(
+            np.max(correlation[_PITCH_LAGS] / self._taper) > _VOICED_CORRELATION * max(correlation[0], 1e-9)
+        )
+        fine = _fine_structure(np.sqrt(power[::2][_FIRST_BIN:_LAST_BIN]))
+        self._past.append(fine)
+        return (None if past is None else float(fine @ past)), voiced
+
+
+def _fine_structure(magnitudes: np.ndarray) -> np.ndarray:
+    """Log spectrum without its envelope, scaled to length 1."""
+    log = np.log(magnitudes + 1e-2)
+    log -= log.mean()
+    fine = log - np.convolve(log, np.full(_SMOOTHING_BINS, 1 / _SMOOTHING_BINS), mode="same")
+    return fine / max(float(np.linalg.norm(fine)), 1e-9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +176,7 @@ class VadMachine:
         """One past the last sample of speech."""
 
     def push(self, is_speech: bool) -> VadStarted | VadStopped | None:
-        """Takes the decision for the next frame; tells if something began or ended with it."""
+        """Take the decision on the next frame; tells whether something began or ended with it."""
         self._now += self._frame_samples
         self._run = self._run + 1 if is_speech else 0
         self._recent.append(is_speech)
@@ -69,7 +201,7 @@ class VadMachine:
         return not self.speaking and any(self._recent)
 
     def stop(self) -> VadStopped | None:
-        """Ends running speech now (the microphone was muted)."""
+        """End running speech now."""
         self._recent.clear()
         if not self.speaking:
             return None

@@ -17,18 +17,19 @@ if TYPE_CHECKING:
         growing_chunks,
     )
     from taste_speech.streaming.generator import streaming_generate
-    from taste_speech.streaming.segment import SegmentWord, TASTESegment
+    from taste_speech.streaming.segment import TASTESegment
     from taste_speech.streaming.tokenize import taste_tokenize
+    from taste_speech.words import Word
 
 __all__ = [
     "Conversation",
     "EmitContext",
     "EmitTiming",
     "ReplyState",
-    "SegmentWord",
     "SpeechChunk",
     "StreamingDetokenizer",
     "TASTESegment",
+    "Word",
     "at_clause_ends",
     "every_words",
     "growing_chunks",
@@ -42,7 +43,7 @@ _MODULES = {
     "detokenize": ("SpeechChunk", "StreamingDetokenizer", "taste_detokenize"),
     "emit_timing": ("EmitContext", "EmitTiming", "at_clause_ends", "every_words", "growing_chunks"),
     "generator": ("streaming_generate",),
-    "segment": ("SegmentWord", "TASTESegment"),
+    "segment": ("TASTESegment", "Word"),
     "tokenize": ("taste_tokenize",),
 }
 

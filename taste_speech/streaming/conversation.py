@@ -13,7 +13,8 @@ from taste_speech.errors import CheckpointError
 from taste_speech.spoken_lm.vocabulary import Vocabulary
 from taste_speech.streaming.layout import PromptFormat, Row, row_list
 from taste_speech.streaming.row_cache import RowCache
-from taste_speech.streaming.segment import SegmentWord, TASTESegment
+from taste_speech.streaming.segment import TASTESegment
+from taste_speech.words import Word
 
 if TYPE_CHECKING:
     from taste_speech.modeling_taste import TasteForCausalLM
@@ -26,7 +27,7 @@ Status = Literal["idle", "speaking", "finished", "max_length", "interrupted", "n
 class ReplyState:
     """A reply that is being generated; everything needed to go on with it."""
 
-    words: list[SegmentWord] = field(default_factory=list)
+    words: list[Word] = field(default_factory=list)
     """Ready words: text and taste token are known."""
     partial_ids: list[int] = field(default_factory=list)
     """Text tokens of the word that is not ready yet."""
@@ -40,7 +41,7 @@ class ReplyState:
     emitted_chunks: int = 0
 
     @property
-    def pending(self) -> list[SegmentWord]:
+    def pending(self) -> list[Word]:
         """Ready words that have not gone out."""
         return self.words[self.emitted_words :]
 
@@ -181,8 +182,8 @@ class Conversation:
         if self.reply is None:
             rows = row_list(self._segments, self.format)
             self.lm_state.advance_to(rows[: len(rows) - len(self.format.closings["assistant"])])
-            text_ids = [token for word in words for token in word.text_ids]
-            self.reply = ReplyState(words=words, text_ids=text_ids, emitted_words=count)
+            text_ids = [token for word in words for token in word.ids]
+            self.reply = ReplyState(words=list(words), text_ids=text_ids, emitted_words=count)
             self._segments.pop()
             self._is_prefilled, self.speak_probability = True, 1.0
         return count
@@ -195,7 +196,7 @@ class Conversation:
             self.reply = self._unspoken = None
             self._is_prefilled = False
 
-    def words_segment(self, words: list[SegmentWord]) -> TASTESegment:
+    def words_segment(self, words: list[Word]) -> TASTESegment:
         """Assistant's audio segment of these words."""
         return TASTESegment.from_words("assistant", words, self.format.num_quantizers)
 
@@ -218,7 +219,7 @@ class Conversation:
         self._is_prefilled = False
         self.status = "idle"
 
-    def _last_answer(self) -> tuple[list[SegmentWord], int]:
+    def _last_answer(self) -> tuple[list[Word], int]:
         """Words of the last answer, and how many of them went out."""
         if self.reply is not None:
             return self.reply.words, self.reply.emitted_words

@@ -1,6 +1,7 @@
 """Text and taste tokens -> sound, chunk after chunk: `taste_detokenize` and `StreamingDetokenizer`."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
@@ -12,15 +13,17 @@ from torch import Tensor
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
 from taste_speech.streaming.detokenize_inputs import (
+    SaidTokens,
     check_ms,
+    check_previous,
     check_rate,
     check_speaker,
     check_tokens,
-    check_units,
 )
-from taste_speech.streaming.resampling import ResamplerState, StreamResampler
+from taste_speech.streaming.resampling import ChunkResampler, ResamplerState
 from taste_speech.streaming.synthesis import SynthesisState, Synthesizer
-from taste_speech.streaming.unit_stream import UnitStream, UnitStreamState, read_words
+from taste_speech.streaming.unit_stream import UnitStream, UnitStreamState, asr_words, read_words
+from taste_speech.words import Word
 
 _SEED_LIMIT = 2**31
 
@@ -117,7 +120,7 @@ class StreamingDetokenizer:
             noise_seed = 0 if generator is None else _draw_seed(generator)
         self._units = UnitStream(model, speaker_embeds, config.max_prev_words)
         self._synthesizer = Synthesizer(voice_generator, config, speaker_embeds, noise_seed)
-        self._resampler = StreamResampler(voice_generator.sampling_rate_hz, out_sampling_rate)
+        self._resampler = ChunkResampler(voice_generator.sampling_rate_hz, out_sampling_rate)
         self._units_per_second = voice_generator.config.units_per_second
         self.state = self._start()
 
@@ -125,6 +128,11 @@ class StreamingDetokenizer:
     def sampling_rate_hz(self) -> int:
         """Rate of the samples that come out."""
         return self._resampler.out_rate_hz
+
+    @property
+    def duration_ms(self) -> int:
+        """Rounded length of the sound that is out so far."""
+        return round(1000 * self.state.n_samples / self.sampling_rate_hz)
 
     def _start(self) -> DetokenizerState:
         return DetokenizerState(UnitStreamState(), self._synthesizer.start(), ResamplerState())
@@ -136,20 +144,27 @@ class StreamingDetokenizer:
     def feed(
         self, text_ids: Tensor | None = None, taste_ids: Tensor | None = None, final: bool = False
     ) -> SpeechChunk:
-        """Sound of the next whole words.
+        """Sound of the next whole words, given as tensors; see `speak`.
 
         Args:
             text_ids: (1, S) LLM ids; None or S = 0: no new words (with `final`: what was held back).
             taste_ids: (1, S, L) taste ids: codes on the first token of each word, -1 elsewhere.
-            final: no more words will come. Else the last sound of the chunk waits for the next one.
+            final: no more words will come.
 
         Raises:
             ValueError: shapes, dtypes or codes that do not fit; TextError: special ids.
         """
         text_ids, taste_ids = check_tokens(self._model, text_ids, taste_ids)
-        words = read_words(self._processor, text_ids, taste_ids)
+        return self.speak(read_words(self._processor, text_ids, taste_ids), final)
+
+    def speak(self, words: Sequence[Word], final: bool = False) -> SpeechChunk:
+        """Sound of the next whole words, each with its taste token.
+
+        The last sound of the chunk waits for the next one, unless no more words will come (`final`).
+        """
         state = self.state.clone()
-        chunk, units = self._units.extend(words, state.units, self._generator, self._greedy)
+        spoken = asr_words(self._processor, words)
+        chunk, units = self._units.extend(spoken, state.units, self._generator, self._greedy)
         before = state.n_units
         sound, synthesis = self._synthesizer.extend(chunk.ids, state.synthesis, hold_back=not final)
         both = torch.cat([sound.samples, sound.following]).cpu().numpy()
@@ -166,7 +181,7 @@ class StreamingDetokenizer:
         Bounded in cost: only the context of the next chunk is synthesised again.
         """
         ids = speech_ids[0].tolist()
-        words = read_words(self._processor, text_ids, taste_ids)
+        words = asr_words(self._processor, read_words(self._processor, text_ids, taste_ids))
         begin = self._synthesizer.context_start(len(ids))
         sound, synthesis = self._synthesizer.extend(
             ids[begin:], self._synthesizer.start(begin), hold_back=False
@@ -206,19 +221,14 @@ def taste_detokenize(
     come from units; rounded milliseconds add up to the rounded length of the reply, whatever the chunks.
 
     Args:
-        model: `TasteForCausalLM`.
-        processor: `TasteProcessor` of the same checkpoint.
-        speaker_embeds: (1, speaker width).
-        prev_text_ids, prev_taste_ids, prev_speech_ids: (1, P), (1, P, L), (1, U) of the chunks before,
-            concatenated; None or empty for the first chunk.
-        prev_audio_ms: sum of their `chunk_duration_ms`; None or 0 for the first chunk.
-        text_ids, taste_ids: (1, S), (1, S, L) the new whole words.
-        out_sampling_rate: Hz.
-        state: that the call before returned. With it the `prev_` arguments are not needed; without it, the
-            model remembers its last calls by what was said, for ids carry neither the phase of the voice nor
+        model, processor, speaker_embeds: of one checkpoint; (1, speaker width).
+        prev_text_ids, prev_taste_ids, prev_speech_ids, prev_audio_ms: (1, P), (1, P, L), (1, U) of the chunks
+            before, concatenated, and the sum of their `chunk_duration_ms`; None or empty for the first chunk.
+        text_ids, taste_ids, out_sampling_rate: (1, S), (1, S, L) the new whole words; Hz.
+        state: that the call before returned; with it the `prev_` arguments are not needed. Without it the
+            model remembers its last calls by what was said, for ids tell neither the phase of the voice nor
             the end of the sound. Of a reply that it has forgotten only the end is synthesized again.
-        generator: random generator of the units; None uses torch's global one.
-        greedy: the most probable units instead of drawn ones.
+        generator, greedy: see `StreamingDetokenizer`.
 
     Returns:
         `audio_waveform` (1, T) float32 on the CPU, `sampling_rate`, `chunk_duration_ms` (int),
@@ -227,39 +237,52 @@ def taste_detokenize(
     Raises:
         ValueError: inputs that do not fit together; TextError: special ids.
     """
-    check_speaker(speaker_embeds, model.config.speech_decoder_config.spk_embed_dim)
     text_ids, taste_ids = check_tokens(model, text_ids, taste_ids)
-    prev_text_ids, prev_taste_ids = check_tokens(model, prev_text_ids, prev_taste_ids, "prev_")
-    prev_speech_ids = check_units(model, prev_text_ids, prev_speech_ids)
+    before = check_previous(model, prev_text_ids, prev_taste_ids, prev_speech_ids)
     # The same noise at every call, so that the chunks join without a seam.
-    detokenizer = StreamingDetokenizer(
-        model, processor, speaker_embeds, out_sampling_rate, generator, greedy, noise_seed=0
-    )
-    prev = (prev_text_ids, prev_taste_ids, prev_speech_ids)
-    stateless = state is None
-    if stateless and prev_speech_ids.shape[1]:
-        key = _key_of(speaker_embeds, out_sampling_rate, *prev)
-        state = next((known for said, known in model.recent_replies.copy() if said == key), None)
-        if state is None:
-            detokenizer.resume(*prev)
-    if state is not None:
-        detokenizer.state = state.clone()
-    rate = detokenizer.sampling_rate_hz
-    before_ms = round(1000 * detokenizer.state.n_samples / rate)
-    if stateless or prev_audio_ms is not None:
+    stream = StreamingDetokenizer(model, processor, speaker_embeds, out_sampling_rate, generator, greedy, 0)
+    voice = (speaker_embeds, out_sampling_rate)
+    if state is None:
+        _recall(model, stream, voice, before)
+    else:
+        stream.state = state.clone()
+    before_ms = stream.duration_ms
+    if state is None or prev_audio_ms is not None:
         check_ms(prev_audio_ms, before_ms)
-    chunk = detokenizer.feed(text_ids, taste_ids, final=True)
-    if stateless:
-        new = (text_ids, taste_ids, chunk.speech_ids)
-        now = [torch.cat([old, part.to(old)], dim=1) for old, part in zip(prev, new, strict=True)]
-        model.recent_replies.appendleft((_key_of(speaker_embeds, out_sampling_rate, *now), detokenizer.state))
+    chunk = stream.feed(text_ids, taste_ids, final=True)
+    if state is None:
+        _remember(model, stream, voice, before, (text_ids, taste_ids, chunk.speech_ids))
     return {
         "audio_waveform": torch.from_numpy(np.ascontiguousarray(chunk.samples))[None],
-        "sampling_rate": rate,
-        "chunk_duration_ms": round(1000 * detokenizer.state.n_samples / rate) - before_ms,
+        "sampling_rate": stream.sampling_rate_hz,
+        "chunk_duration_ms": stream.duration_ms - before_ms,
         "speech_ids": chunk.speech_ids,
-        "state": detokenizer.state,
+        "state": stream.state,
     }
+
+
+def _recall(
+    model: TasteForCausalLM, detokenizer: StreamingDetokenizer, voice: tuple[Tensor, int], before: SaidTokens
+) -> None:
+    """Set the state to that of an earlier call, or to what can be told of it."""
+    if before[2].shape[1]:
+        key = _key_of(*voice, *before)
+        state = next((known for said, known in model.recent_replies.copy() if said == key), None)
+        if state is None:
+            detokenizer.resume(*before)
+        else:
+            detokenizer.state = state.clone()
+
+
+def _remember(
+    model: TasteForCausalLM,
+    detokenizer: StreamingDetokenizer,
+    voice: tuple[Tensor, int],
+    before: SaidTokens,
+    new: SaidTokens,
+) -> None:
+    said = [torch.cat([old, part.to(old)], dim=1) for old, part in zip(before, new, strict=True)]
+    model.recent_replies.appendleft((_key_of(*voice, *said), detokenizer.state))
 
 
 def _key_of(

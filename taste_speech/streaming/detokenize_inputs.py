@@ -7,6 +7,8 @@ from taste_speech.audio_tower.quantizer import NO_TASTE
 from taste_speech.modeling_taste import TasteForCausalLM
 
 _MS_TOLERANCE = 100
+SaidTokens = tuple[Tensor, Tensor, Tensor]
+"""Text tokens (1, S), taste tokens (1, S, L) and units (1, U) of what was said."""
 
 
 def check_rate(rate: int) -> None:
@@ -57,8 +59,15 @@ def check_tokens(
     return text_ids.cpu().long(), taste_ids.cpu().long()
 
 
-def check_units(model: TasteForCausalLM, prev_text_ids: Tensor, prev_speech_ids: Tensor | None) -> Tensor:
-    """The units on the CPU, (1, 0) for None; refuses units that do not go with the words."""
+def check_previous(
+    model: TasteForCausalLM, text_ids: Tensor | None, taste_ids: Tensor | None, units: Tensor | None
+) -> SaidTokens:
+    """What was said before, on the CPU; refuses units that do not go with the words."""
+    prev_text_ids, prev_taste_ids = check_tokens(model, text_ids, taste_ids, "prev_")
+    return prev_text_ids, prev_taste_ids, _check_units(model, prev_text_ids, units)
+
+
+def _check_units(model: TasteForCausalLM, prev_text_ids: Tensor, prev_speech_ids: Tensor | None) -> Tensor:
     if prev_speech_ids is None or prev_speech_ids.numel() == 0:
         if prev_text_ids.shape[1]:
             raise ValueError("prev_text_ids without prev_speech_ids; hand back the speech_ids of each chunk")

@@ -12,7 +12,8 @@ from taste_speech.spoken_lm.sampling import TextSampling, sample_text
 from taste_speech.streaming.conversation import Conversation, ReplyState
 from taste_speech.streaming.emit_timing import EmitContext, EmitTiming, growing_chunks
 from taste_speech.streaming.layout import Row
-from taste_speech.streaming.segment import SegmentWord, TASTESegment
+from taste_speech.streaming.segment import TASTESegment
+from taste_speech.words import Word, decode
 
 if TYPE_CHECKING:
     from taste_speech.modeling_taste import TasteForCausalLM
@@ -118,7 +119,7 @@ def _items(reply: _Replier, should_stop: Callable[[], bool]) -> Iterator[ReplyIt
             conversation.status = "interrupted"
 
 
-def _item(conversation: Conversation, words: list[SegmentWord], reason: CompletionReason) -> ReplyItem:
+def _item(conversation: Conversation, words: list[Word], reason: CompletionReason) -> ReplyItem:
     return {
         "is_complete": reason != "speaking",
         "completion_reason": reason,
@@ -187,7 +188,7 @@ class _Replier:
         reply.closing = self._closing(token, words_begun)
         return None
 
-    def take_pending(self) -> list[SegmentWord]:
+    def take_pending(self) -> list[Word]:
         """The pending words, which count as emitted from now on."""
         reply = self._reply
         words = reply.pending
@@ -217,13 +218,14 @@ class _Replier:
         reply = self._reply
         if reply.partial_ids:
             taste = self.conversation.lm_state.read_taste()
-            reply.words.append(SegmentWord(tuple(reply.partial_ids), taste))
+            ids = tuple(reply.partial_ids)
+            reply.words.append(Word(decode(self.conversation.tokenizer, ids).strip(), ids, taste))
             reply.partial_ids = []
 
     def _repeats_itself(self) -> bool:
         """Whether the newest word ends a sentence that the reply has said for the last time it may."""
         ends = self.conversation.vocabulary.ends_sentence
-        words = [word.text_ids for word in self._reply.words]
+        words = [word.ids for word in self._reply.words]
         if not ends(words[-1]):
             return False
         bounds = [0, *(index + 1 for index, ids in enumerate(words) if ends(ids))]
@@ -242,9 +244,8 @@ class _Replier:
 
     def _context(self) -> EmitContext:
         conversation, reply = self.conversation, self._reply
-        decode = conversation.tokenizer.decode
         return EmitContext(
-            pending_words=tuple(decode(list(word.text_ids)).strip() for word in reply.pending),
+            pending_words=tuple(word.text for word in reply.pending),
             words_emitted=reply.emitted_words,
             chunks_emitted=reply.emitted_chunks,
             probability_of_speaking=conversation.speak_probability or 0.0,

@@ -40,7 +40,8 @@ from taste_speech.configuration_taste import TasteConfig
 from taste_speech.errors import CheckpointError
 from taste_speech.spoken_lm.scoring import IGNORED
 from taste_speech.streaming.configuration import TemplateConfig
-from taste_speech.streaming.segment import ROLES, SegmentWord, TASTESegment
+from taste_speech.streaming.segment import ROLES, TASTESegment
+from taste_speech.words import Word
 
 NONE = -1
 """Index of no taste token (the pad embedding), and a target that is not there."""
@@ -108,26 +109,20 @@ class PromptFormat:
         Raises:
             ValueError: ids out of range, special tokens in the text, or a wrong number of levels.
         """
-        if segment.text_ids.numel():
-            highest = int(segment.text_ids.max())
-            if highest >= self.vocab_size:
-                raise ValueError(f"text_ids holds {highest}; the ids end at {self.vocab_size - 1}")
-            special = self.special_ids.intersection(segment.text_ids.flatten().tolist())
-            if special:
-                raise ValueError(
-                    f"text_ids holds the special token {min(special)}; give plain text, "
-                    "the structure is added from the segments"
-                )
-        if segment.taste_ids is None:
-            return
-        if segment.taste_ids.shape[2] != self.num_quantizers:
+        ids = {token for word in segment.words for token in word.ids}
+        if ids and max(ids) >= self.vocab_size:
+            raise ValueError(f"text_ids holds {max(ids)}; the ids end at {self.vocab_size - 1}")
+        if special := self.special_ids & ids:
             raise ValueError(
-                f"taste_ids has {segment.taste_ids.shape[2]} levels; the checkpoint has {self.num_quantizers}"
+                f"text_ids holds the special token {min(special)}; give plain text, "
+                "the structure is added from the segments"
             )
-        if segment.taste_ids.numel() and int(segment.taste_ids.max()) >= self.codebook_size:
-            raise ValueError(
-                f"taste_ids holds {int(segment.taste_ids.max())}; codes end at {self.codebook_size - 1}"
-            )
+        levels = self.num_quantizers if segment.taste_ids is None else segment.taste_ids.shape[2]
+        if levels != self.num_quantizers:
+            raise ValueError(f"taste_ids has {levels} levels; the checkpoint has {self.num_quantizers}")
+        highest = max((code for word in segment.words for code in word.taste or ()), default=0)
+        if highest >= self.codebook_size:
+            raise ValueError(f"taste_ids holds {highest}; codes end at {self.codebook_size - 1}")
 
 
 class Row(NamedTuple):
@@ -197,10 +192,10 @@ def rows(segments: Sequence[TASTESegment], fmt: PromptFormat) -> PromptRows:
     tastes: list[tuple[int, ...]] = []
     lagging = NONE
     for index, word in _words(segments, fmt):
-        text_ids += word.text_ids
-        source += [lagging] * len(word.text_ids)
-        targets += [NONE] * len(word.text_ids)
-        segment_index += [index] * len(word.text_ids)
+        text_ids += word.ids
+        source += [lagging] * len(word.ids)
+        targets += [NONE] * len(word.ids)
+        segment_index += [index] * len(word.ids)
         lagging = NONE
         if word.taste is not None:
             lagging = targets[-1] = len(tastes)
@@ -231,19 +226,19 @@ def row_list(segments: Sequence[TASTESegment], fmt: PromptFormat) -> list[Row]:
     output = [Row(fmt.bos_id, None)]
     lagging: tuple[int, ...] | None = None
     for _, word in _words(segments, fmt):
-        output += [Row(token, lagging) for token in word.text_ids]
+        output += [Row(token, lagging) for token in word.ids]
         lagging = word.taste
     return output
 
 
-def _words(segments: Sequence[TASTESegment], fmt: PromptFormat) -> Iterator[tuple[int, SegmentWord]]:
+def _words(segments: Sequence[TASTESegment], fmt: PromptFormat) -> Iterator[tuple[int, Word]]:
     """Structural tokens and words in order, with the index of their segment."""
     for index, segment in enumerate(segments):
         fmt.check(segment)
         around = (fmt.openings[segment.role], fmt.closings[segment.role])
-        opening, closing = (SegmentWord(tokens, None) for tokens in around)
+        opening, closing = (Word(ids=tokens) for tokens in around)
         for word in (opening, *segment.words, closing):
-            if word.text_ids:
+            if word.ids:
                 yield index, word
 
 

@@ -29,7 +29,7 @@ class ResamplerState:
         return ResamplerState(self.n_in, self.n_out, self.history)
 
 
-class StreamResampler:
+class ChunkResampler:
     """Turns pieces at one rate into pieces at another.
 
     After n samples in, exactly floor(n * out / in) have come out, however they were cut: rounding never

@@ -2,23 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self
+from functools import cached_property
+from itertools import pairwise
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
 
 from taste_speech.audio_tower.quantizer import NO_TASTE
+from taste_speech.words import Word
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
-
-
-class SegmentWord(NamedTuple):
-    """A word of an audio segment."""
-
-    text_ids: tuple[int, ...]
-    taste: tuple[int, ...] | None
-    """Its taste token (L codes); None for leading text tokens that belong to no word with one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,35 +67,29 @@ class TASTESegment:
             raise ValueError("a row of taste_ids is -1 on some levels only; give all L codes, or -1 on all")
 
     @classmethod
-    def from_words(cls, role: str, words: Sequence[SegmentWord], num_quantizers: int) -> Self:
-        """Audio segment of words in order; `num_quantizers` is L."""
-        text_ids = [token for word in words for token in word.text_ids]
+    def from_words(cls, role: str, words: Sequence[Word], num_quantizers: int) -> Self:
+        """Audio segment of words in order, which it keeps as they are; `num_quantizers` is L."""
+        text_ids = [token for word in words for token in word.ids]
+        none = (NO_TASTE,) * num_quantizers
         rows: list[tuple[int, ...]] = []
         for word in words:
-            none = (NO_TASTE,) * num_quantizers
-            rows += [word.taste or none, *[none] * (len(word.text_ids) - 1)]
+            rows += [word.taste or none, *[none] * (len(word.ids) - 1)]
         taste = torch.tensor(rows, dtype=torch.long).reshape(1, len(rows), num_quantizers)
-        return cls(role, "audio", torch.tensor([text_ids], dtype=torch.long), taste)
+        segment = cls(role, "audio", torch.tensor([text_ids], dtype=torch.long), taste)
+        segment.__dict__["words"] = list(words)
+        return segment
 
-    @property
-    def words(self) -> list[SegmentWord]:
+    @cached_property
+    def words(self) -> list[Word]:
         """The words of an audio segment: a text token with a taste token begins one.
 
         All of a text segment is a single entry without taste token.
         """
         ids = self.text_ids[0].tolist()
-        tastes = [None] * len(ids) if self.taste_ids is None else self.taste_ids[0].tolist()
-        begins = [i for i, taste in enumerate(tastes) if taste is not None and taste[0] != NO_TASTE]
-        if ids and 0 not in begins:
-            begins.insert(0, 0)
-        words: list[SegmentWord] = []
-        if not ids:
-            return words
-        for begin, end in zip(begins, [*begins[1:], len(ids)], strict=True):
-            taste = tastes[begin]
-            has_taste = taste is not None and taste[0] != NO_TASTE
-            words.append(SegmentWord(tuple(ids[begin:end]), tuple(taste) if taste and has_taste else None))
-        return words
+        rows = [] if self.taste_ids is None else self.taste_ids[0].tolist()
+        tastes = {token: tuple(row) for token, row in enumerate(rows) if row[0] != NO_TASTE}
+        bounds = [*([0] if ids and 0 not in tastes else []), *tastes, len(ids)]
+        return [Word(ids=tuple(ids[begin:end]), taste=tastes.get(begin)) for begin, end in pairwise(bounds)]
 
 
 def _check_ids(name: str, ids: Tensor, ndim: int, shape: str) -> None:

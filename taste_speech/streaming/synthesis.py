@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from taste_speech.streaming.configuration import DetokenizerConfig
-from taste_speech.streaming.frame_noise import FrameNoise
 from taste_speech.vocoder.source import SourceRandomness
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 _EXTRA_FRAMES = 3  # beyond the overlap, so that the vocoder's edge is not heard in it
 _MAX_GRID = 8
+_FRAMES_PER_BLOCK = 32
+_BLOCK_STRIDE = 1_000_003  # a prime, so that blocks of neighbouring seeds do not coincide
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,31 @@ class Sound:
 
     samples: Tensor
     following: Tensor
+
+
+class FrameNoise:
+    """Standard normal numbers that belong to absolute frames: the same frame has the same in every window.
+
+    Args:
+        seed: decides all of them.
+        stream: streams of one seed are independent.
+        shape: of the numbers of one frame.
+    """
+
+    def __init__(self, seed: int, stream: int, shape: tuple[int, ...]) -> None:
+        self.seed, self.stream, self.shape = seed, stream, shape
+
+    def frames(self, start: int, end: int) -> Tensor:
+        """Numbers of the frames start, ..., end - 1: (end - start, *shape), on the CPU."""
+        first, last = start // _FRAMES_PER_BLOCK, -(-end // _FRAMES_PER_BLOCK)
+        blocks = torch.cat([self._block(index) for index in range(first, max(last, first + 1))])
+        offset = first * _FRAMES_PER_BLOCK
+        return blocks[start - offset : end - offset]
+
+    def _block(self, index: int) -> Tensor:
+        seed = (self.seed * _BLOCK_STRIDE + index) * _BLOCK_STRIDE + self.stream
+        generator = torch.Generator().manual_seed(seed % 2**63)
+        return torch.randn((_FRAMES_PER_BLOCK, *self.shape), generator=generator)
 
 
 class Synthesizer:

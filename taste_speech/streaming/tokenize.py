@@ -1,10 +1,8 @@
 """Audio and its words -> taste tokens."""
 
-from typing import Any
-
 from torch import Tensor
 
-from taste_speech.audio_io import Samples, prepare_audio
+from taste_speech.audio_io import prepare_audio
 from taste_speech.errors import AudioError, TextError
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
@@ -36,19 +34,11 @@ def taste_tokenize(
         raise AudioError(
             f"audio has shape {tuple(audio.shape)}; expected (1, samples), one mono utterance at a time"
         )
-    samples = _whole_utterance(processor, audio[0], sampling_rate)
-    inputs = _text_fields(processor, text_ids) | processor.audio_fields(samples)
-    return model.extract_vq(**inputs)[1]
-
-
-def _whole_utterance(processor: TasteProcessor, audio: Any, sampling_rate: int) -> Samples:
-    return prepare_audio(audio, sampling_rate, processor.sampling_rate_hz, processor.features.max_duration_s)
-
-
-def _text_fields(processor: TasteProcessor, text_ids: Tensor) -> dict[str, Tensor]:
+    rate, longest_s = processor.sampling_rate_hz, processor.features.max_duration_s
+    samples = prepare_audio(audio[0], sampling_rate, rate, longest_s)
     if text_ids.ndim != 2 or text_ids.shape[0] != 1 or text_ids.is_floating_point():
         raise TextError(
             f"text_ids have shape {tuple(text_ids.shape)} and type {text_ids.dtype}; "
             "expected (1, S) integer ids of one text"
         )
-    return processor.align_text_ids(text_ids)
+    return model.extract_vq(**processor.align_text_ids(text_ids), **processor.audio_fields(samples))[1]

@@ -4,7 +4,8 @@ The unit decoder sees [sos, speaker, text and taste of the window, task, units o
 window is the chunk's words and at most `max_prev_words` before them, whose units are forced.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,28 +14,14 @@ from taste_speech.audio_tower.quantizer import NO_TASTE
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
 from taste_speech.streaming.word_ends import word_ends_from_attention
-
-
-@dataclass(frozen=True)
-class SpokenWord:
-    """A word as the unit decoder takes it.
-
-    Attributes:
-        asr_ids: its ASR tokens.
-        taste: its taste token.
-        units: how many units it was given.
-    """
-
-    asr_ids: tuple[int, ...]
-    taste: tuple[int, ...]
-    units: int = 0
+from taste_speech.words import Word, decode
 
 
 @dataclass(frozen=True)
 class UnitStreamState:
-    """The last words and their units; never changed in place."""
+    """The last words, with their ASR tokens and places among the units, and their units; never changed."""
 
-    words: tuple[SpokenWord, ...] = ()
+    words: tuple[Word, ...] = ()
     units: tuple[int, ...] = ()
 
 
@@ -46,34 +33,34 @@ class ChunkUnits:
     word_ends: list[int]
 
 
-def read_words(processor: TasteProcessor, text_ids: Tensor, taste_ids: Tensor) -> list[SpokenWord]:
+def read_words(processor: TasteProcessor, text_ids: Tensor, taste_ids: Tensor) -> list[Word]:
     """Words of (1, S) LLM ids with (1, S, L) taste ids.
 
     Raises:
         ValueError: a word's first token has no taste token, or another token has one.
         TextError: an id is special or outside the vocabulary.
     """
-    if text_ids.shape[1] == 0:
-        return []
-    fields = processor.align_text_ids(text_ids)
-    llm_words = fields["llm_word_ids"][0].tolist()
-    words = llm_words[-1] + 1
-    tastes: list[tuple[int, ...]] = []
-    for token, (word, taste) in enumerate(zip(llm_words, taste_ids[0].tolist(), strict=True)):
-        starts = word == len(tastes)
-        if starts != (taste[0] != NO_TASTE):
-            problem = "starts a word and has no taste token" if starts else "is inside a word and has one"
+    words, tastes = processor.llm_ids_to_words(text_ids), taste_ids[0].tolist()
+    starts = {word.start for word in words}
+    for token, taste in enumerate(tastes):
+        if (token in starts) != (taste[0] != NO_TASTE):
+            problem = (
+                "starts a word and has no taste token" if token in starts else "is inside a word and has one"
+            )
             raise ValueError(
                 f"text token {token} {problem}; give codes on the first token of each word, -1 elsewhere"
             )
-        if starts:
-            tastes.append(tuple(taste))
-    asr: list[list[int]] = [[] for _ in range(words)]
-    for token, word in zip(
-        fields["asr_token_ids"][0].tolist(), fields["asr_word_ids"][0].tolist(), strict=True
-    ):
-        asr[word].append(token)
-    return [SpokenWord(tuple(ids), taste) for ids, taste in zip(asr, tastes, strict=True)]
+    return [replace(word, taste=tuple(tastes[word.start])) for word in words]
+
+
+def asr_words(processor: TasteProcessor, words: Sequence[Word]) -> list[Word]:
+    """The words as the unit decoder takes them: with ASR tokens."""
+    texts = [word.text or decode(processor.llm_tokenizer, word.ids).strip() for word in words]
+    tokens = processor.asr_tokens(texts)
+    ids: list[list[int]] = [[] for _ in words]
+    for token, word in zip(tokens.token_ids, tokens.word_ids, strict=True):
+        ids[word].append(token)
+    return [Word(word.text, tuple(own), word.taste) for word, own in zip(words, ids, strict=True)]
 
 
 class UnitStream:
@@ -95,62 +82,61 @@ class UnitStream:
     @torch.no_grad()
     def extend(
         self,
-        words: list[SpokenWord],
+        words: Sequence[Word],
         state: UnitStreamState,
         generator: torch.Generator | None = None,
         greedy: bool = False,
     ) -> tuple[ChunkUnits, UnitStreamState]:
         """Units of the next words; `state` is not changed."""
-        tokens, own_tokens = [*state.words, *words], sum(len(word.asr_ids) for word in words)
+        tokens, own_tokens = [*state.words, *words], sum(len(word.ids) for word in words)
         if own_tokens == 0:
             return ChunkUnits([], [0] * len(words)), state
         forced = torch.tensor([state.units], dtype=torch.long, device=self.device)
         least, most = self._limits(own_tokens, bool(state.words))
         result = self.decoder.generate_with_alignment(
             self.speaker,
-            torch.tensor([[i for word in tokens for i in word.asr_ids]], device=self.device),
+            torch.tensor([[i for word in tokens for i in word.ids]], device=self.device),
             self._audio_embeds(tokens),
             forced_units=forced,
             generator=generator,
             greedy=greedy,
             min_units=least,
             max_units=most,
-            said_tokens=sum(len(word.asr_ids) for word in state.words),
+            said_tokens=sum(len(word.ids) for word in state.words),
         )
         ids = result.ids[0].tolist()
         attention = result.attention[len(state.units) :, -own_tokens:].float().cpu().numpy()
-        word_of_token = [index for index, word in enumerate(words) for _ in word.asr_ids]
+        word_of_token = [index for index, word in enumerate(words) for _ in word.ids]
         ends = word_ends_from_attention(attention, word_of_token, len(words))
         return ChunkUnits(ids, ends), self.remember(words, ids, ends, state)
 
     def remember(
-        self, words: list[SpokenWord], ids: list[int], ends: list[int], state: UnitStreamState
+        self, words: Sequence[Word], ids: list[int], ends: list[int], state: UnitStreamState
     ) -> UnitStreamState:
         """The state after words that took these units: the last `max_prev_words` words."""
         starts = [0, *ends[:-1]]
         counted = [
-            SpokenWord(word.asr_ids, word.taste, end - start)
-            for word, start, end in zip(words, starts, ends, strict=True)
+            replace(word, start=start, end=end) for word, start, end in zip(words, starts, ends, strict=True)
         ]
         kept = (*state.words, *counted)[-self.max_prev_words :] if self.max_prev_words else ()
-        units = sum(word.units for word in kept)
+        units = sum(word.end - word.start for word in kept)
         every = (*state.units, *ids)
         return UnitStreamState(kept, every[len(every) - units :])
 
-    def recall(self, words: list[SpokenWord], ids: list[int]) -> UnitStreamState:
+    def recall(self, words: Sequence[Word], ids: list[int]) -> UnitStreamState:
         """A state for words whose division of the units is not known: in proportion to their tokens."""
-        total = max(1, sum(len(word.asr_ids) for word in words))
+        total = max(1, sum(len(word.ids) for word in words))
         ends, tokens = [], 0
         for word in words:
-            tokens += len(word.asr_ids)
+            tokens += len(word.ids)
             ends.append(round(len(ids) * tokens / total))
         return self.remember(words, ids, ends, UnitStreamState())
 
-    def _audio_embeds(self, words: list[SpokenWord]) -> Tensor:
+    def _audio_embeds(self, words: Sequence[Word]) -> Tensor:
         """(1, tokens, audio width): each word's vector at each of its tokens."""
         codes = torch.tensor([word.taste for word in words], device=self.device)
         vectors = self.quantizer.output_from_indices(codes)
-        repeats = torch.tensor([len(word.asr_ids) for word in words], device=self.device)
+        repeats = torch.tensor([len(word.ids) for word in words], device=self.device)
         return vectors.repeat_interleave(repeats, dim=0)[None].to(self.speaker.dtype)
 
     def _limits(self, own_tokens: int, has_context: bool) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Stand-ins for a model: what is heard and said is written in the test."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,13 +9,13 @@ import numpy as np
 from taste_agent.config import AgentSettings
 from taste_agent.config.sources import load_settings
 from taste_agent.dialog.brain import ReplyItem, Sound
-from taste_agent.dialog.messages import SpokenWord
-from taste_agent.dialog.worker import DialogWorker
+from taste_agent.dialog.echo_gate import EchoGate
+from taste_agent.dialog.worker import CostMeter, DialogWorker
 from taste_agent.events import Event
-from taste_agent.session.costs import CostMeter
 from taste_agent.session.engine import Session
 from taste_agent.session.runner import VirtualRunner
 from taste_speech.recognition.base import Recognition, RecognizedWord
+from taste_speech.words import Word
 
 RATE = 16000
 WORD_SAMPLES = 6400
@@ -98,19 +98,19 @@ class FakeBrain:
         self._said, self._spoken_samples = [], 0
         words = self._text[len(self._before) :]
         if not words:
-            yield ReplyItem((), None, True, "finished")
+            yield ReplyItem((), True, "finished")
         for i in range(0, len(words), self.words_per_item):
-            part = tuple(words[i : i + self.words_per_item])
+            part = words[i : i + self.words_per_item]
             self._said += part
             last = i + self.words_per_item >= len(words)
-            yield ReplyItem(part, part, last, "finished" if last else "speaking")
+            yield ReplyItem(tuple(Word(w, ids=(0,)) for w in part), last, "finished" if last else "speaking")
 
     def speak(self, item: ReplyItem) -> Sound:
         start = self._spoken_samples
         self._spoken_samples += WORD_SAMPLES * len(item.words)
         time = np.arange(start, self._spoken_samples) / RATE
         samples = (0.3 * np.sin(2 * np.pi * 220 * time)).astype(np.float32)
-        words = tuple(SpokenWord(w, start + (i + 1) * WORD_SAMPLES) for i, w in enumerate(item.words))
+        words = tuple(replace(w, end=start + (i + 1) * WORD_SAMPLES) for i, w in enumerate(item.words))
         return Sound(samples, words)
 
     def settle(self, heard_words: int) -> None:
@@ -154,12 +154,13 @@ def run_session(
     block_samples: int = 1000,
     tail_s: float = 30.0,
     actions: dict[int, Callable[[Session], None]] | None = None,
+    gate: EchoGate | None = None,
 ) -> Outcome:
     """Runs 16 kHz audio, then silence until the session is idle; actions happen before their sample."""
     config = settings(*overrides)
     events: list[Event] = []
     meter = CostMeter(config.replay.compute_time, config.replay.fixed)
-    runner = VirtualRunner(DialogWorker(brain, config, meter), meter)
+    runner = VirtualRunner(DialogWorker(brain, config, meter, gate=gate), meter)
     session = Session(config, runner, events.append)
     out = []
     limit = len(audio) + int(tail_s * RATE)

@@ -10,10 +10,9 @@ import pytest
 import soundfile
 
 from taste_agent import events as ev
-from taste_agent.audio.text_gate import EchoGate
 from taste_agent.chat_engine import ChatEngine
-from taste_agent.dialog.worker import DialogWorker
-from taste_agent.session.costs import CostMeter
+from taste_agent.dialog.echo_gate import EchoGate
+from taste_agent.dialog.worker import CostMeter, DialogWorker
 from taste_agent.session.recording import SessionRecording
 from taste_agent.session.runner import ThreadRunner
 from tests.taste_agent.fakes import RATE, FakeBrain, settings

@@ -11,7 +11,8 @@ from transformers import Trainer, TrainingArguments
 
 from taste_speech import TasteForCausalLM
 from taste_speech.streaming.layout import PromptFormat, collate, rows
-from taste_speech.streaming.segment import SegmentWord, TASTESegment
+from taste_speech.streaming.segment import TASTESegment
+from taste_speech.words import Word
 
 ADAPTED = r"spoken_lm\.language_model\..*\.(q|v)_proj"
 
@@ -32,7 +33,7 @@ def conversations(tiny_model: Any, tiny_processor: Any) -> list[dict[str, torch.
         words = [tokenizer.encode(f" {word}", add_special_tokens=False) for word in text.split()]
         codes = [tuple((len(ids) + level) % 16 for level in range(levels)) for ids in words]
         return TASTESegment.from_words(
-            role, [SegmentWord(tuple(i), c) for i, c in zip(words, codes, strict=True)], levels
+            role, [Word(ids=tuple(i), taste=c) for i, c in zip(words, codes, strict=True)], levels
         )
 
     for question, answer in (("what time is it?", "half past nine."), ("the train?", "yes, it leaves.")):

@@ -59,7 +59,7 @@ def test_words_survive_the_way_to_ids_and_back(tokenizer, words):
     tokens = tokenize_words(tokenizer, words)
     back = llm_ids_to_words(tokenizer, tokens.token_ids)
     assert [word.text for word in back] == words
-    assert [i for word in back for i in word.token_ids] == tokens.token_ids
+    assert [i for word in back for i in word.ids] == tokens.token_ids
     assert [word.start for word in back] == [tokens.word_ids.index(k) for k in range(len(words))]
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from taste_speech.streaming.layout import NONE, PromptFormat, rows
-from taste_speech.streaming.segment import SegmentWord, TASTESegment
+from taste_speech.streaming.segment import TASTESegment
 from taste_speech.training.corpus.dialogues import Talk, Turn
+from taste_speech.words import Word
 
 Codes = tuple[int, ...]
 ROLE_WEIGHT = 3.0
@@ -95,7 +96,7 @@ class TalkEncoder:
             flat = [token for word in ids for token in word]
             return TASTESegment(turn.role, "text", torch.tensor([flat], dtype=torch.long))
         codes = self.tastes.codes(turn.role, words, rng, turn.manner)
-        spoken = [SegmentWord(word, code) for word, code in zip(ids, codes, strict=True) if word]
+        spoken = [Word(ids=word, taste=code) for word, code in zip(ids, codes, strict=True) if word]
         return TASTESegment.from_words(turn.role, spoken, self.fmt.num_quantizers)
 
     def rows(self, talk: Talk, rng: random.Random) -> TalkRows:

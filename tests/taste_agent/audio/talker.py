@@ -8,6 +8,7 @@ SCRIPT is a JSON file with the lists `heard` (null: loudness is heard) and `repl
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import numpy as np
 
 from taste_agent import cli
 from taste_agent.dialog.brain import ReplyItem, Sound
-from taste_agent.dialog.messages import SpokenWord
 from taste_speech.recognition.base import Recognition, RecognizedWord
 from tests.taste_agent.fakes import FakeBrain
 from tests.taste_agent.speech import spoken
@@ -53,10 +53,10 @@ class Talker(FakeBrain):
 
     def speak(self, item: ReplyItem) -> Sound:
         time.sleep(self.slow_s)
-        samples = spoken(" ".join(item.words)) if item.words else np.zeros(0, np.float32)
+        samples = spoken(" ".join(w.text for w in item.words)) if item.words else np.zeros(0, np.float32)
         start, count = self._spoken_samples, len(item.words)
         self._spoken_samples += samples.size
-        words = (SpokenWord(w, start + samples.size * (i + 1) // count) for i, w in enumerate(item.words))
+        words = (replace(w, end=start + samples.size * (i + 1) // count) for i, w in enumerate(item.words))
         return Sound(samples, tuple(words))
 
 

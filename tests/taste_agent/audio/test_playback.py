@@ -3,7 +3,7 @@ import pytest
 
 from taste_agent.audio.playback import PlaybackBuffer
 from taste_agent.config import PlaybackSettings
-from taste_agent.dialog.messages import SpokenWord
+from taste_speech.words import Word
 
 FRAME = 320
 FADE = 480  # 30 ms
@@ -19,8 +19,8 @@ def ones(count: int) -> np.ndarray:
     return np.ones(count, np.float32)
 
 
-def words(*ends: int) -> tuple[SpokenWord, ...]:
-    return tuple(SpokenWord(f"w{end}", end) for end in ends)
+def words(*ends: int) -> tuple[Word, ...]:
+    return tuple(Word(f"w{end}", end=end) for end in ends)
 
 
 def drain(playback: PlaybackBuffer, frames: int) -> tuple[np.ndarray, list]:

@@ -9,13 +9,12 @@ import numpy as np
 import soxr
 
 from taste_agent.config import AgentSettings
-from taste_agent.dialog.worker import DialogWorker
+from taste_agent.dialog.worker import CostMeter, DialogWorker
 from taste_agent.events import Event
 from taste_agent.serve.audio_format import codec
 from taste_agent.serve.limits import Limits
 from taste_agent.serve.mind import Mind, ModelFacts, Tokens, Usage
 from taste_agent.serve.realtime import Realtime, Surroundings
-from taste_agent.session.costs import CostMeter
 from taste_agent.session.engine import Session
 from taste_agent.session.runner import VirtualRunner
 from tests.taste_agent.fakes import RATE, FakeBrain, settings
@@ -24,8 +23,8 @@ FACTS = ModelFacts("fake", ("anna", "bert"))
 
 
 def words_of(segment: Any) -> Tokens:
-    """A fake segment is its text, or a tuple of words."""
-    count = len(segment.split() if isinstance(segment, str) else segment)
+    """A fake segment is its text; each of its words is one token."""
+    count = len(segment.split())
     return Tokens(count, count)
 
 

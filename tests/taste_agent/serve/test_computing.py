@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from taste_agent.dialog import messages as m
-from taste_agent.dialog.worker import DialogWorker
+from taste_agent.dialog.worker import CostMeter, DialogWorker
 from taste_agent.serve.computing import Claim, Computing, first_due
-from taste_agent.session.costs import CostMeter
 from tests.taste_agent.fakes import FakeBrain, settings
 from tests.taste_agent.serve.talking import mind_of
 

@@ -1,6 +1,7 @@
 """The page in a real browser: what it hears, what it plays, what it shows. Speech in, speech out."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import pytest
 import soxr
 
 from taste_agent.dialog.brain import ReplyItem, Sound
-from taste_agent.dialog.messages import SpokenWord
 from taste_speech.recognition.english_recognizer import EnglishRecognizer
 from taste_speech.recognition.factory import english_whisper
 from tests.taste_agent.fakes import RATE, FakeBrain
@@ -38,10 +38,11 @@ class SpeakingBrain(FakeBrain):
     def speak(self, item: ReplyItem) -> Sound:
         if not item.words:
             return super().speak(item)
-        samples = np.concatenate([spoken(" ".join(item.words)), np.zeros(800, np.float32)])
+        text = " ".join(word.text for word in item.words)
+        samples = np.concatenate([spoken(text), np.zeros(800, np.float32)])
         start, self._spoken_samples = self._spoken_samples, self._spoken_samples + len(samples)
         ends = [start + len(samples) * (i + 1) // len(item.words) for i in range(len(item.words))]
-        return Sound(samples, tuple(SpokenWord(w, end) for w, end in zip(item.words, ends, strict=True)))
+        return Sound(samples, tuple(replace(w, end=end) for w, end in zip(item.words, ends, strict=True)))
 
 
 def recognized(samples: np.ndarray, rate: int = RATE) -> str:

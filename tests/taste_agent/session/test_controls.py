@@ -8,8 +8,7 @@ import pytest
 
 from taste_agent import events as ev
 from taste_agent.dialog import messages as m
-from taste_agent.dialog.worker import DialogWorker
-from taste_agent.session.costs import CostMeter
+from taste_agent.dialog.worker import CostMeter, DialogWorker
 from taste_agent.session.engine import Session
 from taste_agent.session.runner import ThreadRunner
 from tests.taste_agent.fakes import FakeBrain, run_session, settings

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from taste_agent import events as ev
-from taste_agent.audio.text_gate import EchoGate, GatedBrain, PlayedWord
-from taste_agent.dialog.worker import DialogWorker
-from taste_agent.session.costs import CostMeter
+from taste_agent.dialog.echo_gate import EchoGate
+from taste_agent.dialog.worker import CostMeter, DialogWorker
 from taste_agent.session.engine import Session
 from taste_agent.session.runner import VirtualRunner
 from taste_agent.ui.live import render
 from taste_agent.ui.plain import plain_line
 from taste_agent.ui.state import ViewState, reduce
 from taste_speech.recognition.base import Recognition, RecognizedWord
+from taste_speech.words import Word
 from tests.taste_agent.audio.talker import Talker
 from tests.taste_agent.fakes import RATE, FakeBrain, Outcome, run_session, settings
 from tests.taste_agent.speech import silence, spoken, track
@@ -26,8 +26,8 @@ def gated_session(audio, brain, *played, played_at_s):
     """A session whose gate believes that `played` sounded then."""
     gate = EchoGate(lambda: 0.6)
     for word in played:
-        gate.played(PlayedWord(word, round(played_at_s * RATE)))
-    return run_session(audio, GatedBrain(brain, gate))
+        gate.played(Word(word, end=round(played_at_s * RATE)))
+    return run_session(audio, brain, gate=gate)
 
 
 def dropped(done):
@@ -83,14 +83,14 @@ class Room:
         self.brain = Talker(replies=[LONG, "all right"])
         self.brain.scripted = self
         gate = EchoGate(lambda: config.echo.text_gate_slack_s)
-        worker = DialogWorker(GatedBrain(self.brain, gate), config, meter)
+        worker = DialogWorker(self.brain, config, meter, gate=gate)
         self.gate = gate
         self.session = Session(config, VirtualRunner(worker, meter), self.take)
 
     def take(self, event):
         self.events.append(event)
         if isinstance(event, ev.WordHeard):
-            self.gate.played(PlayedWord(event.text, event.at))
+            self.gate.played(Word(event.text, end=event.at))
             self.played.append((event.text, event.at + self.delay))
 
     def run(self, person):

@@ -1,12 +1,14 @@
 import dataclasses
 import typing
 
+import numpy as np
 import pytest
 
 from taste_agent import events as ev
 from taste_agent.errors import AudioFileError
-from taste_agent.session.recording import SAMPLE_FIELDS, TalkFolder, counted_from
+from taste_agent.session.recording import SAMPLE_FIELDS, Sides, TalkFolder, counted_from
 from taste_agent.session.transcript import Transcript
+from taste_speech.words import Word
 
 NUMBERS = {
     "frame_samples",
@@ -30,7 +32,7 @@ def talk(text):
 
 
 def test_every_number_of_an_event_is_known_to_be_a_position_or_not():
-    kinds = [ev.TimedWord, *ev.Event.__subclasses__()]
+    kinds = [Word, *ev.Event.__subclasses__()]
     found = {
         field.name
         for kind in kinds
@@ -41,9 +43,9 @@ def test_every_number_of_an_event_is_known_to_be_a_position_or_not():
 
 
 def test_positions_count_from_the_beginning_of_the_recording():
-    word = ev.TimedWord("hello", 9000, 12000)
+    word = Word("hello", start=9000, end=12000)
     moved = counted_from(10000, ev.UserTurn(16000, 1, "hello", (word,), 9000, 12000))
-    assert moved == ev.UserTurn(6000, 1, "hello", (ev.TimedWord("hello", 0, 2000),), 0, 2000)
+    assert moved == ev.UserTurn(6000, 1, "hello", (Word("hello", start=0, end=2000),), 0, 2000)
 
 
 def test_everything_of_a_talk_goes_to_one_folder_and_nothing_is_replaced(tmp_path):
@@ -77,3 +79,27 @@ def test_a_folder_that_cannot_be_made_is_told_in_a_line(tmp_path):
     with pytest.raises(AudioFileError, match=r"cannot record to .*--out"):
         folder.new_recording()
     assert folder.path is None
+
+
+@pytest.mark.parametrize("block", [1, 7, 320])
+def test_both_sides_come_back_equally_long_and_the_agent_after_the_lead(block):
+    person, agent = np.arange(1, 1001, dtype=np.float32), np.arange(1, 1001, dtype=np.float32)
+    sides, taken = Sides(), []
+    sides.begin(20)
+    for start in range(0, 1000, block):
+        sides.add(person[start : start + block], agent[start : start + block])
+        taken.append(sides.take())
+    taken.append(sides.take(everything=True))
+    assert all(len(one) == len(other) for one, other in taken)
+    left, right = (np.concatenate(side) for side in zip(*taken, strict=True))
+    np.testing.assert_array_equal(left, person)
+    np.testing.assert_array_equal(right, np.concatenate([np.zeros(20), agent[:980]]))
+
+
+def test_the_rest_of_the_person_has_silence_beside_it():
+    sides = Sides()
+    sides.add(np.ones(5, np.float32), np.ones(2, np.float32))
+    assert [len(side) for side in sides.take()] == [2, 2]
+    person, agent = sides.take(everything=True)
+    np.testing.assert_array_equal(person, np.ones(3))
+    np.testing.assert_array_equal(agent, np.zeros(3))

@@ -3,8 +3,7 @@
 import numpy as np
 
 from taste_agent import events as ev
-from taste_agent.dialog.worker import DialogWorker
-from taste_agent.session.costs import CostMeter
+from taste_agent.dialog.worker import CostMeter, DialogWorker
 from taste_agent.session.engine import Session
 from taste_agent.session.runner import VirtualRunner
 from tests.taste_agent.fakes import FakeBrain, settings

@@ -7,26 +7,48 @@ from taste_agent.audio.playback import PlaybackBuffer
 from taste_agent.config import PlaybackSettings
 from taste_agent.dialog import messages as m
 from taste_agent.turns.answering import Answering
-from taste_agent.turns.pieces import Stretch
+from taste_agent.turns.hearing import Stretch
+from taste_agent.turns.orders import Play, Resume, Silence
+from taste_speech.words import Word
 
 WORD = 1600
 FRAME = 320
 
 
 class Agent:
-    """An `Answering` whose reply has words of 0.1 s; `out` keeps all that followed."""
+    """An `Answering` whose reply has words of 0.1 s; `out` keeps all that followed, and playback obeys it."""
 
     def __init__(self, latency=0):
         self.out = []
         self.playback = PlaybackBuffer(PlaybackSettings(prebuffer_ms=0, fade_ms=1))
-        self.answering = Answering(self.playback, self.out)
+        self.obeyed = 0
+        self.answering = Answering(self.out)
         self.answering.output_latency_samples = latency
         self.reply = self.answering.begin(Stretch(), 0, 1000)
+        self.playback.begin(self.reply.generation)
         self.now = 1000
+
+    def obey(self):
+        """Does with playback what the orders say that are new."""
+        for order in self.out[self.obeyed :]:
+            match order:
+                case Play(m.Spoken() as chunk):
+                    self.playback.push(chunk.generation, chunk.samples, chunk.words)
+                case Play(m.Generated()):
+                    self.playback.complete(order.chunk.generation)
+                case Silence(for_good=True):
+                    self.playback.cancel()
+                case Silence():
+                    self.playback.pause()
+                    if order.unheard_words is not None:
+                        self.playback.unpull(order.unheard_words)
+                case Resume():
+                    assert self.playback.resume() == self.of(ev.PlaybackResumed)[-1].from_word
+        self.obeyed = len(self.out)
 
     def say(self, *words, last=True):
         samples = np.full(WORD * len(words), 0.5, np.float32)
-        spoken = tuple(m.SpokenWord(word, (i + 1) * WORD) for i, word in enumerate(words))
+        spoken = tuple(Word(word, end=(i + 1) * WORD) for i, word in enumerate(words))
         generation = self.reply.generation
         more = self.answering.take(self.now, self.reply, m.Spoken(generation, samples, spoken, 1, 2, 3, 4))
         if last:
@@ -39,6 +61,7 @@ class Agent:
         ended = False
         for _ in range(frames):
             self.now += FRAME
+            self.obey()
             ended |= self.answering.hear_words(self.now)
             self.answering.take_pulled(self.now, self.playback.pull(FRAME))
         return ended
@@ -84,6 +107,7 @@ def test_cancelling_keeps_what_was_heard():
     agent.answering.cancel(agent.now, agent.reply, "key")
     (cut,) = agent.of(ev.ReplyCancelled)
     assert (cut.heard_words, cut.heard_text, cut.cut_text, cut.reason) == (1, "it", "is five", "key")
+    assert agent.of(Silence) == [Silence(for_good=True, cut=True)]
     assert agent.out[-1] == m.Settle(1, 1)
     assert agent.answering.reply is None
 
@@ -97,6 +121,7 @@ def test_a_reply_whose_last_word_was_heard_is_not_interrupted_in_the_silence_aft
     agent.play(9)
     agent.answering.cancel(agent.now, agent.reply, "word")
     assert not agent.of(ev.ReplyCancelled)
+    assert agent.of(Silence) == [Silence(for_good=True, cut=False)]
     assert agent.of(ev.ReplyFinished)[0].text == "yes"
     assert agent.out[-1] == m.Settle(1, 1)
 
@@ -108,7 +133,9 @@ def test_a_pause_is_told_once_and_takes_back_what_the_loudspeaker_held():
     for _ in range(2):
         agent.answering.pause(agent.now, agent.reply, agent.now)
     assert len(agent.of(ev.PlaybackPaused)) == 1
+    assert agent.of(Silence) == [Silence(for_good=False, cut=True, unheard_words=2)]
     agent.answering.resume(agent.now, agent.reply, "backchannel")
+    agent.obey()
     (resumed,) = agent.of(ev.PlaybackResumed)
     assert (resumed.from_word, resumed.reason) == (0, "backchannel")
 
@@ -116,13 +143,14 @@ def test_a_pause_is_told_once_and_takes_back_what_the_loudspeaker_held():
 def test_every_reply_has_a_generation_of_its_own():
     agent = Agent()
     assert agent.answering.begin(Stretch(), 0, 0).generation == 2
-    assert agent.playback.generation == 2
 
 
 def test_without_a_reply_nothing_follows_from_what_is_pulled():
     agent = Agent()
     agent.say("yes")
     agent.answering.cancel(0, agent.reply, "key")
+    agent.obey()
     agent.out.clear()
+    agent.obeyed = 0
     agent.play(3)
     assert agent.out == []

@@ -5,11 +5,9 @@ import pytest
 from taste_agent import events as ev
 from taste_agent.config import AgentSettings, RecognitionSettings
 from taste_agent.dialog import messages as m
-from taste_agent.turns.frames import FrameDecision
-from taste_agent.turns.hearing import Hearing
+from taste_agent.turns.hearing import Hearing, Stretch
 from taste_agent.turns.orders import ListenFrom, ListenStop
-from taste_agent.turns.pieces import Stretch
-from taste_agent.turns.vad import VadStarted
+from taste_agent.turns.vad import FrameDecision, VadStarted
 
 FRAME = 320
 SPEECH = FrameDecision(is_speech=True, level_dbfs=-20.0, voiced=True)

@@ -1,14 +1,14 @@
 """What passes the floor from one side to the other; whole conversations are in `session/`."""
 
 from taste_agent import events as ev
-from taste_agent.audio.playback import PlaybackBuffer
-from taste_agent.config import AgentSettings, PlaybackSettings
+from taste_agent.config import AgentSettings
 from taste_agent.dialog import messages as m
 from taste_agent.turns.manager import TurnManager
+from taste_agent.turns.orders import Silence
 
 
 def new_manager():
-    return TurnManager(AgentSettings(), PlaybackBuffer(PlaybackSettings()))
+    return TurnManager(AgentSettings())
 
 
 def test_outputs_are_handed_out_once():
@@ -25,8 +25,8 @@ def test_a_second_typed_text_takes_the_floor_from_the_reply_to_the_first():
     manager.type_text(100, "hello")
     assert manager.replying
     outputs = manager.type_text(200, "wait")
-    assert [type(output) for output in outputs[:2]] == [ev.ReplyCancelled, m.Settle]
-    assert outputs[0].reason == "typed"
+    assert [type(output) for output in outputs[:3]] == [Silence, ev.ReplyCancelled, m.Settle]
+    assert outputs[1].reason == "typed"
     assert outputs[-1] == m.AnswerText(2, "wait")
 
 
@@ -52,5 +52,5 @@ def test_a_failed_reply_gives_the_floor_back():
     manager = new_manager()
     manager.type_text(100, "hello")
     outputs = manager.on_result(200, m.Failed(1, "no memory"))
-    assert [type(output) for output in outputs] == [ev.Notice, ev.ReplyCancelled, m.Settle]
+    assert [type(output) for output in outputs] == [ev.Notice, Silence, ev.ReplyCancelled, m.Settle]
     assert manager.idle

@@ -7,6 +7,7 @@ import pytest
 from taste_agent import events as ev
 from taste_agent.session.transcript import Transcript
 from taste_agent.ui.picture import Envelope, SessionPicture, drawable
+from taste_speech.words import Word
 
 RATE = 16000
 
@@ -25,7 +26,7 @@ def test_the_envelope_keeps_peaks_whatever_the_blocks():
 
 
 def session_events() -> list[ev.Event]:
-    words = (ev.TimedWord("hello", RATE, 2 * RATE),)
+    words = (Word("hello", start=RATE, end=2 * RATE),)
     return [
         ev.SpeechStarted(18000, RATE),
         ev.SpeechEnded(36000, 2 * RATE),

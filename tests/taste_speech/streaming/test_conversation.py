@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from taste_speech import CheckpointError, TasteConfig
-from taste_speech.streaming import Conversation, SegmentWord, TASTESegment, every_words
+from taste_speech.streaming import Conversation, TASTESegment, Word, every_words
 from taste_speech.streaming.layout import row_list
 from tests.talk import FOLLOW_UP, QUESTION, spoken, stream, talk, words_of
 
@@ -24,7 +24,7 @@ def history(model: Any, processor: Any, segments: Any) -> Conversation:
     return conversation
 
 
-def next_turn(conversation: Conversation, model: Any, processor: Any) -> list[SegmentWord]:
+def next_turn(conversation: Conversation, model: Any, processor: Any) -> list[Word]:
     """The reply to a further question."""
     conversation.append(spoken(processor, model, FOLLOW_UP))
     return words_of(stream(conversation, model, processor, seed=7, max_length=10))

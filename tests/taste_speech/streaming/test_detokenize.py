@@ -89,7 +89,7 @@ def test_units_see_a_bounded_window_only(
         stream.feed(*tokens(text))
         state = stream.state
         assert len(state.units.words) <= config.max_prev_words
-        assert sum(word.units for word in state.units.words) == len(state.units.units)
+        assert sum(word.end - word.start for word in state.units.words) == len(state.units.units)
         assert len(state.synthesis.units) <= config.flow_context_units + config.look_ahead_units + 4
         assert state.synthesis.f0.shape[1] <= config.vocoder_context_frames
         assert len(state.resampler.history) <= 1000
@@ -109,8 +109,8 @@ def test_units_of_a_chunk_equal_an_uncached_run_on_its_window(
     taste_ids = tokens(CHUNKS[4])[1]
     own_codes = taste_ids[0][taste_ids[0, :, 0] >= 0]
     for word in window.words:
-        asr += word.asr_ids
-        codes += [word.taste] * len(word.asr_ids)
+        asr += word.ids
+        codes += [word.taste] * len(word.ids)
     asr += fields["asr_token_ids"][0].tolist()
     codes += [tuple(own_codes[word].tolist()) for word in fields["asr_word_ids"][0].tolist()]
     ids = [*window.units, *chunk.speech_ids[0].tolist()]

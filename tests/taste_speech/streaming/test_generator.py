@@ -79,8 +79,8 @@ def test_each_step_forwards_one_row(
 def test_end_token_finishes_the_reply(tiny_model: Any, tiny_processor: Any) -> None:
     conversation = talk(tiny_model, tiny_processor, QUESTION)
     words = words_of(stream(conversation, tiny_model, tiny_processor))
-    stop = words[4].text_ids[0]
-    assert all(stop not in word.text_ids for word in words[:4])
+    stop = words[4].ids[0]
+    assert all(stop not in word.ids for word in words[:4])
     conversation = talk(tiny_model, tiny_processor, QUESTION)
     items = list(stream(conversation, tiny_model, tiny_processor, eos_id=stop))
     assert items[-1]["completion_reason"] == "finished"
@@ -130,13 +130,11 @@ def test_segment_end_is_the_default_end(tiny_model: Any, tiny_processor: Any) ->
     greedy = {"text_top_p": 0.0, "emit_timing_func": every_words(1)}
     words = words_of(stream(talk(tiny_model, tiny_processor, QUESTION), tiny_model, tiny_processor, **greedy))
     last = next(
-        i
-        for i, word in enumerate(words)
-        if i > 1 and all(word.text_ids[0] not in old.text_ids for old in words[:i])
+        i for i, word in enumerate(words) if i > 1 and all(word.ids[0] not in old.ids for old in words[:i])
     )
     model = copy.deepcopy(tiny_model)
     end = tiny_processor.llm_tokenizer.convert_tokens_to_ids("<|reserved_special_token_51|>")
-    swapped = [end, words[last].text_ids[0]]
+    swapped = [end, words[last].ids[0]]
     with torch.no_grad():
         head = model.spoken_lm.language_model.lm_head.weight
         head[swapped] = head[swapped[::-1]]
@@ -157,7 +155,7 @@ def test_special_tokens_are_never_said(tiny_model: Any, tiny_processor: Any) -> 
         eos_id=tiny_model.config.spoken_lm_config.sos_id,
     )
     first_special = tiny_model.config.vocabulary.first_special_id
-    assert max(token for word in words_of(items) for token in word.text_ids) < first_special
+    assert max(token for word in words_of(items) for token in word.ids) < first_special
 
 
 def test_the_models_role_token_decides(tiny_model: Any, tiny_processor: Any) -> None:
@@ -281,7 +279,7 @@ def test_sampling_settings_reach_the_sampler(tiny_model: Any, tiny_processor: An
         text_temperature=0.001, repetition_penalty=1.0
     )
     assert reply(text_temperature=3.0, seed=5) != reply(text_temperature=3.0)
-    ids = [token for word in reply(text_top_p=1.0, repetition_penalty=1e6) for token in word.text_ids]
+    ids = [token for word in reply(text_top_p=1.0, repetition_penalty=1e6) for token in word.ids]
     assert len(ids) == len(set(ids))
     assert reply(taste_top_p=0.9) == reply()
 

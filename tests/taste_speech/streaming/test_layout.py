@@ -6,7 +6,8 @@ import torch
 
 from taste_speech import CheckpointError, TasteConfig
 from taste_speech.streaming.layout import PromptFormat, Row, row_list, rows
-from taste_speech.streaming.segment import SegmentWord, TASTESegment
+from taste_speech.streaming.segment import TASTESegment
+from taste_speech.words import Word
 
 BOS, START, END, SYSTEM, USER, ASSISTANT = 90, 91, 92, 93, 94, 95
 A, B0, B1, C = 10, 20, 21, 30
@@ -22,9 +23,7 @@ FORMAT = PromptFormat(
     num_quantizers=2,
     codebook_size=8,
 )
-SPOKEN = TASTESegment.from_words(
-    "user", [SegmentWord((A,), C0), SegmentWord((B0, B1), C1), SegmentWord((C,), C2)], 2
-)
+SPOKEN = TASTESegment.from_words("user", [Word("", (A,), C0), Word("", (B0, B1), C1), Word("", (C,), C2)], 2)
 WRITTEN = TASTESegment("assistant", "text", torch.tensor([[A, C]]))
 
 

@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 import torch
 
-from taste_speech.streaming.segment import SegmentWord, TASTESegment
+from taste_speech.streaming.segment import TASTESegment
+from taste_speech.words import Word
 
 IDS = torch.tensor([[5, 6, 7]])
 TASTE = torch.tensor([[[1, 2], [-1, -1], [3, 0]]])
@@ -43,7 +44,7 @@ def test_empty_segments_are_allowed() -> None:
 
 def test_words_begin_where_taste_tokens_are() -> None:
     segment = TASTESegment("user", "audio", IDS, TASTE)
-    assert segment.words == [SegmentWord((5, 6), (1, 2)), SegmentWord((7,), (3, 0))]
+    assert segment.words == [Word(ids=(5, 6), taste=(1, 2)), Word(ids=(7,), taste=(3, 0))]
     again = TASTESegment.from_words("user", segment.words, 2)
     assert torch.equal(again.text_ids, IDS)
     assert again.taste_ids is not None
@@ -52,4 +53,4 @@ def test_words_begin_where_taste_tokens_are() -> None:
 
 def test_text_before_the_first_taste_token_is_a_word_without_one() -> None:
     segment = TASTESegment("user", "audio", IDS, torch.tensor([[[-1, -1], [-1, -1], [3, 0]]]))
-    assert segment.words == [SegmentWord((5, 6), None), SegmentWord((7,), (3, 0))]
+    assert segment.words == [Word(ids=(5, 6)), Word(ids=(7,), taste=(3, 0))]

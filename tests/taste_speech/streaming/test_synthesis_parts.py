@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from taste_speech.streaming.frame_noise import FrameNoise
-from taste_speech.streaming.resampling import ResamplerState, StreamResampler
+from taste_speech.streaming.resampling import ChunkResampler, ResamplerState
+from taste_speech.streaming.synthesis import FrameNoise
 from taste_speech.streaming.word_ends import _DURATION_WEIGHT, _best_division, word_ends_from_attention
 
 
@@ -27,7 +27,7 @@ def test_noise_of_a_frame_is_the_same_in_every_window() -> None:
 def test_resampled_pieces_equal_the_whole(in_rate: int, out_rate: int) -> None:
     time = np.arange(in_rate) / in_rate
     signal = (np.sin(2 * np.pi * 440 * time) + 0.3 * np.sin(2 * np.pi * 3000 * time)).astype(np.float32)
-    resampler = StreamResampler(in_rate, out_rate)
+    resampler = ChunkResampler(in_rate, out_rate)
     whole = resampler.push(signal, signal[:0], ResamplerState())
     assert len(whole) == out_rate
     state, pieces, position = ResamplerState(), [], 0
@@ -41,7 +41,7 @@ def test_resampled_pieces_equal_the_whole(in_rate: int, out_rate: int) -> None:
 
 
 def test_resampler_state_can_be_cloned() -> None:
-    resampler, state = StreamResampler(22050, 16000), ResamplerState()
+    resampler, state = ChunkResampler(22050, 16000), ResamplerState()
     rng = np.random.default_rng(0)
     first, second = rng.standard_normal((2, 3000)).astype(np.float32)
     resampler.push(first, second[:400], state)

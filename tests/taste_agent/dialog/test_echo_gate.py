@@ -1,15 +1,8 @@
-import numpy as np
 import pytest
 
-from taste_agent.audio.text_gate import (
-    EchoGate,
-    GatedRecognition,
-    GatedRecognizer,
-    HeardWord,
-    PlayedWord,
-    own_words,
-)
+from taste_agent.dialog.echo_gate import EchoGate, own_words
 from taste_speech.recognition.base import Recognition, RecognizedWord
+from taste_speech.words import Word
 
 RATE_HZ = 16000
 
@@ -35,68 +28,52 @@ RATE_HZ = 16000
 )
 def test_own_words(heard, played, own):
     marks = own_words(
-        [HeardWord(word, 0, RATE_HZ) for word in heard.split()],
-        [PlayedWord(word, RATE_HZ // 2) for word in played.split()],
+        [Word(word, start=0, end=RATE_HZ) for word in heard.split()],
+        [Word(word, end=RATE_HZ // 2) for word in played.split()],
         reach=0,
     )
     assert "".join("1" if mark else "0" for mark in marks) == own
 
 
-class Fixed:
-    """A recogniser that always understands the same; with `ends_s` it knows when each word ended."""
-
-    def __init__(self, text, ends_s=()):
-        self.text = text
-        self.ends_s = ends_s
-
-    def start(self):
-        pass
-
-    def accept(self, samples):
-        pass
-
-    def partial(self):
-        return self.text
-
-    def finish(self):
-        texts = self.text.split()
-        times = [(end_s - 0.3, end_s) for end_s in self.ends_s] or [(None, None)] * len(texts)
-        words = (RecognizedWord(text, *time) for text, time in zip(texts, times, strict=True))
-        return Recognition(self.text, tuple(words))
+def recognition_of(text, ends_s=()):
+    """What a recognizer understood; with `ends_s` it knows when each word ended."""
+    times = [(end_s - 0.3, end_s) for end_s in ends_s] or [(None, None)] * len(text.split())
+    words = (RecognizedWord(word, *time) for word, time in zip(text.split(), times, strict=True))
+    return Recognition(text, tuple(words))
 
 
-def recognise(text, played_at_s, start_s=18.0, speech_s=2.0, reach_s=0.5, ends_s=(), played="the sun is up"):
+def new_gate(played_at_s, reach_s=0.5, played="the sun is up"):
     gate = EchoGate(lambda: reach_s)
     for word in played.split():
-        gate.played(PlayedWord(word, int(played_at_s * RATE_HZ)))
-    recognizer = GatedRecognizer(Fixed(text, ends_s), gate)
-    recognizer.begin_at(int(start_s * RATE_HZ))
-    recognizer.start()
-    recognizer.accept(np.zeros(int(speech_s * RATE_HZ), dtype=np.float32))
-    return recognizer, gate
+        gate.played(Word(word, end=int(played_at_s * RATE_HZ)))
+    return gate
+
+
+def heard_through(gate, recognition, start_s=18.0, speech_s=2.0):
+    """What is left of what was recognized in audio from `start_s` on, and the echo."""
+    return gate.filter(recognition, int(start_s * RATE_HZ), int(speech_s * RATE_HZ))
 
 
 def test_echo_is_not_understood():
-    recognizer, gate = recognise("the sun is up", played_at_s=19.0)
-    assert recognizer.partial() == ""
-    assert recognizer.echo_text == "the sun is up"
+    gate = new_gate(played_at_s=19.0)
+    assert gate.partial("the sun is up", 18 * RATE_HZ, 2 * RATE_HZ) == ("", "the sun is up")
     assert gate.dropped_words == 0
-    assert recognizer.finish() == GatedRecognition("", (), echo_text="the sun is up")
+    assert heard_through(gate, recognition_of("the sun is up")) == (Recognition("", ()), "the sun is up")
     assert gate.dropped_words == 4
 
 
 def test_words_that_were_played_before_the_speech_do_not_count():
-    recognizer, gate = recognise("the sun is up", played_at_s=17.0)
-    assert recognizer.finish().text == "the sun is up"
+    gate = new_gate(played_at_s=17.0)
+    assert heard_through(gate, recognition_of("the sun is up"))[0].text == "the sun is up"
     assert gate.dropped_words == 0
 
 
 def test_what_the_person_says_over_the_agent_stays():
-    recognizer, _ = recognise("the sun is stop that now please listen", played_at_s=19.0)
-    result = recognizer.finish()
+    said = recognition_of("the sun is stop that now please listen")
+    result, echo = heard_through(new_gate(played_at_s=19.0), said)
     assert result.text == "stop that now please listen"
     assert [word.text for word in result.words] == result.text.split()
-    assert result.echo_text == "the sun is"
+    assert echo == "the sun is"
 
 
 @pytest.mark.parametrize(
@@ -111,10 +88,10 @@ def test_what_the_person_says_over_the_agent_stays():
     ],
 )
 def test_a_word_of_the_agent_that_the_person_repeats_is_no_echo(ends_s, reach_s, text):
-    recognizer, _ = recognise("rome", 19.2, reach_s=reach_s, ends_s=(ends_s,), played="it is rome")
-    assert recognizer.finish().text == text
+    gate = new_gate(19.2, reach_s=reach_s, played="it is rome")
+    assert heard_through(gate, recognition_of("rome", (ends_s,)))[0].text == text
 
 
 def test_untouched_results_are_passed_on_as_they_are():
-    recognizer, _ = recognise("something  else", played_at_s=19.0)
-    assert recognizer.finish().text == "something  else"
+    result, echo = heard_through(new_gate(played_at_s=19.0), recognition_of("something  else"))
+    assert (result.text, echo) == ("something  else", "")
