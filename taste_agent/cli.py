@@ -305,6 +305,9 @@ def bench(
             metavar="N",
         ),
     ] = 0,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="Compile what each step computes, with torch.compile.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for bench.json, .md and .png.", metavar="DIR")
     ] = None,
@@ -319,7 +322,7 @@ def bench(
         return
     from taste_agent.bench import BenchOptions
 
-    options = BenchOptions(model, preset, device or "auto", dtype, baseline, repeats, threads, out)
+    options = BenchOptions(model, preset, device or "auto", dtype, baseline, repeats, threads, out, compiled)
     from taste_agent.commands.bench import show_benchmark
 
     show_benchmark(options, as_json)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from taste_speech.spoken_lm.generation import Completion, arrange_rows, complete
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.spoken_lm.sampling import TextSampling
 from taste_speech.spoken_lm.scoring import IGNORED
-from taste_speech.spoken_lm.vocabulary import Vocabulary, VocabularyCache
+from taste_speech.spoken_lm.vocabulary import Vocabulary, build_vocabulary
 from taste_speech.spoken_lm.word_delay import WordDelay
 
 _VQ_INPUTS = (
@@ -39,7 +40,18 @@ class SpeechFlows(PreTrainedModel):
     audio_tower: AudioTower
     spoken_lm: SpokenLM
     speech_decoder: UnitDecoder
-    _vocabularies: VocabularyCache
+
+    def __init__(self, config: TasteConfig) -> None:
+        super().__init__(config)
+        self._vocabularies: WeakKeyDictionary[Any, Vocabulary] = WeakKeyDictionary()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the vocabularies: weak references cannot be stored, and they are soon built again."""
+        return {name: value for name, value in super().__getstate__().items() if name != "_vocabularies"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._vocabularies = WeakKeyDictionary()
 
     @property
     def num_quantizers(self) -> int:
@@ -48,7 +60,10 @@ class SpeechFlows(PreTrainedModel):
 
     def vocabulary(self, llm_tokenizer: Any) -> Vocabulary:
         """Return what the sampler knows about the ids of a tokenizer; built once per tokenizer."""
-        return self._vocabularies.get(llm_tokenizer)
+        if llm_tokenizer not in self._vocabularies:
+            text, known = self.config.text_config, self.config.vocabulary
+            self._vocabularies[llm_tokenizer] = build_vocabulary(llm_tokenizer, text.vocab_size, known)
+        return self._vocabularies[llm_tokenizer]
 
     @torch.inference_mode()
     def extract_vq(

@@ -26,7 +26,6 @@ from taste_speech.flows import SpeechFlows
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.spoken_lm.scoring import IGNORED, RowTargets, TasteOutput, embed_rows, score_rows
-from taste_speech.spoken_lm.vocabulary import VocabularyCache
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 _RECENT_REPLIES = 8
@@ -62,7 +61,6 @@ class TasteForCausalLM(SpeechFlows):
         )
         self.spoken_lm = SpokenLM(config)
         self.speech_decoder = UnitDecoder(config.speech_decoder_config, config.unit_decoding)
-        self._vocabularies = VocabularyCache(config.text_config.vocab_size, config.vocabulary)
         self._files: CheckpointFiles | None = None
         # In a list, for its weights are stored in a file of their own and not trained with the model's.
         self._voice: list[VoiceGenerator] = []

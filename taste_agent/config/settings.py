@@ -65,6 +65,10 @@ class ModelSettings(Section):
     threads: int = _number(
         0, 0, 256, "CPU threads of the model; 0: at most two for a small model, else all but one"
     )
+    compiled: bool = Field(
+        default=False,
+        description="compile what each step computes when it is first used, which takes a minute; for CUDA",
+    )
 
 
 class DialogSettings(Section):

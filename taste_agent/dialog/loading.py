@@ -27,7 +27,7 @@ def load_model(settings: ModelSettings, speaks: bool = True) -> tuple[TasteForCa
         AgentError: the device is not there, or cannot compute with this number type.
     """
     device = device_of(settings)
-    model, processor = load_checkpoint(settings.checkpoint, device, settings.dtype, speaks=speaks)
+    model, processor = load_checkpoint(settings.checkpoint, device, settings.dtype, settings.compiled, speaks)
     use_threads(model, settings.threads)
     return model, processor
 

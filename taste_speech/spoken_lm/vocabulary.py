@@ -1,7 +1,6 @@
 """What the sampler must know about each LLM id: does it start a word, end a sentence, may it be said."""
 
 import re
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,26 +74,3 @@ def _decode_each(tokenizer: Any, size: int) -> list[str]:
     if hasattr(tokenizer, "batch_decode"):
         return list(tokenizer.batch_decode([[i] for i in range(size)]))
     return [tokenizer.decode(i) for i in range(size)]
-
-
-class VocabularyCache:
-    """One `Vocabulary` per tokenizer, built on first use and dropped with the tokenizer."""
-
-    def __init__(self, size: int, config: VocabularyConfig) -> None:
-        self._size = size
-        self._config = config
-        self._built: weakref.WeakKeyDictionary[Any, Vocabulary] = weakref.WeakKeyDictionary()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what was built: weak references cannot be stored, and it is soon built again."""
-        return self.__dict__ | {"_built": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__ |= state
-        self._built = weakref.WeakKeyDictionary()
-
-    def get(self, tokenizer: Any) -> Vocabulary:
-        """Return the vocabulary of `tokenizer`."""
-        if tokenizer not in self._built:
-            self._built[tokenizer] = build_vocabulary(tokenizer, self._size, self._config)
-        return self._built[tokenizer]
