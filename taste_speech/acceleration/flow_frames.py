@@ -19,46 +19,6 @@ from taste_speech.vocoder.masked import ConvBlock, MaskedGroupNorm
 from taste_speech.vocoder.unet import Downsample, Estimator, ResnetBlock, TransformerBlock, Upsample
 
 
-class FlowFrames:
-    """Solves a flow; it holds the estimator's weights as frames need them, and nothing of a call.
-
-    Args:
-        estimator: of the flow.
-    """
-
-    @torch.no_grad()
-    def __init__(self, estimator: Estimator) -> None:
-        self._estimator = _FrameEstimator(estimator)
-
-    @torch.no_grad()
-    def solve(
-        self,
-        flow: FlowMatching,
-        noise: Tensor,
-        condition: Tensor,
-        speaker: Tensor,
-        prompt: Tensor,
-        known: Tensor | None,
-        is_known: Tensor | None,
-        num_steps: int,
-    ) -> Tensor:
-        """Solve as `FlowMatching.integrate` does without a mask."""
-        estimator = self._estimator
-        given = torch.cat([condition, speaker[:, :, None].expand_as(condition), prompt], dim=1)
-        if flow.config.cfg_rate > 0:
-            given = torch.cat([given, torch.zeros_like(given)])  # the second half is unconditioned
-        times = flow.times(num_steps, noise.device).to(noise.dtype)
-        course = estimator.prepare(given.transpose(1, 2).contiguous(), times[:-1])
-        x = flow.euler(
-            lambda x, step: estimator.velocity(x, course, step),
-            noise.transpose(1, 2).contiguous(),
-            times,
-            None if known is None else known.transpose(1, 2),
-            None if is_known is None else is_known[:, None],
-        )
-        return x.transpose(1, 2)
-
-
 @dataclass(frozen=True)
 class _Course:
     """What all steps of a call share.
@@ -73,9 +33,16 @@ class _Course:
     times: list[Tensor]
 
 
-class _FrameEstimator:
-    """`Estimator` with its first layers in two: for the channels of the state, and for the given ones."""
+class FlowFrames:
+    """Solves a flow; it holds the estimator's weights as frames need them, and nothing of a call.
 
+    Its first layers are in two: for the channels of the state, and for the given ones.
+
+    Args:
+        estimator: of the flow.
+    """
+
+    @torch.no_grad()
     def __init__(self, estimator: Estimator) -> None:
         self._time_mlp = estimator.time_mlp
         self._down, self._mid, self._up = (
@@ -90,14 +57,41 @@ class _FrameEstimator:
         self._final_block = _ConvBlock(estimator.final_block)
         self._final_projection = _Conv(estimator.final_proj)
 
-    def prepare(self, given: Tensor, times: Tensor) -> _Course:
+    @torch.no_grad()
+    def solve(
+        self,
+        flow: FlowMatching,
+        noise: Tensor,
+        condition: Tensor,
+        speaker: Tensor,
+        prompt: Tensor,
+        known: Tensor | None,
+        is_known: Tensor | None,
+        num_steps: int,
+    ) -> Tensor:
+        """Solve as `FlowMatching.integrate` does without a mask."""
+        given = torch.cat([condition, speaker[:, :, None].expand_as(condition), prompt], dim=1)
+        if flow.config.cfg_rate > 0:
+            given = torch.cat([given, torch.zeros_like(given)])  # the second half is unconditioned
+        times = flow.times(num_steps, noise.device).to(noise.dtype)
+        course = self._prepare(given.transpose(1, 2).contiguous(), times[:-1])
+        x = flow.euler(
+            lambda x, step: self._velocity(x, course, step),
+            noise.transpose(1, 2).contiguous(),
+            times,
+            None if known is None else known.transpose(1, 2),
+            None if is_known is None else is_known[:, None],
+        )
+        return x.transpose(1, 2)
+
+    def _prepare(self, given: Tensor, times: Tensor) -> _Course:
         """`given` (batch, frames, channels beyond the state's), times (steps,)."""
         vectors = self._time_mlp(times)
         resnets = [stage.resnet for stage in (*self._down, *self._mid, *self._up)]
         convolved, projected = (layer(given) for layer in self._of_given)
         return _Course(convolved, projected, [resnet.times(vectors) for resnet in resnets])
 
-    def velocity(self, x: Tensor, course: _Course, step: int) -> Tensor:
+    def _velocity(self, x: Tensor, course: _Course, step: int) -> Tensor:
         """(items, frames, bins) -> (batch, frames, bins); the batch is the items once or twice."""
         times = iter([by_step[step] for by_step in course.times])
         convolved, projected = (layer(x) for layer in self._of_state)
