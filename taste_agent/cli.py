@@ -17,6 +17,7 @@ from taste_agent.cli_options import (
     JsonOption,
     ModelOption,
     OutputOption,
+    RayOption,
     SeedOption,
     SetOption,
     SystemOption,
@@ -89,6 +90,7 @@ def replay(
     text: Annotated[
         bool, typer.Option("--text", help="Print the conversation as plain lines, not as a table.")
     ] = False,
+    ray: RayOption = "",
     json_events: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -113,7 +115,7 @@ def replay(
         realtime=realtime,
         compute_time=compute_time,
     )
-    replay_files(files, settings, out, plain_text=text, json_events=json_events)
+    replay_files(files, settings, out, plain_text=text, json_events=json_events, ray_address=ray)
 
 
 @app.command()
@@ -384,6 +386,10 @@ def serve(
     idle_s: Annotated[
         float, typer.Option("--idle-limit", help="How long nobody may speak.", min=1, metavar="SECONDS")
     ] = 600,
+    ray: RayOption = "",
+    replicas: Annotated[
+        str, typer.Option("--replicas", help="Least and most replicas on the cluster.", metavar="MIN:MAX")
+    ] = "1:1",
     model: ModelOption = None,
     device: DeviceOption = None,
     voice: VoiceOption = None,
@@ -404,7 +410,9 @@ def serve(
     settings = settings_of(
         config, overrides, model=model, device=device, voice=voice, system=system, seed=seed
     )
-    arguments = ServeArguments(host, port, max_sessions, token, tuple(origins or ()), session_s, idle_s)
+    arguments = ServeArguments(
+        host, port, max_sessions, token, tuple(origins or ()), session_s, idle_s, ray, replicas
+    )
     serve_sessions(settings, arguments)
 
 

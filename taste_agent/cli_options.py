@@ -42,6 +42,12 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings fi
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Change one setting; may be repeated.", metavar="key=value")
 ]
+RayOption = Annotated[
+    str,
+    typer.Option(
+        "--ray", help="Address of a Ray cluster, or local for one of this machine.", metavar="ADDRESS"
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write events to stdout as JSON lines.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 

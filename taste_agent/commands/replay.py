@@ -1,5 +1,6 @@
 """Shows a replay while it runs and after it."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from taste_agent.commands.checks import check_names
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.brain import Brain, load_brain
 from taste_agent.dialog.first_use import announce_first_use
+from taste_agent.errors import AgentError
 from taste_agent.events import Event, Notice
 from taste_agent.replay import NAMES, ReplayResult, run_replay
 from taste_agent.session.recording import recording_folder
@@ -23,8 +25,11 @@ def replay_files(
     out: Path | None,
     plain_text: bool = False,
     json_events: bool = False,
+    ray_address: str = "",
 ) -> None:
     """Replays each file into a folder of its own and shows the result on stdout.
+
+    With a `ray_address` they are spread over a Ray cluster; `local` makes one of this machine.
 
     Progress, notices and, with `plain_text` or `json_events`, the folder go to stderr.
 
@@ -41,8 +46,17 @@ def replay_files(
         if len(files) == 1
         else [base / name for name in _session_names([Path(s.name) for s in sounds])]
     )
-    for sound, folder in zip(sounds, folders, strict=True):
-        result = _replay_one(sound, settings, folder, json_events, show_progress=not plain_text)
+    if ray_address and json_events:
+        raise AgentError("events of several machines cannot be printed as they happen; leave --json or --ray")
+    results = (
+        _replay_on_ray(ray_address, sounds, settings, folders, show_progress=not plain_text)
+        if ray_address
+        else (
+            _replay_one(sound, settings, folder, json_events, show_progress=not plain_text)
+            for sound, folder in zip(sounds, folders, strict=True)
+        )
+    )
+    for sound, result in zip(sounds, results, strict=True):
         if plain_text:
             _print_plain(result, title=sound.name if len(files) > 1 else "")
         elif not json_events and result.transcript.turns:
@@ -104,6 +118,23 @@ def _replay_one(
             on_event,
             lambda done_s, total_s: progress.update(task, completed=done_s, total=max(total_s, done_s)),
         )
+
+
+def _replay_on_ray(
+    address: str, sounds: list[SoundFile], settings: AgentSettings, folders: list[Path], show_progress: bool
+) -> Iterator[ReplayResult]:
+    from taste_agent.serve.mind import load_served_model
+    from taste_agent.serve.ray_cluster import connect
+    from taste_agent.serve.ray_replay import replay_on_ray
+
+    announce_first_use(settings.model)
+    errors = Console(stderr=True, highlight=False, emoji=False)
+    progress = Progress(console=errors, transient=True, disable=not (show_progress and errors.is_terminal))
+    with progress:
+        task = progress.add_task(f"Replaying {len(sounds)} recordings", total=len(sounds))
+        for result in replay_on_ray(connect(address), sounds, settings, folders, load_served_model):
+            progress.advance(task)
+            yield result
 
 
 def _load_brain(settings: AgentSettings) -> Brain:

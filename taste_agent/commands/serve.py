@@ -23,6 +23,8 @@ class ServeArguments:
     origins: tuple[str, ...]
     session_s: float
     idle_s: float
+    ray_address: str = ""
+    replicas: str = "1:1"
 
 
 def serve_sessions(settings: AgentSettings, arguments: ServeArguments) -> None:
@@ -49,5 +51,15 @@ def serve_sessions(settings: AgentSettings, arguments: ServeArguments) -> None:
     announce_first_use(settings.model)
     limits = Limits(session_s=arguments.session_s, idle_s=arguments.idle_s)
     options = ServeOptions(access, arguments.port, arguments.max_sessions, limits)
+    if arguments.ray_address:
+        from taste_agent.serve.ray_cluster import Cluster, replicas, serve_on_ray
+
+        cluster = Cluster(arguments.ray_address, *replicas(arguments.replicas))
+        serve_on_ray(cluster, settings, options, load_served_model, _tell)
+        return
     typer.echo(f"loading {settings.model.checkpoint}", err=True)
-    serve(load_served_model(settings), settings, options, lambda line: typer.echo(line, err=True))
+    serve(load_served_model(settings), settings, options, _tell)
+
+
+def _tell(line: str) -> None:
+    typer.echo(line, err=True)

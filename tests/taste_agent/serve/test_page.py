@@ -11,7 +11,7 @@ import soxr
 
 from taste_agent.dialog.brain import ReplyItem, Sound
 from taste_speech.recognition.english_recognizer import EnglishRecognizer
-from taste_speech.recognition.factory import english_whisper
+from taste_speech.recognition.english_whisper import tiny_en
 from tests.taste_agent.fakes import RATE, FakeBrain
 from tests.taste_agent.serve.browser import Page, browser, needs_chromium
 from tests.taste_agent.serve.serving import serving
@@ -46,7 +46,7 @@ class SpeakingBrain(FakeBrain):
 
 
 def recognized(samples: np.ndarray, rate: int = RATE) -> str:
-    recognizer = EnglishRecognizer(english_whisper)
+    recognizer = EnglishRecognizer(tiny_en)
     recognizer.start()
     recognizer.accept(soxr.resample(samples, rate, RATE).astype(np.float32))
     return recognizer.finish().text

@@ -1,0 +1,59 @@
+"""What Ray Serve's proxy tells the clients of a replica that has died. Loaded by the proxy: keep it light."""
+
+import json
+
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MIDDLEWARES = "taste_agent.serve.lost_replica:middlewares"
+PROXY_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+"""The environment variable that tells the proxies of a cluster where to find `middlewares`."""
+LOST = {
+    "type": "error",
+    "event_id": "event_end",
+    "error": {
+        "type": "server_error",
+        "code": "replica_lost",
+        "message": "the machine that held this conversation is gone, and its memory with it; open a new one",
+        "param": None,
+        "event_id": None,
+    },
+}
+
+
+class LostReplica:
+    """Says it where a conversation ends without a word of the replica that held it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection."""
+        if scope["type"] != "websocket":
+            await self._app(scope, receive, send)
+            return
+        accepted = ended = False
+
+        async def watched_receive() -> Message:
+            nonlocal ended
+            message = await receive()
+            ended |= message["type"] == "websocket.disconnect"
+            return message
+
+        async def watched_send(message: Message) -> None:
+            nonlocal accepted, ended
+            accepted |= message["type"] == "websocket.accept"
+            ended |= message["type"] == "websocket.close"
+            await send(message)
+
+        try:
+            await self._app(scope, watched_receive, watched_send)
+        finally:
+            if accepted and not ended:
+                await send({"type": "websocket.send", "text": json.dumps(LOST)})
+                await send({"type": "websocket.close", "code": 1011, "reason": "replica_lost"})
+
+
+def middlewares() -> list[Middleware]:
+    """For Ray Serve's proxies."""
+    return [Middleware(LostReplica)]
