@@ -341,6 +341,13 @@ def duplex(
     config: ConfigOption = None,
     overrides: SetOption = None,
     seed: SeedOption = None,
+    make: Annotated[
+        bool, typer.Option("--make", help="First make a set there: 200 recordings, by --seed.")
+    ] = False,
+    voices: Annotated[
+        Path,
+        typer.Option("--voices", help="For --make: the voices of the npm package kokoro-js.", metavar="DIR"),
+    ] = Path("kokoro-js/voices"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
     debug: DebugOption = False,
 ) -> None:
@@ -348,8 +355,10 @@ def duplex(
 
     Example: taste-agent bench duplex full-duplex-bench/v1.0
     """
-    from taste_agent.commands.duplex import show_duplex
+    from taste_agent.commands.duplex import make_set, show_duplex
 
+    if make:
+        make_set(folder, voices, seed or 0)
     show_duplex(folder, settings_of(config, overrides, model=model, device=device, seed=seed), as_json)
 
 

@@ -15,8 +15,10 @@ from taste_agent.dialog.brain import load_brain
 from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.duplex.items import Item, find_items
 from taste_agent.duplex.run import Measured, Summary, run_items, summarize
+from taste_agent.errors import AgentError
 
 RESULTS_NAME = "taste-agent.json"
+SET_SIZE = 200
 
 
 def show_duplex(folder: Path, settings: AgentSettings, as_json: bool = False) -> None:
@@ -42,6 +44,31 @@ def show_duplex(folder: Path, settings: AgentSettings, as_json: bool = False) ->
         return
     console.print(_table(summaries))
     console.print(f"Written beside each input: output.wav, output.json. All figures: {folder / RESULTS_NAME}")
+
+
+def make_set(folder: Path, voices: Path, seed: int) -> None:
+    """Write 200 recordings by seed into a folder that has none, spoken by voices that nothing is trained on.
+
+    Raises:
+        AgentError: the folder has some already, or what speaks is not installed.
+        TasteError: a voice is missing.
+    """
+    if any(folder.rglob("input.wav")):
+        raise AgentError(f"{folder} holds recordings already; name a new folder to make a set in")
+    try:
+        from taste_speech.training.corpus import Listeners, ReplyVoice
+        from taste_speech.training.evaluation.duplex_set import write_duplex_set
+
+        cache = Path(voices).parent
+        speaker = Listeners(cache, voices, ReplyVoice(cache))
+    except ImportError as error:
+        raise AgentError(
+            f"making a set needs {error.name}; in a clone of the repository run: "
+            "pip install -e '.[train,listeners]'"
+        ) from error
+    console = Console(stderr=True, highlight=False)
+    for _ in track(write_duplex_set(folder, speaker, seed, SET_SIZE), "speaking", SET_SIZE, console=console):
+        pass
 
 
 def _row(one: Measured, folder: Path) -> dict[str, object]:

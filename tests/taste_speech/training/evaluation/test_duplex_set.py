@@ -1,0 +1,78 @@
+"""Sets in the layout of Full-Duplex-Bench: pauses where words end, notes that tell when."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from taste_agent.duplex.items import Task, find_items
+from taste_speech.training.corpus import HELD_OUT_VOICES, Spoken, Timing
+from taste_speech.training.evaluation.duplex_set import RATE_HZ, write_duplex_set
+
+WORD_S = 0.5
+
+
+class Metronome:
+    """Says each word as half a second of one level."""
+
+    def __init__(self):
+        self.voices = set()
+
+    def speak(self, text, voice):
+        self.voices.add(voice)
+        count = len(text.split())
+        ends = [WORD_S * (number + 1) for number in range(count)]
+        samples = np.full(int(24_000 * WORD_S) * count, 8000, np.int16)
+        return Spoken(samples, np.zeros(0, np.float32), Timing(ends, [("a", ends[-1])]))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder, speaker = tmp_path_factory.mktemp("set"), Metronome()
+    assert len(list(write_duplex_set(folder, speaker, seed=5, count=20))) == 20
+    return folder, speaker, find_items(folder)
+
+
+def test_every_task_has_its_share_and_the_voices_are_held_out(made):
+    _, speaker, items = made
+    tasks = [item.task for item in items]
+    assert [tasks.count(task) for task in (Task.PAUSE, Task.TURN, Task.INTERRUPTION)] == [8, 8, 4]
+    assert speaker.voices <= set(HELD_OUT_VOICES)
+
+
+def test_a_pause_is_silent_and_lies_between_words(made):
+    for item in made[2]:
+        if item.task is Task.PAUSE:
+            samples, rate = soundfile.read(item.folder / "input.wav")
+            start, end = item.window_s
+            assert rate == RATE_HZ
+            assert 0.3 <= end - start <= 1.5
+            assert (start - 0.5) % WORD_S == pytest.approx(0, abs=1e-9)
+            inside = samples[round((start + 0.02) * rate) : round((end - 0.02) * rate)]
+            assert abs(inside).max() < 0.01
+            for at_s in (start - 0.05, end + 0.05):
+                assert abs(samples[round(at_s * rate)]) > 0.1
+
+
+def test_a_turn_ends_where_its_note_says_and_there_is_time_to_answer(made):
+    turn = next(item for item in made[2] if item.task is Task.TURN)
+    samples, rate = soundfile.read(turn.folder / "input.wav")
+    loud = np.flatnonzero(abs(samples) > 0.1)
+    assert loud[-1] / rate == pytest.approx(turn.window_s[0], abs=0.02)
+    assert len(samples) / rate - turn.window_s[0] > 7
+
+
+def test_the_same_seed_writes_the_same_set(made, tmp_path):
+    folder, _, items = made
+    list(write_duplex_set(tmp_path, Metronome(), seed=5, count=20))
+    for item in items:
+        again = tmp_path / item.folder.relative_to(folder)
+        assert (again / "input.wav").read_bytes() == (item.folder / "input.wav").read_bytes()
+    list(write_duplex_set(tmp_path, Metronome(), seed=6, count=20))
+    assert any(
+        json.loads((tmp_path / i.folder.relative_to(folder) / "pause.json").read_text())[0]["timestamp"]
+        != list(i.window_s)
+        for i in items
+        if i.task is Task.PAUSE
+    )
