@@ -18,8 +18,7 @@ from taste_agent.audio.echo import (
     WebRtcCanceller,
     echo_reach_s,
 )
-from taste_agent.audio.ports import AudioSink, AudioSource
-from taste_agent.audio.silent import SilentSink, SilentSource
+from taste_agent.audio.ports import AudioSink, AudioSource, SilentSink, SilentSource
 from taste_agent.audio.sound_card import SoundCard
 from taste_agent.chat_engine import ChatEngine
 from taste_agent.clock import ENGINE_RATE_HZ, ms_of_samples
@@ -35,8 +34,8 @@ from taste_agent.session.recording import TalkFolder
 from taste_agent.session.runner import ThreadRunner
 from taste_agent.ui.chat_lines import PlainChat
 from taste_agent.ui.chat_screen import LiveChat, can_draw
-from taste_agent.ui.quiet import native_stderr_silenced
 from taste_agent.ui.state import Figures
+from taste_agent.ui.terminal import native_stderr_silenced
 
 
 @dataclass(frozen=True)

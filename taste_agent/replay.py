@@ -9,7 +9,7 @@ from typing import Self, TextIO
 
 import numpy as np
 
-from taste_agent.audio.files import engine_blocks
+from taste_agent.audio.filters import engine_blocks
 from taste_agent.audio.ports import Samples
 from taste_agent.audio.recording import WavRecorder
 from taste_agent.clock import ENGINE_RATE_HZ, WallClockPacer

@@ -8,28 +8,24 @@ from collections.abc import Callable
 import numpy as np
 
 from taste_agent.audio.echo import FRAME_MS, Canceller
-from taste_agent.audio.microphone_level import MicrophoneLevel
+from taste_agent.audio.filters import StreamResampler
+from taste_agent.audio.microphone import MicrophoneLevel
 from taste_agent.audio.ports import Samples
-from taste_agent.audio.reference import PlayedReference
-from taste_agent.audio.resampling import StreamResampler
+from taste_agent.audio.reference import PlayedReference, StreamClock
 from taste_agent.audio.sound_card import SoundCard
-from taste_agent.audio.stream_clock import StreamClock
 from taste_agent.audio.streams import CaptureSide, PlaybackSide
 from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
 from taste_agent.config import DeviceSettings
 
-# The next block is looked for a moment after it is due, and while it is late, so often.
-POLL_S = 0.005
-DUE_S = 0.002
-LONGEST_WAIT_S = 0.045
-# A processor that has slept takes three times as long for a block as one that is at it; so while nobody waits
-# for an answer, two are taken at a time.
+# When to check for the next block: this long after it is due, then at this interval while it is late.
+DUE_S, POLL_S, LONGEST_WAIT_S = 0.002, 0.005, 0.045
+# A processor that has slept takes three times as long for a block as a busy one; so while nobody waits for an
+# answer, two are taken at a time.
 BLOCKS_WHILE_IDLE = 2
-# Silence that has lasted so long is no part of a word: stops close for less.
+# Longer silence is not part of a word: a plosive closes for less.
 NO_WORD_SAMPLES = samples_of_ms(200)
-FRAME_SAMPLES = samples_of_ms(FRAME_MS)
-MAX_READ_SAMPLES = samples_of_ms(100)
-# A frame waits so long for the loudspeaker's frame that belongs to it, then goes on with silence.
+FRAME_SAMPLES, MAX_READ_SAMPLES = samples_of_ms(FRAME_MS), samples_of_ms(100)
+# How long a frame waits for its loudspeaker frame, before it continues with silence.
 MAX_REFERENCE_WAIT_S = 0.1
 # Once stalled, silence comes in steps of this, so that keys and typed text are still served.
 STALLED_STEP_S = 0.05
@@ -38,8 +34,8 @@ STALLED_STEP_S = 0.05
 class DeviceSource:
     """The microphone at the engine's rate, without the agent's own echo.
 
-    While no samples come (device lost, machine asleep) it gives silence at the wall clock's pace: an open
-    turn then ends, and typed conversation goes on.
+    While no samples come (device lost, machine asleep) it gives silence at the wall clock's pace, so that an
+    open turn ends and a typed conversation continues.
     """
 
     def __init__(
@@ -51,20 +47,14 @@ class DeviceSource:
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Read from `card`; `canceller` None leaves the microphone as it is (headphones)."""
-        self._card = card
-        self._canceller = canceller
-        self._stall_s = settings.stall_ms / 1000
+        """Read from `card`; without a `canceller` the microphone's signal stays as it is (headphones)."""
+        self._card, self._canceller, self._now, self._sleep = card, canceller, now, sleep
+        self._stall_s, self._block_s = settings.stall_ms / 1000, settings.block_ms / 1000
         self._lead_s = lead_ms / 1000
-        self._block_s = settings.block_ms / 1000
-        self._now = now
-        self._sleep = sleep
         self._side: CaptureSide | None = None
         self._played = PlayedReference(ENGINE_RATE_HZ)
         self._last_s: float | None = None  # the session begins with the first read
-        self._closed = False
-        self.idle = False
-        self.stalled = False
+        self._closed = self.idle = self.stalled = False
         self.stalls = 0
         self._attach(None)
 
@@ -74,14 +64,14 @@ class DeviceSource:
         self.clock = StreamClock(ENGINE_RATE_HZ)
         self._resampler = StreamResampler(side.rate_hz, ENGINE_RATE_HZ) if side else None
         self._pending = np.zeros(0, dtype=np.float32)
-        # What piled up while nobody read is older than what the person says now.
+        # What has piled up unread is older than what the person says now.
         skipped = side.ring.skip(side.ring.available) if side else 0
         self._pending_from = round(skipped * ENGINE_RATE_HZ / side.rate_hz) if side else 0
         self._overflows = side.overflows if side else 0
 
     @property
     def latency_samples(self) -> int:
-        """How long ago the last sample that was read was captured, in samples of the engine."""
+        """How long ago the last sample that was read was captured, at the engine's rate."""
         if self.stalled or not self.clock.ready:
             return 0
         return max(0, round((self._now() - self.clock.time_of(self._pending_from)) * ENGINE_RATE_HZ))
@@ -92,27 +82,23 @@ class DeviceSource:
         return self.clock.drift_ppm - self._played.clock.drift_ppm
 
     def read(self) -> Samples | None:
-        """The next samples (T,), within a quarter of a second; None after `close`."""
-        if self._last_s is None:
-            self._last_s = self._now()
+        """Return the next samples (T,), within a quarter of a second; None after `close`."""
+        self._last_s = self._now() if self._last_s is None else self._last_s
         while not self._closed:
-            samples = self._take()
-            now_s = self._now()
+            samples, now_s = self._take(), self._now()
             if samples.size:
-                self._last_s = now_s
-                self.stalled = False
+                self._last_s, self.stalled = now_s, False
                 return samples
             age_s = now_s - self._last_s
             if age_s >= (STALLED_STEP_S if self.stalled else self._stall_s):
                 self.stalls += not self.stalled
-                self.stalled = True
-                self._last_s = now_s
+                self._last_s, self.stalled = now_s, True
                 return np.zeros(round(age_s * ENGINE_RATE_HZ), dtype=np.float32)
             self._sleep(self._until_next_block(now_s))
         return None
 
     def _until_next_block(self, now_s: float) -> float:
-        """Looking oftener finds nothing and costs as much as the rest of listening."""
+        """Return how long to sleep: polling more often finds nothing and costs as much as all other work."""
         if self._side is None:
             return LONGEST_WAIT_S
         blocks = BLOCKS_WHILE_IDLE if self.idle else 1
@@ -131,9 +117,7 @@ class DeviceSource:
         if side.overflows != self._overflows:
             self._overflows = side.overflows
             self.clock.restart(side.stamps)
-        while side.stamps:
-            position, captured_s = side.stamps.popleft()
-            self.clock.observe(round(position * ENGINE_RATE_HZ / side.rate_hz), captured_s)
+        self.clock.drain(side.stamps, side.rate_hz)
         fresh = side.ring.read(MAX_READ_SAMPLES * side.rate_hz // ENGINE_RATE_HZ)
         if fresh.size:
             fresh = self._resampler.feed(fresh)
@@ -145,7 +129,7 @@ class DeviceSource:
         return self._cleaned(self._canceller)
 
     def _cleaned(self, canceller: Canceller) -> Samples:
-        """Clean as many whole frames as have their loudspeaker frame."""
+        """Return the whole frames whose loudspeaker frame is there, cleaned."""
         cleaned: list[Samples] = []
         while self._pending.size >= FRAME_SAMPLES:
             captured_s = self.clock.time_of(self._pending_from)
@@ -168,25 +152,23 @@ class DeviceSource:
 class DeviceSink:
     """The loudspeaker. What is written while it is lost is not heard.
 
-    The queue before the device is trimmed only in silence, and refilled only in silence between words. It
-    therefore grows by what a hiccup took, which the next hiccup of that length finds queued, and clock drift
-    never cuts into or stretches a word.
+    The queue before the device is trimmed only in silence, and refilled only in silence between words. So it
+    grows by the length of a hiccup, which the next hiccup finds queued, and clock drift never cuts into or
+    stretches a word.
     """
 
     def __init__(self, card: SoundCard, settings: DeviceSettings) -> None:
         """Write to `card`."""
-        self._card = card
-        self._settings = settings
+        self._card, self._settings = card, settings
         self._side: PlaybackSide | None = None
         self._resampler: StreamResampler | None = None
         self._target_ms = float(settings.output_queue_ms)
         self._silent_samples = NO_WORD_SAMPLES
-        self._seen_underruns = 0
-        self._past_underruns = 0
+        self._seen_underruns = self._past_underruns = 0
 
     @property
     def latency_samples(self) -> int:
-        """How long after `write` a sample is heard, in samples of the engine."""
+        """How long after `write` a sample is heard, at the engine's rate."""
         side = self._card.playback
         return 0 if side is None else round(side.latency_samples * ENGINE_RATE_HZ / side.rate_hz)
 
@@ -197,11 +179,11 @@ class DeviceSink:
 
     @property
     def queue_ms(self) -> float:
-        """How much is now held ready on purpose; grows after underruns."""
+        """How much is queued on purpose; grows after underruns."""
         return self._target_ms
 
     def write(self, samples: Samples) -> None:
-        """Queue (T,) samples that follow on the previous ones."""
+        """Queue the next (T,) samples."""
         side = self._card.playback
         if side is not self._side:
             self._past_underruns = self.underruns
@@ -223,9 +205,9 @@ class DeviceSink:
             side.prime_samples = round(self._target_ms * side.rate_hz / 1000)
 
     def _balanced(self, side: PlaybackSide, silence: Samples) -> Samples:
-        """Shorten or lengthen silence so that the queue comes back to its target.
+        """Shorten or lengthen silence so that the queue returns to its target.
 
-        Latency falls at the first silence; only silence that is no part of a word is lengthened.
+        Any silence may be shortened; only silence that is not part of a word is lengthened.
         """
         queued_ms = side.queue.available * 1000 / side.rate_hz
         margin_ms = float(self._settings.block_ms + self._card.output_block_ms)
@@ -237,10 +219,10 @@ class DeviceSink:
         return silence
 
     def cut(self, next_ms: int) -> None:
-        """Silence within milliseconds all that is queued, and the next `next_ms` that are written."""
+        """Silence within milliseconds all that is queued, and the next `next_ms` written."""
         side = self._card.playback
         if side is not None:
             side.cut(round(next_ms * side.rate_hz / 1000))
 
     def close(self) -> None:
-        """The card is closed by its owner; nothing to free."""
+        """Do nothing: the card is closed by its owner."""

@@ -1,4 +1,4 @@
-"""Finding sound devices by name, with errors that say what to install or choose."""
+"""Sound devices, found by name, with errors that say what to install or choose."""
 
 from __future__ import annotations
 
@@ -26,42 +26,35 @@ class Device:
     default_rate_hz: int
 
     def channels(self, direction: Direction) -> int:
-        """How many channels it has in `direction`; 0 where it has none."""
+        """Number of channels in `direction`; 0 if it has none."""
         return self.input_channels if direction == "input" else self.output_channels
 
 
 @dataclass(frozen=True)
 class DeviceList:
-    """All devices and the indices of the system's defaults (None where there is none)."""
+    """All devices and the indices of the system's defaults (None if there is none)."""
 
     devices: tuple[Device, ...]
     default_input: int | None
     default_output: int | None
 
-    def default(self, direction: Direction) -> int | None:
-        """Index of the default device in `direction`."""
-        return self.default_input if direction == "input" else self.default_output
-
 
 def portaudio() -> ModuleType:
-    """The sounddevice module; `AudioDeviceError` names the package to install where PortAudio is missing."""
+    """Return the sounddevice module; `AudioDeviceError` says what to install if PortAudio is missing."""
     try:
         import sounddevice
     except OSError as error:
-        raise AudioDeviceError(f"PortAudio is not installed ({error}); {_install_hint()}") from error
+        hint = "reinstall the Python package sounddevice, which brings it"
+        if sys.platform.startswith("linux"):
+            hint = "install it: `sudo apt install libportaudio2` or `sudo dnf install portaudio`"
+        elif sys.platform == "darwin":
+            hint += ", or `brew install portaudio`"
+        raise AudioDeviceError(f"PortAudio is not installed ({error}); {hint}") from error
     return sounddevice
 
 
-def _install_hint() -> str:
-    if sys.platform.startswith("linux"):
-        return "install it: `sudo apt install libportaudio2` or `sudo dnf install portaudio`"
-    if sys.platform == "darwin":
-        return "reinstall the Python package sounddevice, which brings it, or `brew install portaudio`"
-    return "reinstall the Python package sounddevice, which brings it"
-
-
 def list_devices() -> DeviceList:
-    """Ask PortAudio; its list is as of its start (see `refresh`)."""
+    """Ask PortAudio, whose list is as old as its last start (see `refresh`)."""
     sounddevice = portaudio()
     host_apis = sounddevice.query_hostapis()
     devices = tuple(
@@ -75,16 +68,12 @@ def list_devices() -> DeviceList:
         )
         for entry in sounddevice.query_devices()
     )
-    default_input, default_output = (int(index) for index in sounddevice.default.device)
-    return DeviceList(
-        devices,
-        default_input if default_input >= 0 else None,
-        default_output if default_output >= 0 else None,
-    )
+    defaults = [index if index >= 0 else None for index in map(int, sounddevice.default.device)]
+    return DeviceList(devices, *defaults)
 
 
 def refresh() -> None:
-    """Make PortAudio look for devices anew. It ends every open stream, so close those first."""
+    """Make PortAudio renew its list of devices. This ends every open stream, so close those first."""
     sounddevice = portaudio()
     with suppress(sounddevice.PortAudioError):  # an earlier attempt ended it and could not start it again
         sounddevice._terminate()
@@ -92,10 +81,10 @@ def refresh() -> None:
 
 
 def find_device(listed: DeviceList, wanted: str | None, direction: Direction) -> Device:
-    """The device that `wanted` means: an index, a name, or a part of exactly one name; None is the default.
+    """Return the device for an index, a name, or a part of exactly one name; the default for None.
 
-    An exact name wins over a part; letters' case does not matter. Where one name is listed under several
-    host APIs, the first listed is taken, as PortAudio itself would do.
+    An exact name wins over a part; case does not matter. If one name is listed under several host APIs, the
+    first is taken, as PortAudio itself does.
 
     Raises:
         AudioDeviceError: there is none, or more than one; the message lists the choices.
@@ -105,29 +94,29 @@ def find_device(listed: DeviceList, wanted: str | None, direction: Direction) ->
         raise AudioDeviceError(
             f"no audio {direction} device; connect one, or type with `taste-agent chat --text`"
         )
-    if wanted is None or not wanted.strip():
-        index = listed.default(direction)
+    text = (wanted or "").strip().lower()
+    if not text:
+        index = listed.default_input if direction == "input" else listed.default_output
         return next((device for device in usable if device.index == index), usable[0])
-    text = wanted.strip()
     if text.isdigit():
         for device in usable:
             if device.index == int(text):
                 return device
         raise AudioDeviceError(f"there is no {direction} device {text}; allowed: {_choices(usable)}")
-    exact = [device for device in usable if device.name.lower() == text.lower()]
-    if exact:
-        return exact[0]
-    partial = [device for device in usable if text.lower() in device.name.lower()]
-    names = {device.name for device in partial}
+    partial = [device for device in usable if text in device.name.lower()]
+    for device in partial:
+        if device.name.lower() == text:
+            return device
+    names, given = {device.name for device in partial}, (wanted or "").strip()
     if len(names) == 1:
         return partial[0]
     if names:
         raise AudioDeviceError(
-            f"{direction} device {text!r} fits several: {_choices(partial)}; give more of the name"
+            f"{direction} device {given!r} fits several: {_choices(partial)}; give more of the name"
         )
-    near = difflib.get_close_matches(text, [device.name for device in usable], n=1, cutoff=0.4)
+    near = difflib.get_close_matches(given, [device.name for device in usable], n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise AudioDeviceError(f"there is no {direction} device {text!r}; {hint}allowed: {_choices(usable)}")
+    raise AudioDeviceError(f"there is no {direction} device {given!r}; {hint}allowed: {_choices(usable)}")
 
 
 def _choices(devices: list[Device]) -> str:

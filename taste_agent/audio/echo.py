@@ -9,34 +9,43 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from taste_agent.audio.echo_bound import EchoBound
-from taste_agent.audio.echo_path import EchoPath
 from taste_agent.audio.ports import Samples
 from taste_agent.errors import AgentError
 
 FRAME_MS = 10
 # The loudspeaker counts as sounding above this level; below it there is no echo to measure.
 FAR_ACTIVE_RMS = 0.003
-# Where the microphone is weaker than the loudspeaker by more, no echo comes back that could be cancelled.
+# If the microphone is weaker than the loudspeaker by more, no echo comes back that could be canceled.
 NO_ECHO_DB = 45.0
 # Figures cover the last blocks of half a second in which the loudspeaker sounded.
-FIGURE_BLOCK_FRAMES = 50
-FIGURE_BLOCKS = 10
-# After so much silence of the loudspeaker no echo is on its way any more.
+FIGURE_BLOCK_FRAMES, FIGURE_BLOCKS = 50, 10
+# After this much silence of the loudspeaker no echo is on its way any more.
 RESTING_FRAMES = 100
-# What is left of an echo that comes back by so much weaker is below the level of speech.
+# What is left of an echo that comes back this much weaker is below the level of speech.
 WORKING_DB = 30.0
-# A canceller that works knows the echo's way: what it leaves comes within this after what was played.
+# A canceller that works knows the echo's path: what it leaves arrives within this after what was played.
 WORKING_REACH_S = 0.3
+# Of `EchoPath`, in frames. Several windows must agree, because a single one may lie between two sounds.
+WINDOW_FRAMES, MAX_DELAY_FRAMES, MEMORY_FRAMES, AGREEING_FRAMES = 30, 70, 300, 20
+# A weaker echo stays below the level at which sound counts as speech.
+NEGLIGIBLE_DB = -35.0
+# Of `EchoBound`. A short window is soon past a jump of the echo's path, before the leak counts as speech.
+WINDOW_S, MAX_DELAY_S = 0.064, 0.6
+# Enough for a delay between two samples and the first reflections, but too few to explain another voice.
+TAPS = 32
+# Anything quieter is not speech.
+LOUD_RMS = 0.002
+# The fit explains a little of any sound; only what exceeds the residual by this is attenuated.
+MARGIN = 2.0
 
 
 @dataclass(frozen=True)
 class EchoFigures:
-    """What the canceller is measured to do, over the last five seconds in which the loudspeaker sounded.
+    """How well echo cancellation works, over the last five seconds in which the loudspeaker sounded.
 
-    `return_loss_db`: how much weaker the microphone is than the loudspeaker signal before cancelling;
-    `enhancement_db`: how much cancelling took away beyond that. Both None until something was played,
-    and the second where no echo comes back.
+    `return_loss_db`: how much weaker the microphone is than the loudspeaker signal before canceling;
+    `enhancement_db`: how much canceling removed beyond that. Both are None until something was played,
+    the second also if no echo comes back.
     """
 
     return_loss_db: float | None = None
@@ -45,9 +54,9 @@ class EchoFigures:
 
 
 def echo_reach_s(figures: EchoFigures, widest_s: float) -> float:
-    """How long after a sound was played its echo is to be expected in the cleaned signal, `widest_s` at most.
+    """Return for how long after a sound its echo may be in the cleaned signal, `widest_s` at most.
 
-    Until the canceller has proved that it works, nothing is known about the echo's way.
+    Until the canceller has proved that it works, nothing is known about the echo's path.
     """
     if figures.return_loss_db is None:
         return widest_s
@@ -60,21 +69,19 @@ class EchoUnavailableError(AgentError):
 
 
 class Canceller(Protocol):
-    """Takes the echo of what the loudspeaker plays out of what the microphone captures."""
+    """Removes the echo of what the loudspeaker plays from what the microphone captures."""
 
     rate_hz: int
 
     def process(self, near: Samples, far: Samples) -> Samples:
         """Clean one 10 ms frame `near` (T,) with the loudspeaker's frame `far` (T,)."""
-        ...
 
     def figures(self) -> EchoFigures:
-        """What was measured lately."""
-        ...
+        """Return what was measured recently."""
 
 
 class EchoMeter:
-    """Measures echo levels frame by frame; pure arithmetic, no audio library."""
+    """Measures echo levels, frame by frame."""
 
     def __init__(self) -> None:
         self._blocks: deque[tuple[float, float]] = deque(maxlen=FIGURE_BLOCKS)
@@ -82,7 +89,7 @@ class EchoMeter:
         self._frames = 0
 
     def add(self, near: Samples, cleaned: Samples, far: Samples) -> None:
-        """Count one frame of the microphone before and after cancelling, and of the loudspeaker."""
+        """Count one frame of the microphone before and after canceling, and of the loudspeaker."""
         far_energy = float(far @ far)
         if far_energy < FAR_ACTIVE_RMS**2 * far.size:
             return
@@ -95,26 +102,22 @@ class EchoMeter:
             self._frames = 0
 
     def figures(self, delay_ms: int = 0) -> EchoFigures:
-        """The medians over the last blocks: a person talking over the agent spoils few of them."""
+        """Return medians over the last blocks: a person talking over the agent spoils only a few."""
         blocks = tuple(self._blocks)  # another thread may add to them meanwhile
         if not blocks:
             return EchoFigures(delay_ms=delay_ms)
         loss_db = float(median(block[0] for block in blocks))
-        # Where most blocks are without an echo, a person speaks in the others.
+        # If most blocks are without an echo, a person speaks in the others.
         echoes = [enhancement for loss, enhancement in blocks if loss < NO_ECHO_DB > loss_db]
-        return EchoFigures(
-            return_loss_db=loss_db,
-            enhancement_db=float(median(echoes)) if echoes else None,
-            delay_ms=delay_ms,
-        )
+        return EchoFigures(loss_db, float(median(echoes)) if echoes else None, delay_ms)
 
 
 class WebRtcCanceller:
     """WebRTC's echo canceller, noise suppression, high-pass filter and gain control on 10 ms frames.
 
-    Where no echo comes back (headphones, a far loudspeaker) WebRTC's canceller still expects one for many
-    seconds and takes the person's voice for it. As soon as the levels prove that there is none, its result is
-    left aside for one without cancelling; it goes on adapting meanwhile, and rests while nothing is played.
+    If no echo comes back (headphones, a distant loudspeaker), WebRTC's canceller still expects one for many
+    seconds and mistakes the person's voice for it. As soon as the levels prove that there is none, the result
+    is one without canceling; the canceller keeps adapting, and rests while nothing is played.
     """
 
     def __init__(
@@ -125,18 +128,15 @@ class WebRtcCanceller:
         high_pass: bool = True,
         gain_control: bool = False,
     ) -> None:
-        """Load the library; `EchoUnavailableError` where that fails."""
+        """Load the library; raise `EchoUnavailableError` if that fails."""
         try:
             from livekit.rtc import AudioFrame, AudioProcessingModule
 
-            others = {
-                "noise_suppression": noise_suppression,
-                "high_pass_filter": high_pass,
-                "auto_gain_control": gain_control,
-            }
+            others = {"noise_suppression": noise_suppression, "high_pass_filter": high_pass}
+            others["auto_gain_control"] = gain_control
             self._module = AudioProcessingModule(echo_cancellation=True, **others)
             self._without = AudioProcessingModule(echo_cancellation=False, **others)
-        except Exception as error:  # the native library fails in ways of its own on unsupported platforms
+        except Exception as error:  # anything, on platforms that the native library does not support
             raise EchoUnavailableError(
                 f"echo.mode webrtc does not work here ({error}); auto and half_duplex listen only while the "
                 "agent is silent; if you wear headphones, set echo.mode to headphones"
@@ -145,15 +145,12 @@ class WebRtcCanceller:
         self.rate_hz = rate_hz
         self.frame_samples = rate_hz * FRAME_MS // 1000
         self.set_delay_ms(0)
-        self._meter = EchoMeter()
-        self._bound = EchoBound(rate_hz)
-        self._path = EchoPath()
-        self._bypassed = False
-        self._silent_frames = 0
+        self._meter, self._bound, self._path = EchoMeter(), EchoBound(rate_hz), EchoPath()
+        self._bypassed, self._silent_frames = False, 0
         self._fade = np.linspace(0.0, 1.0, self.frame_samples, dtype=np.float32)
 
     def set_delay_ms(self, delay_ms: int) -> None:
-        """Tell how much later than its `far` frame an echo can reach `near` at the earliest."""
+        """Set how much later than its `far` frame an echo can reach `near` at the earliest."""
         self._delay_ms = max(0, delay_ms)
         self._module.set_stream_delay_ms(self._delay_ms)
 
@@ -174,7 +171,7 @@ class WebRtcCanceller:
         return self._chosen(cleaned, near)
 
     def _chosen(self, cleaned: Samples, near: Samples) -> Samples:
-        """The cleaned signal or, where there is no echo, the plain one; a change of mind is a cross-fade."""
+        """Return the cleaned signal or, without an echo, the plain one; cross-fade when that changes."""
         before, self._bypassed = self._bypassed, self._path.negligible
         if not before and not self._bypassed:
             return cleaned
@@ -195,18 +192,18 @@ class WebRtcCanceller:
         return self._frame_type(bytearray(pcm.tobytes()), self.rate_hz, 1, self.frame_samples)
 
     def figures(self) -> EchoFigures:
-        """What was measured lately."""
+        """Return what was measured recently."""
         return self._meter.figures(self._delay_ms)
 
 
 class HalfDuplexGate:
-    """The fallback: while the loudspeaker sounds, and a moment after, the microphone counts as silent.
+    """The fallback: while the loudspeaker sounds, and briefly after, the microphone counts as silent.
 
-    With it the agent cannot be interrupted by voice, which the caller must show.
+    The agent cannot be interrupted by voice then, which the caller must show.
     """
 
     def __init__(self, rate_hz: int = 16000, hangover_ms: int = 400) -> None:
-        """Close for `hangover_ms` after the last sounding frame: the longest echo delay to expect."""
+        """Stay closed for `hangover_ms`, the longest expected echo delay, after the last sounding frame."""
         self.rate_hz = rate_hz
         self._hangover_frames = hangover_ms // FRAME_MS
         self._closed_frames = 0
@@ -221,5 +218,101 @@ class HalfDuplexGate:
         return np.zeros_like(near)
 
     def figures(self) -> EchoFigures:
-        """Nothing is measured."""
+        """Return nothing measured."""
         return EchoFigures()
+
+
+class EchoPath:
+    """An upper bound of the echo's gain, from the energies of both sides; low, there is no echo to cancel.
+
+    The gain is at most the ratio of the microphone's energy over a window to the lowest energy that the
+    loudspeaker had in any window that could sound in it (delays up to 0.7 s), whatever else the microphone
+    hears. The bound is among the lowest ratios of the last three seconds of playback, so a person who speaks
+    only makes some windows useless.
+    """
+
+    def __init__(self) -> None:
+        self._near: deque[float] = deque(maxlen=WINDOW_FRAMES)
+        self._far: deque[float] = deque(maxlen=WINDOW_FRAMES)
+        self._far_windows: deque[float] = deque(maxlen=MAX_DELAY_FRAMES)
+        self._ratios: deque[float] = deque(maxlen=MEMORY_FRAMES)
+
+    def add(self, near: Samples, far: Samples) -> None:
+        """Take one frame of each side."""
+        self._near.append(float(near @ near) / near.size)
+        self._far.append(float(far @ far) / far.size)
+        if not self._far[-1] and not any(self._far):
+            self._far_windows.append(0.0)
+            return
+        self._far_windows.append(sum(self._far) / WINDOW_FRAMES)
+        least_far = min(self._far_windows)
+        if len(self._far_windows) == MAX_DELAY_FRAMES and least_far > FAR_ACTIVE_RMS**2:
+            self._ratios.append(sum(self._near) / WINDOW_FRAMES / least_far)
+
+    @property
+    def gain_db(self) -> float | None:
+        """The bound; None until the loudspeaker has sounded long enough."""
+        if len(self._ratios) < AGREEING_FRAMES:
+            return None
+        return 10 * float(np.log10(sorted(self._ratios)[AGREEING_FRAMES - 1] + 1e-12))
+
+    @property
+    def negligible(self) -> bool:
+        """Whether there is nothing to cancel, as with headphones."""
+        gain_db = self.gain_db
+        return gain_db is not None and gain_db < NEGLIGIBLE_DB
+
+
+class EchoBound:
+    """Attenuates the echo that a canceller lets through after the echo's path has changed.
+
+    A canceller adapts over seconds; when the path jumps (a device lost some samples), it lets the echo
+    through until it has adapted again. A fit of a few taps to the last moment has no memory: what it cannot
+    explain of the microphone by the loudspeaker is at least what the person said, and the cleaned signal need
+    not be louder than that. No filter turns the loudspeaker's signal into a voice, so that is untouched.
+    """
+
+    def __init__(self, rate_hz: int) -> None:
+        self._window = round(WINDOW_S * rate_hz)
+        self._near = np.zeros(self._window, dtype=np.float32)
+        self._far = np.zeros(self._window + round(MAX_DELAY_S * rate_hz) + TAPS, dtype=np.float32)
+        self._size = 1 << (self._far.size + self._window - 1).bit_length()
+        self._gain = 1.0
+
+    def apply(self, cleaned: Samples, near: Samples, far: Samples) -> Samples:
+        """Attenuate the frame `cleaned` (T,), made from `near` (T,) while `far` (T,) was played."""
+        count = near.size
+        for kept, frame in ((self._near, near), (self._far, far)):
+            kept[:-count] = kept[count:]
+            kept[-count:] = frame
+        before, self._gain = self._gain, self._gain_for(cleaned)
+        if before == self._gain == 1.0:
+            return cleaned
+        return cleaned * np.linspace(before, self._gain, count, dtype=np.float32)
+
+    def _gain_for(self, cleaned: Samples) -> float:
+        energy = float(cleaned @ cleaned) / cleaned.size
+        if energy < LOUD_RMS**2 or not self._far.any():
+            return 1.0
+        rest = self._rest()[-cleaned.size :]
+        allowed = MARGIN * float(rest @ rest) / cleaned.size
+        return min(1.0, float(np.sqrt(allowed / energy)))
+
+    def _rest(self) -> Samples:
+        """Return what the best filter of a few taps cannot explain of the microphone's last window."""
+        played = self._far[self._delay() :][: self._window + TAPS - 1]
+        taps = np.lib.stride_tricks.sliding_window_view(played, self._window)
+        products = taps @ taps.T
+        products[np.diag_indices(TAPS)] += 1e-6 * np.trace(products) + 1e-9
+        explained = np.linalg.solve(products, taps @ self._near) @ taps
+        return (self._near - explained).astype(np.float32)
+
+    def _delay(self) -> int:
+        """Return where the taps begin: around the place of the played signal most like the microphone's."""
+        spectrum = np.fft.rfft(self._far, self._size) * np.conj(np.fft.rfft(self._near, self._size))
+        places = self._far.size - self._window + 1
+        alike = np.fft.irfft(spectrum, self._size)[:places]
+        sums = np.concatenate(([0.0], np.cumsum(np.square(self._far, dtype=np.float64))))
+        energies = sums[self._window :] - sums[: -self._window]
+        best = int(np.argmax(np.square(alike) / (energies + 1e-6 * energies.max() + 1e-12)))
+        return int(np.clip(best - TAPS // 2, 0, places - TAPS))

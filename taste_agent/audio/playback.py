@@ -1,26 +1,66 @@
 """The jitter buffer between generated sound and the loudspeaker. Pure; counts what was really played."""
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 
-from taste_agent.audio.chunk_pace import ChunkPace
 from taste_agent.audio.ports import Samples
 from taste_agent.clock import samples_of_ms
 from taste_agent.config import PlaybackSettings
 from taste_speech.words import Word
 
+# Of this reply and the one or two before it: the pace of chunks changes with the load of the machine.
+RECENT_CHUNKS = 6
+# Chunks grow, and some take longer than others.
+MARGIN = 1.5
+
+
+class ChunkPace:
+    """Predicts when the next chunk of a reply arrives. Its time is the number of samples pulled."""
+
+    def __init__(self) -> None:
+        self._intervals: deque[int] = deque(maxlen=RECENT_CHUNKS)
+        self.begin()
+
+    def begin(self) -> None:
+        """Start to wait for a chunk."""
+        self._since = 0
+        self._disturbed = False
+
+    def passed(self, count: int) -> None:
+        """Advance the time by `count` samples."""
+        self._since += count
+
+    def disturb(self) -> None:
+        """Ignore the current interval: the chunk may be waiting for something else."""
+        self._disturbed = True
+
+    def arrived(self) -> None:
+        """Record that a chunk arrived, and start to wait for the next one."""
+        if not self._disturbed:
+            self._intervals.append(self._since)
+        self.begin()
+
+    @property
+    def next_due(self) -> int:
+        """Samples until the next chunk is there, with a margin; 0 if unknown."""
+        if not self._intervals:
+            return 0
+        expected = MARGIN * sum(self._intervals) / len(self._intervals)
+        return max(0, round(expected) - self._since)
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Pulled:
-    """What one pull gave."""
+    """What one pull returned."""
 
     samples: Samples
     started: bool = False
-    """The reply's first sample is in it."""
+    """It contains the reply's first sample."""
     words_ended: int = 0
     finished: bool = False
-    """The reply's last sample is in it (or was before it)."""
+    """The reply has been played to its last sample."""
     ran_dry: bool = False
     """Playback has just run out of samples although more are to come."""
     gap_samples: int = 0
@@ -30,10 +70,10 @@ class Pulled:
 class PlaybackBuffer:
     """Holds one reply; each `begin` forgets the previous one.
 
-    Playback starts when `prebuffer_ms` are there (or the reply is complete), and what is there lasts until
-    the next chunk is to be expected, if that can be had within `max_prebuffer_ms`. It fades at every start
-    and stop, and after a pause goes on from the beginning of the word that the pause fell into. When it runs
-    dry it fades out, waits for a prebuffer twice as long, and counts the gap; a reply without one halves it.
+    Playback starts when `prebuffer_ms` are buffered (or the reply is complete) and, if waiting up to
+    `max_prebuffer_ms` is enough for that, the buffer lasts until the next chunk is expected. It fades at
+    every start and stop, and after a pause continues from the beginning of the interrupted word. When it runs
+    dry, it fades out, doubles the prebuffer, and counts the gap; a reply without a gap halves the prebuffer.
     """
 
     def __init__(self, settings: PlaybackSettings) -> None:
@@ -46,7 +86,7 @@ class PlaybackBuffer:
         self.begin(0)
 
     def begin(self, generation: int) -> None:
-        """Makes room for a new reply; what was left of the old one can no longer sound."""
+        """Start a new reply; what was left of the old one can no longer sound."""
         self.generation = generation
         if not self._ran_dry:
             self._prebuffer = max(self._least_prebuffer, self._prebuffer // 2)
@@ -58,14 +98,9 @@ class PlaybackBuffer:
         self._position = 0  # reply sample that is played next
         self._words: list[Word] = []
         self._words_ended = 0
-        self._complete = False
         self._flowing = False  # enough buffered
-        self._paused = False
-        self._cancelled = False
-        self._gain = 0.0
-        self._started = False
-        self._finished = False
-        self._gap = 0
+        self._complete = self._paused = self._canceled = self._started = self._finished = False
+        self._gain, self._gap = 0.0, 0
 
     @property
     def paused(self) -> bool:
@@ -78,7 +113,7 @@ class PlaybackBuffer:
         return self._words_ended
 
     def push(self, generation: int, samples: Samples, words: tuple[Word, ...]) -> None:
-        """Takes the next chunk; one of another generation is dropped."""
+        """Take the next chunk; drop one of another generation."""
         if generation != self.generation:
             return
         self._pace.arrived()
@@ -88,41 +123,40 @@ class PlaybackBuffer:
         self._words.extend(words)
 
     def complete(self, generation: int) -> None:
-        """No more chunks will come."""
+        """Note that no more chunks will come."""
         if generation == self.generation:
             self._complete = True
 
     def pause(self) -> None:
-        """Fades out and waits."""
+        """Fade out and wait."""
         self._pace.disturb()
         self._paused = True
 
     def resume(self) -> int:
-        """Goes on from the start of the interrupted word, whose index it returns."""
+        """Continue from the start of the interrupted word, and return its index."""
         if self._paused:
             self._paused = False
-            if self._gain == 0.0:  # else it had not fallen silent yet
+            if self._gain == 0.0:  # otherwise it had not fallen silent yet
                 self._position = max(self._word_start(), self._pending_start)
         return self._words_ended
 
     def unpull(self, words: int) -> None:
-        """Takes back the last `words` that were pulled: the loudspeaker's queue is silenced before them.
+        """Take back the last `words` pulled by a paused reply, because they were silenced in the queue.
 
-        For a paused reply; nothing more sounds until `resume`, which says them again, as far back as samples
-        are kept.
+        `resume` says them again, as far back as samples are kept.
         """
         self._words_ended -= words
         self._position = max(self._word_start(), self._pending_start)
         self._gain = 0.0
-        self._finished = self._cancelled
+        self._finished = self._canceled
 
     def cancel(self) -> None:
-        """Fades out and forgets the rest."""
-        self._paused = self._cancelled = True
+        """Fade out and drop the rest."""
+        self._paused = self._canceled = True
         self._finished |= self._gain == 0.0
 
     def pull(self, count: int) -> Pulled:
-        """The next `count` samples for the loudspeaker; silence where there is nothing to say."""
+        """Return the next `count` samples for the loudspeaker, silence if there is nothing to say."""
         out = np.zeros(count, np.float32)
         self._pace.passed(count)
         if self._finished or (self._paused and self._gain == 0.0):
@@ -135,35 +169,32 @@ class PlaybackBuffer:
                 self._gap += count if self._started else 0
                 return Pulled(out)
             self._flowing, self._gap = True, 0
-        # A fade's worth is kept back while more is to come, so that running dry can fade too.
+        # While more is to come, enough for a fade is kept back, so that running dry can fade too.
         runs_dry = not self._complete and available < count + self._fade_samples
         if self._paused or runs_dry:
             played = self._fade_out(out, min(count, available), available if self._paused else count)
         else:
-            played = self._play(out, min(count, available))
+            steps = np.arange(1, min(count, available) + 1, dtype=np.float32)
+            played = self._copy(out, np.minimum(self._gain + steps / self._fade_samples, 1.0))
         first = not self._started and played > 0
         self._started |= first
         if runs_dry and not self._paused:
             self._flowing, self._gap, self._held, self._ran_dry = False, count - played, 0, True
             self._prebuffer = min(max(2 * self._prebuffer, count), self._max_prebuffer)
         at_end = self._complete and self._position >= self._pending_start + len(self._pending)
-        self._finished = at_end or (self._cancelled and self._gain == 0.0)
-        ended = self._count_words(everything=at_end and not self._cancelled)
+        self._finished = at_end or (self._canceled and self._gain == 0.0)
+        ended = self._count_words(everything=at_end and not self._canceled)
         return Pulled(out, first, ended, self._finished, runs_dry and self._started, gap)
 
     def _is_enough(self, available: int) -> bool:
-        """Whether playback can start: not if a short wait keeps it from running dry before the next chunk."""
+        """Return whether to start: not if a short wait prevents running dry before the next chunk."""
         if available < max(self._prebuffer, 1):
             return False
         missing = self._pace.next_due + self._fade_samples - available
         return missing <= 0 or missing > self._max_prebuffer - self._held
 
-    def _play(self, out: Samples, count: int) -> int:
-        gains = np.minimum(self._gain + np.arange(1, count + 1, dtype=np.float32) / self._fade_samples, 1.0)
-        return self._copy(out, gains)
-
     def _fade_out(self, out: Samples, count: int, within: int) -> int:
-        """Copies what sounds of a fade that is over after at most `within` samples; returns how many."""
+        """Copy the samples of a fade of at most `within` samples, and return how many."""
         length = max(1, min(round(self._gain * self._fade_samples), within))
         steps = np.arange(1, min(count, length) + 1, dtype=np.float32)
         played = self._copy(out, np.float32(self._gain) * (1 - steps / np.float32(length)))
@@ -178,7 +209,7 @@ class PlaybackBuffer:
         return played
 
     def _word_start(self) -> int:
-        """Reply sample at which the word that is being played began."""
+        """Return the reply sample at which the current word began."""
         return min(self._words[self._words_ended - 1].end, self._position) if self._words_ended else 0
 
     def _count_words(self, everything: bool) -> int:
@@ -191,10 +222,10 @@ class PlaybackBuffer:
 
 
 class SilentPlayback(PlaybackBuffer):
-    """Where nothing sounds: words count as heard as soon as they are there."""
+    """For replies that are only read: words count as heard as soon as they arrive."""
 
     def pull(self, count: int) -> Pulled:
-        """Silence, and all words that are new."""
+        """Return silence, and count all new words."""
         out = np.zeros(count, np.float32)
         if self._finished or self._paused:
             return Pulled(out, finished=self._finished)

@@ -1,11 +1,11 @@
-"""A WAV file that is private, grows as samples come, and is valid at any moment."""
+"""A WAV file that is private, grows as samples come in, and is valid at any moment."""
 
 from __future__ import annotations
 
 import os
-import struct
+import wave
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -17,22 +17,21 @@ MAX_DATA_BYTES = 0xFFFFFFFF - HEADER_BYTES
 
 
 class WavRecorder:
-    """Writes 16-bit PCM. After every `write` the file on disk is complete: header and samples agree."""
+    """Writes 16-bit PCM. After every `write`, the header on disk agrees with the samples on disk."""
 
     def __init__(self, path: Path, rate_hz: int, channels: int = 1) -> None:
-        """Create `path`, readable for its owner only (mode 0600); an existing file is never overwritten.
+        """Create `path`, readable only by its owner (mode 0600); never overwrite an existing file.
 
         Raises:
             AudioFileError: the file exists or cannot be created.
         """
         self.path = path
-        self._rate_hz = rate_hz
         self._channels = channels
-        self._data_bytes = 0
         try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            self._file = os.fdopen(descriptor, "wb", buffering=0)
-            self._file.write(self._header())
+            self._file = os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
+            self._wave = wave.Wave_write(self._file)
+            self._wave.setparams((channels, 2, rate_hz, 0, "NONE", ""))
+            self._append(b"")
         except FileExistsError as error:
             raise AudioFileError(f"recording {path} exists already; move it or record elsewhere") from error
         except OSError as error:
@@ -40,27 +39,9 @@ class WavRecorder:
                 f"cannot record to {path}: {error.strerror}; choose a writable folder with free space"
             ) from error
 
-    def _header(self) -> bytes:
-        frame_bytes = 2 * self._channels
-        return b"".join(
-            (
-                b"RIFF",
-                struct.pack("<I", HEADER_BYTES - 8 + self._data_bytes),
-                b"WAVEfmt ",
-                struct.pack(
-                    "<IHHIIHH",
-                    16,
-                    1,
-                    self._channels,
-                    self._rate_hz,
-                    self._rate_hz * frame_bytes,
-                    frame_bytes,
-                    16,
-                ),
-                b"data",
-                struct.pack("<I", self._data_bytes),
-            )
-        )
+    def _append(self, pcm: bytes) -> None:
+        self._wave.writeframes(pcm)  # and then the header
+        self._file.flush()
 
     def write(self, *channels: Samples) -> None:
         """Append equally long (T,) blocks, one per channel.
@@ -72,33 +53,24 @@ class WavRecorder:
         if len(channels) != self._channels:
             raise ValueError(f"got {len(channels)} channels for a recording with {self._channels}")
         block = np.stack(channels, axis=1)  # (T, channels)
-        pcm = np.clip(np.rint(block * 32767.0), -32768, 32767).astype("<i2").tobytes()
-        if self._data_bytes + len(pcm) > MAX_DATA_BYTES:
+        pcm = np.clip(np.rint(block * 32767.0), -32768, 32767).astype(np.int16).tobytes()
+        if 2 * self._channels * self._wave.tell() + len(pcm) > MAX_DATA_BYTES:
             raise AudioFileError(f"recording {self.path} has reached 4 GiB, the most a WAV file can hold")
         try:
-            self._file.seek(HEADER_BYTES + self._data_bytes)
-            self._write_all(pcm)
-            self._data_bytes += len(pcm)
-            self._file.seek(0)
-            self._write_all(self._header())
+            self._append(pcm)
         except OSError as error:
             raise AudioFileError(
                 f"recording {self.path} stopped: {error.strerror}; free some space"
             ) from error
 
-    def _write_all(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
-
     def close(self) -> None:
         """Close the file; safe to call twice."""
-        self._file.close()
+        for file in (self._wave, self._file):
+            with suppress(OSError):  # `write` has reported what could not be written
+                file.close()
 
     def __enter__(self) -> WavRecorder:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

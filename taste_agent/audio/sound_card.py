@@ -1,4 +1,4 @@
-"""Opening the microphone and the loudspeaker, noticing when one is lost, and getting it back by its name."""
+"""Opens microphone and loudspeaker, notices when one is lost, and reopens it by its name."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from typing import TypeVar
 
 from taste_agent.audio import devices
 from taste_agent.audio.devices import Device, Direction
-from taste_agent.audio.portaudio import Backend, PortAudioBackend, Stream, StuckError
-from taste_agent.audio.routing import hears_only_the_loudspeaker, time_to_ask
+from taste_agent.audio.portaudio import (
+    Backend,
+    PortAudioBackend,
+    Stream,
+    StuckError,
+    hears_only_the_loudspeaker,
+    time_to_ask,
+)
 from taste_agent.audio.streams import CaptureSide, PlaybackSide
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.config import DeviceSettings
@@ -22,14 +28,12 @@ from taste_agent.errors import AudioDeviceError
 FADE_S = 0.008
 WATCH_S = 0.1
 WATCHER_LIMIT_S = 2.0
-# A sound server may take seconds to wake up before the blocks come regularly, also after it ran dry.
+# A sound server may take seconds to wake up before blocks come regularly, also after it ran dry.
 START_S = 5.0
 FLOWING_CALLBACKS = 10
-# A loudspeaker that ran dry once between two looks had a hiccup. One that did so oftener does not come out of
-# it: what is refilled is taken at once, again and again, which longer blocks end.
-DRY_FOR_GOOD = 10
-LONGER = 1.5
-MAX_BLOCK_MS = 100
+# A loudspeaker that ran dry once between two checks had a hiccup. One that ran dry this often does not
+# recover: it consumes each refill at once, again and again, until its blocks are longer.
+DRY_FOR_GOOD, LONGER, MAX_BLOCK_MS = 10, 1.5, 100
 # A side that was never there may come, but nobody waits for it.
 ABSENT_RETRY_S = 10.0
 RENEW_AT_TRIES = frozenset(2**power - 1 for power in range(2, 20))
@@ -45,17 +49,15 @@ def open_stream(
     """Open `device` at the engine's rate or else at its own, with one channel or else two, and start it.
 
     Args:
-        backend: of the device.
-        device: to open.
-        direction: in which it is used.
+        backend, device, direction: what to open.
         block_ms: length of the blocks.
-        new_side: makes for a rate in Hz what the stream calls back.
+        new_side: makes the object that the stream calls back, for a rate in Hz.
 
     Returns:
         The running stream and its side.
 
     Raises:
-        AudioDeviceError: none of these works; the message has the first reason.
+        AudioDeviceError: none of these works; the message gives the first reason.
     """
     reasons: list[str] = []
     rates_hz = dict.fromkeys((ENGINE_RATE_HZ, device.default_rate_hz))
@@ -67,7 +69,7 @@ def open_stream(
             _start(stream)
         except Exception as error:  # PortAudio's own errors, and those of whatever is behind it
             reasons.append(str(error))
-            if isinstance(error, StuckError):  # each further attempt would take as long
+            if isinstance(error, StuckError):  # every further attempt would take as long
                 break
             continue
         side.last_callback_s = time.monotonic()
@@ -94,13 +96,13 @@ class SoundCard:
     """Both sides of the sound card. `capture` and `playback` are None while that side is lost.
 
     A thread watches the age of the callbacks, and whether the sound server has moved the capture from a lost
-    microphone to the loudspeaker's monitor. A lost side is closed and reopened by the name it was opened
-    with; PortAudio's device list is renewed when that does not help. Readers compare the side
-    they know with the present one and start afresh when it is another.
+    microphone to the loudspeaker's monitor. It closes a lost side and reopens it by the name it was opened
+    with, and renews PortAudio's device list if that does not help. Readers compare the side they know with
+    the current one and start afresh when it has changed.
     """
 
     def __init__(self, settings: DeviceSettings, notify: Notify, backend: Backend | None = None) -> None:
-        """Nothing is opened yet."""
+        """Open nothing yet."""
         self.capture: CaptureSide | None = None
         self.playback: PlaybackSide | None = None
         self.names: dict[Direction, str] = {"input": "", "output": ""}
@@ -115,21 +117,20 @@ class SoundCard:
         self._told: set[Direction] = set()
         self._absent: set[Direction] = set()
         """The lost sides that were never there."""
-        self._next_try_s = 0.0
+        self._next_try_s = self._asked_s = 0.0
         self._failed_tries = 0
-        self._asked_s = 0.0
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
 
     @property
     def output_block_ms(self) -> int:
-        """Length of the loudspeaker's blocks; longer once it kept running dry."""
+        """Length of the loudspeaker's blocks; longer after it kept running dry."""
         return self._block_ms["output"]
 
     def open(self, watch: bool = True) -> None:
-        """Open both sides and start to watch them. A side that was not asked for by name may be missing.
+        """Open both sides and start to watch them. A side that was not requested by name may be missing.
 
-        Loading a model holds the callbacks up for seconds; so with `watch` False, `watch()` begins it later.
+        Loading a model delays the callbacks for seconds; with `watch` False, call `watch()` after it.
 
         Raises:
             AudioDeviceError: a side that was named cannot be opened, or neither can.
@@ -150,11 +151,10 @@ class SoundCard:
     def _go_without(self, direction: Direction, error: AudioDeviceError) -> None:
         for sides in (self._lost, self._told, self._absent):
             sides.add(direction)
-        reason = str(error).partition(";")[0]
-        self._notify("warning", f"no {_WHAT[direction]} here: {reason}")
+        self._notify("warning", f"no {_WHAT[direction]} here: {str(error).partition(';')[0]}")
 
     def watch(self) -> None:
-        """Begin to notice when a side is lost."""
+        """Start the thread that notices when a side is lost."""
         for side in (self.capture, self.playback):
             if side is not None:
                 side.last_callback_s = time.monotonic()
@@ -199,13 +199,13 @@ class SoundCard:
         while not self._stopping.wait(WATCH_S):
             try:
                 self.check(time.monotonic())
-            except Exception as error:  # of PortAudio; without this thread no device would ever come back
+            except Exception as error:  # from PortAudio; without this thread no device would ever come back
                 if (text := f"looking for sound devices failed: {error}") != told:
                     told = text
                     self._notify("warning", text)
 
     def check(self, now_s: float) -> None:
-        """Note lost sides and, when it is time, try to get them back; the watching thread calls this."""
+        """Detect lost sides and, when it is time, try to reopen them; called by the watching thread."""
         for direction in ("input", "output"):
             if direction not in self._lost and self._is_dead(direction, now_s):
                 self._lose(direction, now_s)
@@ -252,12 +252,11 @@ class SoundCard:
         self._lost.add(direction)
         self._tell_lost(direction)
         self._want_by_name(direction)
-        self._next_try_s = now_s
-        self._failed_tries = 0
+        self._next_try_s, self._failed_tries = now_s, 0
         self._close(direction)
 
     def _want_by_name(self, direction: Direction) -> None:
-        """Once the devices change, a number or a part of a name may mean another one."""
+        """Use the full name: once the devices change, a number or a part of a name may mean another one."""
         self._wanted[direction] = self._wanted[direction] and self.names[direction]
 
     def _tell_lost(self, direction: Direction) -> None:
@@ -270,10 +269,10 @@ class SoundCard:
         tries, self._failed_tries = self._failed_tries, self._failed_tries + 1
         gone = self._lost - self._absent
         self._next_try_s = now_s + (self._settings.retry_s if gone else ABSENT_RETRY_S)
-        # Rarer and rarer, because it interrupts the side that still works.
+        # Ever more rarely, because it interrupts the side that still works.
         if (gone and tries in RENEW_AT_TRIES) or len(self._lost) == 2:
             self._renew_device_list()
-        # The loudspeaker first: whether there is a microphone shows only beside it.
+        # The loudspeaker first: whether there is a microphone shows only next to it.
         for direction in sorted(self._lost, reverse=True):
             try:
                 self._open(direction, check_route=True)
@@ -289,7 +288,7 @@ class SoundCard:
             self._tell_lost(direction)
 
     def _renew_device_list(self) -> None:
-        # Renewing ends the streams that still run, so the healthy side is closed first and opened again.
+        # Renewing ends all streams, so the healthy side is closed first and reopened.
         self._close_all()
         for direction in ("input", "output"):
             self._want_by_name(direction)
@@ -312,7 +311,7 @@ class SoundCard:
     def close(self) -> None:
         """Stop watching and close both sides; safe to call twice.
 
-        While the watching thread is held up by a device, the streams are its: all is left as it is.
+        If a device blocks the watching thread, everything is left as it is, because the thread uses it.
         """
         self._stopping.set()
         watcher, self._watcher = self._watcher, None

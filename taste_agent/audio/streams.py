@@ -9,7 +9,71 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taste_agent.audio.ring import RingBuffer
+from taste_agent.audio.ports import Samples
+
+
+class RingBuffer:
+    """A fixed buffer of mono samples for one writer and one reader.
+
+    Positions are absolute counts that only grow; the writer alone changes `written`, the reader alone
+    changes `taken`, and each is stored only after its samples were copied. That order is what makes the
+    buffer safe without a lock, so that an audio callback never waits for another thread.
+    """
+
+    def __init__(self, capacity_samples: int) -> None:
+        """Make room for `capacity_samples`, which must be positive (`ValueError`)."""
+        if capacity_samples <= 0:
+            raise ValueError(f"capacity_samples is {capacity_samples}; a ring buffer needs at least 1")
+        self._samples = np.zeros(capacity_samples, dtype=np.float32)
+        self.written = self.taken = self.dropped_samples = 0
+
+    @property
+    def capacity_samples(self) -> int:
+        """How many samples fit."""
+        return self._samples.size
+
+    @property
+    def available(self) -> int:
+        """Samples that the reader can take now."""
+        return self.written - self.taken
+
+    @property
+    def free(self) -> int:
+        """Samples that the writer can add now."""
+        return self.capacity_samples - self.available
+
+    def write(self, samples: Samples) -> int:
+        """Store what fits of `samples` (T,) and return how many; count the rest in `dropped_samples`."""
+        count = min(samples.size, self.free)
+        start = self.written % self.capacity_samples
+        first = min(count, self.capacity_samples - start)
+        self._samples[start : start + first] = samples[:first]
+        self._samples[: count - first] = samples[first:count]
+        self.written += count
+        self.dropped_samples += samples.size - count
+        return count
+
+    def read_into(self, out: Samples) -> int:
+        """Move the oldest samples to the head of `out` (T,) and return how many."""
+        count = min(out.size, self.available)
+        start = self.taken % self.capacity_samples
+        first = min(count, self.capacity_samples - start)
+        out[:first] = self._samples[start : start + first]
+        out[first:count] = self._samples[: count - first]
+        self.taken += count
+        return count
+
+    def read(self, max_samples: int) -> Samples:
+        """Take at most `max_samples` as a new array, in threads that may allocate."""
+        out = np.empty(min(max_samples, self.available), dtype=np.float32)
+        return out[: self.read_into(out)]
+
+    def skip(self, count: int) -> int:
+        """Drop at most `count` of the oldest samples (reader's side) and return how many."""
+        count = min(count, self.available)
+        self.taken += count
+        return count
+
 
 RING_S = 10
 MAX_BLOCK_SAMPLES = 1 << 15
@@ -21,36 +85,33 @@ BELIEVABLE_S = 2.0
 
 
 def converter_delay_s(converter_s: float, current_s: float, fallback_s: float) -> float:
-    """Seconds from now until (positive) or since (negative) a block passes the converter.
+    """Return the seconds until (positive) or since (negative) a block passes the converter.
 
-    `converter_s` and `current_s` are the stream's own times; where they make no sense the stream's
-    nominal latency `fallback_s` (signed alike) is used.
+    `converter_s` and `current_s` are the stream's own times; if they make no sense, the result is the
+    stream's nominal latency `fallback_s`, with the same sign.
     """
     delay_s = converter_s - current_s
-    if converter_s <= 0.0 or abs(delay_s) > BELIEVABLE_S:
-        return fallback_s
-    return delay_s
+    return fallback_s if converter_s <= 0.0 or abs(delay_s) > BELIEVABLE_S else delay_s
 
 
 class CaptureSide:
     """Receives what a microphone captured: mono samples at the device's rate, with capture times.
 
-    `last_sound_s` is when it last gave anything but digital silence.
+    `last_sound_s` is when it last captured anything but digital silence.
     """
 
     def __init__(self, rate_hz: int, latency_s: float = 0.0) -> None:
-        """For a stream of `rate_hz`; `latency_s` is used where the stream reports no times."""
+        """Prepare for a stream of `rate_hz`; `latency_s` is used if the stream reports no times."""
         self.rate_hz = rate_hz
         self.latency_s = latency_s
         self.ring = RingBuffer(RING_S * rate_hz)
         self.stamps: deque[tuple[int, float]] = deque(maxlen=STAMPS)
         self.last_callback_s = self.last_sound_s = time.monotonic()
-        self.callbacks = 0
-        self.overflows = 0
+        self.callbacks = self.overflows = 0
         self._mixed = np.zeros(MAX_BLOCK_SAMPLES, dtype=np.float32)
 
     def callback(self, indata: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
-        """Called by PortAudio with (frames, channels); two channels are averaged."""
+        """Take a block (frames, channels) from PortAudio; average two channels."""
         now_s = time.monotonic()
         mixed = self._mixed[:frames]
         np.copyto(mixed, indata[:, 0])
@@ -76,7 +137,7 @@ class PlaybackSide:
     """
 
     def __init__(self, rate_hz: int, prime_samples: int, fade_samples: int, latency_s: float = 0.0) -> None:
-        """For a stream of `rate_hz`; `latency_s` is used where the stream reports no times."""
+        """Prepare for a stream of `rate_hz`; `latency_s` is used if the stream reports no times."""
         self.rate_hz = rate_hz
         self.prime_samples = prime_samples
         self.queue = RingBuffer(RING_S * rate_hz)
@@ -84,34 +145,30 @@ class PlaybackSide:
         self.stamps: deque[tuple[int, float]] = deque(maxlen=STAMPS)
         self.last_callback_s = time.monotonic()
         self.callbacks = 0
-        """Since the stream began, or since it last ran dry, which makes it begin anew."""
+        """Since the stream began, or since it last ran dry, which restarts it."""
         self.delay_s = latency_s
-        self.underruns = 0
-        self.underrun_samples = 0
+        self.underruns = self.underrun_samples = 0
         self.breaks = 0
-        """How often the device itself ran dry: from then on everything sounds later."""
-        self._hiccup_s = -SAME_HICCUP_S
-        self._latency_s = latency_s
-        self._cut_until = 0
-        self._cut_faded = True
-        self._primed = False
-        self._sounding = False
+        """How often the device itself ran dry; after that, everything sounds later."""
+        self._hiccup_s, self._latency_s = -SAME_HICCUP_S, latency_s
+        self._cut_until, self._cut_faded = 0, True
+        self._primed = self._sounding = False
         self._fade_out = np.linspace(1.0, 0.0, fade_samples, dtype=np.float32)
         self._fade_in = np.linspace(0.0, 1.0, fade_samples, dtype=np.float32)
         self._block = np.zeros(MAX_BLOCK_SAMPLES, dtype=np.float32)
 
     @property
     def latency_samples(self) -> int:
-        """Samples between the queue's end and the ear: queue and device."""
+        """Samples between the end of the queue and the ear."""
         return self.queue.available + round(self.delay_s * self.rate_hz)
 
     def cut(self, next_samples: int = 0) -> None:
-        """Fade out at once and silence all that is queued and the `next_samples` written after it."""
+        """Fade out at once, and silence all that is queued and the `next_samples` written after it."""
         self._cut_faded = False
         self._cut_until = self.queue.written + next_samples
 
     def callback(self, outdata: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
-        """Called by PortAudio to fill (frames, channels); all channels get the same."""
+        """Fill a block (frames, channels) for PortAudio; all channels get the same."""
         now_s = time.monotonic()
         block = self._block[:frames]
         if status.output_underflow and self._sounding and self._primed:
@@ -133,7 +190,7 @@ class PlaybackSide:
         self._hiccup_s = now_s
 
     def _fill(self, block: NDArray[np.float32]) -> bool:
-        """Fill `block` from the queue; returns whether that ran dry in the middle of sound."""
+        """Fill `block` from the queue and return whether it ran dry in the middle of sound."""
         starting = not self._primed
         if starting and self.queue.available < max(self.prime_samples, block.size):
             block[:] = 0.0

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from taste_agent.bench.subject import Subject
 from taste_agent.output_folder import cannot_write
-from taste_agent.ui.fitting_table import fitting_table
+from taste_agent.ui.tables import fitting_table
 from taste_speech.acceleration.smaller import count_weights
 
 JSON_NAME, TABLE_NAME, PICTURE_NAME = "bench.json", "bench.md", "bench.png"

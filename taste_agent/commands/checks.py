@@ -1,4 +1,4 @@
-"""What can be known to be wrong before anything is loaded, made or computed. Importing this is cheap."""
+"""Checks that need nothing loaded, created or computed. Importing this is cheap."""
 
 import os
 from pathlib import Path
@@ -10,11 +10,11 @@ from taste_speech.errors import AudioError
 
 
 def check_names(settings: AgentSettings) -> None:
-    """See that there are the checkpoint and the voice that the settings name.
+    """Check that the checkpoint and the voice in the settings exist.
 
     Raises:
-        CheckpointError: there is no such checkpoint here, and the hub is no place for its name.
-        AudioError: the voice is neither a recording that is there nor one of the checkpoint's.
+        CheckpointError: there is no such checkpoint, and its name cannot be one on the hub.
+        AudioError: the voice is neither an existing recording nor one of the checkpoint's voices.
     """
     name, voice = settings.model.checkpoint, settings.dialog.voice
     voices: list[str] = []
@@ -31,7 +31,7 @@ def check_names(settings: AgentSettings) -> None:
 
 
 def _voices(folder: Path) -> list[str]:
-    """Names of a checkpoint's fixed voices; a file that cannot be read is told when it is loaded."""
+    """Return the names of a checkpoint's fixed voices; a damaged file is reported when it is loaded."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -1,4 +1,4 @@
-"""`taste-agent devices`: what there is, how it sounds, how loud it hears."""
+"""`taste-agent devices`: lists sound devices, plays a tone, shows the microphone's level."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rich.text import Text
 
 from taste_agent.audio.device_ports import DeviceSink, DeviceSource
 from taste_agent.audio.devices import DeviceList, list_devices
-from taste_agent.audio.microphone_level import MicrophoneLevel, verdict
+from taste_agent.audio.microphone import MicrophoneLevel, verdict
 from taste_agent.audio.sound_card import SoundCard
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.config import DeviceSettings
 from taste_agent.errors import AudioDeviceError
 from taste_agent.turns.vad import level_dbfs
-from taste_agent.ui.level_bar import level_bar
-from taste_agent.ui.quiet import native_stderr_silenced
+from taste_agent.ui.live import level_bar
+from taste_agent.ui.terminal import native_stderr_silenced
 
 TONE_HZ = 440.0
 TONE_DBFS = -18.0
@@ -29,10 +29,10 @@ LISTEN_S = 1.0
 
 
 def show_devices(settings: DeviceSettings, tone_s: float = 0.0, meter_s: float = 0.0) -> None:
-    """List the devices and show the microphone's level, for a second at least; play a tone if asked to.
+    """List the devices and show the microphone's level, for at least a second; play a tone if requested.
 
     Raises:
-        AudioDeviceError: PortAudio is missing, or a device that was asked for cannot be opened.
+        AudioDeviceError: PortAudio is missing, or a device that was named cannot be opened.
     """
     console = Console(highlight=False)
     with native_stderr_silenced():
@@ -49,7 +49,7 @@ def show_devices(settings: DeviceSettings, tone_s: float = 0.0, meter_s: float =
 
 
 def device_table(listed: DeviceList) -> Table:
-    """One row for each device; `*` marks the system's defaults."""
+    """Return a row for each device; `*` marks the system's defaults."""
     table = Table(title="Audio devices: give --input and --output a name, a part of it, or the number")
     for name in ("#", "Name", "In", "Out", "Rate", "System"):
         table.add_column(name, justify="right" if name in ("#", "Rate") else "left")
@@ -66,7 +66,7 @@ def device_table(listed: DeviceList) -> Table:
 
 
 def test_tone(seconds: float) -> np.ndarray:
-    """A soft 440 Hz tone with fades, (T,) samples at the engine's rate."""
+    """Return a soft 440 Hz tone with fades, (T,) samples at the engine's rate."""
     time_s = np.arange(round(seconds * ENGINE_RATE_HZ)) / ENGINE_RATE_HZ
     fades = np.minimum(1.0, np.minimum(time_s, seconds - time_s) / FADE_S)
     tone = 10 ** (TONE_DBFS / 20) * np.sqrt(2) * np.sin(2 * np.pi * TONE_HZ * time_s) * fades
@@ -74,7 +74,7 @@ def test_tone(seconds: float) -> np.ndarray:
 
 
 def _run(settings: DeviceSettings, tone_s: float, seconds: float, console: Console) -> None:
-    """Play and listen at the same time, as a conversation does."""
+    """Play and listen at the same time, as in a conversation."""
     tone = test_tone(tone_s)
     card = SoundCard(settings, lambda level, text: console.print(text, markup=False))
     card.open()
@@ -84,9 +84,7 @@ def _run(settings: DeviceSettings, tone_s: float, seconds: float, console: Conso
         console.print(f"{used}; say something" if card.capture else used, markup=False)
         if card.capture is None and tone_s == 0:
             return
-        played = 0
-        ends_s = time.monotonic() + seconds
-        meter = Text()
+        played, ends_s, meter = 0, time.monotonic() + seconds, Text()
         with Live(console=console, auto_refresh=False, transient=True) as live:
             while time.monotonic() < ends_s and (heard := source.read()) is not None:
                 part = tone[played : played + heard.size]
@@ -100,7 +98,7 @@ def _run(settings: DeviceSettings, tone_s: float, seconds: float, console: Conso
 
 
 def _meter(dbfs: float, level: MicrophoneLevel) -> Text:
-    """The level as a bar, with what it means."""
+    """Return the level as a bar, with advice."""
     bar = level_bar(dbfs, BAR_CELLS, "green")
     bar.append(f" {dbfs:5.0f} dB, loudest {level.loudest_dbfs:.0f} dB")
     if advice := verdict(level):

@@ -1,4 +1,4 @@
-"""Shows a replay while it runs and after it."""
+"""`taste-agent replay`: shows a replay while it runs and after it."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,7 +15,7 @@ from taste_agent.errors import AgentError
 from taste_agent.events import Event, Notice
 from taste_agent.replay import NAMES, ReplayResult, run_replay
 from taste_agent.session.recording import recording_folder
-from taste_agent.ui.turn_table import turn_table
+from taste_agent.ui.tables import turn_table
 from taste_speech.sound_file import SoundFile
 
 
@@ -27,7 +27,7 @@ def replay_files(
     json_events: bool = False,
     ray_address: str = "",
 ) -> None:
-    """Replays each file into a folder of its own and shows the result on stdout.
+    """Replay each file into a folder of its own and show the result on stdout.
 
     With a `ray_address` they are spread over a Ray cluster; `local` makes one of this machine.
 
@@ -39,13 +39,10 @@ def replay_files(
         AgentError: a folder cannot be written.
     """
     check_names(settings)
-    sounds = [SoundFile(path) for path in files]  # before the first takes its time
+    sounds = [SoundFile(path) for path in files]  # all of them, before the first takes its time
     base = out or recording_folder()
-    folders = (
-        [base]
-        if len(files) == 1
-        else [base / name for name in _session_names([Path(s.name) for s in sounds])]
-    )
+    names = _session_names([Path(sound.name) for sound in sounds])
+    folders = [base] if len(files) == 1 else [base / name for name in names]
     if ray_address and json_events:
         raise AgentError("events of several machines cannot be printed as they happen; leave --json or --ray")
     results = (
@@ -58,7 +55,9 @@ def replay_files(
     )
     for sound, result in zip(sounds, results, strict=True):
         if plain_text:
-            _print_plain(result, title=sound.name if len(files) > 1 else "")
+            title = [f"{sound.name}:"] if len(files) > 1 else []
+            for line in title + result.transcript.as_text().splitlines():
+                _plain_console().print(line)
         elif not json_events and result.transcript.turns:
             tables = Console(highlight=False, emoji=False)
             tables.print(turn_table(result.transcript.turns, tables.width))
@@ -72,8 +71,8 @@ def replay_files(
 
 
 def _session_names(files: list[Path]) -> list[str]:
-    """A name for each file, none twice: the file's without its ending, with a number where it is taken."""
-    stems = {path.stem.casefold() for path in files}  # to some file systems, capitals are no difference
+    """Return a unique name for each file: its own without suffix, numbered where that is taken."""
+    stems = {path.stem.casefold() for path in files}  # some file systems ignore case
     taken: set[str] = set()
     names = []
     for path in files:
@@ -142,12 +141,6 @@ def _load_brain(settings: AgentSettings) -> Brain:
     return load_brain(settings)
 
 
-def _print_plain(result: ReplayResult, title: str) -> None:
-    """The conversation, one line a turn; below a title where there are several."""
-    for line in ([f"{title}:"] if title else []) + result.transcript.as_text().splitlines():
-        _plain_console().print(line)
-
-
 def _plain_console(stderr: bool = False) -> Console:
-    """Lines as they are, however long."""
+    """Return a console that prints lines unchanged, however long."""
     return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)

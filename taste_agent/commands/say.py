@@ -1,4 +1,4 @@
-"""`taste-agent say`: a text in the checkpoint's voice."""
+"""`taste-agent say`: speaks a text in the checkpoint's voice."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 import soundfile
 
 from taste_agent.audio.devices import find_device, portaudio
+from taste_agent.audio.filters import StreamResampler
 from taste_agent.audio.portaudio import PortAudioBackend, StuckError
-from taste_agent.audio.resampling import StreamResampler
 from taste_agent.audio.sound_card import FADE_S, MAX_BLOCK_MS, START_S, open_stream
 from taste_agent.audio.streams import PlaybackSide
 from taste_agent.clock import ENGINE_RATE_HZ
@@ -25,7 +25,7 @@ from taste_agent.dialog.taste_brain import speaker_embedding
 from taste_agent.dialog.torch_device import device_of
 from taste_agent.errors import AudioDeviceError, AudioFileError
 from taste_agent.output_folder import check_writable
-from taste_agent.ui.quiet import native_stderr_silenced
+from taste_agent.ui.terminal import native_stderr_silenced
 from taste_speech import TasteProcessor
 from taste_speech.words import split_words
 
@@ -33,17 +33,17 @@ _FORMATS = (".wav", ".flac", ".ogg", ".mp3")
 
 
 def say_text(text: str, settings: AgentSettings, out: Path | None) -> float:
-    """Speak `text` on the loudspeaker, or write it to the sound file `out`; returns its seconds.
+    """Speak `text` on the loudspeaker or into the sound file `out`, and return its duration in seconds.
 
     Args:
         text: at least one word; `-` reads it from stdin.
         settings: of the agent; model, voice, loudspeaker and seed are used.
-        out: its ending says the format.
+        out: its suffix is the format.
 
     Raises:
         AudioDeviceError: PortAudio or the loudspeaker is missing, cannot be opened, or stops.
         AudioFileError: `out` cannot be written.
-        TextError: there are no words, or some that cannot be said.
+        TextError: there are no words, or words that cannot be spoken.
     """
     if text == "-":
         text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
@@ -77,23 +77,23 @@ def _play(samples: np.ndarray, wanted: str) -> None:
             try:
                 _feed(samples, side)
             finally:
-                with suppress(StuckError):  # the command ends anyhow
+                with suppress(StuckError):  # the command ends anyway
                     stream.close()
         except AudioDeviceError as error:
             raise AudioDeviceError(f"{error}; or write a wav with --out") from error
 
 
 def _new_side(rate_hz: int) -> PlaybackSide:
-    """Blocks as long as they get survive the longest hiccups, and nobody waits for an answer here."""
+    """Return a side for the longest blocks, which survive the longest hiccups: nobody waits here."""
     return PlaybackSide(
         rate_hz, prime_samples=0, fade_samples=round(rate_hz * FADE_S), latency_s=2 * MAX_BLOCK_MS / 1000
     )
 
 
 def _feed(samples: np.ndarray, side: PlaybackSide) -> None:
-    """Play (T,) samples at the engine's rate to their end; `AudioDeviceError` if the device stops before."""
+    """Play (T,) samples at the engine's rate to their end; `AudioDeviceError` if the device stops earlier."""
     resampler = StreamResampler(ENGINE_RATE_HZ, side.rate_hz)
-    # The last block is whole and silent, so that the speech is out as soon as that is on its way.
+    # A last block of silence, so that the speech is out as soon as that block is on its way.
     silence = np.zeros(side.rate_hz * MAX_BLOCK_MS // 1000, dtype=np.float32)
     left = np.concatenate((resampler.feed(samples), resampler.finish(), silence))
     while left.size or side.queue.available:

@@ -1,4 +1,4 @@
-"""`taste-agent tokens`: the words of a recording with their taste tokens."""
+"""`taste-agent tokens`: lists the words of a recording with their taste tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.dialog.loading import load_model
 from taste_agent.dialog.torch_device import device_of
 from taste_agent.errors import AgentError
-from taste_agent.ui.fitting_table import fitting_table
+from taste_agent.ui.tables import fitting_table
 from taste_speech import AudioError, TasteProcessor
 from taste_speech.audio_io import Samples, resample
 from taste_speech.recognition.base import RecognizedWord
@@ -31,13 +31,13 @@ from taste_speech.words import split_words
 
 
 def show_tokens(path: Path, settings: AgentSettings, text: str | None, as_json: bool) -> None:
-    """Print one row for each word: when it was said, how high, its text tokens and its taste token.
+    """Print a row for each word: its time, pitch, text tokens and taste token.
 
     Args:
         path: a recording of at most 48 s with the shipped checkpoint, 30 s with V0.
-        settings: of the agent; the model and the recognizer are used.
-        text: what is said, where it is known; None lets the recognizer find out.
-        as_json: a JSON list instead of a table.
+        settings: of the agent; the model is used.
+        text: what is said; None has it recognized.
+        as_json: print a JSON list instead of a table.
 
     Raises:
         AudioError: the file cannot be read, or is too long.
@@ -70,7 +70,7 @@ def show_tokens(path: Path, settings: AgentSettings, text: str | None, as_json: 
 
 
 def _rows(samples: Samples, settings: AgentSettings, text: str | None) -> list[dict[str, Any]]:
-    """What is known of each word; empty where none was recognized."""
+    """Return the columns of each word; nothing if no words were recognized."""
     model, processor = load_model(settings.model, speaks=False)
     if text is None:
         recognizer = processor.recognizer()
@@ -98,7 +98,7 @@ def _rows(samples: Samples, settings: AgentSettings, text: str | None) -> list[d
 
 
 def _pitch_of(word: RecognizedWord, pitch: np.ndarray) -> float | None:
-    """Median of the voiced moments of a word, in Hz; None where there are none."""
+    """Return the median pitch of the voiced frames of a word, in Hz; None if there are none."""
     if word.start_s is None or word.end_s is None:
         return None
     middles_s = (np.arange(len(pitch)) * HOP_SAMPLES + WINDOW_SAMPLES / 2) / ENGINE_RATE_HZ

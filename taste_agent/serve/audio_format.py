@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from taste_agent.audio.filters import StreamResampler
 from taste_agent.audio.ports import Samples
-from taste_agent.audio.resampling import StreamResampler
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.serve.errors import ProtocolError
 from taste_agent.serve.g711 import G711, a_law, mu_law

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from taste_agent.audio.high_pass import HighPass
+from taste_agent.audio.filters import HighPass
 from taste_agent.audio.playback import PlaybackBuffer, SilentPlayback
 from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms

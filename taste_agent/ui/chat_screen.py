@@ -1,4 +1,4 @@
-"""Shows a running chat on a terminal and takes its keys."""
+"""Shows a conversation on a terminal and takes its keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Protocol, TextIO
 
 from rich.console import Console
@@ -18,11 +17,10 @@ from taste_agent.chat_engine import ChatEngine
 from taste_agent.errors import AgentError
 from taste_agent.session.recording import TalkFolder
 from taste_agent.session.transcript import Transcript
-from taste_agent.ui import keys
-from taste_agent.ui.keys import Key, KeyReader, Paste, keys_available, next_key
-from taste_agent.ui.line_editor import Line, edit
+from taste_agent.ui import terminal as keys
 from taste_agent.ui.live import render, scroll
 from taste_agent.ui.state import Figures, ViewState, reduce
+from taste_agent.ui.terminal import Key, KeyReader, Line, Paste, edit, keys_available, next_key
 
 REDRAW_S = 0.1
 IDLE_REDRAW_S = 0.25
@@ -37,24 +35,24 @@ def can_draw(stdin: TextIO | None, stdout: TextIO, terminal: str) -> bool:
 
 
 class Options(Protocol):
-    """What of the command's options concerns the screen."""
+    """The command's options that concern the screen."""
 
     @property
     def text_only(self) -> bool:
-        """No sound card is used."""
+        """Whether no sound card is used."""
 
     @property
     def push_to_talk(self) -> bool:
-        """The person talks only while the talk key says so."""
+        """Whether the microphone is open only between two presses of the talk key."""
 
     @property
     def json_events(self) -> bool:
-        """Events as JSON lines on stdout."""
+        """Whether events are written to stdout as JSON lines."""
 
 
 @dataclass(frozen=True)
 class KeyOutcome:
-    """What a key does: the new state, and a command's name for the engine or the screen."""
+    """What a key does: the new state, and the name of a command for the engine or the screen."""
 
     state: ViewState
     action: str = ""
@@ -110,7 +108,7 @@ def _press_while_typing(state: ViewState, line: Line, key: Key) -> KeyOutcome:
     if key not in (keys.ENTER, keys.ESCAPE):
         return KeyOutcome(replace(state, typing=edit(line, key, state.history)))
     text = line.text.strip()
-    # What is not sent can be taken up again.
+    # Text that is not sent can be recalled.
     history = (*state.history, text) if text and state.history[-1:] != (text,) else state.history
     state = replace(state, typing=None, history=history)
     if key == keys.ESCAPE:
@@ -124,9 +122,8 @@ class LiveChat:
     """The drawn view on the terminal's alternate screen; the conversation stays visible after the end."""
 
     def __init__(self, options: Options, folder: TalkFolder) -> None:
-        """Draw nothing until the context is entered; `folder` takes recordings and transcripts."""
-        self._options = options
-        self._folder = folder
+        """Draw nothing until the context is entered; `folder` is for recordings and transcripts."""
+        self._options, self._folder = options, folder
         self._stack = ExitStack()
         self._console = Console(highlight=False)
         self._state = ViewState(
@@ -135,8 +132,7 @@ class LiveChat:
             talk_key=False if options.push_to_talk else None,
         )
         self._transcript = Transcript()
-        self._began_s = time.monotonic()
-        self._drawn_s = 0.0
+        self._began_s, self._drawn_s = time.monotonic(), 0.0
         self._error: BaseException | None = None
         self.quitting = False
         """Whether the quit key was pressed."""
@@ -149,9 +145,7 @@ class LiveChat:
         self._write(PASTES_MARKED)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
         self._console.print(self._transcript.as_text().rstrip("\n"), markup=False, soft_wrap=True)
         if (line := written_line(self._folder)) is not None:
@@ -173,7 +167,7 @@ class LiveChat:
 
     @contextmanager
     def alive(self, engine: ChatEngine, figures: Callable[[], Figures]) -> Iterator[None]:
-        """Draw and take keys in another thread while this one loads; the quit key interrupts it."""
+        """Draw and take keys in another thread while this one loads; the quit key interrupts the loading."""
         done = threading.Event()
         thread = threading.Thread(
             target=self._stay_alive, args=(engine, figures, done), name="screen", daemon=True
@@ -182,7 +176,7 @@ class LiveChat:
         try:
             yield
         except KeyboardInterrupt:
-            if self._error is None:  # else it came from there
+            if self._error is None:  # otherwise it came from there
                 raise
         finally:
             done.set()
@@ -197,11 +191,11 @@ class LiveChat:
         except BaseException as error:
             self._error = error
         if not done.is_set():
-            # A real signal, as it also ends a call that waits.
+            # A real signal also ends a call that blocks.
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def run(self, engine: ChatEngine, figures: Callable[[], Figures]) -> str:
-        """Show and steer until the quit key (`quit`) or the engine's own end; returns the reason."""
+        """Show the conversation until the quit key (`quit`) or the engine's end, and return the reason."""
         notice = "" if self._state.notice in (SPEAK_ALREADY, TYPE_ALREADY) else self._state.notice
         self._state = replace(self._state, model_loaded=True, notice=notice)
         while engine.running and not self.quitting:
@@ -227,7 +221,7 @@ class LiveChat:
             self._draw()
 
     def drain(self, engine: ChatEngine) -> bool:
-        """Take the events that are there; returns whether there were any."""
+        """Take the pending events and return whether there were any."""
         before = len(engine.events)
         while engine.events:
             event = engine.events.popleft()
@@ -274,7 +268,7 @@ class LiveChat:
         engine.notice("info", f"recording to {recording.folder}")
 
     def _save(self, engine: ChatEngine) -> None:
-        """A recording keeps its own transcript, in its own times, up to date."""
+        """Save the transcript; a recording keeps its own up to date, in its own times."""
         if engine.recording is not None:
             engine.notice("info", f"the transcript is kept with the recording: {engine.recording.folder}")
             return
@@ -285,7 +279,7 @@ class LiveChat:
 
 
 def written_line(folder: TalkFolder) -> str | None:
-    """Return the line that says what a talk has written and where; None where it wrote nothing."""
+    """Return the line that says which files a conversation wrote, and where; None if it wrote none."""
     if folder.path is None:
         return None
     names = sorted(path.name for path in folder.path.iterdir() if not path.name.startswith("."))

@@ -1,4 +1,4 @@
-"""The live view: a pure function from what is known to what is drawn, for a terminal of any size."""
+"""The live view: a pure function from state to screen, for a terminal of any size."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from taste_agent.ui.latency import stages_text, waited_text
-from taste_agent.ui.level_bar import level_bar
-from taste_agent.ui.line_editor import Line
 from taste_agent.ui.state import Figures, TurnView, ViewState
+from taste_agent.ui.tables import stages_text, waited_text
+from taste_agent.ui.terminal import Line
 
+FLOOR_DBFS = -60.0
 PHASES = {
     "loading": ("loading the model", "yellow"),
     "listening": ("listening", "green"),
@@ -23,10 +23,10 @@ PHASES = {
     "waiting": ("waiting for you", "magenta"),
 }
 NOTICE_STYLES = {"info": "yellow", "warning": "bold yellow", "error": "bold red"}
-# Clocks differ by less; what looks like more is sound that a busy machine has lost.
+# Clocks differ by less; anything that looks like more is sound that a busy machine has lost.
 MAX_DRIFT_PPM = 1000
 COMPACT_HEIGHT = 14
-"""Below this only what a conversation needs is shown."""
+"""Below this, only what a conversation needs is shown."""
 INPUT_LINES = 3
 SHORT_KEYS = {
     "p push-to-talk": "p push",
@@ -35,11 +35,7 @@ SHORT_KEYS = {
     "i answer now": "i answer",
 }
 SHORT_MEASURES = {"own words dropped": "dropped", "underruns": "gaps"}
-ECHO_LABELS = {
-    "webrtc": "cancelled",
-    "half_duplex": "half duplex",
-    "headphones": "headphones",
-}
+ECHO_LABELS = {"webrtc": "canceled", "half_duplex": "half duplex", "headphones": "headphones"}
 HELP = (
     ("t or Enter", "type; Enter sends, Esc stops, Up recalls"),
     ("i or Esc", "interrupt the agent; while it is silent: answer now"),
@@ -52,6 +48,12 @@ HELP = (
     ("q or Ctrl-C", "quit"),
 )
 SOUND_KEYS = ("m", "p, then space", "r")
+
+
+def level_bar(dbfs: float, size: int, style: str) -> Text:
+    """Return a bar of `size` cells, filled from `FLOOR_DBFS` to 0 dB."""
+    filled = round(max(0.0, min(1.0, 1 - dbfs / FLOOR_DBFS)) * size)
+    return Text.assemble(("█" * filled, style), ("░" * (size - filled), "dim"))
 
 
 def render(state: ViewState, width: int, height: int) -> RenderableType:
@@ -72,7 +74,7 @@ def render(state: ViewState, width: int, height: int) -> RenderableType:
 
 
 def scroll(state: ViewState, width: int, height: int, how: str) -> ViewState:
-    """Move the conversation on the screen: `line up`, `line down`, `page up`, `page down`, `top` or `end`."""
+    """Scroll the conversation: `line up`, `line down`, `page up`, `page down`, `top` or `end`."""
     room = max(1, height - len(_head(state, width, height)) - len(_foot(state, width, height)))
     last = max(0, sum(len(block) for block in _blocks(state, width)) - room)
     top = last if state.top is None else state.top
@@ -99,11 +101,11 @@ def _foot(state: ViewState, width: int, height: int) -> list[Text]:
 
 
 def _phase(state: ViewState) -> tuple[str, str]:
-    """Words and style for what the agent is doing."""
+    """Return words and style for what the agent is doing."""
     silent = state.phase in ("listening", "hearing")
     if silent and state.text_only:
         return "ready", "green"
-    # What was heard before the microphone was muted is still worked on; but nobody is being heard now.
+    # Speech from before the microphone was muted is still processed, but nobody is being heard now.
     if silent and state.muted:
         return "not listening", "red"
     if state.phase == "listening" and not state.figures.input_name and state.figures.output_name:
@@ -123,17 +125,17 @@ def _header(state: ViewState, width: int) -> Text:
     if state.muted:
         left.append("  MUTED", style="bold red")
     elif state.talk_key is not None:
-        left.append(
-            "  TALK" if state.talk_key else "  push to talk", style="bold green" if state.talk_key else "dim"
-        )
+        words, style = ("  TALK", "bold green") if state.talk_key else ("  push to talk", "dim")
+        left.append(words, style=style)
     if state.figures.echo_mode == "half_duplex":
         left.append("  HALF DUPLEX", style="bold yellow")
     if state.recording:
         left.append("  ● REC", style="bold red")
     minutes, seconds = divmod(int(state.elapsed_s), 60)
-    right = Text(f"{state.model}  {minutes:d}:{seconds:02d}", style="dim")
+    clock = f"{minutes:d}:{seconds:02d}"
+    right = Text(f"{state.model}  {clock}", style="dim")
     if left.cell_len + right.cell_len >= width:
-        right = Text(f"{minutes:d}:{seconds:02d}", style="dim")
+        right = Text(clock, style="dim")
     left.append(" " * max(1, width - left.cell_len - right.cell_len))
     left.append_text(right)
     return left
@@ -171,19 +173,18 @@ def _level(label: str, dbfs: float, style: str, width: int) -> Text:
 
 
 def _blocks(state: ViewState, width: int) -> Iterator[list[Text]]:
-    """The conversation from its end, in blocks of lines."""
+    """Yield the conversation from its end, in blocks of lines."""
     console = Console(width=width, color_system=None, legacy_windows=False)
     if state.partial:
-        yield list(
-            Text.assemble(("You: ", "bold green"), (f"{state.partial} …", "italic")).wrap(console, width)
-        )
+        partial = Text.assemble(("You: ", "bold green"), (f"{state.partial} …", "italic"))
+        yield list(partial.wrap(console, width))
     for turn in reversed(state.turns):
         if turn.words:
             yield list(_turn(turn).wrap(console, width))
 
 
 def _conversation(state: ViewState, width: int, room: int) -> list[Text]:
-    """The lines that fit into `room`, and blank ones above where there are fewer."""
+    """Return the lines that fit into `room`, filled with blank ones from above."""
     lines: list[Text] = []
     for block in _blocks(state, width):
         if state.top is None and len(lines) >= room:
@@ -212,7 +213,7 @@ def _help(state: ViewState, width: int, room: int) -> list[Text]:
 
 
 def _input(line: Line, width: int) -> list[Text]:
-    """What is typed, as many rows around the cursor as there is room for."""
+    """Return the line that is being typed, at most `INPUT_LINES` rows around the cursor."""
     label = "Type: "
     typed = Text.assemble((label, "bold yellow"), f"{line.text} ")
     cursor = len(label) + line.cursor
@@ -248,14 +249,11 @@ def _notice(state: ViewState) -> Text:
 
 
 def _measures(state: ViewState, width: int) -> list[Text]:
-    latency = state.latency
-    if latency is None:
+    if state.latency is None:
         first = Text("" if state.phase == "loading" else "no reply yet", style="dim")
     else:
-        latency_ms = latency.latency_ms
-        first = Text.assemble(
-            (waited_text(latency_ms), "bold"), (f" (stages: {stages_text(latency_ms)})", "dim")
-        )
+        waited, stages = waited_text(state.latency.latency_ms), stages_text(state.latency.latency_ms)
+        first = Text.assemble((waited, "bold"), (f" (stages: {stages})", "dim"))
     return [first, _audio_measures(state.figures, state.reply_underruns, width)]
 
 
@@ -300,5 +298,5 @@ def _keys(state: ViewState, width: int) -> Text:
         if len(" · ".join(keys)) > width:
             keys = [short if key == long else key for key in keys]
     while len(" · ".join(keys)) > width and len(keys) > 1:
-        del keys[-2]  # the help tells the others
+        del keys[-2]  # the help lists the others
     return Text(" · ".join(keys), style="reverse")

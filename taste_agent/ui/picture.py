@@ -26,21 +26,21 @@ _LANE_HEIGHT, _EDGE = 0.36, 1.05
 _COLUMNS = 1600
 _WIDTH_IN, _LEFT_IN, _RIGHT_IN, _TITLE_IN, _TICKS_IN = 16.0, 0.7, 0.2, 0.6, 0.35
 _UNIT_IN = 0.85
-"""Height of a unit of the rows' y axis; a line of text takes `_LINE` of it."""
+"""Height of a unit of the rows' y axis; a line of text is `_LINE` units high."""
 _LINE, _TEXT_PT, _LETTERS = 0.19, 8.5, 205
-"""`_LETTERS` of that size fit into a row."""
+"""`_LETTERS` letters of that size fit into a row."""
 _TICK_STEPS_S = (1, 2, 5, 10, 30, 60, 300)
 
 
 @dataclass
 class Envelope:
-    """Peaks of a waveform, one per 20 ms: an hour takes less than a megabyte."""
+    """The peaks of a waveform, one per 20 ms: an hour takes less than a megabyte."""
 
     peaks: array = field(default_factory=lambda: array("f"))
     _rest: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def add(self, samples: Samples) -> None:
-        """Takes the next samples."""
+        """Add the next samples."""
         pending = np.concatenate([self._rest, samples])
         count = len(pending) // _BIN_SAMPLES
         bins = np.abs(pending[: count * _BIN_SAMPLES]).reshape(count, _BIN_SAMPLES)
@@ -48,7 +48,7 @@ class Envelope:
         self._rest = pending[count * _BIN_SAMPLES :]
 
     def between(self, start_s: float, end_s: float, columns: int) -> tuple[np.ndarray, np.ndarray]:
-        """Times and peaks of a stretch, at most `columns` of them."""
+        """Return times and peaks of a stretch, at most `columns` of them."""
         bins_per_s = ENGINE_RATE_HZ / _BIN_SAMPLES
         first, last = int(start_s * bins_per_s), min(int(end_s * bins_per_s), len(self.peaks))
         peaks = np.asarray(self.peaks[first:last], np.float32)
@@ -66,7 +66,7 @@ class _Span:
 
 
 class SessionPicture:
-    """Collects what the picture shows while the session runs, and draws it at the end."""
+    """Collects what happens in a session, and draws it at the end."""
 
     def __init__(self) -> None:
         self.person = Envelope()
@@ -75,7 +75,7 @@ class SessionPicture:
         self._open: dict[str, float] = {}
 
     def take(self, event: ev.Event) -> None:
-        """Adds what an event tells."""
+        """Add what an event says."""
         at_s = seconds_of_samples(event.at)
         match event:
             case ev.SpeechStarted():
@@ -110,14 +110,14 @@ class SessionPicture:
             self._spans.append(_Span(kind, start_s, at_s, label))
 
     def draw(self, path: Path, transcript: Transcript, title: str = "") -> None:
-        """Writes the picture, for its owner only.
+        """Write the picture, readable only by its owner.
 
         Raises:
             OSError: the file cannot be written.
         """
         from matplotlib import rc_context
 
-        with rc_context({"text.parse_math": False}):  # a dollar sign is one
+        with rc_context({"text.parse_math": False}):  # a dollar sign is a dollar sign
             figure = self._figure(transcript.turns, title)
             with open(path, "wb", opener=owner_only) as file:
                 figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
@@ -128,16 +128,10 @@ class SessionPicture:
         duration_s = max(1.0, len(self.person.peaks) * _BIN_SAMPLES / ENGINE_RATE_HZ)
         busy = [(span.start_s, span.end_s) for span in self._spans]
         rows = rows_of(duration_s, busy + [(turn.start_s, turn.end_s) for turn in turns], turns)
-        texts = [
-            {
-                role: captions(row, [turn for turn in turns if turn.role == role], _LETTERS)
-                for role in ("user", "assistant")
-            }
-            for row in rows
-        ]
-        limits = [
-            (-_EDGE - _height(text["assistant"]), _EDGE + _height(text["user"])) for text in texts
-        ]  # in units
+        sides = {role: [turn for turn in turns if turn.role == role] for role in ("user", "assistant")}
+        texts = [{role: captions(row, side, _LETTERS) for role, side in sides.items()} for row in rows]
+        # In units.
+        limits = [(-_EDGE - _height(text["assistant"]), _EDGE + _height(text["user"])) for text in texts]
         heights = [(top - bottom) * _UNIT_IN + _TICKS_IN for bottom, top in limits]
         height = sum(heights) + _TITLE_IN
         figure = Figure(figsize=(_WIDTH_IN, height), facecolor="white")
@@ -183,7 +177,7 @@ class SessionPicture:
 
 
 def _height(texts: list[Caption]) -> float:
-    """Of the highest of the texts, in units."""
+    """Return the height of the highest text, in units."""
     lines = max((len(text.heard) + len(text.cut) for text in texts), default=0)
     return lines * _LINE + (0.1 if lines else 0.0)
 
@@ -225,7 +219,7 @@ def _draw_span(axes: Any, span: _Span, row: Row) -> None:
         _draw_label(axes, span.label, start if at_end else end, at_end, _INK)
     elif span.kind == "cut" and row.holds(span.start_s):
         axes.plot([start] * 2, [-1.0, 1.0], color=_ALARM, linewidth=1.4)
-        # On the right there may be the arrow to the next answer.
+        # On the right, the arrow to the next answer may be in the way.
         _draw_label(axes, span.label, start, start > MIN_SHARE * row.width_s, _ALARM)
 
 
@@ -247,7 +241,7 @@ def _draw_captions(axes: Any, texts: list[Caption], above: bool, color: str) -> 
 
 
 def drawable(text: str, instead: str) -> str:
-    """The text as the picture's font can draw it: `instead` of what it lacks, or of all if that is empty."""
+    """Replace the letters that the font lacks by `instead`; if that is empty, drop the whole text."""
     known = _letters_of_font()
     if instead:
         return "".join(letter if ord(letter) in known else instead for letter in text)

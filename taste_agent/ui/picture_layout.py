@@ -1,4 +1,4 @@
-"""What goes where in the picture of a session: rows break between turns, silences are folded."""
+"""The layout of the picture of a session: rows break between turns, silences are folded."""
 
 import textwrap
 from bisect import bisect_right
@@ -10,17 +10,17 @@ from taste_agent.session.transcript import Turn
 
 ROW_S = 20.0
 LONGEST_S = 2 * ROW_S
-"""What belongs together stays in one row up to this length, which is then drawn closer."""
+"""A span that belongs together stays in one row up to this length, at a smaller scale."""
 MOST_ROWS = 30
 FOLD_FROM_S, FOLD_KEEPS_S, FOLD_S = 3.0, 0.7, 0.6
-"""Silences from here on are folded, how much stays at each end, and how wide the fold is drawn."""
+"""The shortest silence that is folded, how much stays at each end, and how wide the fold is drawn."""
 MIN_SHARE = 0.12
-"""Of a row's width that every text gets, unless there are too many."""
+"""The share of a row's width that every text gets, unless there are too many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A piece of a session, and where in its row it is drawn: both in seconds."""
+    """A part of a session and its place in the row, in seconds."""
 
     start_s: float
     end_s: float
@@ -29,29 +29,29 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Stretches from left to right; what lies between two of them is folded."""
+    """Stretches from left to right, with a fold between two of them."""
 
     stretches: tuple[Stretch, ...]
     width_s: float
 
     def x_of(self, at_s: float) -> float:
-        """Where a moment of the session is drawn; one in a fold lies at its edge."""
+        """Return where a moment of the session is drawn; one in a fold is drawn at its edge."""
         starts = [stretch.start_s for stretch in self.stretches]
         stretch = self.stretches[max(0, bisect_right(starts, at_s) - 1)]
         return stretch.x + min(max(at_s, stretch.start_s), stretch.end_s) - stretch.start_s
 
     def holds(self, at_s: float) -> bool:
-        """Whether a moment of the session is in this row."""
+        """Return whether a moment of the session is in this row."""
         return self.stretches[0].start_s <= at_s < self.stretches[-1].end_s
 
 
 def rows_of(duration_s: float, busy: Iterable[tuple[float, float]], turns: Sequence[Turn]) -> list[Row]:
-    """Rows for a session.
+    """Lay out a session in rows.
 
     Args:
         duration_s: of the session.
-        busy: (start, end) of everything that happens in it; what overlaps is kept together.
-        turns: of both sides; where something is too long for a row it is cut between them, or between words.
+        busy: (start, end) of everything that happens in it; overlapping spans are kept together.
+        turns: of both sides; spans that are too long for a row are cut between turns, or between words.
     """
     whole = [part for atom in _merged(busy, duration_s) for part in _cut(atom, turns)]
     stretches = _folded(whole, duration_s)
@@ -76,7 +76,7 @@ def _merged(busy: Iterable[tuple[float, float]], duration_s: float) -> list[tupl
 
 
 def _cut(atom: tuple[float, float], turns: Sequence[Turn]) -> list[tuple[float, float]]:
-    """Parts of at most `LONGEST_S`: they begin with a turn, else with a word, else anywhere."""
+    """Cut a span into parts of at most `LONGEST_S`, at a turn, else at a word, else anywhere."""
     turn_starts = [turn.start_s for turn in turns]
     word_starts = [word.start_s for turn in turns for word in turn.words]
     parts = []
@@ -92,7 +92,7 @@ def _cut(atom: tuple[float, float], turns: Sequence[Turn]) -> list[tuple[float, 
 
 
 def _folded(parts: list[tuple[float, float]], duration_s: float) -> list[tuple[float, float]]:
-    """The parts with the silences around them, or with what stays of these; without any parts all."""
+    """Extend the parts by the silences around them, as far as these are shown."""
     if not parts:
         return [(0.0, min(duration_s, ROW_S))]
     stretches = []
@@ -105,13 +105,9 @@ def _folded(parts: list[tuple[float, float]], duration_s: float) -> list[tuple[f
     return stretches
 
 
-def _gap(left: tuple[float, float], right: tuple[float, float]) -> float:
-    return FOLD_S if right[0] - left[1] > 1e-6 else 0.0
-
-
 def _width(row: Sequence[tuple[float, float]]) -> float:
-    gaps = sum(_gap(left, right) for left, right in pairwise(row))
-    return sum(end - start for start, end in row) + gaps
+    folds = sum(right[0] - left[1] > 1e-6 for left, right in pairwise(row))
+    return sum(end - start for start, end in row) + folds * FOLD_S
 
 
 def _placed(row: Sequence[tuple[float, float]]) -> Iterable[Stretch]:
@@ -121,7 +117,7 @@ def _placed(row: Sequence[tuple[float, float]]) -> Iterable[Stretch]:
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """Text of a turn in a row: lines that were heard, then lines that were not."""
+    """The text of a turn in a row: lines that were heard, then lines that were not."""
 
     x: float
     heard: tuple[str, ...]
@@ -129,12 +125,12 @@ class Caption:
 
 
 def captions(row: Row, turns: Sequence[Turn], letters: int) -> list[Caption]:
-    """Texts of one side in a row, none over another.
+    """Place the texts of one side in a row, without overlap.
 
     Args:
         row: where they go.
         turns: of one side, in order.
-        letters: that fit into the whole width of the row.
+        letters: number of letters that fit into the width of the row.
     """
     here = [(turn, *_text_in(row, turn)) for turn in turns]
     shown = [(turn, heard, cut) for turn, heard, cut in here if heard or cut]
@@ -150,7 +146,7 @@ def captions(row: Row, turns: Sequence[Turn], letters: int) -> list[Caption]:
 
 
 def _text_in(row: Row, turn: Turn) -> tuple[str, str]:
-    """What of a turn's words belongs to the row: heard, and cut off."""
+    """Return the words of a turn that belong to the row: heard, and cut off."""
     if turn.words:
         heard = " ".join(word.text.strip() for word in turn.words if row.holds(word.start_s))
     else:

@@ -1,4 +1,4 @@
-"""What the live view shows, and how events change it. Pure."""
+"""The state of the live view, and how events change it. Pure."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from taste_agent import events as ev
-from taste_agent.ui.line_editor import Line
+from taste_agent.ui.terminal import Line
 
 MAX_TURNS = 1000
 NOTHING_TO_SAY = "it has nothing to say to that"
+AGENT = "assistant"
 
 
 @dataclass(frozen=True)
 class TurnView:
-    """One line of the conversation. Of an agent's `words` the first `heard` have sounded."""
+    """A turn of the conversation. Of an agent's `words`, the first `heard` have sounded."""
 
     role: str
     words: tuple[str, ...]
     generation: int = 0
     heard: int = 0
     cut: bool = False
-    """Interrupted; a person's turn: not answered."""
+    """Interrupted; for a person's turn, not answered."""
     start: int = 0
     """First sample of a person's turn."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What is measured rather than decided; the view asks for it many times a second."""
+    """Measurements, which the view requests many times a second."""
 
     input_dbfs: float = -100.0
     output_dbfs: float = -100.0
@@ -43,7 +44,7 @@ class Figures:
     input_name: str = ""
     output_name: str = ""
     microphone_advice: str = ""
-    """What is wrong with the microphone's level; stays until a better one was heard."""
+    """What is wrong with the microphone's level."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,13 @@ class ViewState:
     """With push-to-talk: whether the person may talk now; None without it."""
     recording: str = ""
     typing: Line | None = None
-    """What is typed so far; None while keys are commands."""
+    """The line that is being typed; None while keys are commands."""
     history: tuple[str, ...] = ()
-    """What was typed before, oldest first."""
+    """The lines typed before, oldest first."""
     help: bool = False
-    """Whether the keys are explained instead of the conversation."""
+    """Whether the help is shown instead of the conversation."""
     top: int | None = None
-    """First line of the conversation on the screen when scrolled back; None follows its end."""
+    """First visible line of the conversation when scrolled back; None at its end."""
     notice: str = ""
     notice_level: str = "info"
     text_only: bool = False
@@ -79,7 +80,7 @@ class ViewState:
 
 
 def reduce(state: ViewState, event: ev.Event) -> ViewState:
-    """The state after `event`."""
+    """Return the state after `event`."""
     match event:
         case ev.SessionStarted():
             return replace(state, phase="listening", model=event.model)
@@ -89,22 +90,15 @@ def reduce(state: ViewState, event: ev.Event) -> ViewState:
         case ev.SpeechEnded():
             phase = "listening" if state.phase == "hearing" else state.phase
             return replace(state, phase=phase, person_speaks=False)
-        case ev.PartialHeard():
-            return replace(state, partial=event.text)
-        case ev.PieceRecognised():
+        case ev.PartialHeard() | ev.PieceRecognised():
             return replace(state, partial=event.text)
         case ev.SpeechDropped():
             return _dropped(state, event)
         case ev.UserTurn():
             return _person_said(state, event)
         case ev.NoSpeech():
-            turns = tuple(
-                replace(turn, cut=True)
-                if turn.role == "user" and turn.generation == event.generation
-                else turn
-                for turn in state.turns
-            )
-            return replace(state, phase="listening", turns=turns, notice=NOTHING_TO_SAY)
+            state = _change(state, "user", event.generation, lambda turn: replace(turn, cut=True))
+            return replace(state, phase="listening", notice=NOTHING_TO_SAY)
         case ev.Underrun():
             return replace(state, reply_underruns=state.reply_underruns + 1)
         case ev.Notice():
@@ -116,25 +110,22 @@ def reduce(state: ViewState, event: ev.Event) -> ViewState:
 def _reply(state: ViewState, event: ev.Event) -> ViewState:
     match event:
         case ev.ReplyChunk():
-            return _change_reply(state, event.generation, lambda t: replace(t, words=t.words + event.words))
+            return _change(state, AGENT, event.generation, lambda t: replace(t, words=t.words + event.words))
         case ev.FirstAudio():
             return replace(state, phase="speaking", latency=event)
         case ev.WordHeard():
-            return _change_reply(state, event.generation, lambda t: replace(t, heard=event.index + 1))
+            return _change(state, AGENT, event.generation, lambda t: replace(t, heard=event.index + 1))
         case ev.PlaybackPaused():
             return replace(state, phase="waiting")
         case ev.PlaybackResumed():
             return replace(state, phase="speaking", partial="")
         case ev.ReplyTakenUp():
-            agent = TurnView("assistant", (), event.generation)
+            agent = TurnView(AGENT, (), event.generation)
             return replace(state, phase="thinking", partial="", turns=(*state.turns, agent)[-MAX_TURNS:])
         case ev.ReplyCancelled():
             state = replace(state, phase="hearing" if state.person_speaks else "listening")
-            return _change_reply(
-                state,
-                event.generation,
-                lambda t: replace(t, heard=event.heard_words, cut=bool(event.cut_text)),
-            )
+            heard, cut = event.heard_words, bool(event.cut_text)
+            return _change(state, AGENT, event.generation, lambda t: replace(t, heard=heard, cut=cut))
         case ev.ReplyFinished():
             return replace(state, phase="listening")
     return state
@@ -149,30 +140,27 @@ def _dropped(state: ViewState, event: ev.SpeechDropped) -> ViewState:
     }
     if event.text and state.notice != NOTHING_TO_SAY:
         notices["unanswered"] = f"not answered: {event.text}"
+    if event.reason in notices:
+        state = replace(state, notice=notices[event.reason], notice_level="info")
     phase = "listening" if state.phase == "hearing" else state.phase
-    told = (
-        replace(state, notice=notices[event.reason], notice_level="info")
-        if event.reason in notices
-        else state
-    )
-    return replace(told, phase=phase, partial="")
+    return replace(state, phase=phase, partial="")
 
 
 def _person_said(state: ViewState, event: ev.UserTurn) -> ViewState:
     turns = state.turns
-    if turns and turns[-1].role == "assistant" and not turns[-1].words:
+    if turns and turns[-1].role == AGENT and not turns[-1].words:
         turns = turns[:-1]
-        # A turn that was not answered yet and went on is told anew, as a whole.
+        # A turn that continued before it was answered is reported again, as a whole.
         if turns and turns[-1].role == "user" and turns[-1].start == event.start:
             turns = turns[:-1]
     person = TurnView("user", tuple(event.text.split()), event.generation, start=event.start)
-    agent = TurnView("assistant", (), event.generation)
-    return replace(state, phase="thinking", partial="", notice="", turns=(*turns, person, agent)[-MAX_TURNS:])
+    turns = (*turns, person, TurnView(AGENT, (), event.generation))[-MAX_TURNS:]
+    return replace(state, phase="thinking", partial="", notice="", turns=turns)
 
 
-def _change_reply(state: ViewState, generation: int, change: Callable[[TurnView], TurnView]) -> ViewState:
-    turns = tuple(
-        change(turn) if turn.role == "assistant" and turn.generation == generation else turn
-        for turn in state.turns
-    )
-    return replace(state, turns=turns)
+def _change(
+    state: ViewState, role: str, generation: int, change: Callable[[TurnView], TurnView]
+) -> ViewState:
+    """Change the turns of `role` in a generation."""
+    turns = (change(t) if (t.role, t.generation) == (role, generation) else t for t in state.turns)
+    return replace(state, turns=tuple(turns))

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from taste_agent import replay
-from taste_agent.audio.files import engine_blocks
+from taste_agent.audio.filters import engine_blocks
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.errors import AgentError
 from taste_agent.events import Event, Notice

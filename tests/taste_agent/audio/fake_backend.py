@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from taste_agent.audio.devices import Device, DeviceList
-from taste_agent.audio.routing import Routes
+from taste_agent.audio.portaudio import Routes
 
 BLOCK = 320
 NO_FLAGS = SimpleNamespace(input_overflow=False, output_underflow=False)

@@ -1,4 +1,4 @@
-"""The air between a loudspeaker and a microphone: an echo that comes back so many samples later, always.
+"""The air between a loudspeaker and a microphone: an echo that always comes back equally late.
 
 PulseAudio's own loopback moves by milliseconds whenever the server had to wait for the processor, and stays
 there; no room does that. Here one program reads what the loudspeaker plays, adds what the person says, and

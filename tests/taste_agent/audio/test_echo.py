@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 
 from taste_agent import cli
-from taste_agent.audio.echo import EchoFigures, EchoMeter, HalfDuplexGate, WebRtcCanceller, echo_reach_s
+from taste_agent.audio.echo import (
+    EchoBound,
+    EchoFigures,
+    EchoMeter,
+    EchoPath,
+    HalfDuplexGate,
+    WebRtcCanceller,
+    echo_reach_s,
+)
 from taste_agent.chat import choose_canceller
 from taste_agent.config import EchoSettings
+from tests.taste_agent.speech import spoken
 
 FRAME = 160
 
@@ -133,3 +142,129 @@ def test_without_the_canceller_auto_falls_back_and_says_so():
     ((level, text),) = notices
     assert level == "warning"
     assert "auto and half_duplex listen only while the agent is silent" in text
+
+
+def run(gain_db=None, delay_ms=0, seconds=4, person_from_s=None, near_noise=1e-5):
+    """Speech-like bursts from the loudspeaker, what comes back of them, and perhaps a person."""
+    draw = np.random.default_rng(1)
+    size = seconds * 16000
+    envelope = np.repeat(draw.uniform(0.3, 1.0, size // 1600), 1600)
+    far = (draw.standard_normal(size) * 0.1 * envelope).astype(np.float32)
+    near = (draw.standard_normal(size) * near_noise).astype(np.float32)
+    if gain_db is not None:
+        delay = delay_ms * 16
+        near[delay:] += far[: size - delay] * 10 ** (gain_db / 20)
+    if person_from_s is not None:
+        start = int(person_from_s * 16000)
+        near[start:] += (draw.standard_normal(size - start) * 0.05).astype(np.float32)
+    path = EchoPath()
+    verdicts = []
+    for i in range(0, size, FRAME):
+        path.add(near[i : i + FRAME], far[i : i + FRAME])
+        verdicts.append(path.negligible)
+    return path, verdicts
+
+
+def test_nothing_is_known_before_the_agent_has_spoken():
+    path = EchoPath()
+    silence = np.zeros(FRAME, dtype=np.float32)
+    for _ in range(500):
+        path.add(silence, silence)
+    assert path.gain_db is None
+    assert not path.negligible
+
+
+def test_without_echo_it_is_known_soon():
+    _, verdicts = run()
+    assert not verdicts[20]
+    assert verdicts[120]
+
+
+@pytest.mark.parametrize("gain_db", [0, -6, -12, -20, -30])
+@pytest.mark.parametrize("delay_ms", [0, 20, 200, 400, 650])
+def test_an_echo_is_never_called_negligible(gain_db, delay_ms):
+    path, verdicts = run(gain_db, delay_ms)
+    assert not any(verdicts)
+    assert path.gain_db >= gain_db - 0.5
+
+
+def test_a_faint_echo_is_negligible():
+    assert run(-50, 100)[1][-1]
+
+
+def test_a_person_who_speaks_for_a_while_changes_nothing():
+    _, verdicts = run(seconds=5, person_from_s=2.5)
+    assert all(verdicts[120:])
+
+
+def test_an_echo_that_comes_back_is_noticed_within_seconds():
+    path = EchoPath()
+    draw = np.random.default_rng(0)
+    for second in range(8):
+        for _ in range(100):
+            far = (draw.standard_normal(FRAME) * 0.1).astype(np.float32)
+            path.add(far * (0.5 if second >= 3 else 0.0), far)
+    assert not path.negligible
+
+
+RATE_HZ = 16000
+LONG = "it is five o clock in the afternoon and the sun is still up over the quiet sea. " * 4
+
+
+def level_db(samples):
+    return 10 * np.log10(np.mean(np.square(samples)) + 1e-12)
+
+
+def voice(seconds, pitch_hz, seed):
+    """A buzz whose pitch and loudness wander, as a voice's do."""
+    draw = np.random.default_rng(seed)
+    size = seconds * RATE_HZ
+    wander = np.interp(
+        np.arange(size), np.arange(0, size + 1600, 1600), draw.uniform(0.8, 1.2, size // 1600 + 1)
+    )
+    phase = 2 * np.pi * np.cumsum(pitch_hz * wander) / RATE_HZ
+    return (0.1 * wander * sum(np.sin(k * phase + k) / k for k in range(1, 20))).astype(np.float32)
+
+
+def later(samples, delay):
+    return np.concatenate([np.zeros(delay, dtype=np.float32), samples])[: samples.size]
+
+
+def held_down(cleaned, near, far):
+    bound = EchoBound(RATE_HZ)
+    frames = range(0, far.size - FRAME + 1, FRAME)
+    return np.concatenate([bound.apply(*(x[i : i + FRAME] for x in (cleaned, near, far))) for i in frames])
+
+
+@pytest.mark.parametrize("delay", [0, 333, 5000])
+def test_an_echo_that_was_let_through_is_held_down(delay):
+    far = voice(3, 140, 0)
+    near = 0.5 * later(far, delay)
+    left = held_down(near, near, far)[RATE_HZ:]
+    assert level_db(left) < level_db(near[RATE_HZ:]) - 25
+
+
+@pytest.mark.parametrize("person_db", [0, -6, -12])
+def test_a_person_over_an_echo_loses_nothing(person_db):
+    far, person = voice(3, 140, 0), voice(3, 110, 1) * 10 ** (person_db / 20)
+    kept = held_down(person, person + later(far, 500), far)
+    assert level_db(kept) > level_db(person) - 1
+
+
+def test_what_is_heard_while_nothing_is_played_is_untouched():
+    person, silence = voice(2, 110, 1), np.zeros(2 * RATE_HZ, dtype=np.float32)
+    np.testing.assert_array_equal(held_down(person, person, silence), person)
+
+
+def test_a_way_that_jumps_lets_no_speech_through():
+    far = spoken(LONG)
+    far = far[: far.size // FRAME * FRAME]
+    echo = later(far, 500)
+    for at in range(8, far.size // RATE_HZ, 4):  # some samples are lost
+        echo[at * RATE_HZ :] = later(far, 500 + 40 * at)[at * RATE_HZ :]
+    canceller = WebRtcCanceller()
+    canceller.set_delay_ms(30)
+    cleaned = [canceller.process(echo[i : i + FRAME], far[i : i + FRAME]) for i in range(0, far.size, FRAME)]
+    windows = [level_db(np.concatenate(cleaned[i : i + 10])) for i in range(400, len(cleaned) - 10, 10)]
+    assert sum(level > -35 for level in windows) <= len(range(8, far.size // RATE_HZ, 4))
+    assert max(windows) < -25

@@ -6,8 +6,7 @@ import pytest
 
 from taste_agent.audio.device_ports import DeviceSink, DeviceSource
 from taste_agent.audio.echo import HalfDuplexGate
-from taste_agent.audio.portaudio import StuckError
-from taste_agent.audio.routing import Routes
+from taste_agent.audio.portaudio import Routes, StuckError
 from taste_agent.audio.sound_card import SoundCard
 from taste_agent.config import DeviceSettings
 from taste_agent.errors import AudioDeviceError

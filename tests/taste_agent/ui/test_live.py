@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from taste_agent import events as ev
-from taste_agent.ui.line_editor import Line
 from taste_agent.ui.live import render, scroll
 from taste_agent.ui.state import Figures, TurnView, ViewState
+from taste_agent.ui.terminal import Line
 
 SIZES = [(80, 24), (160, 50)]
 FIGURES = Figures(
@@ -62,7 +62,7 @@ def test_screen_is_filled_exactly_and_shows_everything(width, height):
         "You: what is the time",
         "Agent: it is five o clock",
         "you waited 1020 ms = silence 700 + computing 200 + card 120 (stages: rec",
-        "echo cancelled 42 dB · underruns 2 card, 1 model · out 120 ms",
+        "echo canceled 42 dB · underruns 2 card, 1 model · out 120 ms",
         "q quit · t type · i interrupt · m mute",
     ):
         assert part in text
@@ -146,7 +146,7 @@ def test_who_is_muted_is_not_said_to_be_heard():
 def test_measures_that_do_not_fit_are_shortened_and_the_last_left_out():
     figures = replace(FIGURES, gated_words=13, device_underruns=12, drift_ppm=-35.0)
     text = screen(replace(TALK, figures=figures, reply_underruns=12))
-    assert "echo cancelled 42 dB · dropped 13 · gaps 12 card, 12 model · out 120 ms\n" in text
+    assert "echo canceled 42 dB · dropped 13 · gaps 12 card, 12 model · out 120 ms\n" in text
 
 
 def test_lost_sound_does_not_pass_for_drift():

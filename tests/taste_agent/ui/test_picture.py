@@ -57,8 +57,8 @@ def test_a_picture_of_any_length_is_drawn(tmp_path):
         image = drawn(seconds, tmp_path / "p.png")
         assert 250 < image.shape[0] < 400, "what is silent takes no rows"
         assert image.shape[1] == 1600
-        colours = {tuple((pixel[:3] * 255).astype(int)) for pixel in image.reshape(-1, 4)[::97]}
-        assert (0x25, 0x63, 0xA8) in colours or seconds == 0  # the person's waveform
+        colors = {tuple((pixel[:3] * 255).astype(int)) for pixel in image.reshape(-1, 4)[::97]}
+        assert (0x25, 0x63, 0xA8) in colors or seconds == 0  # the person's waveform
 
 
 @pytest.mark.filterwarnings("error")

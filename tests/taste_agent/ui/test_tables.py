@@ -1,8 +1,9 @@
 import pytest
 from rich.console import Console
 
+from taste_agent import events as ev
 from taste_agent.session.transcript import Turn
-from taste_agent.ui.turn_table import timing_text, turn_table
+from taste_agent.ui.tables import stages_text, timing_text, turn_table, waited_text
 
 LATENCY = {
     "waited": 920.4,
@@ -48,3 +49,9 @@ def test_every_figure_and_word_is_readable_in_any_width(width):
 
 def test_an_unfinished_reply_has_no_rtf():
     assert "RTF -, underruns 0" in timing_text(Turn("assistant", 1, latency_ms=LATENCY))
+
+
+def test_the_line_sums_as_it_is_written():
+    first = ev.FirstAudio(0, 1, 700.4, 299.4, 120.4, 50.0, 20.0, 10.0, 60.0, 60.4)
+    assert waited_text(first.latency_ms) == "you waited 1119 ms = silence 700 + computing 299 + card 120"
+    assert stages_text(first.latency_ms) == "recognise 50, tokenize 20, read 10, think 60, voice 60"

@@ -1,4 +1,4 @@
-"""Keys from a terminal, which gets its settings back whatever happens."""
+"""The terminal: its keys, the line that is typed, and its protection from native libraries."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 import re
 import select
 import sys
-from dataclasses import dataclass
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 try:
@@ -17,7 +18,7 @@ except ImportError:  # not a POSIX terminal
     termios = None  # type: ignore[assignment]
 
 ESCAPE, ENTER, BACKSPACE = "\x1b", "\r", "\x7f"
-# Arrows and their like are the control characters that mean the same to a line editor.
+# Arrows and the like are the control characters that mean the same to a line editor.
 HOME, LEFT, DELETE, END, RIGHT = "\x01", "\x02", "\x04", "\x05", "\x06"
 KILL_TO_END, DOWN, UP, KILL_TO_START, KILL_WORD, YANK = "\x0b", "\x0e", "\x10", "\x15", "\x17", "\x19"
 WORD_LEFT, WORD_RIGHT, PAGE_UP, PAGE_DOWN = "word left", "word right", "page up", "page down"
@@ -38,7 +39,7 @@ _SEQUENCES = {
 _PASTE_BEGINS, _PASTE_ENDS = "\x1b[200~", "\x1b[201~"
 _SEQUENCE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O[@-~]|[bf\x7f\b])")
 _UNFINISHED = re.compile(r"\x1b(\[[0-?]*[ -/]*|O)?$")
-# The bytes of one key may come in two reads; nobody presses Escape and the next key as quickly.
+# The bytes of one key may come in two reads; nobody presses Escape and the next key this quickly.
 _SEQUENCE_LIMIT_S = 0.03
 _UNMARKED_PASTE = 3
 
@@ -63,10 +64,13 @@ def keys_available(stream: TextIO | None = sys.stdin) -> bool:
 
 
 class KeyReader:
-    """Reads keys without waiting for Enter while the context lasts. Ctrl-C still interrupts."""
+    """Reads keys without waiting for Enter within its context, which restores the terminal's settings.
+
+    Ctrl-C still interrupts.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        """Read from `stream`, normally standard input."""
+        """Read from `stream`, by default standard input."""
         self._descriptor = (stream or sys.stdin).fileno()
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="ignore")
         self._parser = KeyParser()
@@ -84,9 +88,7 @@ class KeyReader:
         termios.tcsetattr(self._descriptor, termios.TCSADRAIN, changed)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._saved is not None:
             termios.tcsetattr(self._descriptor, termios.TCSAFLUSH, self._saved)
             self._saved = None
@@ -108,10 +110,10 @@ class KeyReader:
 
 
 class KeyParser:
-    """Splits what a terminal sends into keys. A paste, which the terminal marks, may come in many parts."""
+    """Splits what a terminal sends into keys. A paste, which most terminals mark, may come in many parts."""
 
     def __init__(self) -> None:
-        """Begin outside a paste."""
+        """Start outside a paste."""
         self._rest = ""
 
     @property
@@ -154,13 +156,119 @@ class KeyParser:
 def next_key(keys: list[Key], typing: bool) -> tuple[Key, list[Key]]:
     """Return the next key to press and those left.
 
-    Not every terminal marks a paste. Outside typing, several different characters at once are one, as nobody
-    presses keys so quickly; only what begins with the key that opens the input line may be typed.
+    Not every terminal marks a paste. Outside typing, several different characters at once are a paste,
+    because nobody types that quickly, unless they start with the key that opens the input line.
     """
-    text = [key for key in keys if isinstance(key, str) and (key == ENTER or key.isprintable())]
-    text = [key for key in text if len(key) == 1]
+    single = [key for key in keys if isinstance(key, str) and len(key) == 1]
+    text = [key for key in single if key == ENTER or key.isprintable()]
     lines = "".join(text).split(ENTER)
     opens_line = keys[0] in ("t", ENTER) and not any(lines[2 if keys[0] == ENTER else 1 :])
     if typing or opens_line or len(set(text)) < _UNMARKED_PASTE:
         return keys[0], keys[1:]
     return Paste("\n".join(lines)), []
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line that is being typed; the cursor stands before `text[cursor]`."""
+
+    text: str = ""
+    cursor: int = 0
+    back: int = 0
+    """How many entries of the history back `text` was taken from; 0 if it is new."""
+    draft: str = ""
+    """The new text while an older one is shown."""
+    killed: str = ""
+    """What the last kill removed, for Ctrl-Y."""
+
+    def insert(self, new: str) -> Line:
+        """Insert the printable characters of `new` at the cursor."""
+        new = "".join(filter(str.isprintable, new))
+        text = self.text[: self.cursor] + new + self.text[self.cursor :]
+        return replace(self, text=text, cursor=self.cursor + len(new))
+
+    def move(self, cursor: int) -> Line:
+        """Move the cursor, within the text."""
+        return replace(self, cursor=min(max(0, cursor), len(self.text)))
+
+    def remove(self, start: int, end: int) -> Line:
+        """Remove `text[start:end]`."""
+        return replace(self, text=self.text[: max(0, start)] + self.text[end:], cursor=max(0, start))
+
+    def kill(self, start: int, end: int) -> Line:
+        """Remove `text[start:end]` and keep it for Ctrl-Y."""
+        return replace(self.remove(start, end), killed=self.text[start:end] or self.killed)
+
+    def recall(self, back: int, history: tuple[str, ...]) -> Line:
+        """Show the text `back` entries back in the history; 0 shows the draft."""
+        if not 0 <= back <= len(history) or back == self.back:
+            return self
+        draft = self.draft if self.back else self.text
+        text = history[-back] if back else draft
+        return replace(self, text=text, cursor=len(text), back=back, draft=draft)
+
+    @property
+    def word_start(self) -> int:
+        """Where the word before the cursor starts."""
+        return self.text[: self.cursor].rstrip().rfind(" ") + 1
+
+    @property
+    def word_end(self) -> int:
+        """Where the word after the cursor ends."""
+        rest = self.text[self.cursor :]
+        gap = len(rest) - len(rest.lstrip())
+        return self.cursor + gap + len(rest[gap:].split(" ")[0])
+
+
+_EDITS: dict[str, Callable[[Line, tuple[str, ...]], Line]] = {
+    LEFT: lambda line, _: line.move(line.cursor - 1),
+    RIGHT: lambda line, _: line.move(line.cursor + 1),
+    HOME: lambda line, _: line.move(0),
+    END: lambda line, _: line.move(len(line.text)),
+    WORD_LEFT: lambda line, _: line.move(line.word_start),
+    WORD_RIGHT: lambda line, _: line.move(line.word_end),
+    BACKSPACE: lambda line, _: line.remove(line.cursor - 1, line.cursor),
+    DELETE: lambda line, _: line.remove(line.cursor, line.cursor + 1),
+    KILL_WORD: lambda line, _: line.kill(line.word_start, line.cursor),
+    KILL_TO_START: lambda line, _: line.kill(0, line.cursor),
+    KILL_TO_END: lambda line, _: line.kill(line.cursor, len(line.text)),
+    YANK: lambda line, _: line.insert(line.killed),
+    UP: lambda line, history: line.recall(line.back + 1, history),
+    DOWN: lambda line, history: line.recall(line.back - 1, history),
+}
+
+
+def edit(line: Line, key: Key, history: tuple[str, ...] = ()) -> Line:
+    """Return the line after `key`, as a shell edits it; a key without a meaning changes nothing."""
+    if isinstance(key, Paste):
+        return line.insert(" ".join(key.text.split()))
+    if key in _EDITS:
+        return _EDITS[key](line, history)
+    return line.insert(key) if len(key) == 1 else line
+
+
+@contextmanager
+def native_stderr_silenced() -> Iterator[None]:
+    """Within the context, let only Python write to standard error.
+
+    PortAudio and ALSA report every lost device there in dozens of lines, which the agent reports in one.
+    """
+    python_stderr = sys.stderr
+    try:
+        python_stderr.flush()
+        saved = os.dup(2)
+    except (OSError, ValueError):  # closed: nothing to protect
+        yield
+        return
+    own = os.fdopen(os.dup(saved), "w", buffering=1, encoding="utf-8", errors="replace")
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+    sys.stderr = own
+    try:
+        yield
+    finally:
+        sys.stderr = python_stderr
+        os.dup2(saved, 2)
+        os.close(saved)
+        own.close()

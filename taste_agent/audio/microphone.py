@@ -1,4 +1,4 @@
-"""Judges whether a microphone is loud enough, from what it gives."""
+"""Whether a microphone is loud enough."""
 
 from __future__ import annotations
 
@@ -16,30 +16,28 @@ from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.config import DeviceSettings
 
 QUIET_DBFS = -45.0
-"""Speech below this is often not noticed or misheard."""
+"""Speech below this is often missed or misheard."""
 SILENT_DBFS = -100.0
 _FRAME_MS = 20
 _LONGEST_S = 10
-_RECENT_FRAMES, _SAID_FRAMES = 100, 20  # four tenths of a second within two
+_RECENT_FRAMES, _SAID_FRAMES = 100, 20  # 0.4 s of the last 2 s
 _SAID_ABOVE_FLOOR_DB = 15.0
 _SILENT_FRAMES = 50
 _JUDGED_EVERY_FRAMES = 10
 
 
 class MicrophoneLevel:
-    """Hears everything that a microphone gives; `advice` stays until something better was heard.
+    """Follows the level of a microphone; `advice` stays until better speech was heard.
 
-    Somebody speaks where the last moments stand out from the floor of the last seconds. A quiet room is no
-    fault, digital silence is: no real microphone gives that.
+    Somebody speaks where the last moments stand out from the noise floor of the last seconds. A quiet room
+    is fine; digital silence is not, because no real microphone gives that.
     """
 
     def __init__(self, rate_hz: int = ENGINE_RATE_HZ) -> None:
-        """Begin with nothing heard."""
         self._frame_samples = rate_hz * _FRAME_MS // 1000
         self._pending = np.zeros(0, np.float32)
         self._levels: deque[float] = deque(maxlen=_LONGEST_S * 1000 // _FRAME_MS)
-        self._silent_frames = 0
-        self._frames = 0
+        self._silent_frames = self._frames = 0
         self._quiet_dbfs: float | None = None
         self.loudest_dbfs = SILENT_DBFS
 
@@ -50,13 +48,13 @@ class MicrophoneLevel:
 
     @property
     def advice(self) -> str:
-        """What is wrong and what to do about it; empty where nothing is known to be wrong."""
+        """What is wrong and what to do about it; empty if nothing seems wrong."""
         if self._quiet_dbfs is not None:
             return f"very quiet ({self._quiet_dbfs:.0f} dB): come closer or raise it"
         return "no sound at all: is it muted?" if self.silent else ""
 
     def take(self, samples: Samples) -> None:
-        """Hear (T,) samples that follow on the previous ones."""
+        """Take the next (T,) samples."""
         samples = np.concatenate((self._pending, samples))
         count = len(samples) // self._frame_samples
         self._pending = samples[count * self._frame_samples :]
@@ -73,20 +71,17 @@ class MicrophoneLevel:
         level = max(SILENT_DBFS, 10 * float(np.log10(power)))
         self.loudest_dbfs = max(self.loudest_dbfs, level)
         self._levels.append(level)
-        if self._frames % _JUDGED_EVERY_FRAMES == 0:
-            self._judge()
-
-    def _judge(self) -> None:
+        if self._frames % _JUDGED_EVERY_FRAMES:
+            return
         floor = min(self._levels)
-        recent = list(self._levels)[-_RECENT_FRAMES:]
-        said = [level for level in recent if level >= floor + _SAID_ABOVE_FLOOR_DB]
+        said = [each for each in list(self._levels)[-_RECENT_FRAMES:] if each >= floor + _SAID_ABOVE_FLOOR_DB]
         if len(said) >= _SAID_FRAMES:
             typical = float(np.median(said))
             self._quiet_dbfs = typical if typical < QUIET_DBFS else None
 
 
 def listen(settings: DeviceSettings, seconds: float) -> MicrophoneLevel:
-    """Hear the microphone of the settings for a time.
+    """Listen to the microphone of the settings for a time.
 
     Raises:
         AudioDeviceError: PortAudio is missing, or the microphone cannot be opened.
@@ -107,11 +102,9 @@ def listen(settings: DeviceSettings, seconds: float) -> MicrophoneLevel:
 
 
 def verdict(level: MicrophoneLevel) -> str:
-    """Return what is wrong with a microphone into which somebody was asked to speak; empty: nothing."""
+    """Return what is wrong with a microphone after somebody was asked to speak into it; empty if nothing."""
     if level.loudest_dbfs <= SILENT_DBFS:
         return "no sound at all: is it muted, or its volume at 0?"
-    if level.advice:
-        return level.advice
-    if level.loudest_dbfs < QUIET_DBFS:
+    if not level.advice and level.loudest_dbfs < QUIET_DBFS:
         return f"nothing louder than {level.loudest_dbfs:.0f} dB: if you spoke, come closer or raise it"
-    return ""
+    return level.advice

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from taste_agent.audio.microphone_level import MicrophoneLevel, verdict
+from taste_agent.audio.microphone import MicrophoneLevel, verdict
 from tests.taste_agent.speech import RATE, noise, spoken
 
 BLOCK = 160

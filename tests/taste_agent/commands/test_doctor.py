@@ -3,10 +3,10 @@ import sys
 
 import pytest
 
-from taste_agent import doctor
 from taste_agent.audio.devices import Device, DeviceList
+from taste_agent.commands import doctor
+from taste_agent.commands.doctor import Finding, diagnose
 from taste_agent.config.sources import load_settings
-from taste_agent.doctor import Finding, diagnose
 from taste_agent.errors import AudioDeviceError
 from taste_speech.errors import CheckpointError
 from taste_speech.pretrained.packaged import PackagedFile

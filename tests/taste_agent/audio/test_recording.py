@@ -1,4 +1,5 @@
 import os
+import resource
 import stat
 
 import numpy as np
@@ -62,10 +63,25 @@ def test_full_disk_leaves_a_valid_file(tmp_path, monkeypatch):
     def fail(data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(recorder, "_write_all", fail)
+    monkeypatch.setattr(recorder._wave, "writeframes", fail)
     with pytest.raises(AudioFileError, match="No space left"):
         recorder.write(block(0.2))
     recorder.close()
+    assert soundfile.info(path).frames == 100
+
+
+def test_a_write_that_the_disk_cuts_off_leaves_a_valid_file(tmp_path):
+    path = tmp_path / "a.wav"
+    recorder = WavRecorder(path, 16000)
+    recorder.write(block(0.1))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 50, hard))
+    try:
+        with pytest.raises(AudioFileError, match="stopped: "):
+            recorder.write(block(0.2))
+        recorder.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert soundfile.info(path).frames == 100
 
 
