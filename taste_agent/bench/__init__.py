@@ -5,34 +5,30 @@ from pathlib import Path
 
 from taste_agent.errors import SettingsError
 
-PRESETS = ("small", "v0")
-DTYPES = ("auto", "float32", "bfloat16", "float16", "int8")
+CHOICES = {
+    "preset": ("small", "v0"),
+    "dtype": ("auto", "float32", "bfloat16", "float16", "int8"),
+    "device": ("auto", "cpu", "cuda", "mps"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """Options of `taste-agent bench`.
-
-    Raises:
-        SettingsError: a value that is not one of the choices.
-    """
+    """Options of `taste-agent bench`; `SettingsError` for a value that is not one of the choices."""
 
     checkpoint: str = "small"
     preset: str | None = None  # size of a model with random weights, instead of the checkpoint
     device: str = "auto"
-    dtype: str = "auto"  # of the large parts; auto: as `number_type` says
-    baseline: bool = False  # whether to run the naive forms too
+    dtype: str = "auto"  # of the large parts; see `dialog.loading.number_type`
+    baseline: bool = False  # measure the naive forms too
     repeats: int = 10
     threads: int = 0
     out: Path | None = None
     compiled: bool = False  # whether `torch.compile` takes the steps; see `Acceleration`
 
     def __post_init__(self) -> None:
-        if self.preset not in (None, *PRESETS):
-            raise SettingsError(f"preset is {self.preset!r}; choose one of: {', '.join(PRESETS)}")
-        if self.dtype not in DTYPES:
-            raise SettingsError(f"dtype is {self.dtype!r}; choose one of: {', '.join(DTYPES)}")
-        if self.device not in ("auto", "cpu", "cuda", "mps"):
-            raise SettingsError(f"device is {self.device!r}; choose cpu, cuda, mps or auto")
+        for name, choices in CHOICES.items():
+            if (value := getattr(self, name)) is not None and value not in choices:
+                raise SettingsError(f"{name} is {value!r}; choose one of: {', '.join(choices)}")
         if self.repeats < 1:
             raise SettingsError(f"repeats is {self.repeats}; give 1 or more")

@@ -1,43 +1,101 @@
-"""A turn of a frozen talk, from the end of the person's turn to the last sample, as in the agent and naively.
+"""The measured model, and a turn of a conversation from the end of the user's speech to the last sample.
 
-Lengths are forced: whatever a model would say, the reply has 40 words, each of one text token in the spoken
-LM and of 20 units (0.4 s) in the unit decoder. What the naive form does that the fast paths do not: the
-spoken LM reads the whole history again at every step, the sampler's tables are built at each reply,
-classifier-free guidance is two calls, weight norm is computed at each call, and every chunk says everything
-again from the start of the reply. It keeps the units' cache.
+Lengths are forced: whatever the model would say, the reply has 40 words, each one text token in the spoken LM
+and 20 units (0.4 s) in the unit decoder, so speed does not depend on the weights. The naive form reads the
+whole history at every step, builds the sampler's tables for each reply, calls the estimator twice for
+guidance, computes weight norm at each call, and speaks the reply from the start for each chunk.
 """
 
+import time
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from taste_agent.bench import BenchOptions
 from taste_agent.bench.report import Span, Stopwatch
-from taste_agent.bench.subject import Subject
-from taste_speech.acceleration import plain_steps
+from taste_agent.dialog.loading import fast_paths, load_checkpoint, loaded_type, number_type, use_threads
+from taste_agent.dialog.taste_brain import speaker_embedding
+from taste_agent.dialog.torch_device import choose_device
+from taste_speech import TasteConfig, TasteForCausalLM, TasteProcessor
+from taste_speech.acceleration import accelerate, plain_steps
 from taste_speech.audio_io import Samples, load_audio
+from taste_speech.checkpoint_files import CheckpointFiles
 from taste_speech.spoken_lm.vocabulary import build_vocabulary
 from taste_speech.streaming import Conversation, TASTESegment, Word, streaming_generate, taste_tokenize
 from taste_speech.streaming.detokenize import StreamingDetokenizer
-from taste_speech.streaming.emit_timing import EmitTiming, growing_chunks
+from taste_speech.streaming.emit_timing import EmitTiming
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
 from taste_speech.streaming.unit_stream import ChunkUnits, UnitStream, UnitStreamState
+from taste_speech.vocoder.voice_generator import VoiceGenerator
 from taste_speech.vocoder.weight_norm import WeightNormConv
 from taste_speech.words import tokenize_words
 
-MEASURED_TURN, REPLY_WORDS, UNITS_PER_WORD, AUDIO_RATE_HZ = 10, 40, 20, 16000
+REPLY_WORDS, UNITS_PER_WORD, AUDIO_RATE_HZ = 40, 20, 16000
 QUESTION = "please tell me what a day at sea is like"
 REPLY = (
     "you get up before the sun and walk down to the water where the boat is ready then you ride out for "
     "an hour or two and look for a cloud of breath over the waves until you see one"
 )
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model with its processor and a voice to speak with."""
+
+    name: str
+    model: TasteForCausalLM
+    processor: TasteProcessor
+    voice: VoiceGenerator
+    speaker: Tensor  # (1, speaker width)
+    dtype: str  # of the large parts
+    compiled: bool
+    load_s: float
+    is_preset: bool
+
+
+def load_subject(options: BenchOptions) -> Subject:
+    """Load a checkpoint as the agent does, or build a preset, and turn on its fast paths.
+
+    Raises:
+        TasteError, AgentError, ValueError: no such checkpoint or device, or int8 on one without it.
+    """
+    device, begin_s, preset = choose_device(options.device), time.perf_counter(), options.preset
+    dtype = number_type(options.dtype, device)
+    if preset is None:
+        model, processor = load_checkpoint(options.checkpoint, device, options.dtype, options.compiled)
+        speaker = speaker_embedding(processor, "")
+    else:
+        model, processor = _build_preset(preset, device, dtype)
+        accelerate(model, model.voice, fast_paths(dtype, device, options.compiled))
+        speaker = torch.ones(1, model.config.speech_decoder_config.spk_embed_dim)
+    use_threads(model, options.threads)
+    model.vocabulary(processor.llm_tokenizer)
+    name, load_s, is_preset = preset or options.checkpoint, time.perf_counter() - begin_s, preset is not None
+    return Subject(name, model, processor, model.voice, speaker, dtype, options.compiled, load_s, is_preset)
+
+
+def _build_preset(name: str, device: torch.device, dtype: str) -> tuple[TasteForCausalLM, TasteProcessor]:
+    """Build a random model; V0's tokenizers are not shipped, so it takes those of the small checkpoint."""
+    files = CheckpointFiles("small")
+    config = files.config() if name == "small" else TasteConfig()
+    with torch.random.fork_rng(devices=[]), device:
+        torch.manual_seed(0)
+        model = TasteForCausalLM(config).eval()
+        model.set_voice(VoiceGenerator(config.voice_generator).eval())
+    for part in (model.spoken_lm.language_model, model.audio_tower.encoder, model.audio_tower.aggregator):
+        part.to(getattr(torch, loaded_type(dtype, device)))
+    model.spoken_lm.reset_rotary()
+    processor = TasteProcessor(config, files)
+    if name != "small":
+        processor = TasteProcessor(config, files, audio_tokenizer=processor.llm_tokenizer)
+    return model, processor
 
 
 def question_audio() -> Samples:
@@ -46,16 +104,16 @@ def question_audio() -> Samples:
 
 
 def audio_segment(subject: Subject, role: str, text: str) -> TASTESegment:
-    """Return a segment of a text with made-up taste tokens that depend on the words alone."""
-    model, tokenizer, words = subject.model, subject.processor.llm_tokenizer, []
+    """Return a segment of a text with made-up taste tokens that depend only on the words."""
+    model, words = subject.model, []
     for word in text.split():
         code = zlib.crc32(word.encode()) % model.audio_tower.quantizer.codebooks.shape[1]
-        ids = tokenize_words(tokenizer, [word]).token_ids
+        ids = tokenize_words(subject.processor.llm_tokenizer, [word]).token_ids
         words.append(Word(word, tuple(ids), (code,) * model.num_quantizers))
     return TASTESegment.from_words(role, words, model.num_quantizers)
 
 
-def conversation_before(subject: Subject, turn: int = MEASURED_TURN) -> Conversation:
+def conversation_before(subject: Subject, turn: int = 10) -> Conversation:
     """Return the exchanges before a turn (counted from 1), read by the LM.
 
     Only word starts can be drawn in it and nothing ends a reply: n tokens are n words.
@@ -74,19 +132,19 @@ def conversation_before(subject: Subject, turn: int = MEASURED_TURN) -> Conversa
 
 
 class FixedRateUnits(UnitStream):
-    """Give every word the same number of units."""
+    """Gives every word the same number of units."""
 
     def extend(
         self, words: Sequence[Word], state: UnitStreamState, *drawing: Any
     ) -> tuple[ChunkUnits, UnitStreamState]:
-        """As `UnitStream.extend`."""
+        """Extend as `UnitStream` does."""
         self._count = UNITS_PER_WORD * len(words)
         return super().extend(words, state, *drawing)
 
     def remember(
         self, words: Sequence[Word], ids: list[int], ends: list[int], state: UnitStreamState
     ) -> UnitStreamState:
-        """As `UnitStream.remember`, the units shared evenly, so that the window is always as long."""
+        """Share the units evenly, so that the window always has the same length."""
         return super().remember(words, ids, [UNITS_PER_WORD * (i + 1) for i in range(len(words))], state)
 
     def _limits(self, own_tokens: int, has_context: bool) -> tuple[int, int]:
@@ -102,12 +160,12 @@ class FixedRateDetokenizer(StreamingDetokenizer):
         self._units = FixedRateUnits(subject.model, subject.speaker, window)
 
     def say(self, words: Sequence[Word], final: bool = False) -> int:
-        """Make the sound of the next words; returns how many new samples there are."""
+        """Synthesize the next words and return the number of new samples."""
         return len(self.speak(words, final).samples)
 
 
 class UncachedRows(RowCache):
-    """The LM's memory without keys and values: each call runs every row."""
+    """A row cache without keys and values: each call runs every row."""
 
     def _forward(self, rows: Sequence[Row]) -> None:
         every = [*self.rows, *rows]
@@ -116,7 +174,7 @@ class UncachedRows(RowCache):
 
 
 class _OneByOne(nn.Module):
-    """An estimator that takes the halves of the guidance one after the other."""
+    """Runs an estimator on the two halves of the guidance batch, one after the other."""
 
     def __init__(self, estimator: nn.Module) -> None:
         super().__init__()
@@ -144,20 +202,53 @@ def naive_forms(subject: Subject) -> Iterator[None]:
             voice.fold_weight_norm()
 
 
+@contextmanager
+def part_times(subject: Subject) -> Iterator[dict[str, list[Span]]]:
+    """Time the calls of the model's parts within the context, by name; "unit" takes the mean of each call."""
+    tower, voice, decoder = subject.model.audio_tower, subject.voice, subject.model.speech_decoder
+    parts: dict[str, tuple[Any, str]] = {
+        "features": (subject.processor, "audio_fields"),
+        "encoder": (tower, "encode"),
+        "aggregator": (tower, "aggregate"),
+        "RVQ": (tower.quantizer, "quantize"),
+        "unit": (decoder, "generate_with_alignment"),
+        "flow": (voice.flow.decoder, "forward"),
+        "vocoder": (voice.hift, "decode"),
+    }
+    times: dict[str, list[Span]] = {name: [] for name in parts}
+
+    def timed(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            watch = Stopwatch(subject.model.device)
+            result = method(*args, **options)
+            times[name].append(watch.lap() / (result.ids.shape[1] if name == "unit" else 1))
+            return result
+
+        return call
+
+    with ExitStack() as stack:
+        for name, (owner, method) in parts.items():
+            setattr(owner, method, timed(name, getattr(owner, method)))
+            stack.callback(delattr, owner, method)
+        yield times
+
+
 @dataclass(slots=True)
 class TurnCost:
-    """What one run of a turn cost; `words`, `generate`, `speak` and `samples` are of each chunk."""
+    """What a turn took; lists have an entry for each chunk, `parts` one for each call of a part."""
 
-    tokenize: Span = field(default_factory=lambda: np.zeros(2))
-    prefill: Span = field(default_factory=lambda: np.zeros(2))
+    tokenize: Span
+    prefill: Span
     words: list[int] = field(default_factory=list)
     generate: list[Span] = field(default_factory=list)
     speak: list[Span] = field(default_factory=list)
     samples: list[int] = field(default_factory=list)
+    parts: dict[str, list[Span]] = field(default_factory=dict)
+    rows_before: int = 0
 
     @property
     def first_audio(self) -> Span:
-        """From the end of the turn to the first samples: taste tokens, prefill, first words, their sound."""
+        """From the end of the user's turn to the first samples."""
         return self.tokenize + self.prefill + self.generate[0] + self.speak[0]
 
     @property
@@ -166,44 +257,53 @@ class TurnCost:
         return sum(self.generate + self.speak, start=self.prefill)
 
     @property
+    def steps(self) -> list[Span]:
+        """The mean step of the LM for each chunk; each word is one token."""
+        return [span / count for span, count in zip(self.generate, self.words, strict=True) if count]
+
+    @property
     def audio_s(self) -> float:
         """Seconds of sound."""
         return sum(self.samples) / AUDIO_RATE_HZ
 
 
 class Turn:
-    """A turn of the talk that can be run again and again; naive ones belong within `naive_forms`."""
+    """A turn of the conversation that can be run repeatedly; run naive ones within `naive_forms`."""
 
-    def __init__(
-        self,
-        subject: Subject,
-        emit: EmitTiming | None = None,
-        number: int = MEASURED_TURN,
-        naive: bool = False,
-    ) -> None:
-        self._subject, self._emit, self._naive = subject, emit or growing_chunks(), naive
+    def __init__(self, subject: Subject, emit: EmitTiming, number: int = 10, naive: bool = False) -> None:
+        self._subject, self._emit, self._naive = subject, emit, naive
         self.conversation = conversation_before(subject, number)
         if naive:
-            parts = (subject.model.spoken_lm, subject.model.audio_tower.quantizer)
-            self.conversation.lm_state = UncachedRows(*parts)
+            model = subject.model
+            self.conversation.lm_state = UncachedRows(model.spoken_lm, model.audio_tower.quantizer)
 
     def run(self) -> TurnCost:
         """Answer the question once, after the same exchanges each time."""
-        subject, conversation, cost = self._subject, self.conversation, TurnCost()
+        conversation = self.conversation
+        before, rows = len(conversation.segments), len(conversation.lm_state.rows)
+        with part_times(self._subject) as times:
+            cost = self._answer()
+        cost.parts, cost.rows_before = times | {"speak": cost.speak}, rows
+        while len(conversation.segments) > before:
+            conversation.pop()
+        conversation.prefill()
+        return cost
+
+    def _answer(self) -> TurnCost:
+        subject, conversation = self._subject, self.conversation
         model, processor, config = subject.model, subject.processor, subject.model.config
         question, answer = (audio_segment(subject, "user", text) for text in (QUESTION, REPLY))
-        audio, words = torch.from_numpy(question_audio())[None, : 3 * AUDIO_RATE_HZ], answer.words
-        detokenizer, before = FixedRateDetokenizer(subject), len(conversation.segments)
-        watch = Stopwatch(subject.device)
+        audio = torch.from_numpy(question_audio())[None, : 3 * AUDIO_RATE_HZ]
+        detokenizer, watch = FixedRateDetokenizer(subject), Stopwatch(subject.model.device)
         taste_tokenize(model, processor, audio, question.text_ids, AUDIO_RATE_HZ)
-        cost.tokenize = watch.lap()
+        tokenized = watch.lap()
         if self._naive:
             build_vocabulary(processor.llm_tokenizer, config.text_config.vocab_size, config.vocabulary)
-            conversation.lm_state.reset()  # so that the prefill reads all of the prompt
+            conversation.lm_state.reset()  # so that the prefill reads the whole prompt
         conversation.append(question)
         conversation.prefill()
         conversation.speak_probability = 1.0  # the assistant answers, whatever the weights say
-        cost.prefill = watch.lap()
+        cost = TurnCost(tokenized, watch.lap())
         for item in streaming_generate(
             model, processor, [], max_length=REPLY_WORDS, emit_timing_func=self._emit, state=conversation
         ):
@@ -211,13 +311,9 @@ class Turn:
             said = sum(cost.words)
             end, final = min(said + len(item["segment"].words), REPLY_WORDS), item["is_complete"]
             cost.words.append(end - said)
-            if self._naive:
-                again = FixedRateDetokenizer(subject, window=REPLY_WORDS)
-                cost.samples.append(again.say(words[:end], final) - sum(cost.samples))
-            else:
-                cost.samples.append(detokenizer.say(words[said:end], final))
+            if self._naive:  # says all of the reply again
+                detokenizer, said = FixedRateDetokenizer(subject, window=REPLY_WORDS), 0
+            new = detokenizer.say(answer.words[said:end], final)
+            cost.samples.append(new - sum(cost.samples) if self._naive else new)
             cost.speak.append(watch.lap())
-        while len(conversation.segments) > before:
-            conversation.pop()
-        conversation.prefill()
         return cost

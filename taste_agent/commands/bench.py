@@ -1,24 +1,24 @@
-"""Runs the benchmark and shows its report."""
+"""`taste-agent bench`: runs the benchmark and shows its report."""
 
 import json
 
 from rich.console import Console
 
 from taste_agent.bench import BenchOptions
-from taste_agent.bench.report import JSON_NAME, PICTURE_NAME, TABLE_NAME, Report
-from taste_agent.bench.run import run_benchmark
+from taste_agent.bench.report import JSON_NAME, PICTURE_NAME, TABLE_NAME
+from taste_agent.bench.stages import run_benchmark
 from taste_agent.config import ModelSettings
 from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.output_folder import check_writable
 
 
 def show_benchmark(options: BenchOptions, as_json: bool = False) -> None:
-    """The report as a table, or as JSON, on stdout; with an output folder also as files.
+    """Print the report as a table or as JSON, and write it to the output folder if there is one.
 
     Progress goes to stderr.
 
     Raises:
-        TasteError, AgentError: checkpoint or device are not there, or the output folder cannot be written.
+        TasteError, AgentError: the checkpoint or device does not exist, or the folder cannot be written.
     """
     if options.out is not None:
         check_writable(options.out)
@@ -30,20 +30,14 @@ def show_benchmark(options: BenchOptions, as_json: bool = False) -> None:
         report = run_benchmark(options, status.update)
     console = Console(highlight=False, markup=False, emoji=False)
     try:  # shown first and written in any case: neither a full disk nor `| head` loses minutes of work
-        _show(console, report, as_json)
+        if as_json:
+            console.print_json(json.dumps(report.as_json()))
+        else:
+            console.print(report.table(console.width))
+            console.print("\n".join(report.remarks), soft_wrap=True)
     finally:
         if options.out is not None:
             report.write(options.out)
     if options.out is not None and not as_json:
         names = f"{JSON_NAME}, {TABLE_NAME}, {PICTURE_NAME}"
         console.print(f"Written to {options.out}: {names}", soft_wrap=True)
-
-
-def _show(console: Console, report: Report, as_json: bool) -> None:
-    if as_json:
-        console.print_json(json.dumps(report.as_json()))
-        return
-    console.print(report.table(console.width))
-    console.print(report.check_table(console.width))
-    for remark in report.remarks:
-        console.print(remark, soft_wrap=True)

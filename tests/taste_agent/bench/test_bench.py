@@ -15,39 +15,46 @@ import torch
 from rich.console import Console
 
 from taste_agent.bench import BenchOptions
-from taste_agent.bench.report import Check, Figure, Report, measure, new_report
-from taste_agent.bench.run import checks_of, peak_memory, run_benchmark
-from taste_agent.bench.stages import Stages
-from taste_agent.bench.subject import Subject, load_subject
+from taste_agent.bench.report import Figure, Report
+from taste_agent.bench.stages import (
+    BY_WORD,
+    CHUNKS,
+    REPLIES,
+    STREAMED,
+    new_report,
+    peak_memory,
+    run_benchmark,
+)
 from taste_agent.bench.turn import (
     QUESTION,
     REPLY,
     REPLY_WORDS,
     FixedRateDetokenizer,
     FixedRateUnits,
-    Turn,
+    Subject,
+    TurnCost,
     UncachedRows,
     audio_segment,
     conversation_before,
+    load_subject,
     naive_forms,
 )
+from taste_agent.bench.turn import Turn as AnyTurn
 from taste_agent.commands import bench as command
 from taste_agent.errors import AgentError, SettingsError
 from taste_speech.streaming.row_cache import RowCache
 from taste_speech.vocoder.weight_norm import WeightNormConv
 
 WITH_NAIVE = {
-    "sampler tables",
-    "prefill of turn 10",
-    "LM step after 30 rows",
-    "LM step after 60 rows",
+    "LM step, reply, streamed",
+    "LM step, reply at turn 20",
     "one unit",
     "flow, first chunk",
     "flow, later chunk",
     "vocoder, first chunk",
     "vocoder, later chunk",
-    "chunk 2, one word",
-    "chunk 30, one word",
+    "chunk 15, one word",
+    "chunk 35, one word",
     "first audio",
     "first audio, nothing streamed",
     "RTF of the reply",
@@ -57,15 +64,10 @@ WITH_NAIVE = {
     "reply at turn 20, word by word",
 }
 ALONE = {
-    "rows read by it, after 30",
-    "rows read by it, after 60",
-    "prefill after 30 rows",
-    "prefill after 60 rows",
     "features",
     "encoder",
     "aggregator",
     "RVQ",
-    "resampler",
     "peak memory",
     "loading",
 }
@@ -76,9 +78,8 @@ UNITS_PER_WORD = 4
 
 @pytest.fixture(scope="module", autouse=True)
 def _short() -> Iterator[None]:
-    """A fast speaker and short histories, so that the tests are short."""
+    """A fast speaker, so that the tests are short."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("taste_agent.bench.stages.HISTORIES", (30, 60))
         patch.setattr("taste_agent.bench.turn.UNITS_PER_WORD", UNITS_PER_WORD)
         yield
 
@@ -122,7 +123,7 @@ def test_files_and_table(report, tmp_path):
     assert all("ratio" in figure for figure in written["figures"])
     assert (tmp_path / "new" / "one" / "bench.png").read_bytes().startswith(b"\x89PNG")
     markdown = (tmp_path / "new" / "one" / "bench.md").read_text()
-    assert markdown.count("\n| ") == len(report.figures) + 1 + len(report.checks) + 1
+    assert markdown.count("\n| ") == len(report.figures) + 1
     assert "million parameters" in markdown
 
 
@@ -141,18 +142,15 @@ def test_no_figure_is_cut_however_narrow_the_terminal(width, columns):
         )
         for i in range(3)
     ]
-    checks = [Check("naive / streamed: first audio of the same chunk", 2.68, 5, at_least=True)]
-    report = Report({"device": "cpu"}, {"name": "small", "dtype": "float32"}, "", figures, checks)
+    report = Report({"device": "cpu"}, {"name": "small", "dtype": "float32"}, "", figures)
     table = report.table(width)
     assert [column.header for column in table.columns] == columns
     console = Console(width=width, file=io.StringIO())
     console.print(table)
-    console.print(report.check_table(width))
     shown = console.file.getvalue()
     assert "…" not in shown
     assert shown.count("2918 ms") == 3
     assert shown.count("35.7x") == 3
-    assert shown.count("2.680 x") == 1
 
 
 def shown(report: Report, out: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool = False) -> None:
@@ -195,76 +193,8 @@ def test_names_in_brackets_are_shown_as_they_are(report, tmp_path, monkeypatch, 
     assert f"Written to {tmp_path / 'o[bold]:bug:'}: bench.json" in output
 
 
-def test_the_report_says_what_must_hold(report, tmp_path):
-    figures = {figure.name: figure for figure in report.figures}
-    checks = {check.name: check for check in report.checks}
-    assert set(checks) == {
-        "LM step: after 60 rows / after 30",
-        "rows read by a turn's prefill: after 60 / 30",
-        "time of a turn's prefill: after 60 rows / 30",
-        "detokenizer: chunk 30 / chunk 2",
-        "reply: streamed / in one piece",
-        "naive / streamed: reply at turn 20",
-        "naive / streamed: reply at turn 20, word by word",
-        "naive / streamed: reply at turn 10",
-        "naive / streamed: first audio of the same chunk",
-        "naive, nothing streamed / streamed: first audio",
-    }
-    late, step = figures["reply at turn 20"], checks["LM step: after 60 rows / after 30"]
-    assert checks["naive / streamed: reply at turn 20"].value == late.naive_best / late.best
-    assert step.value == figures["LM step after 60 rows"].best / figures["LM step after 30 rows"].best
-    read = checks["rows read by a turn's prefill: after 60 / 30"]
-    assert (read.value, read.holds) == (1, True)
-    assert checks["time of a turn's prefill: after 60 rows / 30"].holds is None
-    report.write(tmp_path)
-    written = json.loads((tmp_path / "bench.json").read_text())["checks"]
-    assert [check["holds"] for check in written] == [check.holds for check in report.checks]
-    assert (tmp_path / "bench.md").read_text().count(" | yes |") == sum(
-        c.holds is True for c in report.checks
-    )
-    assert report.check_table(80).row_count == len(checks)
-
-
-def test_checks_hold_up_to_their_limit():
-    assert [Check("", value, 1.5).holds for value in (1.5, 1.6)] == [True, False]
-    assert [Check("", value, 10, at_least=True).holds for value in (10, 9.9)] == [True, False]
-
-
-@pytest.mark.parametrize(
-    ("name", "device", "limits"),
-    [
-        (
-            "small",
-            "cpu",
-            {
-                "first audio, recognition included (p50)": (7, 500),
-                "RTF of the reply (p50)": (7, 0.3),
-                "LM step after 30 rows (p50)": (7, 20),
-            },
-        ),
-        ("small", "cuda", {}),
-        (
-            "v0",
-            "cuda",
-            {
-                "one unit (p50)": (7, 0.4),
-                "LM step after 30 rows (p50)": (7, 1.5),
-                "LM step after 60 rows (p50)": (7, 1.5),
-                "flow and vocoder, first chunk (p50)": (14, 30),
-                "first audio, without recognition (p50)": (7, 80),
-                "RTF of the reply (p50)": (7, 0.1),
-            },
-        ),
-        ("v0", "cpu", {}),
-    ],
-)
-def test_each_machine_has_its_own_limits(report, name, device, limits):
-    figures = [replace(figure, p50=7.0, naive=None, naive_best=None) for figure in report.figures]
-    if name == "small":
-        figures.append(Figure("recognition, after the end of turn", 0.0, 0.0))
-    subject = SimpleNamespace(name=name, device=torch.device(device))
-    found = {check.name: (check.value, check.limit) for check in checks_of(figures, subject)[5:]}
-    assert found == limits
+def Turn(subject: Subject, reply: str = STREAMED) -> AnyTurn:  # noqa: N802
+    return AnyTurn(subject, *REPLIES[reply][:2])
 
 
 def test_both_chunks_see_the_same_length_of_context(subject, monkeypatch):
@@ -276,11 +206,30 @@ def test_both_chunks_see_the_same_length_of_context(subject, monkeypatch):
         return original(self, words, state, generator, greedy)
 
     monkeypatch.setattr(FixedRateUnits, "extend", seen)
-    list(Stages(subject).chunks())
+    cost = Turn(subject, BY_WORD).run()
     window = subject.model.config.streaming.detokenizer.max_prev_words
-    assert windows[:2] == [(window, 0, 0), (1, window, window * UNITS_PER_WORD)]
-    # Chunks 3 to 30, then three runs (two of them to warm up) of chunk 2 and of chunk 30.
-    assert windows[2:] == [windows[1]] * (28 + 6)
+    assert len(cost.speak) > max(CHUNKS)
+    assert [windows[chunk - 1] for chunk in CHUNKS] == [(1, window, window * UNITS_PER_WORD)] * 2
+
+
+def test_every_part_of_a_turn_is_timed(subject):
+    cost = Turn(subject).run()
+    chunks = len(cost.words)
+    once = ("features", "encoder", "aggregator", "RVQ")
+    assert [len(cost.parts[name]) for name in once] == [1] * 4
+    assert [len(cost.parts[name]) for name in ("unit", "flow", "vocoder")] == [chunks] * 3
+    for part in ("encoder", "aggregator"):
+        assert cost.parts[part][0][0] < cost.tokenize[0]
+    for index, speak in enumerate(cost.speak):
+        parts = [UNITS_PER_WORD * cost.words[index] * cost.parts["unit"][index][0]]
+        parts += [cost.parts[name][index][0] for name in ("flow", "vocoder")]
+        assert sum(parts) < speak[0]
+    assert "encode" not in vars(subject.model.audio_tower)  # nothing is timed outside the turn
+
+
+def test_a_step_is_the_mean_of_a_chunk():
+    cost = TurnCost(np.zeros(2), np.zeros(2), [2, 4], [np.array((6.0, 4.0)), np.array((8.0, 8.0))])
+    assert [step.tolist() for step in cost.steps] == [[3, 2], [2, 2]]
 
 
 def test_turn_ten_repeats_from_the_same_history(subject):
@@ -296,7 +245,7 @@ def test_turn_ten_repeats_from_the_same_history(subject):
 
 
 def test_a_late_turn_has_the_longer_history(subject):
-    early, late = Turn(subject), Turn(subject, number=20)
+    early, late = Turn(subject), Turn(subject, BY_WORD)
     assert (len(early.conversation.segments), len(late.conversation.segments)) == (18, 38)
     assert len(late.conversation.lm_state.rows) > 2 * len(early.conversation.lm_state.rows)
 
@@ -382,26 +331,16 @@ def test_figures():
     spans = [np.array((wall, wall / 2)) for wall in (1.0, 2.0, 3.0)]
     figure = Figure.of("step", spans, [np.array((8.0, 5.0))])
     assert (figure.p50, figure.cpu, figure.naive, figure.naive_cpu, figure.ratio) == (2, 1, 8, 5, 4)
-    assert (figure.least, figure.naive_best, Figure("alone", 3.0, 4.0).least) == (1, 8, 3)
     assert figure.p95 == pytest.approx(2.9)
 
 
 @pytest.mark.parametrize(("platform", "most"), [("linux", 3 * 1024), ("darwin", 3 * 1024**2)])
 def test_peak_memory_is_in_mib_everywhere(monkeypatch, platform, most):
     usage = SimpleNamespace(ru_maxrss=most)
-    monkeypatch.setattr("taste_agent.bench.run.resource.getrusage", lambda _: usage)
-    monkeypatch.setattr("taste_agent.bench.run.sys.platform", platform)
+    monkeypatch.setattr("taste_agent.bench.stages.resource.getrusage", lambda _: usage)
+    monkeypatch.setattr("taste_agent.bench.stages.sys.platform", platform)
     figure = peak_memory(torch.device("cpu"))
     assert (figure.p50, figure.unit) == (3, "MiB")
-
-
-def test_measure_warms_up_and_prepares():
-    calls: list[str] = []
-    spans = measure(
-        lambda: calls.append("run"), torch.device("cpu"), 3, before=lambda: calls.append("before")
-    )
-    assert calls == ["before", "run"] * 5
-    assert len(spans) == 3
 
 
 @pytest.mark.parametrize(
@@ -409,7 +348,7 @@ def test_measure_warms_up_and_prepares():
     [
         ({"preset": "v1"}, "preset is 'v1'; choose one of: small, v0"),
         ({"dtype": "int4"}, "dtype is 'int4'; choose one of: auto, float32, bfloat16, float16, int8"),
-        ({"device": "tpu"}, "device is 'tpu'; choose cpu, cuda, mps or auto"),
+        ({"device": "tpu"}, "device is 'tpu'; choose one of: auto, cpu, cuda, mps"),
         ({"repeats": 0}, "repeats is 0; give 1 or more"),
     ],
 )
