@@ -26,7 +26,7 @@ class Device:
     default_rate_hz: int
 
     def channels(self, direction: Direction) -> int:
-        """Number of channels in `direction`; 0 if it has none."""
+        """Return the number of channels in `direction`; 0 if it has none."""
         return self.input_channels if direction == "input" else self.output_channels
 
 

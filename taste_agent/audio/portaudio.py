@@ -1,4 +1,4 @@
-"""PortAudio behind a small interface, guarded against calls that never return; the sound server's routing.
+"""PortAudio, guarded against calls that never return, and the sound server's routing.
 
 When a device goes, PulseAudio and its replacements move its streams without telling anybody. A stream whose
 microphone was unplugged gets another source; without another microphone, the monitor of a loudspeaker: blocks
@@ -16,7 +16,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from taste_agent.audio import devices
 from taste_agent.audio.devices import Device, DeviceList, Direction
@@ -86,40 +86,28 @@ class StuckError(RuntimeError):
     """A call into the audio system did not return in time; its stream was given up."""
 
 
-class Stream(Protocol):
-    """An open stream."""
+class Stream:
+    """An open stream, whose calls raise `StuckError` instead of never returning."""
+
+    def __init__(self, stream: Any, in_time: Callable[[Callable[[], Any]], Any]) -> None:
+        self._stream, self._in_time = stream, in_time
 
     @property
     def active(self) -> bool:
         """Whether it still calls back."""
+        return bool(self._stream.active)
 
     def start(self) -> None:
         """Begin to call back."""
+        self._in_time(self._stream.start)
 
     def close(self) -> None:
         """Stop and free it."""
-
-
-class Backend(Protocol):
-    """What is needed from PortAudio; tests provide their own."""
-
-    def list_devices(self) -> DeviceList:
-        """Return all devices known now."""
-
-    def refresh(self) -> None:
-        """Renew the list of devices; this ends every open stream."""
-
-    def routes(self) -> Routes | None:
-        """Return where the sound server has put our streams; None if unknown."""
-
-    def open(
-        self, direction: Direction, device: Device, rate_hz: int, channels: int, block: int, callback: Any
-    ) -> Stream:
-        """Open a stream without starting it; any exception means that this is not possible."""
+        self._in_time(self._stream.close)
 
 
 class PortAudioBackend:
-    """The real one.
+    """The calls into PortAudio and the sound server that are needed; tests provide their own.
 
     A call about a device that vanishes at that moment, or to a sound server that hangs, can block forever.
     Such calls run in a thread of their own that is given up after `CALL_LIMIT_S`; from then on PortAudio is
@@ -145,7 +133,7 @@ class PortAudioBackend:
     def open(
         self, direction: Direction, device: Device, rate_hz: int, channels: int, block: int, callback: Any
     ) -> Stream:
-        """Open a float32 stream with the latency of `LATENCY_BLOCKS`."""
+        """Open a float32 stream without starting it; any exception means that this is not possible."""
         sounddevice = devices.portaudio()
         kind = sounddevice.InputStream if direction == "input" else sounddevice.OutputStream
         stream = self._in_time(
@@ -159,7 +147,7 @@ class PortAudioBackend:
                 callback=callback,
             )
         )
-        return _GuardedStream(stream, self._in_time)
+        return Stream(stream, self._in_time)
 
     def _in_time(self, function: Callable[[], Result]) -> Result:
         """Call into PortAudio; raise `StuckError` if that does not return in time."""
@@ -181,18 +169,3 @@ class PortAudioBackend:
         if errors:
             raise errors[0]
         return results[0]
-
-
-class _GuardedStream:
-    def __init__(self, stream: Any, in_time: Callable[[Callable[[], Any]], Any]) -> None:
-        self._stream, self._in_time = stream, in_time
-
-    @property
-    def active(self) -> bool:
-        return bool(self._stream.active)
-
-    def start(self) -> None:
-        self._in_time(self._stream.start)
-
-    def close(self) -> None:
-        self._in_time(self._stream.close)

@@ -12,7 +12,6 @@ from typing import TypeVar
 from taste_agent.audio import devices
 from taste_agent.audio.devices import Device, Direction
 from taste_agent.audio.portaudio import (
-    Backend,
     PortAudioBackend,
     Stream,
     StuckError,
@@ -44,7 +43,11 @@ Side = TypeVar("Side", bound=CaptureSide | PlaybackSide)
 
 
 def open_stream(
-    backend: Backend, device: Device, direction: Direction, block_ms: int, new_side: Callable[[int], Side]
+    backend: PortAudioBackend,
+    device: Device,
+    direction: Direction,
+    block_ms: int,
+    new_side: Callable[[int], Side],
 ) -> tuple[Stream, Side]:
     """Open `device` at the engine's rate or else at its own, with one channel or else two, and start it.
 
@@ -101,7 +104,9 @@ class SoundCard:
     the current one and start afresh when it has changed.
     """
 
-    def __init__(self, settings: DeviceSettings, notify: Notify, backend: Backend | None = None) -> None:
+    def __init__(
+        self, settings: DeviceSettings, notify: Notify, backend: PortAudioBackend | None = None
+    ) -> None:
         """Open nothing yet."""
         self.capture: CaptureSide | None = None
         self.playback: PlaybackSide | None = None
