@@ -31,7 +31,7 @@ class WavRecorder:
             self._file = os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
             self._wave = wave.Wave_write(self._file)
             self._wave.setparams((channels, 2, rate_hz, 0, "NONE", ""))
-            self._append(b"")
+            self._write_all(b"")
         except FileExistsError as error:
             raise AudioFileError(f"recording {path} exists already; move it or record elsewhere") from error
         except OSError as error:
@@ -39,7 +39,7 @@ class WavRecorder:
                 f"cannot record to {path}: {error.strerror}; choose a writable folder with free space"
             ) from error
 
-    def _append(self, pcm: bytes) -> None:
+    def _write_all(self, pcm: bytes) -> None:
         self._wave.writeframes(pcm)  # and then the header
         self._file.flush()
 
@@ -57,7 +57,7 @@ class WavRecorder:
         if 2 * self._channels * self._wave.tell() + len(pcm) > MAX_DATA_BYTES:
             raise AudioFileError(f"recording {self.path} has reached 4 GiB, the most a WAV file can hold")
         try:
-            self._append(pcm)
+            self._write_all(pcm)
         except OSError as error:
             raise AudioFileError(
                 f"recording {self.path} stopped: {error.strerror}; free some space"

@@ -63,7 +63,7 @@ def test_full_disk_leaves_a_valid_file(tmp_path, monkeypatch):
     def fail(data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(recorder._wave, "writeframes", fail)
+    monkeypatch.setattr(recorder, "_write_all", fail)
     with pytest.raises(AudioFileError, match="No space left"):
         recorder.write(block(0.2))
     recorder.close()
