@@ -28,8 +28,7 @@ logger = logging.getLogger(__name__)
 PAGE = Path(__file__).parent / "page"
 TRY_LATER = 1013
 _HEADERS = {
-    "content-security-policy": "default-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; "
-    "frame-ancestors 'none'",
+    "content-security-policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
     "permissions-policy": "microphone=(self)",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",

@@ -10,6 +10,8 @@ from taste_agent.serve.errors import ProtocolError
 from taste_agent.serve.mind import ModelFacts
 
 _fields: TypeAdapter[SessionFields] = TypeAdapter(SessionFields)
+OWN_VOICE = "default"
+"""The recording that the server was told to speak like."""
 _EAGERNESS_MS = {"low": (1200, 3500), "high": (400, 1000)}
 """Silence before an answer, least and most: those of configs/agent/patient.yaml and quick.yaml."""
 
@@ -17,6 +19,8 @@ _EAGERNESS_MS = {"low": (1200, 3500), "high": (400, 1000)}
 def first_fields(settings: AgentSettings, facts: ModelFacts) -> SessionFields:
     """The session as it is before a client changes it."""
     voice = settings.dialog.voice or next(iter(facts.voices), None)
+    if voice is not None and voice not in facts.voices:
+        voice = OWN_VOICE
     return merged(
         SessionFields(model=facts.name, instructions=settings.dialog.system_prompt),
         {"audio": {"output": {"voice": voice}}},
@@ -50,15 +54,8 @@ def settings_for(base: AgentSettings, fields: SessionFields, facts: ModelFacts) 
     Raises:
         ProtocolError: a value is beyond what the agent takes.
     """
-    voice = fields.audio.output.voice or ""
-    if facts.voices and voice not in (*facts.voices, base.dialog.voice):
-        raise ProtocolError(
-            "invalid_value",
-            f"there is no voice {voice[:100]!r}; voices of {facts.name}: {', '.join(facts.voices)}",
-            "session.audio.output.voice",
-        )
     changes: dict[str, dict[str, Any]] = {
-        "dialog": {"system_prompt": fields.instructions, "voice": voice},
+        "dialog": {"system_prompt": fields.instructions, "voice": _voice(base, fields, facts)},
         "sampling": _sampling(base.sampling, fields),
     }
     turns = fields.audio.input.turn_detection
@@ -73,6 +70,21 @@ def settings_for(base: AgentSettings, fields: SessionFields, facts: ModelFacts) 
         return AgentSettings.model_validate(_merge(base.model_dump(), changes))
     except ValidationError as error:
         raise explained(error.errors()[0], "session") from None
+
+
+def _voice(base: AgentSettings, fields: SessionFields, facts: ModelFacts) -> str:
+    """The voice by its name: a client names no file of this machine."""
+    voice = fields.audio.output.voice
+    if voice in (None, OWN_VOICE):
+        return base.dialog.voice
+    if voice not in facts.voices:
+        known = ", ".join(facts.voices) or "none with a name"
+        raise ProtocolError(
+            "invalid_value",
+            f"there is no voice {voice[:100]!r}; voices of {facts.name}: {known}",
+            "session.audio.output.voice",
+        )
+    return voice
 
 
 def _of_server_vad(base: AgentSettings, turns: ServerVad) -> dict[str, dict[str, Any]]:

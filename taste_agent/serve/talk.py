@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from taste_agent.errors import AgentError
 from taste_agent.serve.errors import ProtocolError, SessionOver
 from taste_agent.serve.realtime import Realtime, Surroundings, error_fields
+from taste_speech.errors import TasteError
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +84,8 @@ class Talk:
             end = self._ends
         except SessionOver as over:
             end = over
+        except (AgentError, TasteError) as error:  # what the client has set cannot be had
+            end = SessionOver("session_failed", str(error), 1008)
         except Exception as error:
             logger.error("a session failed: %s", type(error).__name__, exc_info=_debugged(error))
             end = SessionOver("server_error", "the session failed; open a new one", 1011, "server_error")

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -343,6 +344,18 @@ def test_what_cannot_be_had_is_refused_by_its_name(fields: dict[str, Any], param
     assert error["param"] == param
     assert param in error["message"] or "voice" in error["message"]
     assert "session.updated" not in client.kinds
+
+
+def test_a_client_names_no_file_as_a_voice(tmp_path: Path) -> None:
+    recording = tmp_path / "me.wav"
+    recording.write_bytes(b"")
+    client = Client(FakeBrain(replies=[ANSWER]), f"dialog.voice={recording}")
+    assert client.of("session.created")[0]["session"]["audio"]["output"]["voice"] == "default"
+    error = error_of(client.send("session.update", session={"audio": {"output": {"voice": str(recording)}}}))
+    assert error["param"] == "session.audio.output.voice"
+    client.type("hello")
+    client.send("response.create")
+    assert client.settings_in_use[0].dialog.voice == str(recording)
 
 
 def test_the_voice_cannot_be_changed_once_something_was_said() -> None:

@@ -194,6 +194,16 @@ def test_a_brain_that_breaks_ends_its_own_session_only() -> None:
         until(other, "response.done")
 
 
+def test_what_the_model_cannot_do_ends_the_session_in_its_words() -> None:
+    def brain() -> FakeBrain:
+        raise AgentError("the checkpoint bears no such instructions")
+
+    with serving(brain) as server, server.connect() as connection:
+        type_text(connection, "hello")
+        events, code = rest_of(connection)
+        assert (events[-1]["error"]["message"], code) == ("the checkpoint bears no such instructions", 1008)
+
+
 def test_a_signal_lets_the_reply_end_and_takes_nobody_in() -> None:
     with serving(lambda: FakeBrain(replies=["one two three"])) as server, server.connect() as connection:
         type_text(connection, "hello")
