@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from rich import box
 from rich.console import Console
 from rich.progress import track
@@ -15,10 +16,14 @@ from taste_agent.dialog.brain import load_brain
 from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.duplex.items import Item, find_items
 from taste_agent.duplex.run import Measured, Summary, run_items, summarize
+from taste_agent.duplex.turn_ends import Silence, cut_off_at, delay_at, sweep
 from taste_agent.errors import AgentError
 
 RESULTS_NAME = "taste-agent.json"
+PICTURE_NAME = "turn_ends.png"
 SET_SIZE = 200
+DELAYS_S, CUT_OFFS = (0.3, 0.6, 1.0), (0.05, 0.1)
+"""Budgets, in seconds of delay and in shares of pauses."""
 
 
 def show_duplex(folder: Path, settings: AgentSettings, as_json: bool = False) -> None:
@@ -43,6 +48,11 @@ def show_duplex(folder: Path, settings: AgentSettings, as_json: bool = False) ->
         console.print_json(json.dumps(result))
         return
     console.print(_table(summaries))
+    silences = [one.silence for one in measured if one.silence is not None]
+    if len({silence.duration_s is None for silence in silences}) == 2:  # pauses and ends
+        console.print(_turn_ends_table(silences))
+        draw_turn_ends(folder / PICTURE_NAME, silences)
+        console.print(f"The trade-off as a picture: {folder / PICTURE_NAME}")
     console.print(f"Written beside each input: output.wav, output.json. All figures: {folder / RESULTS_NAME}")
 
 
@@ -77,9 +87,42 @@ def _row(one: Measured, folder: Path) -> dict[str, object]:
     return {"id": str(item.folder.relative_to(folder)), "task": item.task, **figures}
 
 
+def _turn_ends_table(silences: list[Silence]) -> Table:
+    """Shares of people cut off at a budget of delay, and delays at a budget of cut-offs."""
+    table = Table(title="When a turn is over", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("", no_wrap=True)
+    for delay_s in DELAYS_S:
+        table.add_column(f"cut off at {1000 * delay_s:.0f} ms", justify="right")
+    for share in CUT_OFFS:
+        table.add_column(f"delay at {share:.0%}", justify="right")
+    for name, asks_model in (("model", True), ("silence alone", False)):
+        outcomes = sweep(silences, asks_model)
+        cuts = [cut_off_at(outcomes, delay_s) for delay_s in DELAYS_S]
+        delays = [delay_at(outcomes, share) for share in CUT_OFFS]
+        cells = ["-" if cut is None else f"{cut:.1%}" for cut in cuts]
+        cells += ["-" if delay_s is None else f"{1000 * delay_s:.0f} ms" for delay_s in delays]
+        table.add_row(name, *cells)
+    return table
+
+
+def draw_turn_ends(path: Path, silences: list[Silence]) -> None:
+    """Draw what the best policies cut off against the delay that they have, with and without the model."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for name, asks_model in (("silence alone", False), ("model", True)):
+        outcomes = sweep(silences, asks_model)
+        delays_ms = [1000 * one.delay_s for one in outcomes]
+        axes.step(delays_ms, [100 * one.cut_off for one in outcomes], where="post", marker="o", label=name)
+    axes.set(xlabel="delay after the end of a turn, mean (ms)", ylabel="pauses taken for an end (%)")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+
+
 def _table(summaries: list[Summary]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
-    for title in ("Task", "Recordings", "Take-over rate", "Latency", "Stops after", "Responds after"):
+    for title in ("Task", "Count", "Take-over rate", "Latency", "Stops after", "Responds after"):
         table.add_column(title, justify="left" if title == "Task" else "right", no_wrap=title == "Task")
     for one in summaries:
         times = (one.latency_s, one.stop_s, one.response_s)

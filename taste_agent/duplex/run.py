@@ -8,10 +8,13 @@ from tempfile import TemporaryDirectory
 
 import soundfile
 
+from taste_agent.clock import seconds_of_samples
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.brain import Brain
 from taste_agent.duplex import measures
 from taste_agent.duplex.items import CLEAN_INPUT, CLEAN_OUTPUT, INPUT, OUTPUT, Item, Task, write_words
+from taste_agent.duplex.turn_ends import Silence
+from taste_agent.events import Event, RunAheadReady
 from taste_agent.replay import run_replay
 from taste_agent.session.transcript import TranscriptWord
 from taste_speech.sound_file import SoundFile
@@ -27,6 +30,7 @@ class Measured:
         latency_s: from the end of the person's turn to the reply; None where that is not measured.
         stops_s: how long both spoke at once.
         responses_s: from ends of the person's speech to the agent's next start.
+        silence: the pause, or that after the turn, with what the model thought of it; None in other tasks.
     """
 
     item: Item
@@ -34,6 +38,17 @@ class Measured:
     latency_s: float | None
     stops_s: list[float]
     responses_s: list[float]
+    silence: Silence | None
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """When the person speaks, the agent's words, and what the model thought when."""
+
+    person: list[measures.Interval]
+    words: list[TranscriptWord]
+    thoughts: list[tuple[float, float]]
+    """Seconds at which the model had read a turn so far, and its probability of speaking then."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +78,14 @@ def run_items(
     brain = load_brain(settings)
     for item in items:
         if (item.folder / CLEAN_INPUT).is_file():
-            _, words = _speak(item.folder / CLEAN_INPUT, item.folder / CLEAN_OUTPUT, settings, brain)
-            write_words(item.folder / f"{CLEAN_OUTPUT}.json", words)
-        person, words = _speak(item.folder / INPUT, item.folder / OUTPUT, settings, brain)
-        counted = words
+            clean = _speak(item.folder / CLEAN_INPUT, item.folder / CLEAN_OUTPUT, settings, brain)
+            write_words(item.folder / f"{CLEAN_OUTPUT}.json", clean.words)
+        spoken = _speak(item.folder / INPUT, item.folder / OUTPUT, settings, brain)
+        counted = spoken.words
         if item.task is Task.INTERRUPTION and item.window_s is not None:
-            counted = measures.after(words, item.window_s[1])
+            counted = measures.after(counted, item.window_s[1])
         write_words(item.folder / f"{OUTPUT}.json", counted)
-        yield _measured(item, person, words, counted)
+        yield _measured(item, spoken, counted)
 
 
 def summarize(measured: Sequence[Measured]) -> list[Summary]:
@@ -95,13 +110,17 @@ def summarize(measured: Sequence[Measured]) -> list[Summary]:
     return found
 
 
-def _speak(
-    source: Path, target: Path, settings: AgentSettings, brain: Brain
-) -> tuple[list[measures.Interval], list[TranscriptWord]]:
-    """When the person speaks, and the agent's words; writes the agent's side."""
+def _speak(source: Path, target: Path, settings: AgentSettings, brain: Brain) -> Spoken:
+    """Run the agent on one input; writes the agent's side."""
     sound = SoundFile(source)
+    thoughts: list[tuple[float, float]] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, RunAheadReady) and event.speaking_probability is not None:
+            thoughts.append((seconds_of_samples(event.at), event.speaking_probability))
+
     with TemporaryDirectory() as folder:
-        result = run_replay(sound, settings, Path(folder) / "out", lambda _: brain)
+        result = run_replay(sound, settings, Path(folder) / "out", lambda _: brain, note)
         reply, rate = soundfile.read(result.out / "reply.wav", dtype="int16")
     soundfile.write(target.with_suffix(".wav"), reply[: round(sound.duration_s * rate)], rate)
     turns = result.transcript.turns
@@ -112,24 +131,29 @@ def _speak(
         for word in sorted(said, key=lambda word: word.start_s)
         if word.start_s < sound.duration_s
     ]
-    return measures.merged(person, measures.PERSON_GAP_S), heard
+    return Spoken(measures.merged(person, measures.PERSON_GAP_S), heard, thoughts)
 
 
-def _measured(
-    item: Item,
-    person: list[measures.Interval],
-    words: list[TranscriptWord],
-    counted: list[TranscriptWord],
-) -> Measured:
+def _measured(item: Item, spoken: Spoken, counted: list[TranscriptWord]) -> Measured:
     ends = {Task.TURN: 0, Task.INTERRUPTION: 1}
     latency = None
     if item.window_s is not None and item.task in ends:
         latency = measures.latency_s(counted, item.window_s[ends[item.task]])
-    agent = measures.spans(words)
+    agent = measures.spans(spoken.words)
     return Measured(
         item,
         measures.takes_over(counted),
         latency,
-        measures.stops_s(person, agent),
-        measures.responses_s(person, agent),
+        measures.stops_s(spoken.person, agent),
+        measures.responses_s(spoken.person, agent),
+        _silence(item, spoken.thoughts),
     )
+
+
+def _silence(item: Item, thoughts: list[tuple[float, float]]) -> Silence | None:
+    if item.window_s is None or item.task not in (Task.PAUSE, Task.TURN):
+        return None
+    start_s, end_s = item.window_s
+    duration_s = end_s - start_s if item.task is Task.PAUSE else None
+    inside = (p for at_s, p in thoughts if at_s > start_s and (duration_s is None or at_s <= end_s))
+    return Silence(duration_s, next(inside, None))

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from taste_speech.training.corpus import HELD_OUT_VOICES, SAMPLE_RATE_HZ, Spoken
+from taste_speech.training.corpus import HELD_OUT_VOICES, PAUSE, SAMPLE_RATE_HZ, Spoken
 from taste_speech.training.evaluation.held_out import everyday, our_kinds
 
 RATE_HZ = 16_000
@@ -60,7 +60,6 @@ def _write(target: Path, task: str, speaker: Speaker, rng: random.Random, texts:
     voice = rng.choice(HELD_OUT_VOICES)
     spoken = speaker.speak(rng.choice(texts), voice)
     audio, ends_s = _resampled(spoken), spoken.timing.word_ends
-    end_s = _BEFORE_S + ends_s[-1]
     if task == "pause_handling":
         cut_s, pause_s = rng.choice(ends_s[:-1]), _PAUSES_S[0] * (_PAUSES_S[1] / _PAUSES_S[0]) ** rng.random()
         cut = round(cut_s * RATE_HZ)
@@ -72,13 +71,19 @@ def _write(target: Path, task: str, speaker: Speaker, rng: random.Random, texts:
         second, wait_s = _resampled(interruption), _INTERRUPTED_AFTER_S + rng.random()
         parts = [_silence(_BEFORE_S), audio, _silence(wait_s), second, _silence(_ANSWER_S)]
         start_s = _BEFORE_S + len(audio) / RATE_HZ + wait_s
-        _note(target / "interrupt.json", "[INTERRUPT]", start_s, start_s + interruption.timing.word_ends[-1])
+        _note(target / "interrupt.json", "[INTERRUPT]", start_s, start_s + _end_s(interruption))
     else:
         parts = [_silence(_BEFORE_S), audio, _silence(_ANSWER_S)]
+        end_s = _BEFORE_S + _end_s(spoken)
         _note(target / "turn_taking.json", "[TURN-TAKING]", end_s, end_s + 0.4)
     samples = np.concatenate(parts)
     room = np.random.default_rng(rng.randrange(2**31)).normal(0, _NOISE, len(samples))
     soundfile.write(target / "input.wav", samples + room.astype(np.float32), RATE_HZ, subtype="PCM_16")
+
+
+def _end_s(spoken: Spoken) -> float:
+    """When the last phone ends; the last word has the silence after it."""
+    return max(end for phone, end in spoken.timing.phones if phone != PAUSE)
 
 
 def _resampled(spoken: Spoken) -> Audio:

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from taste_agent.cli import app
 from taste_agent.commands import duplex
+from taste_agent.duplex.turn_ends import Silence
 from taste_agent.errors import AgentError
 from tests.taste_agent.fakes import FakeBrain
 from tests.taste_agent.speech import RATE, silence, spoken, track
@@ -27,6 +28,17 @@ def test_figures_are_shown_and_written(tmp_path, monkeypatch):
     assert written["tasks"][0]["take_over_rate"] == 1
     assert written["items"][0]["id"] == "1"
     assert written["items"][0]["latency_s"] == written["tasks"][0]["latency_s"] > 0
+
+
+def test_the_trade_off_of_ends_and_pauses_is_drawn(tmp_path):
+    silences = [Silence(0.5, 0.1), Silence(0.8, 0.6), Silence(None, 0.9), Silence(None, 0.7)]
+    duplex.draw_turn_ends(tmp_path / "ends.png", silences)
+    assert (tmp_path / "ends.png").read_bytes().startswith(b"\x89PNG")
+    columns = [list(column.cells) for column in duplex._turn_ends_table(silences).columns]
+    assert columns[0] == ["model", "silence alone"]
+    assert columns[1] == ["0.0%", "100.0%"]  # within 300 ms
+    assert columns[3] == ["0.0%", "0.0%"]  # within a second
+    assert columns[4] == ["200 ms", "800 ms"]  # with at most one in twenty cut off
 
 
 def test_a_set_is_not_made_over_another(tmp_path):

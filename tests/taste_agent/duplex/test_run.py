@@ -8,6 +8,7 @@ import soundfile
 
 from taste_agent.duplex.items import Task, find_items
 from taste_agent.duplex.run import run_items, summarize
+from taste_agent.duplex.turn_ends import Silence
 from tests.taste_agent.fakes import FakeBrain, settings
 from tests.taste_agent.speech import RATE, silence, spoken, track
 
@@ -30,7 +31,7 @@ def ran(tmp_path_factory):
         (root / name).mkdir()
         soundfile.write(root / name / "input.wav", audio, RATE)
         (root / name / note).write_text(json.dumps([{"timestamp": stamp}]))
-    brain = FakeBrain(["tell me a story", "stop it please"] * 2, [ANSWER] * 4)
+    brain = FakeBrain(["tell me a story", "stop it please"] * 2, [ANSWER] * 4, probabilities=[0.9])
     return root, list(run_items(find_items(root), settings(), lambda _: brain)), window
 
 
@@ -43,6 +44,8 @@ def test_the_reply_is_in_time_with_the_input(ran):
     first = json.loads((root / "1" / "output.json").read_text())["chunks"][0]["timestamp"][0]
     assert abs(int(np.flatnonzero(reply)[0]) / rate - first) < 0.05
     assert measured[0].took_over
+    assert measured[0].silence.duration_s is None
+    assert measured[0].silence.probability == 0.9
     assert measured[0].latency_s is not None
     assert measured[0].latency_s < 3
 
@@ -63,6 +66,7 @@ def test_what_is_said_after_the_input_has_ended_does_not_count(tmp_path):
     (measured,) = run_items(find_items(tmp_path), settings(), lambda _: brain)
     assert not measured.took_over
     assert measured.latency_s is None
+    assert measured.silence == Silence(1.0, None)
     assert not soundfile.read(tmp_path / "output.wav")[0].any()
 
 

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from taste_agent.duplex.items import Task, find_items
-from taste_speech.training.corpus import HELD_OUT_VOICES, Spoken, Timing
+from taste_speech.training.corpus import HELD_OUT_VOICES, PAUSE, Spoken, Timing
 from taste_speech.training.evaluation.duplex_set import RATE_HZ, write_duplex_set
 
 WORD_S = 0.5
@@ -24,7 +24,10 @@ class Metronome:
         count = len(text.split())
         ends = [WORD_S * (number + 1) for number in range(count)]
         samples = np.full(int(24_000 * WORD_S) * count, 8000, np.int16)
-        return Spoken(samples, np.zeros(0, np.float32), Timing(ends, [("a", ends[-1])]))
+        phones = [("a", ends[-1]), (PAUSE, ends[-1] + WORD_S)]
+        silence = np.zeros(int(24_000 * WORD_S), np.int16)
+        ends[-1] += WORD_S  # as voices tell it: the last word has the silence after it
+        return Spoken(np.concatenate([samples, silence]), np.zeros(0, np.float32), Timing(ends, phones))
 
 
 @pytest.fixture(scope="module")
