@@ -33,7 +33,7 @@ class WallClockPacer:
         self._started_s: float | None = None
 
     def wait_for(self, sample: int) -> None:
-        """Sleeps until `sample` is due; returns at once when it already is."""
+        """Sleep until `sample` is due; returns at once when it already is."""
         now_s = time.monotonic()
         if self._started_s is None:
             self._started_s = now_s - sample / self._rate_hz

@@ -94,7 +94,7 @@ class PartialHeard(Event):
 
 @dataclass(frozen=True, slots=True)
 class PieceRecognised(Event):
-    """The recogniser has finished a piece of speech; `text` is empty when nothing was understood."""
+    """The recognizer has finished a piece of speech; `text` is empty when nothing was understood."""
 
     piece: int
     text: str

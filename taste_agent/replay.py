@@ -50,7 +50,7 @@ def run_replay(
     on_progress: Callable[[float, float], None] = lambda position_s, duration_s: None,
     block_samples: int | None = None,
 ) -> ReplayResult:
-    """Runs one file through the agent and writes everything to `out`.
+    """Run one file through the agent and write everything to `out`.
 
     The folder is checked before the model is loaded; it is made, and earlier outputs in it are replaced, when
     that is there. Whatever stops the session (an error, Ctrl-C), all files are complete up to that moment.
@@ -166,7 +166,7 @@ class _Outputs:
             raise (cannot_write(self._out, failure) if isinstance(failure, OSError) else failure)
 
     def take(self, event: Event) -> None:
-        """Logs an event."""
+        """Log an event."""
         try:
             self._log.write(event.to_json() + "\n")
         except OSError as error:
@@ -179,14 +179,14 @@ class _Outputs:
         self._sides.begin(lead_samples)
 
     def write(self, person: Samples, agent: Samples) -> None:
-        """Takes what was heard and what was said meanwhile."""
+        """Take what was heard and what was said meanwhile."""
         self._sides.add(person, agent)
         self._pending += len(agent)
         if self._pending >= _WRITE_SAMPLES:
             self._write_audio()
 
     def _write_audio(self, everything: bool = False) -> None:
-        """Writes what both sides have; at the end the shorter one gets silence."""
+        """Write what both sides have; at the end the shorter one gets silence."""
         self._pending = 0
         person, agent = self._sides.take(everything)
         self._reply.write(agent)

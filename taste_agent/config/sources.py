@@ -54,7 +54,7 @@ def load_settings(
     options: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> LoadedSettings:
-    """Merges all sources and checks them.
+    """Merge all sources and check them.
 
     Args:
         config_file: a YAML file; None takes the one named by `TASTE_AGENT_CONFIG`, if any.

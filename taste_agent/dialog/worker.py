@@ -26,6 +26,7 @@ _EXPLAINED = (TasteError, ValueError)
 """Errors whose text is for people."""
 _MAX_SEGMENT_SAMPLES = 29 * ENGINE_RATE_HZ
 """The audio tower takes less than 30 s."""
+_NO_SOUND = np.zeros(0, np.float32)
 
 
 @dataclass(slots=True)
@@ -251,7 +252,7 @@ class DialogWorker:
         results: list[m.Result] = []
         if item.words or (item.complete and reply.text):
             with self._meter.measure("detokenize", bool(item.words)) as detokenize:
-                sound = self._brain.speak(item) if self._speaks else _without_sound(item)
+                sound = self._brain.speak(item) if self._speaks else Sound(_NO_SOUND, item.words)
             reply.text += [word.text for word in item.words]
             costs = (reply.tokenize_ms, reply.prefill_ms, generate.ms, detokenize.ms)
             results.append(m.Spoken(reply.generation, sound.samples, sound.words, *costs))
@@ -284,10 +285,6 @@ class DialogWorker:
             self._pieces.pop(number, None)
             if number == self._open:
                 self._open = None
-
-
-def _without_sound(item: ReplyItem) -> Sound:
-    return Sound(np.zeros(0, np.float32), item.words)
 
 
 def _as_nothing(piece: int) -> m.Recognised:

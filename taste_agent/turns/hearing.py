@@ -50,11 +50,6 @@ class Piece:
             self.steady_frames += 1
             self.steadiness_sum += frame.steadiness
 
-    @property
-    def unheard_reason(self) -> str:
-        """Why nothing of it counts as the person's, when nothing does."""
-        return "echo" if self.echo_text else "nothing_recognised"
-
     def kind(self, settings: VadSettings) -> str:
         """`speech`, `music` (its harmonics stay in place) or `noise` (it has hardly any pitch)."""
         if self.speech_frames and self.voiced_frames < settings.min_voiced * self.speech_frames:
@@ -253,7 +248,7 @@ class Hearing:
         costs = (result.confidence, result.recognise_ms)
         self._out.append(ev.PieceRecognised(now, result.piece, result.text, result.words, *costs))
         if not understood and piece in self.turn.pieces:
-            self._drop_from_turn(now, piece, piece.unheard_reason)
+            self._drop_from_turn(now, piece, Stretch([piece]).unheard_reason)
 
     def _find(self, number: int) -> Piece | None:
         pieces = (*self.turn.pieces, *self.interjection.pieces)
@@ -313,6 +308,6 @@ class Hearing:
         said = self.interjection.pieces
         nothing = [piece for piece in said if piece.recognised and not piece.text]
         for piece in nothing:
-            self.drop(now, [piece], piece.unheard_reason)
+            self.drop(now, [piece], Stretch([piece]).unheard_reason)
         self.turn = Stretch(unanswered.pieces + [piece for piece in said if piece not in nothing])
         self.interjection = Stretch()

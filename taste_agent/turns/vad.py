@@ -118,7 +118,7 @@ class _Harmonics:
         self._taper = taper / np.sum(self._window**2)
 
     def push(self, frame: Samples, loud: bool) -> tuple[float | None, bool]:
-        """Takes a frame; returns its likeness with the one 80 ms ago (None if one was quiet), and voicing."""
+        """Take a frame; returns its likeness with the one 80 ms ago (None if one was quiet), and voicing."""
         self._samples = np.concatenate([self._samples[len(frame) :], frame])
         past = self._past[0] if len(self._past) == self._past.maxlen else None
         if not loud:

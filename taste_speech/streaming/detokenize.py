@@ -138,7 +138,7 @@ class StreamingDetokenizer:
         return DetokenizerState(UnitStreamState(), self._synthesizer.start(), ResamplerState())
 
     def reset(self) -> None:
-        """Begins another reply by the same voice."""
+        """Begin another reply by the same voice."""
         self.state = self._start()
 
     def feed(
@@ -176,7 +176,7 @@ class StreamingDetokenizer:
         return SpeechChunk(samples, self.sampling_rate_hz, torch.tensor([chunk.ids]).long(), tuple(ends))
 
     def resume(self, text_ids: Tensor, taste_ids: Tensor, speech_ids: Tensor) -> None:
-        """Sets the state to what it is, as far as can be told, after the given words took the given units.
+        """Set the state to what it is, as far as can be told, after the given words took the given units.
 
         Bounded in cost: only the context of the next chunk is synthesised again.
         """

@@ -12,13 +12,13 @@ SaidTokens = tuple[Tensor, Tensor, Tensor]
 
 
 def check_rate(rate: int) -> None:
-    """Refuses rates that no sound card has."""
+    """Refuse rates that no sound card has."""
     if not 4000 <= rate <= 192000:
         raise ValueError(f"out_sampling_rate is {rate} Hz; give 4000 to 192000")
 
 
 def check_speaker(speaker_embeds: Tensor, width: int) -> None:
-    """Refuses a speaker embedding of another shape, zero, or not finite."""
+    """Refuse a speaker embedding of another shape, zero, or not finite."""
     if tuple(speaker_embeds.shape) != (1, width):
         raise ValueError(f"speaker_embeds have shape {tuple(speaker_embeds.shape)}; expected (1, {width})")
     if not torch.isfinite(speaker_embeds).all() or not speaker_embeds.any():
@@ -84,7 +84,7 @@ def _check_units(model: TasteForCausalLM, prev_text_ids: Tensor, prev_speech_ids
 
 
 def check_ms(prev_audio_ms: float | None, expected_ms: int) -> None:
-    """Refuses a length that the units do not have."""
+    """Refuse a length that the units do not have."""
     given = prev_audio_ms or 0
     if abs(given - expected_ms) > _MS_TOLERANCE:
         raise ValueError(

@@ -47,6 +47,13 @@ def test_typing_takes_the_floor_and_is_answered():
     assert [e.reason for e in done.of(ev.TurnEnded)] == ["silence", "typed"]
 
 
+def test_playback_makes_room_for_every_reply():
+    seen = []
+    typed = {0: lambda s: s.type_text("hello"), RATE: lambda s: (seen.append(s), s.type_text("wait"))}
+    run_session(silence(2), FakeBrain(replies=[LONG, "no"]), actions=typed)
+    assert seen[0]._playback.generation == 2
+
+
 @pytest.mark.parametrize("after_s", [-0.3, 0.5])
 def test_what_was_said_before_something_was_typed_is_dropped_and_told(after_s):
     question = spoken("tell me a story about a dog")
