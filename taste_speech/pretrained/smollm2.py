@@ -1,6 +1,5 @@
 """SmolLM2-135M-Instruct from a package that holds it as a GGUF file."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,22 +27,6 @@ WEIGHTS = "model.safetensors"
 _VERSION = 1
 _CONTROL = 3
 """Type of a special token."""
-_NAMES = {
-    "token_embd.weight": "model.embed_tokens.weight",
-    "output_norm.weight": "model.norm.weight",
-    "output.weight": "lm_head.weight",
-}
-_IN_LAYER = {
-    "attn_norm": "input_layernorm",
-    "ffn_norm": "post_attention_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
 
 
 def smollm2_folder(progress: Progress | None = None) -> Path:
@@ -68,7 +51,7 @@ def convert(paths: Sequence[Path], folder: Path, progress: Progress) -> None:
     Raises:
         CheckpointError: the file is damaged or holds another kind of model.
     """
-    import gguf
+    import gguf  # only here: its import takes a good part of a second
 
     (path,) = paths
     try:
@@ -76,12 +59,14 @@ def convert(paths: Sequence[Path], folder: Path, progress: Progress) -> None:
         fields = {name: field.contents() for name, field in file.fields.items()}
         if fields["general.architecture"] != "llama":
             raise CheckpointError(f"{path} holds a {fields['general.architecture']}, not a llama")
-        config, tokenizer = llama_config(fields), build_tokenizer(fields)
-        state = {}
+        config, tokenizer = _config(fields), _tokenizer(fields)
+        names, state = _file_names(config), {}
         for number, stored in enumerate(file.tensors, 1):
+            if stored.name not in names:
+                raise CheckpointError(f"a Llama has no tensor {stored.name}; the file holds something else")
             values = gguf.dequantize(stored.data, stored.tensor_type).astype(np.float16)
-            name, tensor = llama_tensor(stored.name, torch.from_numpy(values), config)
-            state[name] = tensor.contiguous()
+            name = names[stored.name]
+            state[name] = _in_halves(name, torch.from_numpy(values), config).contiguous()
             progress(0.9 * number / len(file.tensors))
     except (ValueError, KeyError, IndexError, OverflowError) as error:
         raise CheckpointError(
@@ -93,25 +78,27 @@ def convert(paths: Sequence[Path], folder: Path, progress: Progress) -> None:
     progress(1.0)
 
 
-def llama_tensor(name: str, tensor: Tensor, config: LlamaConfig) -> tuple[str, Tensor]:
-    """Return a tensor of the file under transformers' name, with its rows in transformers' order.
+def _file_names(config: LlamaConfig) -> dict[str, str]:
+    """Return transformers' name of each tensor by the name that it has in a file."""
+    import gguf
+    from transformers import LlamaForCausalLM
 
-    Raises:
-        CheckpointError: a Llama has no such tensor.
-    """
-    if name in _NAMES:
-        return _NAMES[name], tensor
-    match = re.fullmatch(r"blk\.(\d+)\.(\w+)\.weight", name)
-    if match is None or match[2] not in _IN_LAYER:
-        raise CheckpointError(f"a Llama has no tensor {name}; the file holds something else")
-    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}.get(match[2])
-    if heads is not None:
-        # RoPE rotates pairs of rows, which GGUF interleaves and transformers puts in two halves.
-        tensor = tensor.unflatten(0, (heads, -1, 2)).transpose(1, 2).reshape(tensor.shape)
-    return f"model.layers.{match[1]}.{_IN_LAYER[match[2]]}.weight", tensor
+    with torch.device("meta"):
+        ours = LlamaForCausalLM(config).state_dict()
+    theirs = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    return {str(theirs.get_name(name, (".weight",))): name for name in ours}
 
 
-def llama_config(fields: Mapping[str, Any]) -> LlamaConfig:
+def _in_halves(name: str, tensor: Tensor, config: LlamaConfig) -> Tensor:
+    """Reorder the rows that RoPE rotates in pairs: GGUF interleaves them, transformers has two halves."""
+    kinds = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    heads = next((count for kind, count in kinds.items() if kind in name), None)
+    if heads is None:
+        return tensor
+    return tensor.unflatten(0, (heads, -1, 2)).transpose(1, 2).reshape(tensor.shape)
+
+
+def _config(fields: Mapping[str, Any]) -> LlamaConfig:
     """Return the configuration that a file's fields describe."""
     llama = {name.removeprefix("llama."): value for name, value in fields.items()}
     return LlamaConfig(
@@ -134,7 +121,7 @@ def llama_config(fields: Mapping[str, Any]) -> LlamaConfig:
     )
 
 
-def build_tokenizer(fields: Mapping[str, Any]) -> PreTrainedTokenizerFast:
+def _tokenizer(fields: Mapping[str, Any]) -> PreTrainedTokenizerFast:
     """Return the tokenizer that a file's vocabulary and merges describe; digits are tokens of their own.
 
     Raises:
