@@ -50,7 +50,7 @@ class StoppedError(Exception):
 
 
 class LoopSettings(StrictSection):
-    """What a stage's configuration says about its optimisation."""
+    """What a stage's configuration says about its optimization."""
 
     steps: int = 10_000
     minutes: float | None = None

@@ -55,7 +55,7 @@ def rows(bench: Bench, untuned: Callable[[], Mind] | None = None, long_talks: bo
 
 
 def answer(mind: Mind, turn: Asked, system: str | None = None) -> str:
-    """Return the answer to a turn after the lines before it."""
+    """Return the answer to a turn in a new talk that begins with the lines before it."""
     talk = mind.talk(system)
     for role, text in turn.before:
         talk.add("assistant" if role == "assistant" else "user", text)
@@ -67,7 +67,7 @@ def _answers(mind: Mind, talk: Sequence[Asked]) -> Result:
 
 
 def right(asked: Mapping[str, Asked], found: Mapping[str, Result]) -> list[bool]:
-    """Return of each answer whether it is an accepted one."""
+    """Return for each answer whether it is accepted."""
     return [accepts(asked[key].accept or "", result["answer"]) for key, result in found.items()]
 
 

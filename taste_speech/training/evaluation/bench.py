@@ -1,4 +1,4 @@
-"""What an evaluation is done with: its settings, the checkpoint, the voices, the results, and the judges."""
+"""The settings of an evaluation and what it works with: checkpoint, voices, kept results, and judges."""
 
 import importlib.util
 from collections.abc import Callable, Iterable
@@ -70,7 +70,7 @@ class Bench:
 
     @cached_property
     def kept(self) -> Kept:
-        """Raw results of these very weights."""
+        """Raw results of these weights."""
         folder = self.work / self.split / fingerprint(self.checkpoint) / self.linear
         return Kept(folder, self.at_most)
 
@@ -91,7 +91,7 @@ class Bench:
         spoken: Callable[[str], Clip | None],
         measure: Callable[[Clip], Result],
     ) -> list[Result]:
-        """Return the results of the sounds of texts, without those that cannot be said.
+        """Return the results of texts that are spoken first, without those that cannot be said.
 
         Args:
             name: of the kept results.

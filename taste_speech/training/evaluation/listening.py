@@ -1,4 +1,4 @@
-"""What is heard of people and held-out voices, what is answered, also to sounds without words."""
+"""Recognition of people and held-out voices, answers to them, and to sounds without words."""
 
 import statistics
 import time
@@ -120,7 +120,7 @@ def answer_to_sound(mind: TasteMind, samples: Audio, heard: str) -> str:
 
 
 def heard_rows(asked: Mapping[str, Asked], found: Sequence[Result], suffix: str, noisy: bool) -> list[Row]:
-    """Return the rows on what was heard of turns, and answered."""
+    """Return the rows on how turns were recognized and answered."""
     blocks = {name: [r for r in found if asked[r["text"]].block == name] for name in (OURS, OTHERS, CUT)}
     ours, others = blocks[OURS], blocks[OTHERS]
     right = [accepts(asked[result["text"]].accept or "", result["answer"]) for result in ours]

@@ -148,7 +148,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def measured(folder: Path) -> list[Part]:
-    """Return what `evaluation.json` says of these very weights; figures of others are left out."""
+    """Return the parts in `evaluation.json` that were measured with the weights that are there now."""
     path = folder / FILE_NAME
     record = json.loads(path.read_text()) if path.exists() else {"parts": []}
     weights = fingerprint(folder)

@@ -31,7 +31,7 @@ def norm(text: str) -> str:
 
 
 def accepts(pattern: str, answer: str) -> bool:
-    """Return whether an answer is one of those that `pattern` stands for."""
+    """Return whether an answer matches `pattern`."""
     return bool(answer) and re.search(pattern, norm(answer)) is not None
 
 

@@ -148,7 +148,7 @@ def _merged(lm: SpokenLM) -> SpokenLM:
 
 
 class UntunedMind:
-    """The pretrained model as it comes, prompted to be a voice assistant."""
+    """The pretrained model, prompted to be a voice assistant."""
 
     def __init__(self) -> None:
         folder = smollm2_folder()
@@ -233,7 +233,7 @@ class Mouth:
         return soxr.resample(wave[0].numpy(), self.rate_hz, RATE_HZ)
 
     def speech(self) -> StreamingDetokenizer:
-        """Return what makes the sound of one reply."""
+        """Return a detokenizer for one reply."""
         return StreamingDetokenizer(self.model, self.processor, self.speaker, RATE_HZ, _seeded())
 
     def say_again(self, clip: Clip) -> tuple[Audio, tuple[float, ...]]:

@@ -54,7 +54,7 @@ class Kind:
         return [t for t in (self.follow if follow else self.ask) if self.splits[t] == split]
 
     def question(self, template: str, row: Row) -> str:
-        """Return a paraphrase with the facts of `row`, without capital and full stop."""
+        """Return a paraphrase with the facts of `row`, without a capital and a period."""
         return fill(template, dict(row))
 
     def answer(self, row: Row, brief: bool = False) -> str:
@@ -67,12 +67,12 @@ class Kind:
         return rf"\b(?:{fill(self.accept, heard)})\b"
 
     def is_right(self, row: Row, answer: str) -> bool:
-        """Return whether `answer` is a right one for `row`."""
+        """Return whether `answer` is right for `row`."""
         return re.search(self.accepted(row), as_heard(answer)) is not None
 
 
 def core(template: str, empty: frozenset[str] = POLITE) -> str:
-    """Return a paraphrase without the words, at its ends, that politeness may add to any."""
+    """Return a paraphrase without words of politeness at its ends."""
     words = as_heard(re.sub(r"\{\w+\}", "slot", template)).split()
     while words and words[0] in empty:
         words = words[1:]
@@ -146,7 +146,7 @@ def with_training_paraphrases(
 
 
 def _bare(template: str) -> str:
-    """`core` without what any question may open with."""
+    """Return `core` without the words that may open any question."""
     return core(template, POLITE | OPENERS).removeprefix("tell me ")
 
 
