@@ -7,9 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from taste_speech.training.corpus.dialogues import Turn, cut_off, make_questions, make_talks, written_talks
+from taste_speech.training.corpus.dialogues import (
+    Turn,
+    cut_off,
+    make_questions,
+    make_talks,
+    read_yaml,
+    written_talks,
+)
 from taste_speech.training.evaluation.scoring import pattern_of_reference
 
 Split = Literal["valid", "test"]
@@ -40,8 +45,7 @@ class Asked:
 
 @cache
 def _read(name: str) -> list[Any]:
-    path = Path(__file__).parent / "material" / f"{name}.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return read_yaml(Path(__file__).parent / "material" / f"{name}.yaml")
 
 
 def everyday(split: Split) -> list[Asked]:

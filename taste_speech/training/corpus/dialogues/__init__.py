@@ -1,7 +1,7 @@
 """Dialogue text written for this project: kinds of question with their answers, and talks made of them."""
 
 from taste_speech.training.corpus.dialogues.conversation import make_questions, make_talks
-from taste_speech.training.corpus.dialogues.grammar import as_heard
+from taste_speech.training.corpus.dialogues.grammar import as_heard, read_yaml
 from taste_speech.training.corpus.dialogues.heard import (
     ASSENTS,
     HANGING,
@@ -28,5 +28,6 @@ __all__ = [
     "make_questions",
     "make_talks",
     "murmured",
+    "read_yaml",
     "written_talks",
 ]
