@@ -1,7 +1,7 @@
 """The training corpus: voices that say texts, and what they have said; `dialogues` are talks in text."""
 
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
-from taste_speech.training.corpus.listeners import HELD_OUT_VOICES, TRAINING_VOICES, Listeners
+from taste_speech.training.corpus.listeners import DEVELOPMENT_VOICES, HELD_OUT_VOICES, Listeners
 from taste_speech.training.corpus.phones import PAUSE, PHONES, Timing
 from taste_speech.training.corpus.pitch import pitch_hz
 from taste_speech.training.corpus.reply_texts import (
@@ -23,11 +23,11 @@ from taste_speech.training.corpus.reply_voice import (
 )
 
 __all__ = [
+    "DEVELOPMENT_VOICES",
     "HELD_OUT_VOICES",
     "PAUSE",
     "PHONES",
     "SAMPLE_RATE_HZ",
-    "TRAINING_VOICES",
     "AudioStore",
     "Clip",
     "Listeners",

