@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -75,6 +75,9 @@ class Brain(Protocol):
 
     def discard(self) -> None:
         """Forget the open exchange, if any."""
+
+    def forget(self, segments: Collection[TASTESegment]) -> None:
+        """Take these very segments out of the history, for good; an open exchange is discarded."""
 
 
 def prepare(settings: AgentSettings) -> None:

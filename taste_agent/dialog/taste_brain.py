@@ -1,7 +1,7 @@
 """`Brain` on a TASTE checkpoint."""
 
 import secrets
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -177,6 +177,11 @@ class TasteBrain:
         if note and self._conversation.unspoken is not None:
             self._conversation.append(self._segment("system", note))
         self._settled = self._conversation.segments
+
+    def forget(self, segments: Collection[TASTESegment]) -> None:
+        """Take these very segments out of the history, for good; an open exchange is discarded."""
+        self._settled = tuple(s for s in self._settled if not any(s is gone for gone in segments))
+        self.discard()
 
     def discard(self) -> None:
         """The history is again what was settled last, also what had to make room meanwhile."""

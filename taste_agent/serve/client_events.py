@@ -192,7 +192,7 @@ class TruncateItem(ClientEvent):
 
 
 class DeleteItem(ClientEvent):
-    """Takes back a message that was not answered yet."""
+    """Takes a message or an answer out of the conversation."""
 
     type: Literal["conversation.item.delete"]
     item_id: str

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 
 from taste_agent.clock import seconds_of_samples
 from taste_agent.dialog.messages import Command, Generated, Result, Spoken
-from taste_agent.dialog.worker import DialogWorker
 from taste_agent.endings import join_or_leave
-from taste_agent.serve.mind import Mind, Usage
+from taste_agent.serve.mind import Mind, MindWorker, Usage
 
 logger = logging.getLogger(__name__)
 
-Job = Callable[[DialogWorker, Mind], list[Result]]
+Job = Callable[[MindWorker, Mind], list[Result]]
 """Something to be done with a session's mind between two steps."""
 STEP_LIMIT_S = 5.0
 """How long the end waits for the step that runs."""
@@ -41,11 +40,11 @@ class SharedRunner:
     been played; so what is made ahead waits while others need to be heard.
     """
 
-    def __init__(self, computing: "Computing", make: Callable[[], tuple[DialogWorker, Mind]]) -> None:
+    def __init__(self, computing: "Computing", make: Callable[[], tuple[MindWorker, Mind]]) -> None:
         """Prepare; `make` is called by the computing thread, as the first step."""
         self._computing = computing
         self._make = make
-        self._made: tuple[DialogWorker, Mind] | None = None
+        self._made: tuple[MindWorker, Mind] | None = None
         self._inbox: deque[tuple[float, int, Command | Job]] = deque()
         self._ready: deque[Result] = deque()
         self._error: Exception | None = None
@@ -145,7 +144,7 @@ class Computing:
         if self._thread.ident is not None:
             join_or_leave(self._thread, STEP_LIMIT_S)
 
-    def join(self, make: Callable[[], tuple[DialogWorker, Mind]]) -> SharedRunner:
+    def join(self, make: Callable[[], tuple[MindWorker, Mind]]) -> SharedRunner:
         """A runner for a new session."""
         runner = SharedRunner(self, make)
         with self.changed:

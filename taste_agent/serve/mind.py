@@ -1,12 +1,14 @@
 """One model in memory, and the minds of the sessions that share it."""
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from taste_agent.audio.ports import Samples
 from taste_agent.config import AgentSettings
+from taste_agent.dialog import messages as m
 from taste_agent.dialog.brain import Brain, ReplyItem, Sound
+from taste_agent.dialog.worker import CostMeter, DialogWorker
 from taste_speech.recognition.base import Recognizer
 
 
@@ -35,18 +37,24 @@ class Usage:
     made: Tokens = Tokens()
 
 
-CountTokens = Callable[[Any], Tokens]
-"""Tokens of a segment, in the model's own form."""
+@dataclass(frozen=True)
+class Memory:
+    """How what a brain remembers is read: its segments, oldest first, and of each its tokens and its side."""
+
+    segments: Callable[[], Iterable[Any]]
+    tokens: Callable[[Any], Tokens]
+    is_answer: Callable[[Any], bool]
 
 
 class Mind:
-    """A `Brain` that counts its tokens; `history` gives the segments that it remembers."""
+    """A `Brain` that counts its tokens, and knows which segments belong to which reply."""
 
-    def __init__(self, brain: Brain, count: CountTokens, history: Callable[[], Iterable[Any]]) -> None:
+    def __init__(self, brain: Brain, memory: Memory) -> None:
         self._brain = brain
-        self._count = count
-        self._history = history
+        self._memory = memory
         self._new = Tokens()
+        self._known = tuple(memory.segments())
+        self._exchanges: dict[int, tuple[Any, ...]] = {}
         self.usage = Usage()
         """Of the reply that is made, or was made last."""
 
@@ -93,8 +101,27 @@ class Mind:
         """Forgets the open exchange."""
         self._brain.discard()
 
+    def forget(self, segments: Collection[Any]) -> None:
+        """Takes segments out of the history."""
+        self._brain.forget(segments)
+
+    def note(self, generation: int) -> None:
+        """The reply with this number was settled: what is new in the history belongs to it."""
+        now = tuple(self._memory.segments())
+        old = [s for s in self._exchanges.pop(generation, ()) if _has(now, s)]
+        new = [s for s in now if not _has(self._known, s)]
+        self._exchanges[generation] = (*old, *new)
+        self._exchanges = {g: part for g, part in self._exchanges.items() if any(_has(now, s) for s in part)}
+        self._known = now
+
+    def forget_side(self, generation: int, answer: bool) -> None:
+        """Forgets what was answered by the reply with this number, or the answer."""
+        part = self._exchanges.get(generation, ())
+        self.forget([s for s in part if self._memory.is_answer(s) == answer])
+        self._known = tuple(self._memory.segments())
+
     def _counted(self, items: Generator[ReplyItem, None, None]) -> Generator[ReplyItem, None, None]:
-        read = self._sum(self._history())
+        read = self._sum(self._memory.segments())
         self.usage = Usage(read, Tokens(read.text - self._new.text, read.taste - self._new.taste))
         for item in items:
             made = Tokens(sum(len(word.ids) for word in item.words), len(item.words))
@@ -102,7 +129,26 @@ class Mind:
             yield item
 
     def _sum(self, segments: Iterable[Any]) -> Tokens:
-        return sum(map(self._count, segments), Tokens())
+        return sum(map(self._memory.tokens, segments), Tokens())
+
+
+class MindWorker(DialogWorker):
+    """A worker that tells its mind which reply was settled."""
+
+    def __init__(self, mind: Mind, settings: AgentSettings, meter: CostMeter, speaks: bool = True) -> None:
+        super().__init__(mind, settings, meter, speaks)
+        self._mind = mind
+
+    def execute(self, command: m.Command) -> list[m.Result]:
+        """As `DialogWorker.execute`."""
+        results = super().execute(command)
+        if isinstance(command, m.Settle) and command.heard_words:
+            self._mind.note(command.generation)
+        return results
+
+
+def _has(segments: Iterable[Any], wanted: Any) -> bool:
+    return any(segment is wanted for segment in segments)
 
 
 @dataclass(frozen=True)
@@ -140,7 +186,10 @@ def load_served_model(settings: AgentSettings) -> ServedModel:
 
     def make_mind(own: AgentSettings) -> Mind:
         brain = TasteBrain(model, processor, own)
-        return Mind(brain, count, lambda: brain.conversation.segments)
+        return Mind(brain, Memory(lambda: brain.conversation.segments, count, is_answer))
+
+    def is_answer(segment: TASTESegment) -> bool:
+        return segment.role == "assistant"
 
     facts = ModelFacts(settings.model.checkpoint, tuple(sorted(processor.voices())))
     return ServedModel(facts, make_mind)

@@ -12,18 +12,16 @@ from taste_agent import events as ev
 from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ, seconds_of_samples
 from taste_agent.config import AgentSettings
-from taste_agent.dialog import messages as m
-from taste_agent.dialog.worker import DialogWorker
 from taste_agent.serve import client_events as ce
 from taste_agent.serve.audio_format import AudioDecoder, bytes_of_base64
 from taste_agent.serve.computing import Job
 from taste_agent.serve.errors import ProtocolError, SessionOver
 from taste_agent.serve.items import Ids, Item, Items, Waiting
+from taste_agent.serve.jobs import forget, remember
 from taste_agent.serve.limits import Budget, Limits
-from taste_agent.serve.mind import Mind, ModelFacts, Usage
+from taste_agent.serve.mind import ModelFacts, Usage
 from taste_agent.serve.pace import SilencePace
 from taste_agent.serve.reporter import Reporter
-from taste_agent.serve.response import Response
 from taste_agent.serve.session_fields import first_fields, merged, settings_for, shown
 from taste_agent.session.engine import Session
 
@@ -286,11 +284,11 @@ class Realtime:
         self._items.waiting.append(waiting)
 
     def _delete(self, item_id: str) -> None:
-        item = self._items.get(item_id)
-        if item not in [waiting.item for waiting in self._items.waiting]:
-            raise ProtocolError(
-                "invalid_value", "only an item that no response has answered can be deleted", "item_id"
-            )
+        item, generation = self._items.get(item_id), self._reporter.generations.get(item_id)
+        if generation is not None:
+            if self.replying:
+                raise ProtocolError("cannot_delete", "a response is in progress; delete the item after it")
+            self._running().do(forget(generation, answer=item.role == "assistant"))
         self._items.remove(item_id)
         self._reporter.send("conversation.item.deleted", item_id=item_id)
 
@@ -324,6 +322,7 @@ class Realtime:
         if not waiting:
             session.interrupt()  # which takes the floor, and is answered
         elif waiting[0].samples is None:
+            self._reporter.typed = [item.item for item in waiting]
             session.type_text("\n".join(item.text for item in waiting))
         else:
             self._say(session, waiting)
@@ -363,7 +362,7 @@ class Realtime:
         if heard < len(response.words):
             response.words = response.words[:heard]
             item.text = response.text
-            self._running().do(_remember(response, heard))
+            self._running().do(remember(response.generation, heard))
         reporter.tell_truncated(response, event.audio_end_ms)
 
     # ---- the session
@@ -418,16 +417,3 @@ def error_fields(error: ProtocolError | SessionOver, event_id: str | None = None
         "param": getattr(error, "param", None),
         "event_id": event_id,
     }
-
-
-def _remember(response: Response, heard: int) -> Job:
-    """Cuts the memory of the last answer to its heard words; a question that is being read is read anew."""
-
-    def job(worker: DialogWorker, mind: Mind) -> list[m.Result]:
-        mind.discard()
-        results = worker.execute(m.Settle(response.generation, heard))
-        if heard == 0:
-            mind.settle(0)
-        return results
-
-    return job

@@ -52,6 +52,10 @@ class Reporter:
         """The message that is being said, if any."""
         self.answering: list[Item] = []
         """The committed messages that the next turn consists of."""
+        self.typed: list[Item] = []
+        """The typed messages that the next turn consists of."""
+        self.generations: dict[str, int] = {}
+        """Of items: the reply that answers them, or that they are."""
         self._ids, self._items, self._send_now, self._usage_of = ids, items, send, usage_of
         self._partial = PartialText()
         self._recognized: dict[int, str] = {}
@@ -163,8 +167,10 @@ class Reporter:
             self._turn_item = None
 
     def _user_turn(self, event: ev.UserTurn) -> None:
+        answered = self.typed if self._typed else self.answering
         if not self._typed:
             item = self._being_said()
+            answered = answered or [item]
             item.text = event.text
             if self._turn_item is not None and not self.answering:
                 self._replaced(self._turn_item)
@@ -178,7 +184,8 @@ class Reporter:
                 usage={"type": "duration", "seconds": seconds_of_samples(event.end - event.start)},
             )
             self._turn_item = item
-        self.spoken_item, self.answering = None, []
+        self.generations |= {item.id: event.generation for item in answered}
+        self.spoken_item, self.answering, self.typed = None, [], []
         self._partial, self._recognized = PartialText(), {}
         self._create(event.generation)
 
@@ -195,6 +202,7 @@ class Reporter:
         )
         item = Item(self._ids.new("item"), "assistant", part, status="in_progress")
         self.response = Response(self._ids.new("resp"), generation, item, self.metadata)
+        self.generations[item.id] = generation
         self.metadata = None
         self._silence = []
         self.send("response.created", response=self._as_json(self.response))

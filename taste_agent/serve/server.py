@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 
 from taste_agent.config import AgentSettings
-from taste_agent.dialog.worker import CostMeter, DialogWorker
+from taste_agent.dialog.worker import CostMeter
 from taste_agent.errors import AgentError
 from taste_agent.events import Event
 from taste_agent.serve.access import Access
@@ -19,7 +19,7 @@ from taste_agent.serve.capacity import Capacity, measure_capacity
 from taste_agent.serve.computing import Computing, Job, SharedRunner
 from taste_agent.serve.limits import MOST_MESSAGE_BYTES, Limits
 from taste_agent.serve.metrics import Metrics
-from taste_agent.serve.mind import Mind, ServedModel, Usage
+from taste_agent.serve.mind import Mind, MindWorker, ServedModel, Usage
 from taste_agent.serve.realtime import Surroundings
 from taste_agent.session.engine import Session
 
@@ -59,9 +59,9 @@ class SharedEngine:
         emit: Callable[[Event], None],
         speaks: bool,
     ) -> None:
-        def make() -> tuple[DialogWorker, Mind]:
+        def make() -> tuple[MindWorker, Mind]:
             mind = model.make_mind(settings)
-            return DialogWorker(mind, settings, CostMeter(), speaks), mind
+            return MindWorker(mind, settings, CostMeter(), speaks), mind
 
         self._runner: SharedRunner = computing.join(make)
         self.session = Session(

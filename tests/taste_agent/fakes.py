@@ -122,6 +122,10 @@ class FakeBrain:
     def discard(self) -> None:
         self._open = []
 
+    def forget(self, segments: Any) -> None:
+        self.discard()
+        self.history = [kept for kept in self.history if not any(kept is gone for gone in segments)]
+
 
 @dataclass
 class Outcome:

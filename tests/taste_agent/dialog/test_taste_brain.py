@@ -117,6 +117,22 @@ def test_discarding_takes_back_the_question_and_the_reply(make):
     assert history(brain) == start
 
 
+def test_what_is_forgotten_is_as_if_it_had_never_been_said(make):
+    brain, other = make(), make()
+    ask(brain, "my name is anna")
+    brain.settle(2)
+    forgotten = brain.conversation.segments
+    for one in (brain, other):
+        ask(one, "what time is it")
+        one.settle(2)
+    kept = brain.conversation.segments[len(forgotten) :]
+    brain.prefill(brain.tokenize("and then", noise(1, -20)))
+    brain.forget(forgotten)
+    assert brain.conversation.segments == kept
+    brain.discard()
+    assert [role for role, *_ in history(brain)] == [role for role, *_ in history(other)]
+
+
 def test_a_note_tells_the_model_that_it_was_cut(make):
     brain = make("barge_in.cut_note=the user said stop")
     ask(brain)

@@ -9,11 +9,11 @@ import numpy as np
 import soxr
 
 from taste_agent.config import AgentSettings
-from taste_agent.dialog.worker import CostMeter, DialogWorker
+from taste_agent.dialog.worker import CostMeter
 from taste_agent.events import Event
 from taste_agent.serve.audio_format import codec
 from taste_agent.serve.limits import Limits
-from taste_agent.serve.mind import Mind, ModelFacts, Tokens, Usage
+from taste_agent.serve.mind import Memory, Mind, MindWorker, ModelFacts, Tokens, Usage
 from taste_agent.serve.realtime import Realtime, Surroundings
 from taste_agent.session.engine import Session
 from taste_agent.session.runner import VirtualRunner
@@ -23,13 +23,15 @@ FACTS = ModelFacts("fake", ("anna", "bert"))
 
 
 def words_of(segment: Any) -> Tokens:
-    """A fake segment is its text; each of its words is one token."""
-    count = len(segment.split())
+    """A fake segment is its text, remembered with its role; each of its words is one token."""
+    count = len((segment if isinstance(segment, str) else segment[1]).split())
     return Tokens(count, count)
 
 
 def mind_of(brain: FakeBrain) -> Mind:
-    return Mind(brain, words_of, lambda: [*(text for _, text in brain.history), *brain._open])
+    return Mind(
+        brain, Memory(lambda: [*brain.history, *brain._open], words_of, lambda s: s[0] == "assistant")
+    )
 
 
 class VirtualEngine:
@@ -40,7 +42,7 @@ class VirtualEngine:
     ) -> None:
         meter = CostMeter(own.replay.compute_time, own.replay.fixed)
         self.mind = mind_of(brain)
-        self.worker = DialogWorker(self.mind, own, meter, speaks)
+        self.worker = MindWorker(self.mind, own, meter, speaks)
         self.session = Session(own, VirtualRunner(self.worker, meter), emit, speaks=speaks)
 
     def do(self, job: Any) -> None:

@@ -39,7 +39,7 @@ def test_what_speaking_costs_is_measured_and_nothing_is_remembered() -> None:
     brain = SlowBrain(heard=["a b", "c d"], replies=["one two", "three four"])
     brain.settle = lambda heard: pytest.fail("something is remembered")  # type: ignore[method-assign]
     found = measure_capacity(mind_of(brain), settings())
-    assert 0.25 <= found.speaking_rtf < 0.6
-    assert found.hearing_rtf < found.speaking_rtf
+    assert 0.25 <= found.speaking_rtf < 1.0
+    assert found.hearing_rtf < found.speaking_rtf  # a scripted recognizer takes no time
     assert brain.log == ["a b", "prefill a b", "c d", "prefill c d"]  # the first answer is to warm up
     assert brain.history == []

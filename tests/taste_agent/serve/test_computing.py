@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from taste_agent.dialog import messages as m
-from taste_agent.dialog.worker import CostMeter, DialogWorker
+from taste_agent.dialog.worker import CostMeter
 from taste_agent.serve.computing import Claim, Computing, first_due
+from taste_agent.serve.mind import MindWorker
 from tests.taste_agent.fakes import FakeBrain, settings
 from tests.taste_agent.serve.talking import mind_of
 
@@ -28,7 +29,7 @@ class Place:
 
         def make() -> Any:
             mind = mind_of(brain)
-            worker = DialogWorker(mind, settings(), CostMeter())
+            worker = MindWorker(mind, settings(), CostMeter())
             continue_reply = worker.continue_reply
 
             def noted() -> Any:
@@ -98,7 +99,7 @@ def test_a_job_runs_after_what_was_asked_for_before() -> None:
     place.runner.submit(m.AnswerText(1, "go"), 0)
     seen: list[bool] = []
 
-    def job(worker: DialogWorker, mind: Any) -> list[m.Result]:
+    def job(worker: MindWorker, mind: Any) -> list[m.Result]:
         seen.append(worker.replying)
         done.set()
         return []

@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 from taste_agent.errors import AgentError
 from taste_agent.serve import ray_cluster
 from taste_agent.serve.access import Access
-from taste_agent.serve.lost_replica import LostReplica, middlewares
+from taste_agent.serve.lost_replica import MIDDLEWARES, PROXY_VARIABLE, LostReplica, middlewares
 from taste_agent.serve.ray_cluster import Cluster, deploy, replicas
 from taste_agent.serve.server import ServeOptions
 from tests.taste_agent.fakes import settings
@@ -78,8 +78,12 @@ def test_an_ordinary_end_is_not_told() -> None:
 
 
 @pytest.mark.soak
-def test_two_replicas_of_which_one_is_killed() -> None:
-    pytest.importorskip("ray", reason="Ray is missing; pip install 'taste-agent[ray]'")
+def test_two_replicas_of_which_one_is_killed(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PROXY_VARIABLE, MIDDLEWARES)  # before Ray is imported
+    ray = pytest.importorskip("ray", reason="Ray is missing; pip install 'taste-agent[ray]'")
+    request.addfinalizer(ray.shutdown)
     port = 8902
     deploy(Cluster("local", 2, 2), settings(), ServeOptions(Access("127.0.0.1"), port, max_sessions=1), load)
     address = f"ws://127.0.0.1:{port}/v1/realtime"

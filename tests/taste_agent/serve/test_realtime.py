@@ -419,15 +419,37 @@ def test_a_history_cannot_be_made_up(role: str) -> None:
     assert error["param"] == "item.role"
 
 
-def test_an_item_that_waits_can_be_deleted_and_an_answered_one_cannot() -> None:
+def test_an_item_that_waits_can_be_deleted() -> None:
     client = asked()
     first = client.type("forget this")[0]["item"]["id"]
     client.send("conversation.item.delete", item_id=first)
-    second = client.type("hello")[0]["item"]["id"]
+    client.type("hello")
     client.send("response.create")
     client.wait()
     assert client.brain.history[0] == ("user", "hello")
-    assert error_of(client.send("conversation.item.delete", item_id=second))["code"] == "invalid_value"
+
+
+@pytest.mark.parametrize(
+    ("role", "left"), [("user", ("assistant", ANSWER)), ("assistant", ("user", QUESTION))]
+)
+def test_a_message_and_its_answer_can_be_taken_out_of_the_memory(role: str, left: tuple[str, str]) -> None:
+    client = asked()
+    client.say(question())
+    client.wait()
+    items = [
+        event["item"]["id"] for event in client.of("conversation.item.added") if event["item"]["role"] == role
+    ]
+    told = client.send("conversation.item.delete", item_id=items[0])
+    assert [event["type"] for event in told] == ["conversation.item.deleted"]
+    assert client.brain.history == [left]
+    assert error_of(client.send("conversation.item.retrieve", item_id=items[0]))["code"] == "item_not_found"
+
+
+def test_nothing_is_deleted_while_a_response_is_in_progress() -> None:
+    client = asked()
+    item = client.type("hello")[0]["item"]["id"]
+    client.send("response.create")
+    assert error_of(client.send("conversation.item.delete", item_id=item))["code"] == "cannot_delete"
 
 
 def test_one_byte_at_a_time_is_the_same_sound() -> None:
