@@ -10,11 +10,15 @@ import pytest
 import soxr
 
 from taste_agent.dialog.brain import ReplyItem, Sound
+from taste_agent.serve.access import Access
+from taste_agent.serve.limits import Limits
+from taste_agent.serve.mind import load_served_model
+from taste_agent.serve.server import Service
 from taste_speech.recognition.english_recognizer import EnglishRecognizer
 from taste_speech.recognition.english_whisper import tiny_en
-from tests.taste_agent.fakes import RATE, FakeBrain
+from tests.taste_agent.fakes import RATE, FakeBrain, settings
 from tests.taste_agent.serve.browser import Page, browser, needs_chromium
-from tests.taste_agent.serve.serving import serving
+from tests.taste_agent.serve.serving import carried, serving
 from tests.taste_agent.speech import silence, spoken, track
 
 pytestmark = [pytest.mark.soak, needs_chromium]
@@ -86,6 +90,21 @@ def test_a_question_is_heard_and_its_answer_is_heard(tmp_path: Path) -> None:
         assert page.run("document.documentElement.lang") == "zh-Hant"
         picture(page, "zh")
         assert not page.log, page.log
+
+
+def test_the_shipped_checkpoint_is_heard_in_the_browser(tmp_path: Path) -> None:
+    own = settings("replay.compute_time=measured", "sampling.seed=1")
+    service = Service(load_served_model(own), own, Access("127.0.0.1"), Limits(), max_sessions=1)
+    with carried(service) as server, browser(tmp_path, said(QUESTION, silence(60.0))) as chromium:
+        page = chromium.new_page()
+        page.open(f"http://{server.address}/")
+        page.click("start")
+        page.wait("document.querySelectorAll('.word.heard').length > 2", within_s=180)
+        page.wait("document.getElementById('state').dataset.state === 'listening'", within_s=180)
+        picture(page, "checkpoint")
+        assert QUESTION in page.text("talk")
+        assert "rome" in page.text("talk").lower()
+        assert "rome" in recognized(*page.sound("played"))
 
 
 def test_speaking_over_it_stops_the_sound_within_300_ms(tmp_path: Path) -> None:
