@@ -134,20 +134,20 @@ class SoundFile:
             head = file.read(12)
             if head[:4] != b"RIFF" or head[8:] not in (b"WAVE", b""):
                 return
-            found = _find_chunk(file, b"data", total)
+            found = next((chunk for chunk in _chunks(file, 12, total) if chunk[0] == b"data"), None)
             if found is None:
                 raise AudioError(f"{self.path} is a damaged wav file (it has no sound data); record it again")
-            begin, announced = found
-            there = total - begin
-            if announced == 0 and there > 0 and not _ends_with_chunks(file, begin, total):
+            _, begin, stated = found
+            rest = total - begin
+            if stated == 0 and rest > 0 and not _ends_with_chunks(file, begin, total):
                 self._copy = file if file is self._copy else _copied(file)
-                for position, size in ((4, total - 8), (begin - 4, there)):
+                for position, size in ((4, total - 8), (begin - 4, rest)):
                     self._copy.seek(position)
                     self._copy.write(struct.pack("<I", min(size, 0xFFFFFFFF)))
                 self.notices.append(f"{self.name} was never closed by its recorder; it is read to its end")
-            elif there < announced < _OPEN_LENGTH:
+            elif rest < stated < _OPEN_LENGTH:
                 self.notices.append(
-                    f"{self.name} is truncated, {announced - there} bytes are missing; what is there is used"
+                    f"{self.name} is truncated, {stated - rest} bytes are missing; the rest is used"
                 )
 
     @contextmanager
@@ -275,30 +275,24 @@ def _copied(source: IO[bytes]) -> IO[bytes]:
     return copy
 
 
-def _find_chunk(file: IO[bytes], wanted: bytes, total: int) -> tuple[int, int] | None:
-    """Return where the content of a RIFF chunk begins, and its stated size; None without such a chunk."""
-    file.seek(12)
-    while file.tell() < total:
-        name, size = file.read(4), file.read(4)
-        if len(size) < 4:
-            return None
-        length = int.from_bytes(size, "little")
-        if name == wanted:
-            return file.tell(), length
-        file.seek(length + length % 2, os.SEEK_CUR)
-    return None
-
-
-def _ends_with_chunks(file: IO[bytes], begin: int, total: int) -> bool:
-    """Return whether only RIFF chunks, and so no sound, follow `begin` up to the file's end."""
-    position = begin
+def _chunks(file: IO[bytes], position: int, total: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, start of the content and stated size of the RIFF chunks from `position` on."""
     while position < total:
         file.seek(position)
         name, size = file.read(4), file.read(4)
-        if len(size) < 4 or not name.isascii() or not name.decode().isprintable():
-            return False
+        if len(size) < 4:
+            return
         length = int.from_bytes(size, "little")
+        yield name, position + 8, length
         position += 8 + length + length % 2
+
+
+def _ends_with_chunks(file: IO[bytes], position: int, total: int) -> bool:
+    """Return whether only RIFF chunks, and so no sound, follow `position` up to the file's end."""
+    for name, start, length in _chunks(file, position, total):
+        if not name.isascii() or not name.decode().isprintable():
+            return False
+        position = start + length + length % 2
     return position in (total, total + 1)
 
 
