@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from taste_speech.training.evaluation import held_out, scoring
 from taste_speech.training.evaluation.bench import Bench
 from taste_speech.training.evaluation.held_out import Asked, Split
-from taste_speech.training.evaluation.results import Kept, Result, Row, share
+from taste_speech.training.evaluation.results import Kept, Result, Row, at_least, at_most, share
 from taste_speech.training.evaluation.scoring import accepts, percent
 from taste_speech.training.evaluation.subjects import Mind, ask_all
 
@@ -42,7 +42,7 @@ def rows(bench: Bench, untuned: Callable[[], Mind] | None = None, long_talks: bo
     lost = percent(right(kinds, brief)) - percent(hits)
     return [
         share("our kinds, typed: answered right", hits),
-        Row('told "Answer briefly.": right, against no prompt', lost, "points", -5, True, len(brief)),
+        at_least('told "Answer briefly.": right, against no prompt', lost, "points", -5, len(brief)),
         share("cut-off turns given no_speech, typed", [not r["answer"] for r in silent.values()], 93),
         share("complete turns answered, typed", complete, 97),
         *everyday_rows(everyday, found, other),
@@ -79,7 +79,7 @@ def everyday_rows(
     echoes = percent([accepts(asked[key].accept or "", key) for key in found])
     rows = [
         share("everyday questions: answered to the point", hits, 70),
-        Row("the same: by a reply that echoes the question", echoes, "%", 10, False, len(found)),
+        at_most("the same: by a reply that echoes the question", echoes, "%", 10, len(found)),
     ]
     for kind, name in (("fact", "facts"), ("other", "others")):
         own = [hit for key, hit in zip(found, hits, strict=True) if asked[key].kind == kind]
@@ -88,7 +88,7 @@ def everyday_rows(
         theirs = right(asked, untuned)
         better = percent(hits) - percent(theirs)
         rows.append(share("the same: SmolLM2 untuned, with a system prompt", theirs))
-        rows.append(Row("the same: better than it", better, "points", 15, True, len(hits)))
+        rows.append(at_least("the same: better than it", better, "points", 15, len(hits)))
     return rows
 
 
@@ -107,7 +107,7 @@ def talk_rows(talks: Sequence[Sequence[Asked]], answers: Sequence[Sequence[str]]
     rows = [
         share("talks of 40 turns: right in turns 1 to 10", early),
         share("talks of 40 turns: right in turns 31 to 40", late),
-        Row("talks of 40 turns: late against early", lost, "points", -5, True, len(late)),
+        at_least("talks of 40 turns: late against early", lost, "points", -5, len(late)),
     ]
     for first in range(0, held_out.TURNS, TURNS_A_ROW):
         own = [hit for number, _, hit in judged if first <= number < first + TURNS_A_ROW]

@@ -14,7 +14,7 @@ from taste_speech.recognition.base import Recognizer
 from taste_speech.training.evaluation import held_out
 from taste_speech.training.evaluation.bench import Bench
 from taste_speech.training.evaluation.held_out import Asked
-from taste_speech.training.evaluation.results import Result, Row, share
+from taste_speech.training.evaluation.results import Result, Row, at_least, at_most, share
 from taste_speech.training.evaluation.scoring import accepts, error_rate, word_errors
 from taste_speech.training.evaluation.sounds import (
     NOISE_DB,
@@ -68,7 +68,7 @@ def feed(recognizer: Recognizer, samples: Audio) -> None:
 
 def _error_row(name: str, found: Iterable[Result], target: float | None = None) -> Row:
     errors = [word_errors(result["text"], result["heard"]) for result in found]
-    return Row(name, error_rate(errors), "%", target, False, len(errors))
+    return at_most(name, error_rate(errors), "%", target, len(errors))
 
 
 def rows(bench: Bench) -> list[Row]:
@@ -132,7 +132,7 @@ def heard_rows(asked: Mapping[str, Asked], found: Sequence[Result], suffix: str,
     return [
         _error_row(f"questions in held-out voices: word errors{suffix}", half, targets[0]),
         _error_row(f"the same: those outside the dialogues{suffix}", others),
-        Row(f"{name}{suffix}", later, "points", 0, False, len(half)),
+        at_most(f"{name}{suffix}", later, "points", 0, len(half)),
         share(f"our kinds: heard and answered right{suffix}", right, targets[1]),
         share(f"complete turns answered{suffix}", answered, targets[2]),
         share(f"cut-off turns given no_speech{suffix}", [not r["answer"] for r in blocks[CUT]], 93),
@@ -164,10 +164,10 @@ def _cost_rows(bench: Bench, texts: Sequence[str]) -> list[Row]:
     errors = [error_rate([word_errors(r["text"], r["heard"][i]) for r in found]) for i in range(2)]
     name = "faster-whisper int8, window of 30 s"
     return [
-        Row("recognition of a question of 3 s: compute", 1000 * ours_s, "ms", 150, False, len(timed)),
-        Row(f"the same: {name}", 1000 * theirs_s, "ms", None, False, len(timed)),
-        Row("the same: times as fast", theirs_s / ours_s, "x", 3, True, len(timed)),
-        Row(f"word errors against {name}", errors[0] - errors[1], "points", 0.5, False, len(found)),
+        at_most("recognition of a question of 3 s: compute", 1000 * ours_s, "ms", 150, len(timed)),
+        at_most(f"the same: {name}", 1000 * theirs_s, "ms", None, len(timed)),
+        at_least("the same: times as fast", theirs_s / ours_s, "x", 3, len(timed)),
+        at_most(f"word errors against {name}", errors[0] - errors[1], "points", 0.5, len(found)),
     ]
 
 
@@ -184,6 +184,6 @@ def _disturbance_rows(bench: Bench) -> list[Row]:
     answers = sum(bool(result["answer"]) for result in found)
     name = "10 minutes of silence, noise, breath, coughs, clicks, telephone, siren, music"
     return [
-        Row(f"{name}: answers", answers, "", 0, False, len(found)),
-        Row(f"{name}: words heard", words, "", None, False, len(found)),
+        at_most(f"{name}: answers", answers, "", 0, len(found)),
+        at_most(f"{name}: words heard", words, "", None, len(found)),
     ]

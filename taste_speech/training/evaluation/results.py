@@ -88,9 +88,19 @@ class Row:
         return judged >= self.target if self.at_least else judged <= self.target
 
 
+def at_least(name: str, value: float, unit: str, target: float | None, count: int, *more: float) -> Row:
+    """Return a row whose target is a lower bound; `more` is `natural` and `upper`."""
+    return Row(name, value, unit, target, True, count, *more)
+
+
+def at_most(name: str, value: float, unit: str, target: float | None, count: int, *more: float) -> Row:
+    """Return a row whose target is an upper bound; `more` is `natural` and `upper`."""
+    return Row(name, value, unit, target, False, count, *more)
+
+
 def share(name: str, hits: Sequence[bool], target: float | None = None) -> Row:
     """Return the row on the share of hits, in percent, with its lower bound."""
-    return Row(name, percent(hits), "%", target, True, len(hits))
+    return at_least(name, percent(hits), "%", target, len(hits))
 
 
 @dataclass(frozen=True)

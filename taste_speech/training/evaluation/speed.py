@@ -16,7 +16,7 @@ from taste_speech.streaming.layout import Row as LmRow
 from taste_speech.training.evaluation import held_out
 from taste_speech.training.evaluation.bench import Bench
 from taste_speech.training.evaluation.listening import feed
-from taste_speech.training.evaluation.results import Result, Row
+from taste_speech.training.evaluation.results import Result, Row, at_most
 from taste_speech.training.evaluation.sounds import RATE_HZ, Clip
 from taste_speech.training.evaluation.subjects import TasteMind
 
@@ -47,12 +47,12 @@ def size_rows(bench: Bench) -> list[Row]:
         first_s, _, peak = _start(checkpoint, {"XDG_CACHE_HOME": empty})
     later = [_start(checkpoint, {}) for _ in range(STARTS)]
     return [
-        Row("committed for the checkpoint", sum(sizes), "MB", 45, False, len(sizes)),
-        Row("largest file of it", max(sizes), "MB", 15, False, len(sizes)),
-        Row("ready to use: first start ever", first_s, "s", 20, False, 1),
-        Row("ready to use: later (median)", statistics.median(s for s, _, _ in later), "s", 5, False, STARTS),
-        Row("memory after loading", max(resident for _, resident, _ in later), "GB", 1.2, False, STARTS),
-        Row("memory while converting (peak)", peak, "GB", 2, False, 1),
+        at_most("committed for the checkpoint", sum(sizes), "MB", 45, len(sizes)),
+        at_most("largest file of it", max(sizes), "MB", 15, len(sizes)),
+        at_most("ready to use: first start ever", first_s, "s", 20, 1),
+        at_most("ready to use: later (median)", statistics.median(s for s, _, _ in later), "s", 5, STARTS),
+        at_most("memory after loading", max(resident for _, resident, _ in later), "GB", 1.2, STARTS),
+        at_most("memory while converting (peak)", peak, "GB", 2, 1),
     ]
 
 
@@ -94,11 +94,11 @@ def rows(bench: Bench) -> list[Row]:
     short, long = (step_s(mind, history) for history in HISTORIES)
     name = f"the same after {HISTORIES[1]} rows: times as long"
     return [
-        Row("first audio: compute (median)", 1000 * first, "ms", 400, False, len(found)),
-        Row("of it recognition after the end (median)", 1000 * heard, "ms", None, False, len(found)),
-        Row("real-time factor of a reply (median)", factor, "", 0.35, False, len(found)),
-        Row(f"LM step after {HISTORIES[0]} rows", 1000 * short, "ms", 20, False, _STEPS),
-        Row(name, long / short, "x", 1.5, False, _STEPS),
+        at_most("first audio: compute (median)", 1000 * first, "ms", 400, len(found)),
+        at_most("of it recognition after the end (median)", 1000 * heard, "ms", None, len(found)),
+        at_most("real-time factor of a reply (median)", factor, "", 0.35, len(found)),
+        at_most(f"LM step after {HISTORIES[0]} rows", 1000 * short, "ms", 20, _STEPS),
+        at_most(name, long / short, "x", 1.5, _STEPS),
     ]
 
 

@@ -11,7 +11,7 @@ from taste_speech.streaming import EmitContext, TASTESegment, growing_chunks
 from taste_speech.streaming.synthesis import Synthesizer
 from taste_speech.training.evaluation import held_out
 from taste_speech.training.evaluation.bench import Bench, HeardWord
-from taste_speech.training.evaluation.results import Result, Row, share
+from taste_speech.training.evaluation.results import Result, Row, at_least, at_most, share
 from taste_speech.training.evaluation.scoring import norm
 from taste_speech.training.evaluation.sounds import RATE_HZ, Audio, Clip
 from taste_speech.training.evaluation.subjects import Mouth
@@ -159,11 +159,11 @@ def seam_rows(found: Sequence[Result]) -> list[Row]:
     longest = 100 * max(one["length"] for one in found)
     moved = sum(one["moved"] for one in found)
     return [
-        Row("seams: jump above 99.9 % of those inside chunks", high, "%", 1, False, n),
-        Row("seams: largest jump over the largest inside", max(r["largest"] for r in found), "", 1, False, n),
-        Row("seams: log-mel distance to one piece, near over elsewhere", ratio, "", 1.5, False, n),
-        Row("seams: length against one piece", longest, "%", 3, False, len(found)),
-        Row("seams: chunks with sound doubled or dropped before them", moved, "", 0, False, n),
+        at_most("seams: jump above 99.9 % of those inside chunks", high, "%", 1, n),
+        at_most("seams: largest jump over the largest inside", max(r["largest"] for r in found), "", 1, n),
+        at_most("seams: log-mel distance to one piece, near over elsewhere", ratio, "", 1.5, n),
+        at_most("seams: length against one piece", longest, "%", 3, len(found)),
+        at_most("seams: chunks with sound doubled or dropped before them", moved, "", 0, n),
     ]
 
 
@@ -198,7 +198,7 @@ def word_end_rows(errors: Sequence[list[float] | None], natural: Sequence[list[f
         )
         name = "word ends while streaming: within 100 ms of the judge's"
         # A judge that places known word ends less well than that cannot tell.
-        rows.append(Row(name, close, "%", min(90, natural_close), True, len(late), natural_close))
+        rows.append(at_least(name, close, "%", min(90, natural_close), len(late), natural_close))
         median = 1000 * float(np.median(late) - np.median(own))
         rows.append(Row("the same: median of what they are late", median, "ms", count=len(late)))
     return rows

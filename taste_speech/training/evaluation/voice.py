@@ -12,7 +12,7 @@ from taste_speech.training.corpus import Manner, carriers, held_out_words, pitch
 from taste_speech.training.corpus.dialogues import CONTROL
 from taste_speech.training.evaluation import held_out, scoring
 from taste_speech.training.evaluation.bench import Bench
-from taste_speech.training.evaluation.results import Result, Row, share
+from taste_speech.training.evaluation.results import Result, Row, at_least, at_most, share
 from taste_speech.training.evaluation.scoring import percent, word_errors
 from taste_speech.training.evaluation.sounds import RATE_HZ, Audio, Clip
 from taste_speech.training.evaluation.subjects import Mouth, TasteMind, text_only
@@ -66,7 +66,7 @@ def difference_rows(name: str, found: Sequence[Result], target: float) -> list[R
         [100 * e.wrong for e in ours], [100 * e.wrong for e in natural], [e.words for e in ours]
     )
     own = scoring.error_rate(natural)
-    return [Row(name, difference.value, "points", target, False, len(found), own, difference.upper)]
+    return [at_most(name, difference.value, "points", target, len(found), own, difference.upper)]
 
 
 def _reply_rows(bench: Bench, questions: Sequence[str]) -> list[Row]:
@@ -84,7 +84,7 @@ def _reply_rows(bench: Bench, questions: Sequence[str]) -> list[Row]:
         ours, natural = ([result["quality"][i] for result in found] for i in range(2))
         below, own = scoring.paired_difference(natural, ours), float(np.mean(natural))
         name = "replies aloud: DNSMOS below the natural voice"
-        rows.append(Row(name, below.value, "", 0.15, False, len(found), own, below.upper))
+        rows.append(at_most(name, below.value, "", 0.15, len(found), own, below.upper))
     return rows
 
 
@@ -100,8 +100,8 @@ def _rare_rows(bench: Bench) -> list[Row]:
     )
     name = "rare words understood, as a share of the natural voice's"
     return [
-        Row("rare words understood", ours, "%", None, True, len(found), natural),
-        Row(name, 100 * ours / natural if natural else 0.0, "%", 85, True, len(found)),
+        at_least("rare words understood", ours, "%", None, len(found), natural),
+        at_least(name, 100 * ours / natural if natural else 0.0, "%", 85, len(found)),
     ]
 
 
@@ -139,8 +139,8 @@ def _pitch_rows(bench: Bench, sentences: Sequence[str]) -> list[Row]:
     )
     count = sum(len(result["recording"]) for result in found)
     return [
-        Row("word pitch: correlation with the recording", carried, "", 0.85, True, count),
-        Row("word pitch: above the same from text alone", carried - alone, "", 0.15, True, count),
+        at_least("word pitch: correlation with the recording", carried, "", 0.85, count),
+        at_least("word pitch: above the same from text alone", carried - alone, "", 0.15, count),
     ]
 
 
@@ -155,7 +155,7 @@ def _pace_rows(bench: Bench, sentences: Sequence[str]) -> list[Row]:
     found = bench.kept.found("pace", sentences, paced)
     spread = [sum(float(np.log(r[name][0] / r[name][1])) for r in found) for name in ("again", "recorded")]
     share_said = 100 * spread[0] / spread[1] if found else 0.0
-    return [Row("pace: share of a recording's that is said again", share_said, "%", 60, True, len(found))]
+    return [at_least("pace: share of a recording's that is said again", share_said, "%", 60, len(found))]
 
 
 def _slower_rows(bench: Bench) -> list[Row]:
@@ -174,7 +174,7 @@ def _slower_rows(bench: Bench) -> list[Row]:
     longer = float(np.median(said)) if said else 0.0
     return [
         share('"slower please": says the same again', [x is not None for x in times]),
-        Row('"slower please": time against the first (median)', longer, "x", 1.15, True, len(said)),
+        at_least('"slower please": time against the first (median)', longer, "x", 1.15, len(said)),
     ]
 
 
