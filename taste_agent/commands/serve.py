@@ -57,8 +57,7 @@ def serve_sessions(settings: AgentSettings, arguments: ServeArguments) -> None:
         cluster = Cluster(arguments.ray_address, *replicas(arguments.replicas))
         serve_on_ray(cluster, settings, options, load_served_model, _tell)
         return
-    typer.echo(f"loading {settings.model.checkpoint}", err=True)
-    serve(load_served_model(settings), settings, options, _tell)
+    serve(lambda: load_served_model(settings), settings, options, _tell)
 
 
 def _tell(line: str) -> None:

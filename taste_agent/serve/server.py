@@ -1,6 +1,7 @@
 """Loads the model, measures what this machine holds, and serves until it is stopped."""
 
 import logging
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -166,7 +167,7 @@ def uvicorn_config(app: Any, options: ServeOptions) -> uvicorn.Config:
 
 
 def serve(
-    model: ServedModel,
+    load: Callable[[], ServedModel],
     settings: AgentSettings,
     options: ServeOptions,
     tell: Callable[[str], None] = lambda line: None,
@@ -174,44 +175,43 @@ def serve(
     """Serve until a signal comes, which is raised again at the end.
 
     Args:
-        model: what answers.
+        load: makes the model, once it is sure that the port can be had.
         settings: of the sessions, where clients say nothing else.
         options: of the command line.
         tell: called with a line for the person who started it.
 
     Raises:
         AgentError: it would be open to the network without a token, or the port cannot be had.
+        TasteError: the model cannot be loaded.
     """
     options.access.check()
-    sessions = chosen_sessions(options.max_sessions, lambda: measured(model, settings), tell)
-    service = Service(model, settings, options.access, options.limits, sessions)
-    config = uvicorn_config(service.app, options)
-    server = DrainingServer(config, service.reception, options.drain_s)
-    try:
-        listener = config_socket(config)
+    with listening_socket(options.access.host, options.port) as listener:
+        tell(f"loading {settings.model.checkpoint}")
+        model = load()
+        sessions = chosen_sessions(options.max_sessions, lambda: measured(model, settings), tell)
+        service = Service(model, settings, options.access, options.limits, sessions)
+        server = DrainingServer(uvicorn_config(service.app, options), service.reception, options.drain_s)
         tell(f"listening on {options.access.host}, port {listener.getsockname()[1]}; Ctrl-C ends it")
-        server.run([listener])
-    finally:
-        service.computing.stop()
+        try:
+            server.run([listener])
+        finally:
+            service.computing.stop()
 
 
-def config_socket(config: uvicorn.Config) -> Any:
-    """The socket that is listened on.
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A socket to listen on; port 0 takes a free one.
 
     Raises:
         AgentError: the port is taken, or not allowed.
     """
-    import socket
-
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((config.host, config.port))
+        listener.bind((host, port))
     except OSError as error:
         listener.close()
         reason = error.strerror or str(error)
         raise AgentError(
-            f"cannot listen on {config.host}, port {config.port}: {reason}; choose another with --port"
+            f"cannot listen on {host}, port {port}: {reason}; choose another with --port"
         ) from error
     return listener

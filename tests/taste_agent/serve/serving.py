@@ -14,7 +14,7 @@ from taste_agent.serve.access import Access
 from taste_agent.serve.app import Reception
 from taste_agent.serve.limits import Limits
 from taste_agent.serve.mind import ServedModel
-from taste_agent.serve.server import DrainingServer, ServeOptions, Service, config_socket, uvicorn_config
+from taste_agent.serve.server import DrainingServer, ServeOptions, Service, listening_socket, uvicorn_config
 from tests.taste_agent.fakes import FakeBrain, settings
 from tests.taste_agent.serve.talking import FACTS, mind_of
 
@@ -77,7 +77,7 @@ def carried(service: Service, drain_s: float = 5.0) -> Iterator[Serving]:
     options = ServeOptions(service.reception.access, 0, drain_s=drain_s)
     config = uvicorn_config(service.app, options)
     server = DrainingServer(config, service.reception, drain_s)
-    listener = config_socket(config)
+    listener = listening_socket(LOOPBACK, 0)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     while not server.started:

@@ -17,10 +17,9 @@ from taste_agent.serve.access import Access
 from taste_agent.serve.capacity import Capacity
 from taste_agent.serve.limits import MOST_MESSAGE_BYTES, Limits
 from taste_agent.serve.mind import ServedModel
-from taste_agent.serve.server import ServeOptions, chosen_sessions, config_socket, serve, uvicorn_config
+from taste_agent.serve.server import ServeOptions, chosen_sessions, serve
 from tests.taste_agent.fakes import FakeBrain, settings
 from tests.taste_agent.serve.serving import Serving, send, serving, type_text, until
-from tests.taste_agent.serve.talking import FACTS
 
 
 def get(server: Serving, path: str, **headers: str) -> tuple[int, str, Any]:
@@ -221,16 +220,17 @@ def test_a_signal_lets_the_reply_end_and_takes_nobody_in() -> None:
 
 
 def test_it_is_not_open_to_the_network_without_a_token() -> None:
-    model = ServedModel(FACTS, lambda own: pytest.fail("nothing is made"))
     with pytest.raises(AgentError, match="--token"):
-        serve(model, settings(), ServeOptions(Access("0.0.0.0"), 0))
+        serve(nothing_is_loaded, settings(), ServeOptions(Access("0.0.0.0"), 0))
 
 
-def test_a_port_that_is_taken_is_told() -> None:
-    with serving() as server:
-        options = ServeOptions(Access("127.0.0.1"), server.port)
-        with pytest.raises(AgentError, match=r"choose another with --port"):
-            config_socket(uvicorn_config(None, options))
+def nothing_is_loaded() -> ServedModel:
+    pytest.fail("the model was loaded")
+
+
+def test_a_port_that_is_taken_is_told_before_the_model_is_loaded() -> None:
+    with serving() as server, pytest.raises(AgentError, match=r"choose another with --port"):
+        serve(nothing_is_loaded, settings(), ServeOptions(Access("127.0.0.1"), server.port))
 
 
 @pytest.mark.parametrize(
