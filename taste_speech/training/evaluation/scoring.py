@@ -11,16 +11,14 @@ import numpy as np
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 from taste_speech.training.corpus.dialogues import HANGING
-from taste_speech.training.corpus.lexicon import listed
 
 LONGEST_REPLY_WORDS = 30
 _LIKE_WHISPER = EnglishTextNormalizer({})
 _NOT_SAID = re.compile(r"[^a-zA-Z .,?!;:'’\"—–-]|\n|--|^\s*-")
-_SMALL_WORDS = HANGING.union(
-    listed(
-        "you they them her there then like here that's it's don't does did let get got one sounds okay yes"
-    )
-)
+_SMALL_WORDS = HANGING | {
+    *("you", "they", "them", "her", "there", "then", "like", "here", "that's", "it's", "don't", "does"),
+    *("did", "let", "get", "got", "one", "sounds", "okay", "yes"),
+}
 
 
 def norm(text: str) -> str:
