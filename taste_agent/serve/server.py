@@ -26,6 +26,8 @@ from taste_agent.session.engine import Session
 
 logger = logging.getLogger(__name__)
 
+MOST_CONNECTIONS = 1000
+"""Beyond this, a request is answered with 503 before anything else is looked at."""
 CLOSE_S = 2.0
 """How long sessions may take to end."""
 
@@ -158,6 +160,7 @@ def uvicorn_config(app: Any, options: ServeOptions) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         lifespan="off",
+        limit_concurrency=MOST_CONNECTIONS,
         ws_max_size=MOST_MESSAGE_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=20,

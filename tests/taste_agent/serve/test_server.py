@@ -157,6 +157,23 @@ def test_a_flood_of_messages_closes_its_connection() -> None:
         assert server.empties()
 
 
+def test_a_client_that_does_not_receive_is_dropped() -> None:
+    with serving(limits=Limits(send_s=0.3)) as server, server.connect() as other:
+        with server.connect(max_queue=1) as silent:
+            item = {"type": "message", "role": "user", "id": "long"}
+            item["content"] = [{"type": "input_text", "text": "字" * 8000}]  # type: ignore[assignment]
+            send(silent, "conversation.item.create", item=item)
+            for _ in range(900):  # 22 MB of answers, beyond what the kernel holds
+                send(silent, "conversation.item.retrieve", item_id="long")
+            end_s = time.monotonic() + 20
+            while len(server.reception.talks) > 1 and time.monotonic() < end_s:
+                time.sleep(0.05)
+            assert 'taste_refused_total{reason="slow_client"} 1.0' in get(server, "/metrics")[1]
+            silent.socket.close()
+        type_text(other, "hello")
+        until(other, "response.done")
+
+
 @pytest.mark.parametrize("state", ["at once", "listening", "thinking", "speaking"])
 def test_a_socket_that_is_gone_frees_its_room(state: str) -> None:
     with serving(lambda: FakeBrain(replies=["one two three four"])) as server, server.connect() as other:
