@@ -27,7 +27,7 @@ def raise_on_signals() -> None:
 def signals_held() -> Iterator[None]:
     """What ends the program waits for the end of the block; in the main thread, elsewhere none arrives.
 
-    An exception that is raised while a native module is initialised aborts the process, and one that is
+    An exception that is raised while a native module is initialized aborts the process, and one that is
     raised while files are completed leaves them incomplete.
     """
     if threading.current_thread() is not threading.main_thread():

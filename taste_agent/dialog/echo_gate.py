@@ -15,7 +15,7 @@ SAME_WORD = 0.65
 MIN_ROUGH_LETTERS = 3
 # Above this share of echoed words the rest is taken for misheard echo as well.
 MOSTLY_ECHO = 0.7
-# Below it only runs of so many echoed words are dropped: two people share their "the" and "is".
+# Below it only runs of this many echoed words are dropped: two people share their "the" and "is".
 MIN_RUN = 3
 REMEMBERED_WORDS = 400
 # How far the end of a word that was recognized, or counted as heard, may lie beside the truth.

@@ -33,7 +33,7 @@ def load_model(settings: ModelSettings, speaks: bool = True) -> tuple[TasteForCa
 
 
 def use_threads(model: TasteForCausalLM, threads: int) -> None:
-    """Give PyTorch so many threads on the CPU; 0: at most two for a small model, and one core for the sound.
+    """Set the number of CPU threads of PyTorch; 0: at most two for a small model, and one core for the sound.
 
     Threads that share a tensor wait for each other, so one that has lost its core holds up all. In a talk on
     two cores a chunk of speech took 200 to 340 ms with one thread and 300 to 570 ms with two; beside two busy

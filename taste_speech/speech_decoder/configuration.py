@@ -63,7 +63,7 @@ class AlignmentWindowConfig(StrictSection):
     back: int = Field(default=1, ge=0)
     ahead: int = Field(default=4, ge=1)
     unsaid: int = Field(default=2, ge=0)
-    """So many tokens at the end need not be reached before the units may stop: a mark, a silent letter."""
+    """Tokens at the end that need not be reached before the units may stop: a mark, a silent letter."""
 
 
 class UnitDecodingConfig(StrictSection):
@@ -73,7 +73,7 @@ class UnitDecodingConfig(StrictSection):
     audio_encoder_heads: int = 8
     audio_encoder_linear_units: int = 2048
     top_k: int = Field(default=25, ge=1)
-    """Units are drawn from so many of the most probable ones."""
+    """How many of the most probable units a unit is drawn from."""
     temperature: float = Field(default=1.0, gt=0)
     """Of the draw; below 1 the probable units become more so."""
     min_units_per_row: float = 2.0

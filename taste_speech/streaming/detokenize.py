@@ -178,7 +178,7 @@ class StreamingDetokenizer:
     def resume(self, text_ids: Tensor, taste_ids: Tensor, speech_ids: Tensor) -> None:
         """Set the state to what it is, as far as can be told, after the given words took the given units.
 
-        Bounded in cost: only the context of the next chunk is synthesised again.
+        Bounded in cost: only the context of the next chunk is synthesized again.
         """
         ids = speech_ids[0].tolist()
         words = asr_words(self._processor, read_words(self._processor, text_ids, taste_ids))

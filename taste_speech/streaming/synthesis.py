@@ -19,7 +19,7 @@ from taste_speech.vocoder.voice_generator import VoiceGenerator
 _EXTRA_FRAMES = 3  # beyond the overlap, so that the vocoder's edge is not heard in it
 _MAX_GRID = 8
 _FRAMES_PER_BLOCK = 32
-_BLOCK_STRIDE = 1_000_003  # a prime, so that blocks of neighbouring seeds do not coincide
+_BLOCK_STRIDE = 1_000_003  # a prime, so that blocks of neighboring seeds do not coincide
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ _DURATION_WEIGHT = 6.0
 """Of the squared logarithm of a word's duration over the expected one, against the logarithm of attention.
 
 6 is a normal distribution of log durations with deviation 0.29. Words vary by more, but the attention of
-neighbouring units is not independent and counts too much. Chosen on teacher-forced unseen utterances, where
+neighboring units is not independent and counts too much. Chosen on teacher-forced unseen utterances, where
 anything from 4 to 12 does about as well.
 """
 _LONGEST = 8
@@ -22,7 +22,7 @@ def word_ends_from_attention(
     """The unit after the last one of each word.
 
     Units take words in order: the first unit belongs to the first word, the last unit to the last word, and
-    each word has at least one unit. Among all such divisions the one is taken that maximises the product of
+    each word has at least one unit. Among all such divisions the one is taken that maximizes the product of
     the attention to the words and of the probability of their durations (dynamic programming). Where the
     attention says little, words take units in proportion to their tokens.
 

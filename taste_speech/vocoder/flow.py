@@ -79,7 +79,7 @@ class FlowMatching(nn.Module):
         prompt, is_known = torch.zeros_like(condition), None
         if known is not None:
             frames = known.shape[-1]
-            known = F.pad(self._normalised(known), (0, noise.shape[-1] - frames))
+            known = F.pad(self._normalized(known), (0, noise.shape[-1] - frames))
             is_known = torch.arange(noise.shape[-1], device=noise.device) < frames
             if self.config.known_frames_as_prompt:
                 prompt = known
@@ -151,7 +151,7 @@ class FlowMatching(nn.Module):
                 x = torch.where(is_known, (1 - end) * noise + end * known, x)
         return x
 
-    def _normalised(self, mel: Tensor) -> Tensor:
+    def _normalized(self, mel: Tensor) -> Tensor:
         return (mel - self.config.mel_mean) / self.config.mel_std
 
     def loss(
@@ -164,7 +164,7 @@ class FlowMatching(nn.Module):
     ) -> Tensor:
         """Mean squared error of the velocity at random times on the straight path from noise to `mel`."""
         batch, bins, frames = mel.shape
-        mel = masked(self._normalised(mel), mask)
+        mel = masked(self._normalized(mel), mask)
         device = generator.device if generator is not None else mel.device
         uniform = torch.rand((3, batch, 1, 1), generator=generator, device=device).to(mel.device)
         noise = torch.randn(mel.shape, generator=generator, device=device).to(mel)

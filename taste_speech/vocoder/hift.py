@@ -106,7 +106,7 @@ class HiFT(nn.Module):
         for stage, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, hift.leaky_relu_slope))
             if stage == len(self.ups) - 1:
-                x = F.pad(x, (1, 0), mode="reflect")  # the centred STFT has one frame more
+                x = F.pad(x, (1, 0), mode="reflect")  # the centered STFT has one frame more
             x = x + self.source_resblocks[stage](self.source_downs[stage](source_spectrum))
             blocks = self.resblocks[stage * kernels : (stage + 1) * kernels]
             x = torch.stack([block(x) for block in blocks]).mean(dim=0)

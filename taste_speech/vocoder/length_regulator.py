@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from taste_speech.vocoder.masked import MaskedGroupNorm, masked
 
-_LAYERS_PER_CONV = 3  # convolution, normalisation, activation: the published numbering
+_LAYERS_PER_CONV = 3  # convolution, normalization, activation: the published numbering
 
 
 def stretched_units(unit_counts: Tensor, frame_counts: Tensor, frames: int) -> Tensor:
@@ -17,7 +17,7 @@ def stretched_units(unit_counts: Tensor, frame_counts: Tensor, frames: int) -> T
         frames: length of the result, at least the largest frame count.
 
     Returns:
-        (batch, frames) indices, as nearest-neighbour interpolation picks them.
+        (batch, frames) indices, as nearest-neighbor interpolation picks them.
     """
     scale = unit_counts.float() / frame_counts.clamp(min=1)
     steps = torch.arange(frames, device=unit_counts.device, dtype=torch.float32)

@@ -16,7 +16,7 @@ def masked(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class MaskedGroupNorm(nn.GroupNorm):
-    """Group normalisation over channels of a group and valid frames."""
+    """Group normalization over channels of a group and valid frames."""
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """(batch, channels, frames) and None or (batch, 1, frames) -> the shape of `x`."""
@@ -32,7 +32,7 @@ class MaskedGroupNorm(nn.GroupNorm):
 
 
 class ConvBlock(nn.Module):
-    """Convolution (kernel 3), group normalisation, Mish."""
+    """Convolution (kernel 3), group normalization, Mish."""
 
     def __init__(self, inputs: int, outputs: int, groups: int) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ _MIN_MAGNITUDE = 1e-5
 
 @functools.cache
 def _filters(n_fft: int, bins: int, rate_hz: int, fmin_hz: float, fmax_hz: float) -> Tensor:
-    """(frequencies, bins) triangular filters with Slaney's scale and area normalisation."""
+    """(frequencies, bins) triangular filters with Slaney's scale and area normalization."""
     return melscale_fbanks(n_fft // 2 + 1, fmin_hz, fmax_hz, bins, rate_hz, norm="slaney", mel_scale="slaney")
 
 

@@ -1,6 +1,6 @@
 """Short-time Fourier transform and its inverse as fixed convolutions.
 
-Equal to a centred, reflect-padded STFT with a periodic Hann window. As convolutions they run in every
+Equal to a centered, reflect-padded STFT with a periodic Hann window. As convolutions they run in every
 dtype and on every device, have safe gradients, and can be captured in a graph.
 """
 

@@ -1,4 +1,4 @@
-"""Weight-normalised 1-D convolutions that keep the published parameter names `weight_g` and `weight_v`.
+"""Weight-normalized 1-D convolutions that keep the published parameter names `weight_g` and `weight_v`.
 
 The effective weight is `v * g / |v|`, the norm taken over all dimensions but the first (Salimans and
 Kingma, 2016). For a transposed convolution the first dimension is the *input* channel.
@@ -56,7 +56,7 @@ class WeightNormConv(nn.Module):
 
 
 class Conv1d(WeightNormConv):
-    """Weight-normalised convolution of stride 1 with "same" padding (odd kernels)."""
+    """Weight-normalized convolution of stride 1 with "same" padding (odd kernels)."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, dilation: int = 1, init_std: float | None = None
@@ -71,7 +71,7 @@ class Conv1d(WeightNormConv):
 
 
 class ConvTranspose1d(WeightNormConv):
-    """Weight-normalised transposed convolution that multiplies the length by `stride`."""
+    """Weight-normalized transposed convolution that multiplies the length by `stride`."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, stride: int, init_std: float | None = None
@@ -91,7 +91,7 @@ class ConvTranspose1d(WeightNormConv):
 
 
 def fold_weight_norm(module: nn.Module) -> None:
-    """Folds every weight-normalised convolution inside `module`; training mode still uses the parts."""
+    """Folds every weight-normalized convolution inside `module`; training mode still uses the parts."""
     for part in module.modules():
         if isinstance(part, WeightNormConv):
             part.fold()

@@ -16,7 +16,7 @@ class NoiseSettings(Protocol):
 
     replaced_units: tuple[float, float]
     near_part: float
-    neighbours: int
+    neighbors: int
     strange_pitch_part: float
 
 
@@ -34,7 +34,7 @@ class UnitNoise:
         self.pitch_levels = len(quantizer["pitch_edges"]) + 1
         self.n_voiced = len(quantizer["voiced"]) * self.pitch_levels
         self.near = (
-            torch.cdist(centroids, centroids).topk(settings.neighbours + 1, largest=False).indices[:, 1:]
+            torch.cdist(centroids, centroids).topk(settings.neighbors + 1, largest=False).indices[:, 1:]
         )
 
     def __call__(self, units: Tensor, generator: torch.Generator, progress: float) -> Tensor:
@@ -50,7 +50,7 @@ class UnitNoise:
         )
         is_near = torch.rand(units.shape, generator=generator) < self.settings.near_part
         anything = torch.randint(self.count, units.shape, generator=generator)
-        which = torch.randint(self.settings.neighbours, units.shape, generator=generator)
+        which = torch.randint(self.settings.neighbors, units.shape, generator=generator)
         near = self.near[units].gather(-1, which[..., None])[..., 0]
         heard = torch.where(replaced, torch.where(is_near, near, anything), units)
         strange = torch.rand(len(units), 1, generator=generator) < self.settings.strange_pitch_part

@@ -21,7 +21,7 @@ QUESTIONS: dict[str, tuple[str, tuple[tuple[float, str], ...]]] = {
         ((0.5, "Tell me a story about a lighthouse."), (5.5, "Wait, stop. What do seals eat?")),
     ),
 }
-"""By file name: the voice, and what it says so many seconds after the start or after it was silent."""
+"""By file name: the voice, and what it says, and how many seconds after the start or after it fell silent."""
 _AFTER_S = 1.5
 
 

@@ -77,7 +77,7 @@ class Settings(StrictSection):
     says only sounds like speech (compare the dropout in the prenet of Tacotron 2, Shen et al., 2018)."""
     near_part: float = 0.6
     """Of those, replaced by one that sounds alike instead of any."""
-    neighbours: int = 6
+    neighbors: int = 6
     strange_pitch_part: float = 0.5
     """Fraction of the items in which the decoder sees units at any level of pitch: what has been said is then
     no hint at how high the next unit is, and the taste tokens must tell."""

@@ -19,7 +19,7 @@ QUANTIZER = {
 class Settings:
     replaced_units: tuple[float, float] = (0.0, 0.0)
     near_part: float = 0.0
-    neighbours: int = 2
+    neighbors: int = 2
     strange_pitch_part: float = 0.0
 
 

@@ -18,7 +18,7 @@ SETTINGS = {
         loop=LOOP.model_copy(update={"steps": 4, "evaluate_every": 4}),
         stores=["reply"],
         aligned_heads=[(0, 0)],
-        neighbours=2,
+        neighbors=2,
         text_until=0.25,
         continuous_until=0.5,
         final_from=0.75,
