@@ -16,8 +16,12 @@ import soxr
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection
 
-from tests.taste_agent.fakes import RATE, FakeBrain
-from tests.taste_agent.serve.serving import Serving, send, serving, type_text, until
+from taste_agent.serve.access import Access
+from taste_agent.serve.limits import Limits
+from taste_agent.serve.mind import load_served_model
+from taste_agent.serve.server import Service, measured
+from tests.taste_agent.fakes import RATE, FakeBrain, settings
+from tests.taste_agent.serve.serving import Serving, carried, send, serving, type_text, until
 from tests.taste_agent.speech import silence, spoken, track
 
 pytestmark = pytest.mark.soak
@@ -85,7 +89,7 @@ def test_memory_stays_where_it_is_while_people_interrupt() -> None:
     brain.scripted.texts = Endless(questions)
     with serving(lambda: brain, max_sessions=1) as server, server.connect(max_queue=None) as connection:
         cancelled: list[float] = []
-        threading.Thread(target=count_cancelled, args=(connection, cancelled), daemon=True).start()
+        threading.Thread(target=count_done, args=(connection, cancelled, "cancelled"), daemon=True).start()
         round_of_20_s = track(spoken("tell me another story please"), silence(20.0))[: 20 * RATE]
         chunks = encoded(round_of_20_s)
         began_s, sent, figures = time.monotonic(), 0, []
@@ -98,6 +102,34 @@ def test_memory_stays_where_it_is_while_people_interrupt() -> None:
     assert len(cancelled) > 2 * minutes, (cancelled, figures)
     settled = figures[len(figures) // 10 + 1]
     assert figures[-1] < 1.05 * settled, figures
+
+
+def test_as_many_as_it_says_talk_for_a_minute_without_a_gap() -> None:
+    own = settings("replay.compute_time=measured")
+    model = load_served_model(own)
+    found = measured(model, own)
+    if found.sessions == 0:
+        pytest.skip(f"this machine is too slow, or too busy: {found}")
+    service = Service(model, own, Access("127.0.0.1"), Limits(), found.sessions)
+    chunks = encoded(track(silence(0.5), spoken("what is the capital of italy"), silence(8.0)))
+    with carried(service) as server, ThreadPoolExecutor(found.sessions) as pool:
+        talks = [pool.submit(talk_for, server, chunks, 60.0) for _ in range(found.sessions)]
+        time.sleep(5)
+        assert refused(server) == "session_limit_exceeded"
+        assert all(talk.result() >= 5 for talk in talks)
+        assert "taste_underruns_total 0.0" in service.reception.metrics.text().decode()
+
+
+def talk_for(server: Serving, chunks: list[str], seconds: float) -> int:
+    """Asks again and again; returns how many answers came."""
+    done: list[float] = []
+    with server.connect(max_queue=None) as connection:
+        threading.Thread(target=count_done, args=(connection, done, "completed"), daemon=True).start()
+        began_s = time.monotonic()
+        for number in range(round(10 * seconds)):
+            send(connection, "input_audio_buffer.append", audio=chunks[number % len(chunks)])
+            time.sleep(max(0.0, began_s + (number + 1) / 10 - time.monotonic()))
+    return len(done)
 
 
 class Endless(list[str]):
@@ -114,12 +146,12 @@ class Endless(list[str]):
         return next(self._texts)
 
 
-def count_cancelled(connection: ClientConnection, cancelled: list[float]) -> None:
+def count_done(connection: ClientConnection, done: list[float], status: str) -> None:
     try:
         for message in connection:
             event = json.loads(message)
-            if event["type"] == "response.done" and event["response"]["status"] == "cancelled":
-                cancelled.append(time.monotonic())
+            if event["type"] == "response.done" and event["response"]["status"] == status:
+                done.append(time.monotonic())
     except ConnectionClosed:
         return
 
