@@ -25,9 +25,8 @@ from taste_agent.cli_options import (
     settings_of,
 )
 from taste_agent.commands.config import config_app
-from taste_agent.endings import end_process
+from taste_agent.endings import end_process, raise_on_signals
 from taste_agent.errors import AgentError, ExitCode, Terminated
-from taste_agent.signals import raise_on_signals
 
 app = typer.Typer(
     name="taste-agent",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from taste_agent.audio.ports import Samples
 from taste_agent.config import AgentSettings
-from taste_agent.signals import signals_held
+from taste_agent.endings import signals_held
 from taste_speech.collector_pause import collector_paused
 from taste_speech.recognition.base import Recognizer
 from taste_speech.words import Word
