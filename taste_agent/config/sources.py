@@ -36,16 +36,30 @@ class LoadedSettings:
         return self.origins.get(name, DEFAULT_ORIGIN)
 
 
-def setting_names(model: type[BaseModel] = AgentSettings, prefix: str = "") -> list[str]:
-    """Dotted names of all settings, in the order of the schema."""
-    names: list[str] = []
+def _types(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+    """Types of all settings of a section by their dotted names, in the order of the schema."""
+    types: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
-            names += setting_names(section, f"{prefix}{name}.")
+            types |= _types(section, f"{prefix}{name}.")
         else:
-            names.append(prefix + name)
-    return names
+            types[f"{prefix}{name}"] = section
+    return types
+
+
+_TYPES = _types(AgentSettings)
+
+
+def setting_names() -> list[str]:
+    """Dotted names of all settings, in the order of the schema."""
+    return list(_TYPES)
+
+
+def _names_in(section: str) -> list[str]:
+    """Names of the settings and sections directly in `section` (with its dot; empty: the whole)."""
+    inside = (name.removeprefix(section) for name in _TYPES if name.startswith(section))
+    return list(dict.fromkeys(section + name.split(".")[0] for name in inside))
 
 
 def load_settings(
@@ -103,7 +117,6 @@ class _Given:
         self.values: dict[str, Any] = {}
         self.origins: dict[str, str] = {}
         self.mistakes: list[str] = []
-        self._names = setting_names()
 
     def take(self, name: str, value: Any, origin: str) -> None:
         """A value of a known name."""
@@ -116,32 +129,25 @@ class _Given:
             raise SettingsError(
                 f"settings file {path} holds a {type(content).__name__}; sections of settings are needed"
             )
-        self._take_section(content or {}, AgentSettings, "", f"file {path}")
+        self._take_section(content or {}, "", f"file {path}")
 
-    def _take_section(
-        self, content: Mapping[Any, Any], model: type[BaseModel], prefix: str, origin: str
-    ) -> None:
+    def _take_section(self, content: Mapping[Any, Any], prefix: str, origin: str) -> None:
+        known = _names_in(prefix)
         for key, value in content.items():
             name = f"{prefix}{key}"
-            field = model.model_fields.get(key)
-            section = None if field is None else field.annotation
-            if field is None:
-                self._unknown(name, origin, [f"{prefix}{known}" for known in model.model_fields])
-            elif not (isinstance(section, type) and issubclass(section, BaseModel)):
+            if name in _TYPES:
                 self.take(name, value, origin)
+            elif name not in known:
+                self._unknown(name, origin, known)
             elif isinstance(value, Mapping):
-                self._take_section(value, section, f"{name}.", origin)
+                self._take_section(value, f"{name}.", origin)
             elif value is not None:
-                self.mistakes.append(
-                    f"{name} = {value!r} ({origin}) is a section; "
-                    f"settings in it: {', '.join(section.model_fields)}"
-                )
+                inside = ", ".join(one.removeprefix(f"{name}.") for one in _names_in(f"{name}."))
+                self.mistakes.append(f"{name} = {value!r} ({origin}) is a section; settings in it: {inside}")
 
     def take_environment(self, environment: Mapping[str, str]) -> None:
         """What the variables that begin with `TASTE_AGENT_` say."""
-        by_variable = {
-            ENV_PREFIX + name.replace(".", ENV_NESTED_DELIMITER).upper(): name for name in self._names
-        }
+        by_variable = {ENV_PREFIX + name.replace(".", ENV_NESTED_DELIMITER).upper(): name for name in _TYPES}
         for variable in sorted(environment):
             if not variable.startswith(ENV_PREFIX) or variable == CONFIG_FILE_VARIABLE:
                 continue
@@ -163,14 +169,14 @@ class _Given:
                 self.mistakes.append(
                     f"--set {text} has no {lacks}; write --set key=value, e.g. --set sampling.text_top_p=0.5"
                 )
-            elif name not in self._names:
-                self._unknown(name, "command line", self._names)
+            elif name not in _TYPES:
+                self._unknown(name, "command line", setting_names())
             else:
                 self._take_text(name, value, "command line")
 
     def _take_text(self, name: str, text: str, origin: str) -> None:
         """A value of the command line or the environment."""
-        if _is_text(name):
+        if _TYPES[name] is str:
             self.take(name, text, origin)
             return
         try:
@@ -179,11 +185,9 @@ class _Given:
             self.mistakes.append(f"{name} ({origin}): {text!r} cannot be read as a value")
 
     def _unknown(self, name: str, origin: str, candidates: Sequence[str]) -> None:
-        close = difflib.get_close_matches(name, candidates, n=1) or difflib.get_close_matches(
-            name, self._names, n=1
-        )
+        close = next(filter(None, (difflib.get_close_matches(name, n, 1) for n in (candidates, _TYPES))), [])
         if not close:  # `top_p` is nearest to what ends alike, whatever its section
-            last = {known.rsplit(".", 1)[-1]: known for known in self._names}
+            last = {known.rsplit(".", 1)[-1]: known for known in _TYPES}
             close = [last[match] for match in difflib.get_close_matches(name.rsplit(".", 1)[-1], last, n=1)]
         hint = f"did you mean {close[0]}?" if close else "`taste-agent config show` lists all"
         self.mistakes.append(f"unknown setting {name} ({origin}); {hint}")
@@ -221,15 +225,6 @@ _REASONS = {
     "string_type": "it takes text; write it in quotes",
 }
 """Where pydantic's own words speak of Python."""
-
-
-def _is_text(name: str) -> bool:
-    """Whether a setting takes any text."""
-    model: type[BaseModel] = AgentSettings
-    *sections, leaf = name.split(".")
-    for section in sections:
-        model = model.model_fields[section].annotation  # type: ignore[assignment]
-    return model.model_fields[leaf].annotation is str
 
 
 class _Loader(yaml.SafeLoader):
