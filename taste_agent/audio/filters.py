@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soxr
 
 from taste_agent.audio.ports import Samples
 from taste_agent.clock import ENGINE_RATE_HZ
-from taste_speech.sound_file import SoundFile
+
+if TYPE_CHECKING:  # a chat reads no files
+    from taste_speech.sound_file import SoundFile
 
 CUTOFF_HZ = 90.0
 """Down 3 dB here, 14 dB at 60 Hz and 20 dB at 50 Hz; few voices go lower, and those have overtones."""
