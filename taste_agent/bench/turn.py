@@ -19,9 +19,15 @@ from torch import Tensor, nn
 
 from taste_agent.bench import BenchOptions
 from taste_agent.bench.report import Span, Stopwatch
-from taste_agent.dialog.loading import fast_paths, load_checkpoint, loaded_type, number_type, use_threads
+from taste_agent.dialog.loading import (
+    choose_device,
+    fast_paths,
+    load_checkpoint,
+    loaded_type,
+    number_type,
+    use_threads,
+)
 from taste_agent.dialog.taste_brain import speaker_embedding
-from taste_agent.dialog.torch_device import choose_device
 from taste_speech import TasteConfig, TasteForCausalLM, TasteProcessor
 from taste_speech.acceleration import accelerate, plain_steps
 from taste_speech.audio_io import Samples, load_audio

@@ -101,7 +101,7 @@ def check_device(settings: AgentSettings) -> Finding:
     """Check where the model would run."""
     import torch
 
-    from taste_agent.dialog.torch_device import choose_device
+    from taste_agent.dialog.loading import choose_device
 
     try:
         device = choose_device(settings.model.device)

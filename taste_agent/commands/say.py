@@ -19,10 +19,9 @@ from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.commands.checks import check_names
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.first_use import announce_first_use
-from taste_agent.dialog.loading import load_model
+from taste_agent.dialog.loading import device_of, load_model
 from taste_agent.dialog.reading import read_aloud
 from taste_agent.dialog.taste_brain import speaker_embedding
-from taste_agent.dialog.torch_device import device_of
 from taste_agent.errors import AudioDeviceError, AudioFileError
 from taste_agent.output_folder import check_writable
 from taste_agent.ui.terminal import native_stderr_silenced

@@ -90,7 +90,7 @@ def prepare(settings: AgentSettings) -> None:
     """
     with _left_out_of_collections(), signals_held():
         importlib.import_module("torch")
-    from taste_agent.dialog.torch_device import device_of
+    from taste_agent.dialog.loading import device_of
 
     device_of(settings.model)
 

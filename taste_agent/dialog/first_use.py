@@ -133,8 +133,7 @@ def this_machine(settings: ModelSettings) -> Machine:
     import torch
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from taste_agent.dialog.loading import loaded_type, number_type
-    from taste_agent.dialog.torch_device import choose_device
+    from taste_agent.dialog.loading import choose_device, loaded_type, number_type
 
     device, cache = choose_device(settings.device), Path(HF_HUB_CACHE)
     names, free = {"cpu": "the CPU", "mps": "the GPU"}, _free_memory_bytes

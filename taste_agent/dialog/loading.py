@@ -1,22 +1,59 @@
-"""Loading a checkpoint for inference: device, number type, fast paths."""
+"""Loading a checkpoint for inference: device, number type, fast paths.
+
+Importing this takes PyTorch and nothing else that is heavy.
+"""
+
+from __future__ import annotations
 
 import ctypes
 import sys
 from contextlib import suppress
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from taste_agent.config import ModelSettings
-from taste_agent.dialog.torch_device import device_of
-from taste_speech import TasteForCausalLM, TasteProcessor
-from taste_speech.acceleration import Acceleration, accelerate
+from taste_agent.errors import AgentError
 from taste_speech.cpu_linear import can_pack
+
+if TYPE_CHECKING:
+    from taste_speech import TasteForCausalLM, TasteProcessor
+    from taste_speech.acceleration import Acceleration
 
 SMALL_MODEL_PARAMETERS = 50_000_000
 THREADS_OF_SMALL_MODEL = 2
 CORES = torch.get_num_threads()
 """What PyTorch takes by itself, read before anything changes it."""
+
+
+def device_of(settings: ModelSettings) -> torch.device:
+    """Return the device that the settings name.
+
+    Raises:
+        AgentError: it is not there, or cannot compute with the number type of the settings.
+    """
+    device = choose_device(settings.device)
+    if settings.dtype == "int8" and device.type != "cpu":
+        raise AgentError(
+            f"model.dtype int8 works on the CPU only, and the model would run on {device.type}; "
+            "give --device cpu, or leave model.dtype at auto"
+        )
+    return device
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a setting; `auto` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        AgentError: the device is not there.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
+    if not there[name]:
+        usable = ", ".join(kind for kind, is_there in there.items() if is_there)
+        raise AgentError(f"device {name} is not available here; use one of: {usable}")
+    return torch.device(name)
 
 
 def load_model(settings: ModelSettings, speaks: bool = True) -> tuple[TasteForCausalLM, TasteProcessor]:
@@ -66,6 +103,9 @@ def load_checkpoint(
     Raises:
         TasteError: the checkpoint cannot be loaded; ValueError: int8 on another device than the CPU.
     """
+    from taste_speech import TasteForCausalLM, TasteProcessor
+    from taste_speech.acceleration import accelerate
+
     number = number_type(dtype, device)
     weights = getattr(torch, loaded_type(number, device))
     model = TasteForCausalLM.from_pretrained(name, dtype=weights).to(device).eval()
@@ -77,6 +117,8 @@ def load_checkpoint(
 
 def fast_paths(number: str, device: torch.device, compiled: bool) -> Acceleration:
     """The fast paths for a number type, as `number_type` returns it."""
+    from taste_speech.acceleration import Acceleration
+
     linear: Literal["as_is", "float16", "int8"] = "as_is"
     if number == "int8":
         linear = "int8"

@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from taste_agent.config import ModelSettings
-from taste_agent.dialog import loading, torch_device
-from taste_agent.dialog.loading import load_model, number_type, use_threads
-from taste_agent.dialog.torch_device import choose_device
+from taste_agent.dialog import loading
+from taste_agent.dialog.loading import choose_device, load_model, number_type, use_threads
 from taste_agent.errors import AgentError
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
@@ -46,7 +45,7 @@ def test_a_device_that_is_not_there():
 
 
 def test_int8_on_a_gpu_is_refused_before_anything_is_loaded(monkeypatch):
-    monkeypatch.setattr(torch_device, "choose_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(loading, "choose_device", lambda name: torch.device("cuda"))
     with pytest.raises(AgentError, match=r"int8 works on the CPU only.*--device cpu"):
         load_model(ModelSettings(checkpoint="not looked for", dtype="int8"))
 
