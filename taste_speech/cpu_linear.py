@@ -63,12 +63,16 @@ class RowLinear:
 
     def __init__(self, *layers: nn.Linear) -> None:
         exact = can_pack() and all(_is_exact_in_half(layer.weight) for layer in layers)
-        self._layers: tuple[HalfLinear | nn.Linear, ...] = (HalfLinear(*layers),) if exact else layers
+        self._packed = HalfLinear(*layers) if exact else None
+        self._layers = () if exact else layers
 
     def __call__(self, x: Tensor) -> Tensor:
         """(rows, inputs) -> (rows, outputs of all layers)."""
-        outputs = [layer.forward(x) for layer in self._layers]
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
+        if self._packed is not None:
+            return self._packed.forward(x)
+        if len(self._layers) == 1:
+            return self._layers[0](x)
+        return torch.cat([layer(x) for layer in self._layers], dim=-1)
 
 
 def can_pack() -> bool:
