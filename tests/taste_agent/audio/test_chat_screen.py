@@ -189,7 +189,7 @@ def test_what_is_recorded_in_mid_talk_goes_to_one_folder_that_is_told(sound, new
     script = tmp_path / "script.json"
     script.write_text(json.dumps({"heard": [], "replies": ["one of course", "two of course"]}))
     environment = " ".join(f"{name}='{value}'" for name, value in sound.environment.items())
-    terminal = new_terminal(120, 24)
+    terminal = new_terminal(240, 24)  # so wide that the path does not wrap at a space, which tmux drops
     program = f"{sys.executable} -m tests.taste_agent.audio.talker {script} chat --out {tmp_path}/out"
     terminal.type(f"cd {ROOT}; {environment} {program}; echo code $?")
     terminal.keys("Enter")
