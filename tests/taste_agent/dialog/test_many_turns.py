@@ -20,7 +20,7 @@ def test_the_answers_stay_right_over_forty_turns():
     wrong = []
     for question, word in list(QUESTIONS.items()) * 5:
         brain.prefill([brain.text_segment(question)])
-        words = [word for item in brain.reply() for word in item.words]
+        words = [word.text for item in brain.reply() for word in item.words]
         brain.settle(len(words))
         if word not in " ".join(words).lower():
             wrong.append((question, words))

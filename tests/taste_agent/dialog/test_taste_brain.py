@@ -163,9 +163,9 @@ def test_settings_of_a_file_reach_the_sampler(make, tmp_path, monkeypatch):
     seen = []
     original = generator.sample_text
 
-    def spy(logits, banned, spoken_ids, **options):
-        seen.append((options["top_p"], options["temperature"], options["repetition_penalty"]))
-        return original(logits, banned, spoken_ids, **options)
+    def spy(logits, banned, spoken_ids, sampling, draws):
+        seen.append((sampling.top_p, sampling.temperature, sampling.repetition_penalty))
+        return original(logits, banned, spoken_ids, sampling, draws)
 
     monkeypatch.setattr(generator, "sample_text", spy)
     ask(make(file=file))
