@@ -73,6 +73,9 @@ class Brain(Protocol):
     def settle(self, heard_words: int) -> None:
         """Keep the heard words of the reply in the history; the rest of it was not said."""
 
+    def take_back(self) -> None:
+        """Undo `reply`: what was read is open again, and the answer will draw what this one drew."""
+
     def discard(self) -> None:
         """Forget the open exchange, if any."""
 

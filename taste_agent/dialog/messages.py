@@ -71,6 +71,9 @@ class Drop:
     pieces: tuple[int, ...]
 
 
+ITS_TURN = 0.5
+"""From this probability of speaking on the model thinks that it is its turn."""
+
 ReplyCommand = Answer | AnswerText | GoOn | Settle
 Command = Hear | ClosePiece | Prepare | ReplyCommand | Drop
 

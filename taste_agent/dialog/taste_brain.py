@@ -58,6 +58,7 @@ class TasteBrain:
         seed = secrets.randbits(31) if settings.sampling.seed is None else settings.sampling.seed
         self._text_generator = torch.Generator(model.device).manual_seed(seed)
         self._voice_generator = torch.Generator(model.device).manual_seed(seed)
+        self._draws: tuple[torch.Tensor, ...] = ()
         self._conversation = Conversation(model, processor)
         self._conversation.config = _limited(self._conversation.config, settings)
         if settings.dialog.system_prompt:
@@ -131,7 +132,16 @@ class TasteBrain:
         """Answer what was read."""
         self._conversation.open_reply()
         self._words_before = 0
+        self._draws = tuple(g.get_state() for g in (self._text_generator, self._voice_generator))
         return self._items()
+
+    def take_back(self) -> None:
+        """Undo `reply`."""
+        if self._conversation.reply is not None:
+            self._conversation.pop()
+        for generator, state in zip((self._text_generator, self._voice_generator), self._draws, strict=True):
+            generator.set_state(state)
+        self._detokenizer = None
 
     def go_on(self) -> Generator[ReplyItem, None, None]:
         """Go on with the answer that was settled last."""

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -26,6 +26,8 @@ _EXPLAINED = (TasteError, ValueError)
 """Errors whose text is for people."""
 _MAX_SEGMENT_SAMPLES = 29 * ENGINE_RATE_HZ
 """The audio tower takes less than 30 s."""
+_NOT_ASKED = 0
+"""In place of a generation while nobody has asked for the reply."""
 _NO_SOUND = np.zeros(0, np.float32)
 
 
@@ -85,8 +87,20 @@ class _RunningReply:
     text: list[str] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Ahead:
+    """A reply that was begun before it was asked for, and its first chunk; None once it was asked for."""
+
+    reply: _RunningReply | None
+    results: list[m.Spoken | m.Generated] = field(default_factory=list)
+
+
 class DialogWorker:
-    """Executes commands on a `Brain`. `continue_reply` is called while `replying`, between commands."""
+    """Executes commands on a `Brain`. `continue_reply` is called while `working`, between commands.
+
+    When it has read a turn that the model would answer, it makes the first chunk of the answer ahead. That is
+    there at once when it is asked for; when the person goes on instead, nothing is left of it.
+    """
 
     def __init__(
         self,
@@ -111,12 +125,25 @@ class DialogWorker:
         self._open: int | None = None
         self._prepared: m.Prepared | None = None
         self._reply: _RunningReply | None = None
+        self._ahead: _Ahead | None = None
         self._answered: tuple[int, ...] = ()
 
     @property
     def replying(self) -> bool:
         """Whether a reply is to be generated further now."""
         return self._reply is not None and not (self._holds and self._open is not None)
+
+    @property
+    def working(self) -> bool:
+        """Whether there is something to generate now: of the reply, or ahead of one."""
+        return self.replying or self._may_think_ahead
+
+    @property
+    def _may_think_ahead(self) -> bool:
+        if self._reply is not None or self._prepared is None or self._ahead or self._open is not None:
+            return False
+        probability = self._prepared.speaking_probability
+        return probability is None or probability > m.ITS_TURN
 
     def execute(self, command: m.Command) -> list[m.Result]:
         """Do what a command asks for; errors that a person can understand become `Failed`.
@@ -132,12 +159,14 @@ class DialogWorker:
             return [failed, _as_nothing(command.piece)] if isinstance(command, m.ClosePiece) else [failed]
 
     def continue_reply(self) -> list[m.Result]:
-        """Generate and speak the next chunk of the running reply."""
+        """Generate and speak the next chunk of the running reply, or the first one ahead of it."""
         reply = self._reply
         if reply is None:
+            if self._may_think_ahead:
+                self._think_ahead()
             return []
         try:
-            return self._next_chunk(reply)
+            return list(self._next_chunk(reply))
         except _EXPLAINED as error:
             return [self._failed(reply.generation, error)]
 
@@ -157,7 +186,7 @@ class DialogWorker:
             case m.Prepare(pieces):
                 return [self._prepare(pieces)]
             case m.Answer(generation, pieces):
-                self._answer(generation, pieces)
+                return self._answer(generation, pieces)
             case m.AnswerText(generation, text):
                 self._begin_exchange()
                 with self._meter.measure("prefill") as prefill:
@@ -210,7 +239,10 @@ class DialogWorker:
     # ---- thinking
 
     def _begin_exchange(self) -> None:
-        self._prepared = None
+        if self._ahead is not None and self._ahead.reply is not None:
+            self._ahead.reply.items.close()
+            self._brain.take_back()
+        self._ahead = self._prepared = None
         self._brain.discard()
 
     def _prepare(self, pieces: tuple[int, ...]) -> m.Prepared:
@@ -236,20 +268,39 @@ class DialogWorker:
             samples = np.concatenate([block for piece in group for block in piece.blocks])
             yield " ".join(piece.text for piece in group if piece.text), samples
 
-    def _answer(self, generation: int, pieces: tuple[int, ...]) -> None:
+    def _think_ahead(self) -> None:
+        """Make the first chunk of the answer to what was read; what fails is told when it is asked for."""
+        reply = _RunningReply(_NOT_ASKED, self._brain.reply(), 0.0, 0.0)
+        try:
+            self._ahead = _Ahead(reply, self._next_chunk(reply))
+        except _EXPLAINED as error:
+            logger.debug("thinking ahead failed", exc_info=error)
+            reply.items.close()
+            self._brain.take_back()
+            self._ahead = _Ahead(None)
+
+    def _answer(self, generation: int, pieces: tuple[int, ...]) -> list[m.Result]:
         was_ready = self._prepared is not None and self._prepared.pieces == pieces
         prepared = self._prepare(pieces)
         self._answered = pieces
+        ahead, self._ahead = self._ahead, _Ahead(None)  # once
+        if ahead is not None and ahead.reply is not None:
+            ahead.reply.generation = generation
+            results = [replace(result, generation=generation) for result in ahead.results]
+            complete = any(isinstance(result, m.Generated) for result in results)
+            self._reply = None if complete else ahead.reply
+            return list(results)
         costs = (0.0, 0.0) if was_ready else (prepared.tokenize_ms, prepared.prefill_ms)
         self._reply = _RunningReply(generation, self._brain.reply(), *costs)
+        return []
 
     # ---- speaking
 
-    def _next_chunk(self, reply: _RunningReply) -> list[m.Result]:
+    def _next_chunk(self, reply: _RunningReply) -> list[m.Spoken | m.Generated]:
         with self._meter.measure("word") as generate:
             item = next(reply.items)
             generate.amount = len(item.words)
-        results: list[m.Result] = []
+        results: list[m.Spoken | m.Generated] = []
         if item.words or (item.complete and reply.text):
             with self._meter.measure("detokenize", bool(item.words)) as detokenize:
                 sound = self._brain.speak(item) if self._speaks else Sound(_NO_SOUND, item.words)
@@ -272,7 +323,7 @@ class DialogWorker:
 
     def _settle(self, heard_words: int) -> None:
         self._stop_reply()
-        self._prepared = None
+        self._ahead = self._prepared = None
         if heard_words == 0:
             self._brain.discard()
             return

@@ -97,6 +97,10 @@ class Mind:
         """Keeps the heard words."""
         self._brain.settle(heard_words)
 
+    def take_back(self) -> None:
+        """Undo an answer."""
+        self._brain.take_back()
+
     def discard(self) -> None:
         """Forgets the open exchange."""
         self._brain.discard()

@@ -59,9 +59,9 @@ class VirtualRunner:
 
     def _next_start(self) -> tuple[float, bool] | None:
         """When the next step starts, and whether it is a command; None where there is nothing to do."""
-        if self._inbox and not (self._worker.replying and self._free_at < self._inbox[0][0]):
+        if self._inbox and not (self._worker.working and self._free_at < self._inbox[0][0]):
             return max(self._free_at, self._inbox[0][0]), True
-        return (self._free_at, False) if self._worker.replying else None
+        return (self._free_at, False) if self._worker.working else None
 
     def close(self) -> None:
         """Forget what is queued."""
@@ -116,7 +116,7 @@ class ThreadRunner:
     def _step(self, worker: DialogWorker) -> list[Result] | None:
         if self._closed.is_set():
             return None
-        if worker.replying and self._inbox.empty():
+        if worker.working and self._inbox.empty():
             return worker.continue_reply()
         command = self._inbox.get()
         return None if command is None else worker.execute(command)

@@ -11,8 +11,6 @@ from taste_agent.turns.orders import Order
 from taste_agent.turns.rules import BargeInDecision, decide_barge_in, required_silence_ms
 from taste_agent.turns.vad import FrameDecision, VadStarted, VadStopped
 
-_ITS_TURN = 0.5
-"""From this probability of speaking on the model thinks that it is its turn."""
 _KEPT_MS = 8000
 """What waits for more to be said is forgotten after so much silence."""
 
@@ -206,7 +204,7 @@ class TurnManager:
         if prepared is None or prepared.pieces != turn.numbers or prepared.speaking_probability is None:
             return True
         unsure = silence < samples_of_ms(self._settings.endpointing.min_silence_ms)
-        return unsure or prepared.speaking_probability > _ITS_TURN
+        return unsure or prepared.speaking_probability > m.ITS_TURN
 
     def _forget_turn(self, now: int, reason: str) -> None:
         self._person.drop_turn(now, reason)

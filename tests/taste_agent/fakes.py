@@ -86,8 +86,14 @@ class FakeBrain:
 
     def reply(self) -> Iterator[ReplyItem]:
         text = self.replies.pop(0) if self.replies else "i do not know"
+        self._answer = text
         self._text, self._before = (text or "").split(), []
         return self._items()
+
+    def take_back(self) -> None:
+        self.log.append("take back")
+        self.replies.insert(0, self._answer)
+        self._said, self._spoken_samples = [], 0
 
     def go_on(self) -> Iterator[ReplyItem]:
         self.log.append("go on")

@@ -293,3 +293,17 @@ def test_words_alone_need_no_voice(make, monkeypatch):
     brain = make()
     brain.warm_up(speaks=False)
     assert any(item.words for item in ask(brain))
+
+
+def test_an_answer_that_is_taken_back_leaves_no_trace(make):
+    plain, other = make("sampling.text_top_p=0.9"), make("sampling.text_top_p=0.9")
+    expected = [(item, plain.speak(item)) for item in ask(plain)]
+    other.prefill(other.tokenize("what time is it", noise(1, -20)))
+    begun = other.reply()
+    other.speak(next(begun))
+    begun.close()
+    other.take_back()
+    answered = [(item, other.speak(item)) for item in other.reply()]
+    assert [item for item, _ in answered] == [item for item, _ in expected]
+    for (_, sound), (_, wanted) in zip(answered, expected, strict=True):
+        assert np.array_equal(sound.samples, wanted.samples)
