@@ -19,14 +19,7 @@ from torch import Tensor, nn
 
 from taste_agent.bench import BenchOptions
 from taste_agent.bench.report import Span, Stopwatch
-from taste_agent.dialog.loading import (
-    choose_device,
-    fast_paths,
-    load_checkpoint,
-    loaded_type,
-    number_type,
-    use_threads,
-)
+from taste_agent.dialog import loading
 from taste_agent.dialog.taste_brain import speaker_embedding
 from taste_speech import TasteConfig, TasteForCausalLM, TasteProcessor
 from taste_speech.acceleration import accelerate, plain_steps
@@ -72,16 +65,18 @@ def load_subject(options: BenchOptions) -> Subject:
     Raises:
         TasteError, AgentError, ValueError: no such checkpoint or device, or int8 on one without it.
     """
-    device, begin_s, preset = choose_device(options.device), time.perf_counter(), options.preset
-    dtype = number_type(options.dtype, device)
+    device, begin_s, preset = loading.choose_device(options.device), time.perf_counter(), options.preset
+    dtype = loading.number_type(options.dtype, device)
     if preset is None:
-        model, processor = load_checkpoint(options.checkpoint, device, options.dtype, options.compiled)
+        model, processor = loading.load_checkpoint(
+            options.checkpoint, device, options.dtype, options.compiled
+        )
         speaker = speaker_embedding(processor, "")
     else:
         model, processor = _build_preset(preset, device, dtype)
-        accelerate(model, model.voice, fast_paths(dtype, device, options.compiled))
+        accelerate(model, model.voice, loading.fast_paths(dtype, device, options.compiled))
         speaker = torch.ones(1, model.config.speech_decoder_config.spk_embed_dim)
-    use_threads(model, options.threads)
+    loading.use_threads(model, options.threads)
     model.vocabulary(processor.llm_tokenizer)
     name, load_s, is_preset = preset or options.checkpoint, time.perf_counter() - begin_s, preset is not None
     return Subject(name, model, processor, model.voice, speaker, dtype, options.compiled, load_s, is_preset)
@@ -96,7 +91,7 @@ def _build_preset(name: str, device: torch.device, dtype: str) -> tuple[TasteFor
         model = TasteForCausalLM(config).eval()
         model.set_voice(VoiceGenerator(config.voice_generator).eval())
     for part in (model.spoken_lm.language_model, model.audio_tower.encoder, model.audio_tower.aggregator):
-        part.to(getattr(torch, loaded_type(dtype, device)))
+        part.to(getattr(torch, loading.loaded_type(dtype, device)))
     model.spoken_lm.reset_rotary()
     processor = TasteProcessor(config, files)
     if name != "small":
