@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taste_speech.training.corpus.phones import PAUSE, PHONES, numbers
+from taste_speech.training.corpus.phones import PAUSE
 from taste_speech.training.corpus.reply_voice import (
     HOP_SAMPLES,
     SAMPLE_RATE_HZ,
@@ -34,10 +34,6 @@ def test_stress_goes_with_the_sound_after_it_and_a_mark_is_a_pause() -> None:
     found = timing(symbols, of_word, np.arange(1, 9) * 0.1)
     assert [phone for phone, _ in found.phones] == [PAUSE, "h", "I", PAUSE, "O", PAUSE]
     assert found.word_ends == pytest.approx([0.4, 0.8])
-
-
-def test_marks_have_no_number_and_stress_has_one() -> None:
-    assert numbers("kˈæt,") == [PHONES.index(symbol) for symbol in "kˈæt"]
 
 
 def test_both_parts_of_a_text_that_changes_its_pace_are_as_far_from_it() -> None:
@@ -85,3 +81,14 @@ def test_an_emphasized_word_is_longer_and_higher(tmp_path: Path) -> None:
 def test_a_number_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="write numbers and signs as words"):
         ReplyVoice(tmp_path).phonemes("In 1984 it rained.")
+
+
+@needs_hibari
+def test_the_filters_of_a_text_are_those_of_its_sound(tmp_path: Path) -> None:
+    voice = ReplyVoice(tmp_path)
+    manner = Manner(rate=0.9, emphasis=2)
+    harmonic, noise = voice.filters(TEXT, manner)
+    spoken = voice.speak(TEXT, manner)
+    assert harmonic.shape == noise.shape == (len(spoken.f0_hz), 601)
+    voiced = spoken.f0_hz > 0
+    assert np.exp(harmonic[voiced]).sum(1).mean() > 10 * np.exp(harmonic[~voiced]).sum(1).mean()
