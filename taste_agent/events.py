@@ -7,7 +7,7 @@
 * *first audio*: the first sample of a reply handed to playback.
 * *waited* = *silence* (end of speech to end of turn) + *computing* (from there to first audio) + *card* (what
   the sound card takes to hear and to play; 0 for files).
-* The stages of computing: *recognise* the words, *tokenize* how they were said, *read* them into the model,
+* The stages of computing: *recognize* the words, *tokenize* how they were said, *read* them into the model,
   *think* of the first words of the reply, and give them their *voice*. Some run during the silence.
 """
 
@@ -86,30 +86,30 @@ class SpeechEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class PartialHeard(Event):
-    """What has been recognised of the running piece so far (may still change)."""
+    """What has been recognized of the running piece so far (may still change)."""
 
     piece: int
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class PieceRecognised(Event):
+class PieceRecognized(Event):
     """The recognizer has finished a piece of speech; `text` is empty when nothing was understood."""
 
     piece: int
     text: str
     words: tuple[Word, ...]
     confidence: float
-    recognise_ms: float
+    recognize_ms: float
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechDropped(Event):
     """Speech or sound that is not answered.
 
-    `reason` is `nothing_recognised`, `backchannel`, `noise`, `music`, `echo`, `failed`, `typed` (something
+    `reason` is `nothing_recognized`, `backchannel`, `noise`, `music`, `echo`, `failed`, `typed` (something
     typed took its place) or `unanswered` (the model had nothing to say to it, or waiting for more of it took
-    too long). Of an echo `text` is what was recognised of the agent's own words.
+    too long). Of an echo `text` is what was recognized of the agent's own words.
     """
 
     pieces: tuple[int, ...]
@@ -212,7 +212,7 @@ class FirstAudio(Event):
     """First audio minus end of turn."""
     card_ms: float
     """What the sound card takes for the person's last sound and for the agent's first one."""
-    recognise_ms: float
+    recognize_ms: float
     tokenize_ms: float
     read_ms: float
     think_ms: float

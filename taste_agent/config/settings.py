@@ -302,8 +302,8 @@ class RecognitionSettings(Section):
 class FixedCosts(Section):
     """Compute time of each step with compute_time: fixed."""
 
-    recognise_per_s_ms: float = _number(50.0, 0, 100000, "per second of speech, while it is heard")
-    recognise_end_ms: float = _number(80.0, 0, 100000, "at the end of a piece of speech")
+    recognize_per_s_ms: float = _number(50.0, 0, 100000, "per second of speech, while it is heard")
+    recognize_end_ms: float = _number(80.0, 0, 100000, "at the end of a piece of speech")
     tokenize_ms: float = _number(60.0, 0, 100000, "making the taste tokens of a turn")
     prefill_ms: float = _number(40.0, 0, 100000, "reading a turn into the model")
     word_ms: float = _number(50.0, 0, 100000, "generating one word")

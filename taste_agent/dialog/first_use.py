@@ -176,7 +176,7 @@ def first_use_lines(name: str, found: HubCheckpoint | str, machine: Machine) -> 
             f"as {number}; {memory}",
         ]
     room = "" if machine.free_disk_bytes > found.download_bytes else ", which is not enough"
-    missing = "; the model that recognises speech for it comes on top", ", that model not counted"
+    missing = "; the model that recognizes speech for it comes on top", ", that model not counted"
     on_top, uncounted = ("", "") if found.has_recognizer else missing
     needed = memory_bytes(found, number)
     verdict = ": that is enough"

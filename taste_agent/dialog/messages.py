@@ -21,7 +21,7 @@ class Hear:
 
 @dataclass(frozen=True, slots=True)
 class ClosePiece:
-    """The piece is complete: recognize it to its end. Answered by `Recognised`."""
+    """The piece is complete: recognize it to its end. Answered by `Recognized`."""
 
     piece: int
 
@@ -89,14 +89,14 @@ class Partial:
 
 
 @dataclass(frozen=True, slots=True)
-class Recognised:
+class Recognized:
     """The text of a closed piece; empty when nothing was understood. `echo_text` was the agent's own."""
 
     piece: int
     text: str
     words: tuple[Word, ...]
     confidence: float
-    recognise_ms: float
+    recognize_ms: float
     echo_text: str = ""
 
 
@@ -143,4 +143,4 @@ class Failed:
     text: str
 
 
-Result = Partial | Recognised | Prepared | Spoken | Generated | Failed
+Result = Partial | Recognized | Prepared | Spoken | Generated | Failed

@@ -21,7 +21,7 @@ from taste_speech.words import Word
 
 logger = logging.getLogger(__name__)
 
-CostKind = Literal["recognise_per_s", "recognise_end", "tokenize", "prefill", "word", "detokenize"]
+CostKind = Literal["recognize_per_s", "recognize_end", "tokenize", "prefill", "word", "detokenize"]
 _EXPLAINED = (TasteError, ValueError)
 """Errors whose text is for people."""
 _MAX_SEGMENT_SAMPLES = 29 * ENGINE_RATE_HZ
@@ -207,7 +207,7 @@ class DialogWorker:
 
     def _hear(self, number: int, start: int, samples: Samples) -> list[m.Result]:
         piece = self._pieces.get(number)
-        with self._meter.measure("recognise_per_s", seconds_of_samples(len(samples))):
+        with self._meter.measure("recognize_per_s", seconds_of_samples(len(samples))):
             if piece is None:
                 piece = self._pieces[number] = _PieceAudio(start)
                 self._open = number
@@ -224,17 +224,17 @@ class DialogWorker:
             text, echo = self._gate.partial(self._recognizer.partial(), piece.start, piece.samples)
         return [m.Partial(number, text, piece.start + piece.samples, echo)]
 
-    def _close(self, number: int) -> m.Recognised:
+    def _close(self, number: int) -> m.Recognized:
         piece = self._pieces[number]
         self._open = None
         if piece.failed:
             return _as_nothing(number)
-        with self._meter.measure("recognise_end") as cost:
+        with self._meter.measure("recognize_end") as cost:
             recognition, echo = self._gate.filter(self._recognizer.finish(), piece.start, piece.samples)
         piece.text = recognition.text.strip()
         confidences = [word.confidence for word in recognition.words if word.confidence is not None]
         confidence = float(np.mean(confidences)) if confidences else 1.0
-        return m.Recognised(number, piece.text, _timed_words(recognition, piece), confidence, cost.ms, echo)
+        return m.Recognized(number, piece.text, _timed_words(recognition, piece), confidence, cost.ms, echo)
 
     # ---- thinking
 
@@ -338,8 +338,8 @@ class DialogWorker:
                 self._open = None
 
 
-def _as_nothing(piece: int) -> m.Recognised:
-    return m.Recognised(piece, "", (), 0.0, 0.0)
+def _as_nothing(piece: int) -> m.Recognized:
+    return m.Recognized(piece, "", (), 0.0, 0.0)
 
 
 def _timed_words(recognition: Recognition, piece: _PieceAudio) -> tuple[Word, ...]:

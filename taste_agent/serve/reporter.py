@@ -77,7 +77,7 @@ class Reporter:
                 self._speech("stopped", "audio_end_ms", event.last_sample)
             case ev.PartialHeard():
                 self._tell_partial({**self._recognized, event.piece: event.text})
-            case ev.PieceRecognised():
+            case ev.PieceRecognized():
                 self._recognized[event.piece] = event.text
                 self._tell_partial(self._recognized)
             case ev.SpeechDropped():

@@ -19,7 +19,7 @@ class Reply:
     question: Stretch
     end_of_speech: int
     end_of_turn: int
-    recognise_ms: float = 0.0
+    recognize_ms: float = 0.0
     tokenize_ms: float = 0.0
     prefill_ms: float = 0.0
     words: list[str] = field(default_factory=list)
@@ -171,7 +171,7 @@ class Answering:
             silence_ms=ms_of_samples(reply.end_of_turn - reply.end_of_speech),
             computing_ms=ms_of_samples(now - reply.end_of_turn),
             card_ms=ms_of_samples(card),
-            recognise_ms=reply.recognise_ms,
+            recognize_ms=reply.recognize_ms,
             tokenize_ms=reply.tokenize_ms,
             read_ms=reply.prefill_ms,
             think_ms=chunk.generate_ms if chunk else 0.0,

@@ -31,11 +31,11 @@ class Piece:
     words: tuple[Word, ...] = ()
     echo_text: str = ""
     """Recognized, but the agent's own words; only where nothing else was."""
-    recognised_until: int = 0
+    recognized_until: int = 0
     """The recognizer has told what it understood up to this sample."""
-    recognise_ms: float = 0.0
+    recognize_ms: float = 0.0
     open: bool = True
-    recognised: bool = False
+    recognized: bool = False
     dropped: bool = False
     speech_frames: int = 0
     voiced_frames: int = 0
@@ -87,12 +87,12 @@ class Stretch:
     def unheard_reason(self) -> str:
         """Why there is no text, when there is none."""
         echo = any(piece.echo_text for piece in self.pieces)
-        return "echo" if echo else "nothing_recognised"
+        return "echo" if echo else "nothing_recognized"
 
     @property
     def pending(self) -> bool:
         """Whether a piece is still open or not recognized yet."""
-        return any(piece.open or not piece.recognised for piece in self.pieces)
+        return any(piece.open or not piece.recognized for piece in self.pieces)
 
 
 class Hearing:
@@ -211,7 +211,7 @@ class Hearing:
         self._out.append(ListenStop(piece.number))
         kind = piece.kind(self._settings.vad)
         if kind != "speech" and self.trusts_vad:
-            piece.recognised = True  # as nothing
+            piece.recognized = True  # as nothing
             self._drop_from_turn(now, piece, kind)
             return
         self._out.append(m.ClosePiece(piece.number))
@@ -229,24 +229,24 @@ class Hearing:
     def take_partial(self, now: int, result: m.Partial) -> None:
         """The recognizer has understood so far."""
         piece = self._find(result.piece)
-        if piece is not None and not piece.recognised:
+        if piece is not None and not piece.recognized:
             if result.text != piece.partial_text:
                 self._out.append(ev.PartialHeard(now, result.piece, result.text))
-            piece.partial_text, piece.recognised_until = result.text, result.until
+            piece.partial_text, piece.recognized_until = result.text, result.until
             piece.echo_text = "" if result.text else result.echo_text
 
-    def take_recognised(self, now: int, result: m.Recognised) -> None:
+    def take_recognized(self, now: int, result: m.Recognized) -> None:
         """The recognizer has finished a piece."""
         piece = self._find(result.piece)
         if piece is None:
             return
         text = result.text.strip()
         understood = bool(text) and result.confidence >= self._settings.recognition.min_confidence
-        piece.recognised, piece.recognise_ms, piece.recognised_until = True, result.recognise_ms, piece.end
+        piece.recognized, piece.recognize_ms, piece.recognized_until = True, result.recognize_ms, piece.end
         piece.text, piece.words = (text, result.words) if understood else ("", ())
         piece.echo_text = "" if text else result.echo_text
-        costs = (result.confidence, result.recognise_ms)
-        self._out.append(ev.PieceRecognised(now, result.piece, result.text, result.words, *costs))
+        costs = (result.confidence, result.recognize_ms)
+        self._out.append(ev.PieceRecognized(now, result.piece, result.text, result.words, *costs))
         if not understood and piece in self.turn.pieces:
             self._drop_from_turn(now, piece, Stretch([piece]).unheard_reason)
 
@@ -288,9 +288,9 @@ class Hearing:
         if "speech" in kinds or not self.trusts_vad:  # all that is not known as echo, as far as was compared
             compares = self._settings.recognition.partial_every_ms > 0
             for piece in said.pieces:
-                end = min(piece.end, piece.recognised_until) if compares else piece.end
+                end = min(piece.end, piece.recognized_until) if compares else piece.end
                 speech_samples += 0 if piece.echo_text else max(0, end - piece.first_sample)
-        partial = " ".join(piece.partial_text for piece in said.pieces if not piece.recognised)
+        partial = " ".join(piece.partial_text for piece in said.pieces if not piece.recognized)
         return Interjection(speech_samples, silence, partial, said.text, said.pending)
 
     def forget_interjection(self, now: int, reason: str) -> None:
@@ -306,7 +306,7 @@ class Hearing:
     def release(self, now: int, unanswered: Stretch) -> None:
         """The agent is silent: what was said over it, as far as it was something, becomes the turn."""
         said = self.interjection.pieces
-        nothing = [piece for piece in said if piece.recognised and not piece.text]
+        nothing = [piece for piece in said if piece.recognized and not piece.text]
         for piece in nothing:
             self.drop(now, [piece], Stretch([piece]).unheard_reason)
         self.turn = Stretch(unanswered.pieces + [piece for piece in said if piece not in nothing])

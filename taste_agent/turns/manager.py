@@ -79,8 +79,8 @@ class TurnManager:
         match result:
             case m.Partial():
                 self._person.take_partial(now, result)
-            case m.Recognised():
-                self._person.take_recognised(now, result)
+            case m.Recognized():
+                self._person.take_recognized(now, result)
             case m.Prepared(pieces, probability):
                 if pieces == self._person.turn.numbers and not self._person.speaking:
                     self._prepared = result
@@ -173,7 +173,7 @@ class TurnManager:
         if not self._forced and silence_ms < needed_ms:
             return
         reply = self._agent.begin(self._person.take_turn(), end_of_speech, now)
-        reply.recognise_ms = turn.pieces[-1].recognise_ms
+        reply.recognize_ms = turn.pieces[-1].recognize_ms
         if prepared is not None:
             reply.tokenize_ms, reply.prefill_ms = prepared.tokenize_ms, prepared.prefill_ms
         generation, reason = reply.generation, self._forced or "silence"

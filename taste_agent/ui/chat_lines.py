@@ -31,7 +31,7 @@ def _text(event: ev.Event) -> str | None:
             return f"{'ready' if event.source == TYPING else 'listening'} ({event.model})"
         case ev.UserTurn():
             return f"You: {event.text}"
-        case ev.SpeechDropped(reason="nothing_recognised"):
+        case ev.SpeechDropped(reason="nothing_recognized"):
             return "did not catch that"
         case ev.SpeechDropped(reason="echo"):
             return "heard only my own echo"

@@ -90,7 +90,7 @@ def reduce(state: ViewState, event: ev.Event) -> ViewState:
         case ev.SpeechEnded():
             phase = "listening" if state.phase == "hearing" else state.phase
             return replace(state, phase=phase, person_speaks=False)
-        case ev.PartialHeard() | ev.PieceRecognised():
+        case ev.PartialHeard() | ev.PieceRecognized():
             return replace(state, partial=event.text)
         case ev.SpeechDropped():
             return _dropped(state, event)
@@ -133,7 +133,7 @@ def _reply(state: ViewState, event: ev.Event) -> ViewState:
 
 def _dropped(state: ViewState, event: ev.SpeechDropped) -> ViewState:
     notices = {
-        "nothing_recognised": "did not catch that",
+        "nothing_recognized": "did not catch that",
         "echo": "heard only my own echo",
         "backchannel": "",
         "typed": "",

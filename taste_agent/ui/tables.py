@@ -8,7 +8,7 @@ from rich.text import Text
 
 from taste_agent.session.transcript import Turn
 
-STAGES = ("recognise", "tokenize", "read", "think", "voice")
+STAGES = ("recognize", "tokenize", "read", "think", "voice")
 """The parts of computing, in order; some of it is done during the silence already."""
 _WRAPPED, _LEAST = 20, 8
 """Widths to which the first column may shrink: before another column is dropped, and at all."""

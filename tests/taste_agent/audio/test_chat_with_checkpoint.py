@@ -63,7 +63,7 @@ def sounding_parts(events, agent):
 
 
 def understood_share(samples, text):
-    """How many of the words a recogniser hears in it, of those that were meant, in any order."""
+    """How many of the words a recognizer hears in it, of those that were meant, in any order."""
     judge = TasteProcessor.from_pretrained("small").recognizer()
     judge.start()
     judge.accept(samples)
@@ -114,7 +114,7 @@ def test_ten_turns(sound, speech, new_terminal, tmp_path):
         found, meant = found + words, meant + of
         logger.info("%r was heard as %r; alike %.3f, gaps %s ms", text, heard, alike, gaps_ms)
         compared.append((alike, gaps_ms[0] - gaps_ms[1]))
-    logger.info("%d of %d words recognised from the loudspeaker", found, meant)
+    logger.info("%d of %d words recognized from the loudspeaker", found, meant)
     assert found / meant > 0.5
     assert sum(event["underruns"] for event in finished) == 0
     assert "underruns 0 card, 0 model" in screen

@@ -81,7 +81,7 @@ def test_listening_needs_torch_only():
     assert imported(code, {"torch", *heavy}) == ["torch"]
 
 
-def test_a_loaded_brain_needs_neither_pictures_nor_the_other_recogniser_nor_training():
+def test_a_loaded_brain_needs_neither_pictures_nor_the_other_recognizer_nor_training():
     code = (
         "from taste_agent.config.sources import load_settings\n"
         "from taste_agent.dialog.brain import load_brain\n"

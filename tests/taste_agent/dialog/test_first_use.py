@@ -41,7 +41,7 @@ GPU = Machine("cuda", "H200", "bfloat16", 100 * GB, Path("/cache"), 70 * GB)
 def test_size_and_memory_and_what_to_expect_on_a_cpu():
     first, second = first_use_lines(NAME, LARGE, CPU)
     assert first.startswith(f"first use of {NAME}: downloads 6.0 GB to /cache (70.0 GB free); ")
-    assert "recognises speech for it comes on top" in first
+    assert "recognizes speech for it comes on top" in first
     assert "about 12.1 GB of memory as float32" in second
     assert "the CPU has 20.0 GB free" in second
     assert "answers slowly on a CPU" in second

@@ -333,7 +333,7 @@ REFUSED = [
     ({"sampling": {"top_k": 4}}, "session.sampling.top_k"),
     ({"output_modalities": ["audio", "text"]}, "session.output_modalities"),
     ({"type": "transcription"}, "session.type"),
-    ({"colour": "red"}, "session.colour"),
+    ({"color": "red"}, "session.color"),
 ]
 
 

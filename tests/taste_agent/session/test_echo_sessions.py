@@ -45,7 +45,7 @@ def test_echo_while_listening_is_dropped_as_echo_and_not_answered():
 def test_what_is_not_understood_is_no_echo():
     audio = track(silence(1), spoken("the sun is up"), silence(2))
     done = gated_session(audio, FakeBrain([""], ["no"]), "the", "sun", "is", "up", played_at_s=1.5)
-    assert dropped(done) == [("nothing_recognised", "")]
+    assert dropped(done) == [("nothing_recognized", "")]
 
 
 def test_echo_over_the_reply_lets_it_go_on_and_says_why():
@@ -68,7 +68,7 @@ def test_what_the_person_says_beside_the_echo_is_answered():
 
 
 class Room:
-    """A session whose output comes back into its microphone, and a recogniser that understands both.
+    """A session whose output comes back into its microphone, and a recognizer that understands both.
 
     `said` are the person's words and the second at which each ends.
     """
@@ -102,7 +102,7 @@ class Room:
         self.session.close()
         return Outcome(self.events, out[self.delay :], self.brain)
 
-    # ---- the recogniser
+    # ---- the recognizer
 
     def start(self):
         self.since = self.session.now - RATE // 2

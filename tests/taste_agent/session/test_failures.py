@@ -1,4 +1,4 @@
-"""What happens to a conversation when the recogniser fails: nobody waits for ever, and no reply is lost."""
+"""What happens to a conversation when the recognizer fails: nobody waits for ever, and no reply is lost."""
 
 import pytest
 
@@ -11,13 +11,13 @@ LONG = "this is quite a long answer and it goes on for a good while so that you 
 
 
 def failing(brain: FakeBrain, method: str, piece: int) -> FakeBrain:
-    """A brain whose recogniser fails once it is in that piece."""
+    """A brain whose recognizer fails once it is in that piece."""
     recognizer = brain.scripted
     original = getattr(recognizer, method)
 
     def fail(*arguments):
         if len(recognizer.accepted) == piece + 1:
-            raise TasteError("the recogniser ended; please say that again, another one is started")
+            raise TasteError("the recognizer ended; please say that again, another one is started")
         return original(*arguments)
 
     setattr(recognizer, method, fail)
@@ -31,14 +31,14 @@ def test_the_next_question_is_answered(method):
     brain = failing(FakeBrain(["what is the time", "and who are you"], ["i am taste"]), method, 0)
     done = run_session(audio, brain)
     assert [e.text for e in done.of(ev.Notice)] == [
-        "the recogniser ended; please say that again, another one is started"
+        "the recognizer ended; please say that again, another one is started"
     ]
-    assert [e.reason for e in done.of(ev.SpeechDropped)] == ["nothing_recognised"]
+    assert [e.reason for e in done.of(ev.SpeechDropped)] == ["nothing_recognized"]
     assert done.brain.history == [("user", "and who are you"), ("assistant", "i am taste")]
 
 
 @pytest.mark.parametrize("method", ["accept", "finish"])
-def test_a_reply_goes_on_when_what_is_said_over_it_cannot_be_recognised(method):
+def test_a_reply_goes_on_when_what_is_said_over_it_cannot_be_recognized(method):
     audio = track(silence(1), spoken("tell me a story"), silence(4), spoken("well"), silence(3))
     brain = failing(FakeBrain(["tell me a story", "well"], [LONG]), method, 1)
     done = run_session(audio, brain, "replay.fixed.word_ms=300")

@@ -57,4 +57,4 @@ def test_a_sentence_over_hum_stays_one_piece(hum_hz):
     hum = 0.1 * np.sin(2 * np.pi * hum_hz * np.arange(len(audio)) / RATE)
     done = run_session((audio + hum).astype(np.float32), FakeBrain([text], ["in the hills"]))
     assert [e.text for e in done.of(ev.UserTurn)] == [text]
-    assert len(done.of(ev.PieceRecognised)) == 1
+    assert len(done.of(ev.PieceRecognized)) == 1

@@ -228,11 +228,11 @@ def test_nothing_is_said_to_what_is_not_speech(sound):
         "music": music(20),
         "digital silence": np.zeros(20 * RATE, np.float32),
     }[sound]
-    brain = FakeBrain(["the recogniser hears words in anything"] * 20, ["no"] * 20)
+    brain = FakeBrain(["the recognizer hears words in anything"] * 20, ["no"] * 20)
     done = run_session(np.concatenate([silence(1), samples, silence(3)]), brain)
     assert not done.of(ev.TurnEnded)
     assert not done.audio.any()
-    assert brain.scripted.accepted == [] or not done.of(ev.PieceRecognised)
+    assert brain.scripted.accepted == [] or not done.of(ev.PieceRecognized)
 
 
 def test_a_question_in_noise_is_heard():

@@ -1,4 +1,4 @@
-"""Frames and recognised texts in, pieces out."""
+"""Frames and recognized texts in, pieces out."""
 
 import pytest
 
@@ -34,7 +34,7 @@ class Person:
             self.hearing.follow(self.now, frame, self.over_reply)
 
     def understood(self, piece, text, echo="", confidence=1.0):
-        self.hearing.take_recognised(self.now, m.Recognised(piece, text, (), confidence, 5.0, echo))
+        self.hearing.take_recognized(self.now, m.Recognized(piece, text, (), confidence, 5.0, echo))
 
     def of(self, kind):
         return [output for output in self.out if isinstance(output, kind)]
@@ -108,10 +108,10 @@ def test_hiss_is_dropped_unless_a_talk_key_says_that_it_is_meant(person):
 @pytest.mark.parametrize(
     ("text", "echo", "confidence", "reason"),
     [
-        ("", "", 1.0, "nothing_recognised"),
-        ("the time", "", 0.1, "nothing_recognised"),
+        ("", "", 1.0, "nothing_recognized"),
+        ("the time", "", 0.1, "nothing_recognized"),
         ("", "the sun", 1.0, "echo"),
-        ("the time", "the sun", 0.1, "nothing_recognised"),
+        ("the time", "the sun", 0.1, "nothing_recognized"),
     ],
 )
 def test_what_is_not_understood_is_dropped_with_its_reason(person, text, echo, confidence, reason):

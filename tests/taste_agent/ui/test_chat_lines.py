@@ -12,7 +12,7 @@ from taste_agent.ui.chat_lines import plain_line
         (ev.ReplyCancelled(0, 1, "word", 1, "hi", "there"), "[    0.00] Agent: hi [not heard: there]"),
         (ev.ReplyCancelled(0, 1, "key", 0, "", "hi there"), "[    0.00] Agent: [not heard: hi there]"),
         (ev.ReplyCancelled(0, 1, "word", 2, "hi there", ""), "[    0.00] Agent: hi there"),
-        (ev.SpeechDropped(0, (0,), "nothing_recognised", ""), "[    0.00] did not catch that"),
+        (ev.SpeechDropped(0, (0,), "nothing_recognized", ""), "[    0.00] did not catch that"),
         (ev.SpeechDropped(0, (0,), "echo", "the sun is up"), "[    0.00] heard only my own echo"),
         (ev.SpeechDropped(0, (0,), "backchannel", "yes"), None),
         (ev.SpeechDropped(0, (0,), "unanswered", "um home"), "[    0.00] not answered: um home"),

@@ -66,7 +66,7 @@ def test_interrupted_by_key_listens():
 @pytest.mark.parametrize(
     ("reason", "notice"),
     [
-        ("nothing_recognised", "did not catch that"),
+        ("nothing_recognized", "did not catch that"),
         ("echo", "heard only my own echo"),
         ("backchannel", ""),
         ("unanswered", "not answered: mm i mean"),

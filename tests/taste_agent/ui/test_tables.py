@@ -10,7 +10,7 @@ LATENCY = {
     "silence": 700.2,
     "computing": 220.2,
     "card": 0.0,
-    "recognise": 80.0,
+    "recognize": 80.0,
     "tokenize": 60.0,
     "read": 40.0,
     "think": 50.0,
@@ -38,7 +38,7 @@ def test_every_figure_and_word_is_readable_in_any_width(width):
         "waited 920 ms",
         "= silence 700",
         "+ computing 220",
-        "recognise 80",
+        "recognize 80",
     ):
         assert part in text, part
     assert "RTF 0.51, underruns 0" in text
@@ -54,4 +54,4 @@ def test_an_unfinished_reply_has_no_rtf():
 def test_the_line_sums_as_it_is_written():
     first = ev.FirstAudio(0, 1, 700.4, 299.4, 120.4, 50.0, 20.0, 10.0, 60.0, 60.4)
     assert waited_text(first.latency_ms) == "you waited 1119 ms = silence 700 + computing 299 + card 120"
-    assert stages_text(first.latency_ms) == "recognise 50, tokenize 20, read 10, think 60, voice 60"
+    assert stages_text(first.latency_ms) == "recognize 50, tokenize 20, read 10, think 60, voice 60"

@@ -10,7 +10,7 @@ TEXT = "what time is it in the city of seven hills?"
 
 
 def speech(seconds=3.0, rate=RATE, seed=0):
-    """Noise whose colour and loudness change, so that its parts differ."""
+    """Noise whose color and loudness change, so that its parts differ."""
     rng = np.random.default_rng(seed)
     t = np.arange(int(seconds * rate)) / rate
     tone = np.sin(2 * np.pi * (200 + 150 * np.sin(2 * np.pi * 1.3 * t)) * t) * (

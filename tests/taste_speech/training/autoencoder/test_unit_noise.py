@@ -44,7 +44,7 @@ def test_fewer_units_are_replaced_at_the_end() -> None:
     assert abs(shares[1] - 0.1) < 0.05
 
 
-def test_near_units_replace_by_a_neighbour() -> None:
+def test_near_units_replace_by_a_neighbor() -> None:
     units, noisy = heard(Settings(replaced_units=(0.8, 0.8), near_part=1.0))
     distance = (units - noisy).abs()
     assert int(distance.max()) <= 2
