@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from taste_speech import TasteProcessor, TextError
-from taste_speech.streaming.unit_stream import read_words
+from taste_speech.streaming.unit_stream import asr_words, read_words
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def test_words_of_a_reply_are_said_as_a_person_would(speaking: Any, tiny_model: 
     starts = [word.start for word in speaking.llm_ids_to_words(ids)]
     taste = torch.full((1, ids.shape[1], tiny_model.num_quantizers), -1)
     taste[0, starts] = 3
-    spoken = read_words(speaking, ids, taste)
-    texts = [speaking.audio_tokenizer.decode(list(word.asr_ids)).strip() for word in spoken]
+    spoken = asr_words(speaking, read_words(speaking, ids, taste))
+    texts = [speaking.audio_tokenizer.decode(list(word.ids)).strip() for word in spoken]
     assert texts == ["it", "is", "seven forty-six."]
 
 
