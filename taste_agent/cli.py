@@ -150,7 +150,7 @@ def chat(
     """
     from taste_agent.chat import ChatOptions, run_chat
     from taste_agent.commands.checks import check_names
-    from taste_agent.dialog.brain import load_brain, prepare
+    from taste_agent.dialog.brain_loader import load_brain, prepare
 
     settings = settings_of(
         config,

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from taste_agent.commands.checks import check_names
 from taste_agent.config import AgentSettings
-from taste_agent.dialog.brain import load_brain
+from taste_agent.dialog.brain_loader import load_brain
 from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.duplex.items import Item, find_items
 from taste_agent.duplex.run import Measured, Summary, run_items, summarize

@@ -1,18 +1,12 @@
-"""What the worker needs from a model, and loading one while sound goes on. Importing this is cheap."""
+"""What the worker needs from a model."""
 
 from __future__ import annotations
 
-import gc
-import importlib
-from collections.abc import Collection, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from taste_agent.audio.ports import Samples
-from taste_agent.config import AgentSettings
-from taste_agent.endings import signals_held
-from taste_speech.collector_pause import collector_paused
 from taste_speech.recognition.base import Recognizer
 from taste_speech.words import Word
 
@@ -81,45 +75,3 @@ class Brain(Protocol):
 
     def forget(self, segments: Collection[TASTESegment]) -> None:
         """Take these very segments out of the history, for good; an open exchange is discarded."""
-
-
-def prepare(settings: AgentSettings) -> None:
-    """Import PyTorch and check the device of the settings.
-
-    This is the one step of loading that keeps all other threads waiting, for a third of a second.
-
-    Raises:
-        AgentError: the device is not there, or cannot compute with the number type.
-    """
-    with _left_out_of_collections(), signals_held():
-        importlib.import_module("torch")
-    from taste_agent.dialog.loading import device_of
-
-    device_of(settings.model)
-
-
-def load_brain(settings: AgentSettings, speaks: bool = True) -> Brain:
-    """Load the checkpoint that the settings name, with its recognizer and, if it `speaks`, its voice.
-
-    Raises:
-        TasteError: the checkpoint cannot be loaded.
-        AgentError: the device or the voice does not exist.
-    """
-    with _left_out_of_collections():
-        with signals_held():
-            from taste_agent.dialog.taste_brain import load_brain as load  # takes seconds
-
-        return load(settings, speaks)
-
-
-@contextmanager
-def _left_out_of_collections() -> Iterator[None]:
-    """Make no garbage collections, and leave what is loaded out of all later ones.
-
-    To search it takes a quarter of a second in which no other thread runs, now and then during the talk.
-    """
-    with collector_paused():
-        try:
-            yield
-        finally:
-            gc.freeze()

@@ -84,7 +84,7 @@ def test_with_nohup_the_terminal_may_be_closed():
 HOLDS = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from taste_agent.dialog import brain
+from taste_agent.dialog import brain_loader as brain
 from taste_agent.config import AgentSettings
 brain.importlib.import_module = lambda name: print(signal.getsignal(signal.SIGINT).__module__)
 brain.prepare(AgentSettings())

@@ -1,7 +1,7 @@
 """The shipped checkpoint answers the fortieth question as well as the first."""
 
 from taste_agent.config.sources import load_settings
-from taste_agent.dialog.brain import load_brain
+from taste_agent.dialog.brain_loader import load_brain
 
 QUESTIONS = {
     "Tell me a story.": "once",

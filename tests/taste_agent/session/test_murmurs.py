@@ -6,7 +6,7 @@ import soundfile
 
 from taste_agent import events as ev
 from taste_agent.config.sources import load_settings
-from taste_agent.dialog.brain import load_brain
+from taste_agent.dialog.brain_loader import load_brain
 from taste_agent.replay import run_replay
 from taste_speech.sound_file import SoundFile
 from tests.taste_agent.speech import RATE, silence, spoken, track

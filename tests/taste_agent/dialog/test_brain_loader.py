@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from taste_agent.config.sources import load_settings
-from taste_agent.dialog import brain
+from taste_agent.dialog import brain_loader
 from taste_agent.errors import AgentError
 
 
@@ -22,7 +22,7 @@ def loaded(monkeypatch):
 
 
 def load():
-    return brain.load_brain(load_settings(environment={}).settings)
+    return brain_loader.load_brain(load_settings(environment={}).settings)
 
 
 def test_the_collector_leaves_alone_what_is_loaded(loaded):
@@ -67,14 +67,14 @@ def imported(code: str, names: set[str]) -> list[str]:
 
 
 def test_a_chat_begins_without_the_model_s_modules():
-    code = "import taste_agent.chat, taste_agent.dialog.brain"
+    code = "import taste_agent.chat, taste_agent.dialog.brain_loader"
     assert imported(code, {"torch", "transformers", "tokenizers", "matplotlib", "soundfile"}) == []
 
 
 def test_listening_needs_torch_only():
     code = (
         "from taste_agent.config.sources import load_settings\n"
-        "from taste_agent.dialog.brain import prepare\n"
+        "from taste_agent.dialog.brain_loader import prepare\n"
         "prepare(load_settings(environment={}).settings)"
     )
     heavy = {"transformers", "tokenizers", "sympy", "scipy", "triton", "torch._dynamo", "torchaudio"}
@@ -84,7 +84,7 @@ def test_listening_needs_torch_only():
 def test_a_loaded_brain_needs_neither_pictures_nor_the_other_recognizer_nor_training():
     code = (
         "from taste_agent.config.sources import load_settings\n"
-        "from taste_agent.dialog.brain import load_brain\n"
+        "from taste_agent.dialog.brain_loader import load_brain\n"
         "load_brain(load_settings(environment={}).settings).recognizer()"
     )
     needless = {
