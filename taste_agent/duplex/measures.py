@@ -5,9 +5,14 @@ All of them are of words and intervals in seconds. The scripts give the same fig
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from taste_agent.session.transcript import TranscriptWord
 
 Interval = tuple[float, float]
+_QUIET = 10 ** (-50 / 20)
+"""Root mean square level of what nobody hears as speech: -50 dBFS."""
 
 SHORTEST_TURN_S, MOST_WORDS = 1.0, 3
 """What is shorter and has no more words is no turn, but a backchannel."""
@@ -69,6 +74,10 @@ def responses_s(person: Sequence[Interval], agent: Sequence[Interval]) -> list[f
     return [gaps[start] for start in sorted(gaps)]
 
 
-def spans(words: Sequence[TranscriptWord]) -> list[Interval]:
-    """The agent's speech, by its words."""
-    return merged([(word.start_s, word.end_s) for word in words], AGENT_GAP_S)
+def spans(samples: NDArray[np.int16], rate_hz: int) -> list[Interval]:
+    """When the agent speaks: where its side (T,) is not quiet, in steps of 10 ms."""
+    step = rate_hz // 100
+    frames = samples[: len(samples) // step * step].reshape(-1, step).astype(np.float64) / 32768
+    loud = np.sqrt(np.square(frames).mean(axis=1)) > _QUIET
+    edges = np.flatnonzero(np.diff(loud.astype(int), prepend=0, append=0)) / 100
+    return merged(list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)), AGENT_GAP_S)

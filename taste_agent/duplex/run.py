@@ -43,9 +43,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Spoken:
-    """When the person speaks, the agent's words, and what the model thought when."""
+    """When each side speaks, the agent's words, and what the model thought when."""
 
     person: list[measures.Interval]
+    agent: list[measures.Interval]
     words: list[TranscriptWord]
     thoughts: list[tuple[float, float]]
     """Seconds at which the model had read a turn so far, and its probability of speaking then."""
@@ -122,7 +123,8 @@ def _speak(source: Path, target: Path, settings: AgentSettings, brain: Brain) ->
     with TemporaryDirectory() as folder:
         result = run_replay(sound, settings, Path(folder) / "out", lambda _: brain, note)
         reply, rate = soundfile.read(result.out / "reply.wav", dtype="int16")
-    soundfile.write(target.with_suffix(".wav"), reply[: round(sound.duration_s * rate)], rate)
+    side = reply[: round(sound.duration_s * rate)]
+    soundfile.write(target.with_suffix(".wav"), side, rate)
     turns = result.transcript.turns
     person = [(turn.start_s, turn.end_s) for turn in turns if turn.role == "user" and turn.words]
     said = [word for turn in turns if turn.role == "assistant" for word in turn.words]
@@ -131,7 +133,8 @@ def _speak(source: Path, target: Path, settings: AgentSettings, brain: Brain) ->
         for word in sorted(said, key=lambda word: word.start_s)
         if word.start_s < sound.duration_s
     ]
-    return Spoken(measures.merged(person, measures.PERSON_GAP_S), heard, thoughts)
+    person = measures.merged(person, measures.PERSON_GAP_S)
+    return Spoken(person, measures.spans(side, rate), heard, thoughts)
 
 
 def _measured(item: Item, spoken: Spoken, counted: list[TranscriptWord]) -> Measured:
@@ -139,13 +142,12 @@ def _measured(item: Item, spoken: Spoken, counted: list[TranscriptWord]) -> Meas
     latency = None
     if item.window_s is not None and item.task in ends:
         latency = measures.latency_s(counted, item.window_s[ends[item.task]])
-    agent = measures.spans(spoken.words)
     return Measured(
         item,
         measures.takes_over(counted),
         latency,
-        measures.stops_s(spoken.person, agent),
-        measures.responses_s(spoken.person, agent),
+        measures.stops_s(spoken.person, spoken.agent),
+        measures.responses_s(spoken.person, spoken.agent),
         _silence(item, spoken.thoughts),
     )
 

@@ -1,5 +1,6 @@
 """The measures of Full-Duplex-Bench, on cases worked out by hand from its definitions."""
 
+import numpy as np
 import pytest
 
 from taste_agent.duplex.measures import after, latency_s, merged, responses_s, spans, stops_s, takes_over
@@ -40,7 +41,16 @@ def test_of_a_sound_that_is_cut_the_words_after_the_cut_are_left():
 def test_short_silences_do_not_part_speech():
     assert merged([(2.0, 3.0), (0.0, 1.0), (1.5, 1.8)], 0.5) == [(0.0, 3.0)]
     assert merged([(0.0, 1.0), (1.6, 1.8)], 0.5) == [(0.0, 1.0), (1.6, 1.8)]
-    assert spans(words((0.0, 0.4), (0.8, 1.0), (2.0, 2.2))) == [(0.0, 1.0), (2.0, 2.2)]
+
+
+def test_the_agent_speaks_where_its_side_is_not_quiet():
+    side = np.zeros(48_000, np.int16)
+    side[1600:8000] = 3000
+    side[12_800:16_000] = -3000  # less than half a second later
+    side[40_000:44_800] = 50  # inaudible
+    side[44_800:] = 3000
+    assert spans(side, 16_000) == [(0.1, 1.0), (2.8, 3.0)]
+    assert spans(np.zeros(100, np.int16), 16_000) == []
 
 
 def test_an_overlap_is_as_long_as_both_speak():
