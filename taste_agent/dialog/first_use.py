@@ -39,7 +39,7 @@ class HubCheckpoint:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a checkpoint meets here: where it computes, as which number type, and where downloads go."""
+    """The machine that a checkpoint is loaded on: its device, number type and download folder."""
 
     device: str
     device_name: str

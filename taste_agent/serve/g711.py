@@ -34,14 +34,14 @@ def _parts(codes: Codes) -> tuple[NDArray[np.float64], NDArray[np.float64], NDAr
 
 
 def mu_law() -> G711:
-    """Return the law of North America and Japan; its codes are sent with all bits inverted."""
+    """Return mu-law, used in North America and Japan; its codes are sent with all bits inverted."""
     sign, segment, step = _parts(~np.arange(256, dtype=np.uint8))
     bias = 33.0
     return G711(-sign * 4 * ((2 * step + bias) * 2.0**segment - bias))
 
 
 def a_law() -> G711:
-    """Return the law of the rest of the world; every other bit of its codes is inverted."""
+    """Return A-law, used outside North America and Japan; every other bit of its codes is inverted."""
     sign, segment, step = _parts(np.arange(256, dtype=np.uint8) ^ np.uint8(0x55))
     linear = 2 * step + 1
     return G711(sign * 8 * np.where(segment == 0, linear, (linear + 32) * 2.0 ** (segment - 1)))

@@ -129,7 +129,7 @@ class Hearing:
 
     @property
     def unheard(self) -> bool:
-        """Whether speech goes on that no piece takes up."""
+        """Whether there is speech that belongs to no piece."""
         return self.speaking and self._open is None
 
     @property
