@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 from taste_speech.errors import CheckpointError
@@ -39,10 +38,6 @@ class PhonemeTokenizer:
         known = [self.pieces.encode(f" {word}", add_special_tokens=False) for word in said if word]
         ids = [piece for word in known for piece in word]
         return ids or [self.pieces.unk_token_id]
-
-    def save_pretrained(self, folder: str | Path) -> Any:
-        """Write the pieces, which the checkpoint's configuration says are phonemes."""
-        return self.pieces.save_pretrained(folder)
 
     @cached_property
     def silent_ids(self) -> frozenset[int]:

@@ -18,6 +18,7 @@ from taste_agent.duplex.items import Item, find_items
 from taste_agent.duplex.run import Measured, Summary, run_items, summarize
 from taste_agent.duplex.turn_ends import Silence, cut_off_at, delay_at, sweep
 from taste_agent.errors import AgentError
+from taste_agent.output_folder import check_writable
 
 RESULTS_NAME = "taste-agent.json"
 PICTURE_NAME = "turn_ends.png"
@@ -36,6 +37,7 @@ def show_duplex(folder: Path, settings: AgentSettings, as_json: bool = False) ->
     """
     check_names(settings)
     items = find_items(folder)
+    check_writable(folder)
     announce_first_use(settings.model)
     errors = Console(stderr=True, highlight=False)
     running = run_items(items, settings, load_brain)
@@ -69,8 +71,7 @@ def make_set(folder: Path, voices: Path, seed: int) -> None:
         from taste_speech.training.corpus import Listeners, ReplyVoice
         from taste_speech.training.evaluation.duplex_set import write_duplex_set
 
-        cache = Path(voices).parent
-        speaker = Listeners(cache, voices, ReplyVoice(cache))
+        speaker = Listeners(voices.parent, voices, ReplyVoice(voices.parent))
     except ImportError as error:
         raise AgentError(
             f"making a set needs {error.name}; in a clone of the repository run: "

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.f0 import F0Predictor
-from taste_speech.vocoder.source import HarmonicSource, SourceRandomness
+from taste_speech.vocoder.source import HarmonicSource, SourceVocoder
 from taste_speech.vocoder.stft import ShortTimeTransform
 from taste_speech.vocoder.weight_norm import Conv1d, ConvTranspose1d, fold_weight_norm
 
@@ -55,7 +55,7 @@ class ResBlock(nn.Module):
         return x
 
 
-class HiFT(nn.Module):
+class HiFT(SourceVocoder):
     """The vocoder. `forward` is the whole way; `f0_predictor`, `excite` and `decode` are its parts."""
 
     def __init__(self, config: VoiceGeneratorConfig) -> None:
@@ -119,30 +119,6 @@ class HiFT(nn.Module):
             # The sine of the last layer *is* the phase, in radians, in the published model (scale 1).
             wave = self.stft.inverse(magnitude, hift.phase_scale * torch.sin(phase))
         return wave.clamp(-hift.audio_limit, hift.audio_limit)
-
-    def forward(
-        self,
-        mel: Tensor,
-        f0: Tensor | None = None,
-        randomness: SourceRandomness | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Waveform of mel frames; differentiable.
-
-        Args:
-            mel: (batch, bins, frames).
-            f0: (batch, frames) Hz, to drive the source; None predicts it from `mel`.
-            randomness: phases and noise of the source; None draws them with `generator`.
-            generator: random generator; None uses torch's global one.
-
-        Returns:
-            (batch, frames * hop_samples), within +-audio_limit.
-        """
-        if f0 is None:
-            f0 = self.f0_predictor(mel)
-        if randomness is None:
-            randomness = self.m_source.draw(f0, generator)
-        return self.decode(mel, self.m_source(f0, randomness))
 
 
 def _check(config: VoiceGeneratorConfig) -> None:

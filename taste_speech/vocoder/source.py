@@ -89,3 +89,38 @@ class HarmonicSource(nn.Module):
         noise_scale = hift.noise_std * voiced + hift.sine_amplitude / 3 * (1 - voiced)
         sines = hift.sine_amplitude * torch.sin(angles).to(f0) * voiced + noise_scale * randomness.noise
         return torch.tanh(self.l_linear(sines)).transpose(1, 2)
+
+
+class SourceVocoder(nn.Module):
+    """What vocoders share that shape a source at F0: `forward` is the whole way, its parts are theirs."""
+
+    f0_predictor: nn.Module
+    m_source: HarmonicSource
+
+    def decode(self, mel: Tensor, source: Tensor) -> Tensor:
+        """(batch, bins, frames) and (batch, channels, samples) of the source -> waveform (batch, samples)."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        mel: Tensor,
+        f0: Tensor | None = None,
+        randomness: SourceRandomness | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Waveform of mel frames; differentiable.
+
+        Args:
+            mel: (batch, bins, frames).
+            f0: (batch, frames) Hz, to drive the source; None predicts it from `mel`.
+            randomness: phases and noise of the source; None draws them with `generator`.
+            generator: random generator; None uses torch's global one.
+
+        Returns:
+            (batch, frames * hop_samples), within +-audio_limit.
+        """
+        if f0 is None:
+            f0 = self.f0_predictor(mel)
+        if randomness is None:
+            randomness = self.m_source.draw(f0, generator)
+        return self.decode(mel, self.m_source(f0, randomness))

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.f0 import F0Predictor
-from taste_speech.vocoder.source import HarmonicSource, SourceRandomness
+from taste_speech.vocoder.source import HarmonicSource, SourceRandomness, SourceVocoder
 from taste_speech.vocoder.weight_norm import fold_weight_norm
 
 _SMALLEST_SINE = 1e-3
@@ -65,7 +65,7 @@ class FrameBlock(nn.Module):
         return x + self.mix(F.silu(self.conv(normed)))
 
 
-class SourceFilter(nn.Module):
+class SourceFilter(SourceVocoder):
     """The vocoder, in the parts of `HiFT` (`f0_predictor`, `m_source`, `decode`); `forward` is all of it."""
 
     window: Tensor
@@ -132,17 +132,3 @@ class SourceFilter(nn.Module):
         mode = "reflect" if signal.shape[-1] > self.n_fft // 2 else "constant"
         spectrum = torch.stft(flat, self.n_fft, hop, window=window, pad_mode=mode, return_complex=True)
         return spectrum.unflatten(0, signal.shape[:2])
-
-    def forward(
-        self,
-        mel: Tensor,
-        f0: Tensor | None = None,
-        randomness: SourceRandomness | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Waveform of mel frames; differentiable. Arguments and result as `HiFT.forward`."""
-        if f0 is None:
-            f0 = self.f0_predictor(mel)
-        if randomness is None:
-            randomness = self.m_source.draw(f0, generator)
-        return self.decode(mel, self.m_source(f0, randomness))
