@@ -68,10 +68,12 @@ def make_set(folder: Path, voices: Path, seed: int) -> None:
     if any(folder.rglob("input.wav")):
         raise AgentError(f"{folder} holds recordings already; name a new folder to make a set in")
     try:
+        from taste_speech.pretrained.packaged import cache_folder
         from taste_speech.training.corpus import Listeners, ReplyVoice
         from taste_speech.training.evaluation.duplex_set import write_duplex_set
 
-        speaker = Listeners(voices.parent, voices, ReplyVoice(voices.parent))
+        networks = cache_folder()
+        speaker = Listeners(networks, voices, ReplyVoice(networks))
     except ImportError as error:
         raise AgentError(
             f"making a set needs {error.name}; in a clone of the repository run: "

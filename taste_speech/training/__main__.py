@@ -10,6 +10,7 @@ import typer
 
 import taste_speech
 from taste_speech.configuration_taste import TasteConfig
+from taste_speech.conversion.hub import find_checkpoint
 from taste_speech.training.config import STAGES, Recipe, StageContext
 
 SHIPPED = Path(taste_speech.__file__).parent / "checkpoints" / "small"
@@ -144,7 +145,8 @@ def _split(name: str) -> Literal["valid", "test"]:
 
 def _context(recipe: Recipe, workdir: Path | None) -> StageContext:
     root = (workdir or recipe.workdir) / recipe.name
-    return StageContext(root=root, config=TasteConfig(**recipe.model))
+    start = None if recipe.start is None else find_checkpoint(recipe.start)
+    return StageContext(root, TasteConfig(**recipe.model), start)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ class Recipe(StrictSection):
     """Folder for corpora, states and weights; not in the repository."""
     model: dict[str, Any] = Field(default_factory=dict)
     """Sections of `TasteConfig` that differ from its defaults."""
+    start: str | None = None
+    """A checkpoint whose weights the stages begin with, as far as they fit: a folder or a shipped name."""
     stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @classmethod
@@ -43,6 +45,8 @@ class StageContext:
     """Folder of the whole run."""
     config: TasteConfig
     """Configuration of the checkpoint that is trained."""
+    start: Path | None = None
+    """Folder of the checkpoint that the stages begin with."""
 
     def folder(self, stage: str) -> Path:
         """Folder of one stage, created on first use."""

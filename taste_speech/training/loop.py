@@ -11,7 +11,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, Protocol
@@ -86,6 +86,14 @@ def mixed_precision(settings: LoopSettings) -> str:
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
     return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "no"
+
+
+def take_what_fits(module: nn.Module, stored: Mapping[str, Tensor]) -> list[str]:
+    """Load the tensors that `module` has in the same shape; return the names of its others."""
+    shapes = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    fitting = {name: tensor for name, tensor in stored.items() if shapes.get(name) == tensor.shape}
+    module.load_state_dict(fitting, strict=False)
+    return sorted(shapes.keys() - fitting.keys())
 
 
 class TrainingLoop:

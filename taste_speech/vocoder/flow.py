@@ -163,7 +163,7 @@ class FlowMatching(nn.Module):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Mean squared error of the velocity at random times on the straight path from noise to `mel`."""
-        batch, bins, frames = mel.shape
+        batch = len(mel)
         mel = masked(self._normalized(mel), mask)
         device = generator.device if generator is not None else mel.device
         uniform = torch.rand((3, batch, 1, 1), generator=generator, device=device).to(mel.device)
@@ -181,9 +181,11 @@ class FlowMatching(nn.Module):
             prompt * kept,
             mask,
         )
-        errors = masked((velocity - (mel - rest * noise)).square(), mask)
-        count = batch * frames if mask is None else mask.sum()
-        return errors.sum() / (count * bins)
+        return _mean_square(velocity - (mel - rest * noise), mask)
+
+    def distance(self, condition: Tensor, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the mean squared distance of a condition from the mel, in the flow's own scale."""
+        return _mean_square(condition - self._normalized(mel), mask)
 
     def _prompt(self, mel: Tensor, mask: Tensor | None, uniform: Tensor) -> Tensor:
         """`mel` at the beginning of some items (a random share of their frames), else zero."""
@@ -191,6 +193,13 @@ class FlowMatching(nn.Module):
         frames = mel.shape[-1] if mask is None else mask.sum(-1, keepdim=True)
         known = torch.arange(mel.shape[-1], device=mel.device) < share * frames
         return mel * known
+
+
+def _mean_square(errors: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean square of (batch, bins, frames) over the valid frames."""
+    batch, bins, frames = errors.shape
+    count = batch * frames if mask is None else mask.sum()
+    return masked(errors.square(), mask).sum() / (count * bins)
 
 
 class Flow(nn.Module):
@@ -274,7 +283,7 @@ class Flow(nn.Module):
             noise = torch.randn(condition.shape, generator=generator, device=device).to(condition)
         return self.decoder(noise, condition, self.speaker_vector(speaker_embeds), num_steps=num_steps)
 
-    def loss(
+    def losses(
         self,
         mel: Tensor,
         frame_counts: Tensor,
@@ -282,8 +291,11 @@ class Flow(nn.Module):
         unit_counts: Tensor,
         speaker_embeds: Tensor,
         generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Training loss of a batch padded on the right.
+    ) -> tuple[Tensor, Tensor]:
+        """Return the flow's loss on a batch padded on the right, and the prior's.
+
+        The prior is Matcha-TTS's (Mehta et al., 2024): the condition itself should be near the mel, which
+        leaves less for the flow to do.
 
         Args:
             mel: (batch, bins, frames).
@@ -297,4 +309,8 @@ class Flow(nn.Module):
         mask = frame_mask(frame_counts, frames)
         frame_units = stretched_units(unit_counts, frame_counts, frames)
         condition = self.condition(unit_ids, frame_units, unit_counts, mask)
-        return self.decoder.loss(mel, condition, self.speaker_vector(speaker_embeds), mask, generator)
+        speaker = self.speaker_vector(speaker_embeds)
+        return (
+            self.decoder.loss(mel, condition, speaker, mask, generator),
+            self.decoder.distance(condition, mel, mask),
+        )

@@ -83,6 +83,21 @@ class TasteAutoencoder(nn.Module):
         for encoder in (decoder.text_encoder, decoder.audio_token_encoder, decoder.llm):
             nn.init.constant_(cast(Tensor, encoder.embed.out[1].weight), encoder.embed.scale**-1)
 
+    @torch.no_grad()
+    def begin_units(self, vectors: Tensor, counts: Tensor) -> None:
+        """Let units that sound alike begin alike, as inputs and as outputs, and be as probable as they are.
+
+        Args:
+            vectors: (units, size) of mean square 1.
+            counts: (units,) how often each unit is said.
+        """
+        decoder, units = self.decoder, len(vectors)
+        decoder.speech_embedding.weight.mul_(0.2).add_(vectors)
+        head = decoder.llm_decoder
+        head.weight[:units] = head.weight[:units] * 0.2 + 2.0 * vectors / vectors.shape[1] ** 0.5
+        head.bias[:units] = ((counts + 1) / (counts + 1).sum()).log()
+        head.bias[units:] = head.bias[:units].min()
+
     def prosody_loss(self, vectors: Tensor, windows: Windows) -> Tensor:
         """Squared error of the words' prosody as read from their vectors (batch, tokens, dim)."""
         spoken = windows.heard_words >= 0

