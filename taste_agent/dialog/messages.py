@@ -12,11 +12,19 @@ from taste_speech.words import Word
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Hear:
-    """Audio of a piece; the first one opens it."""
+    """Audio of a piece; the first one opens it.
+
+    Attributes:
+        piece: number of the piece.
+        start: input sample of the first of `samples`.
+        samples: what was heard since.
+        silent: whether the person has paused; the end of the piece may follow at once.
+    """
 
     piece: int
     start: int
     samples: Samples
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,8 +179,8 @@ class DialogWorker:
 
     def _execute(self, command: m.Command) -> list[m.Result]:
         match command:
-            case m.Hear(piece, start, samples):
-                return self._hear(piece, start, samples)
+            case m.Hear():
+                return self._hear(command)
             case m.ClosePiece(piece):
                 return [self._close(piece)]
             case m.Prepare(pieces):
@@ -205,11 +205,12 @@ class DialogWorker:
 
     # ---- hearing
 
-    def _hear(self, number: int, start: int, samples: Samples) -> list[m.Result]:
+    def _hear(self, heard: m.Hear) -> list[m.Result]:
+        number, samples = heard.piece, heard.samples
         piece = self._pieces.get(number)
         with self._meter.measure("recognize_per_s", seconds_of_samples(len(samples))):
             if piece is None:
-                piece = self._pieces[number] = _PieceAudio(start)
+                piece = self._pieces[number] = _PieceAudio(heard.start)
                 self._open = number
                 self._recognizer.start()
             if piece.failed:
@@ -218,7 +219,8 @@ class DialogWorker:
             piece.samples += len(samples)
             piece.since_partial += len(samples)
             self._recognizer.accept(samples)
-            if not self._partial_every or piece.since_partial < self._partial_every:
+            due = self._partial_every and piece.since_partial >= self._partial_every
+            if not due or heard.silent:  # in a pause it would only hold up the recognition of the whole piece
                 return []
             piece.since_partial = 0
             text, echo = self._gate.partial(self._recognizer.partial(), piece.start, piece.samples)

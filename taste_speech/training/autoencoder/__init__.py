@@ -4,7 +4,12 @@ from taste_speech.training.autoencoder.audio_start import begin_audio, begin_qua
 from taste_speech.training.autoencoder.encoded_store import EncodedStore
 from taste_speech.training.autoencoder.model import Condition, TasteAutoencoder
 from taste_speech.training.autoencoder.noise import UnitNoise, guess
-from taste_speech.training.autoencoder.reply_utterances import asr_tokenizer, load_utterances, with_taste_ids
+from taste_speech.training.autoencoder.reply_utterances import (
+    asr_tokenizer,
+    heard_by,
+    load_utterances,
+    with_taste_ids,
+)
 from taste_speech.training.autoencoder.side_tasks import learn_prosody
 from taste_speech.training.autoencoder.windows import WindowBatches, Windows
 
@@ -19,6 +24,7 @@ __all__ = [
     "begin_audio",
     "begin_quantizer",
     "guess",
+    "heard_by",
     "learn_prosody",
     "load_utterances",
     "with_taste_ids",

@@ -13,6 +13,9 @@ from transformers import AutoTokenizer
 
 from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.audio_tower.tower import AudioTower
+from taste_speech.checkpoint_files import ASR_FOLDER
+from taste_speech.features import LogMelFeatures
+from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.pronunciation import PhonemeTokenizer
 from taste_speech.training.autoencoder.encoded_store import EncodedStore, fingerprint
 from taste_speech.training.autoencoder.utterances import (
@@ -71,25 +74,59 @@ def with_taste_ids(
         if item.key not in known and item.key in encoded:
             device = tower.quantizer.codebooks.device
             keys, values = (states[None].to(device) for states in encoded.states(item.key))
-            known[item.key] = _taste_ids(tower, EncodedAudio(keys, values), item)
-    partial = path.with_suffix(".partial")
-    save_file(known, partial, {_MADE_BY: made_by})
-    partial.replace(path)
+            sound = EncodedAudio(keys, values)
+            known[item.key] = _taste_ids(tower, sound, item.token_ids, item.word_ids)
+    _write(path, known, made_by)
     return [
         replace(item, taste_ids=known[item.key].long()) if item.key in known else item for item in utterances
     ]
 
 
 @torch.no_grad()
-def _taste_ids(tower: AudioTower, encoded: EncodedAudio, item: AlignedUtterance) -> Tensor:
+def heard_by(start: Path, stores: Sequence[AudioStore], path: Path) -> dict[str, Tensor]:
+    """Taste tokens (words, levels) of training clips, as the audio tower of a checkpoint hears them.
+
+    Args:
+        start: folder of the checkpoint.
+        stores: of the clips.
+        path: file in which the taste tokens are kept.
+    """
+    tower = TasteForCausalLM.from_pretrained(start).audio_tower
+    tokenizer = AutoTokenizer.from_pretrained(start / ASR_FOLDER)
+    features, made_by = LogMelFeatures(tower.config), fingerprint(tower)
+    known = _taste_ids_of(path, made_by)
+    for store in stores:
+        for clip in store:
+            if clip.split != "train" or clip.id in known:
+                continue
+            pieces = [tokenizer.encode(f" {word}", add_special_tokens=False) for word in clip.text.split()]
+            samples = store.samples_at(clip, tower.config.sampling_rate_hz)
+            encoded = tower.encode(features(samples), torch.tensor([features.frame_count(len(samples))]))
+            token_ids = [token for piece in pieces for token in piece]
+            word_ids = [word for word, piece in enumerate(pieces) for _ in piece]
+            known[clip.id] = _taste_ids(tower, encoded, token_ids, word_ids)
+    _write(path, known, made_by)
+    return known
+
+
+def _write(path: Path, taste_ids: dict[str, Tensor], made_by: str) -> None:
+    partial = path.with_suffix(".partial")
+    save_file(taste_ids, partial, {_MADE_BY: made_by})
+    partial.replace(path)
+
+
+@torch.no_grad()
+def _taste_ids(
+    tower: AudioTower, encoded: EncodedAudio, token_ids: Sequence[int], word_ids: Sequence[int]
+) -> Tensor:
     """(words, levels) int16."""
     device = tower.quantizer.codebooks.device
-    ids, words = (torch.tensor([row], device=device) for row in (item.token_ids, item.word_ids))
+    ids, words = (torch.tensor([row], device=device) for row in (token_ids, word_ids))
     # With fewer bits, as in training, near codes would change places.
     with torch.autocast(tower.quantizer.codebooks.device.type, enabled=False):
         lengths = torch.tensor([ids.shape[1]], device=device)
         indices = tower.tokenize(encoded, ids, lengths, words).indices[0].cpu()
-    firsts = [0, *(i for i in range(1, ids.shape[1]) if item.word_ids[i] != item.word_ids[i - 1])]
+    firsts = [0, *(i for i in range(1, ids.shape[1]) if word_ids[i] != word_ids[i - 1])]
     return indices[firsts].short()
 
 

@@ -2,13 +2,11 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
-from safetensors.torch import load_file
 from torch import Tensor
 
-from taste_speech.training.config import StageContext
 from taste_speech.training.corpus import AudioStore, Clip
 from taste_speech.training.mind.rows import Codes
 
@@ -35,10 +33,9 @@ class TasteBank:
                         self._known[manner, _bare(word)].append(tuple(row))
 
     @classmethod
-    def of_run(cls, context: StageContext, stores: Sequence[str]) -> Self:
-        """Read the taste tokens that stage `autoencoder` has found in the training clips of these stores."""
-        ids = load_file(context.folder("autoencoder") / "taste_ids.safetensors")
-        clips = (clip for name in stores for clip in AudioStore(context.folder("corpus") / name))
+    def of_stores(cls, stores: Sequence[AudioStore], ids: Mapping[str, Tensor]) -> Self:
+        """Take the training clips of these stores; `ids` are taste tokens (words, levels) by clip."""
+        clips = (clip for store in stores for clip in store)
         return cls((clip, ids[clip.id]) for clip in clips if clip.split == "train" and clip.id in ids)
 
     def codes(

@@ -1,7 +1,8 @@
 """Stage `assemble`: the parts of a run as one checkpoint in the published layout.
 
 Of the pretrained models that it builds on only what was trained beside them is written. A part whose stage
-has not finished is taken from its last saved state, and the model card says so.
+has not finished is taken from its last saved state, and the model card says so. What no stage has trained is
+that of the checkpoint to begin with.
 """
 
 import copy
@@ -11,11 +12,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from transformers import AutoTokenizer
 
 from taste_speech.checkpoint_files import ASR_FOLDER, UNITS, VOICES
 from taste_speech.configuration_base import StrictSection
 from taste_speech.conversion.names import LLM, published_state
 from taste_speech.conversion.weights import write_state
+from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.training.autoencoder import asr_tokenizer
 from taste_speech.training.config import StageContext
 from taste_speech.training.model_card import write_model_card
@@ -44,6 +47,10 @@ class Parts:
         self.context = context
         self.provisional: list[str] = []
 
+    def start_for(self, stage: str) -> Path | None:
+        """Folder of the checkpoint that has what a stage makes, where the stage has not begun."""
+        return None if any(self.context.folder(stage).iterdir()) else self.context.start
+
     def weights(self, stage: str, name: str, prefix: str = "") -> dict[str, Tensor]:
         """Tensors of a stage's file, else those below `prefix` of its last state.
 
@@ -70,15 +77,25 @@ def run(settings: Settings, context: StageContext) -> None:
     config = copy.deepcopy(context.config)
     config.architectures = ["TasteForCausalLM"]
     config.save_pretrained(target)
-    generator = VoiceGenerator(config.voice_generator)
-    generator.flow.load_state_dict(parts.weights("flow", "flow"))
-    generator.hift.load_state_dict(parts.weights("vocoder", "hift"))
+    start = parts.start_for("flow")
+    if start is not None and parts.start_for("vocoder") is not None:
+        generator = VoiceGenerator.from_pretrained(start, config.voice_generator)
+    else:
+        generator = VoiceGenerator(config.voice_generator)
+        generator.flow.load_state_dict(parts.weights("flow", "flow"))
+        generator.hift.load_state_dict(parts.weights("vocoder", "hift"))
     generator.save_pretrained(target, torch.float16, settings.max_shard_size)
     size = config.voice_generator.speaker_embed_dim
     save_file({name: fixed_embedding(name, size) for name in settings.voices}, target / VOICES)
-    asr_tokenizer(context).save_pretrained(target / ASR_FOLDER)
-    _keep_units(context.folder("units") / Path(UNITS).name, target / UNITS)
-    write_model_card(target, _counts(state, generator), parts.provisional)
+    start = parts.start_for("autoencoder")
+    pieces = asr_tokenizer(context) if start is None else AutoTokenizer.from_pretrained(start / ASR_FOLDER)
+    pieces.save_pretrained(target / ASR_FOLDER)
+    start = parts.start_for("units")
+    _keep_units(
+        context.folder("units") / Path(UNITS).name if start is None else start / UNITS, target / UNITS
+    )
+    started = context.start is not None
+    write_model_card(target, _counts(state, generator), parts.provisional, started)
     total = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     logger.info("assembled %s: %.1f MB", target, total / 1e6)
     if total > settings.max_total_bytes:
@@ -89,7 +106,10 @@ def run(settings: Settings, context: StageContext) -> None:
 
 def own_state(parts: Parts, context: StageContext) -> dict[str, Tensor]:
     """What was trained, under published names: all but the pretrained language model and encoder."""
-    if autoencoder.final_tower(context) is None:
+    if (start := parts.start_for("autoencoder")) is not None:
+        stored = TasteForCausalLM.from_pretrained(start)
+        tower, decoder = stored.audio_tower.state_dict(), stored.speech_decoder.state_dict()
+    elif autoencoder.final_tower(context) is None:
         trained = autoencoder.trained_autoencoder(autoencoder.Settings(), context)
         tower, decoder = trained.tower.state_dict(), trained.decoder.state_dict()
         parts.provisional += ["audio_tower", "speech_decoder"]
@@ -97,7 +117,9 @@ def own_state(parts: Parts, context: StageContext) -> dict[str, Tensor]:
         tower = parts.weights("autoencoder", "audio_tower")
         decoder = parts.weights("autoencoder", "speech_decoder", "decoder.")
     mind = parts.weights("mind", "spoken_lm", "lm.")
-    state = {f"audio_tower.{name}": value for name, value in tower.items() if not name.startswith("encoder.")}
+    if context.config.pretrained.encoder is not None:
+        tower = {name: value for name, value in tower.items() if not name.startswith("encoder.")}
+    state = {f"audio_tower.{name}": value for name, value in tower.items()}
     state |= {f"speech_decoder.{name}": value for name, value in decoder.items()}
     state |= {f"spoken_lm.{name}": value for name, value in mind.items() if not name.startswith(_LM)}
     adapters = {
@@ -115,7 +137,7 @@ def _counts(state: dict[str, Tensor], generator: nn.Module) -> dict[str, int]:
         return sum(value.numel() for name, value in state.items() if name.startswith(prefix))
 
     return {
-        "aggregator and quantizer": count("audio_tower."),
+        "audio tower": count("audio_tower."),
         "adapters, bridges and taste head": count("spoken_lm."),
         "unit decoder": count("speech_decoder."),
         "voice generator": sum(parameter.numel() for parameter in generator.parameters()),

@@ -2,8 +2,9 @@
 
 Rows have one fixed length, as changing shapes are slow on a CPU: talks stand one behind the other in a row,
 some as one long talk that changes its subject, so that the model bears as much history as it will be given.
-Started before the taste tokens of `autoencoder` are final, a run has none: all words carry the pad embedding
-until it is started again.
+The taste tokens of words are those of recordings of the reply voice: of stage `autoencoder` once they are
+final, else as the checkpoint to begin with hears them. A run that has neither begins without: all words carry
+the pad embedding until it is started again.
 """
 
 import logging
@@ -15,16 +16,19 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from pydantic import Field
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from taste_speech.audio_tower.quantizer import ResidualQuantizer
 from taste_speech.configuration_base import StrictSection
+from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.pretrained.smollm2 import smollm2_folder
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.streaming.layout import NONE, PromptFormat
+from taste_speech.training.autoencoder import heard_by
 from taste_speech.training.config import StageContext
+from taste_speech.training.corpus import AudioStore
 from taste_speech.training.corpus.dialogues import (
     Talk,
     Turn,
@@ -225,13 +229,20 @@ def run(settings: Settings, context: StageContext) -> None:
 
 def tastes(settings: Settings, context: StageContext, quantizer: ResidualQuantizer) -> TasteSource:
     """Return where taste tokens come from, and give `quantizer` the codebooks that they are of."""
+    stores = [AudioStore(context.folder("corpus") / name) for name in settings.taste_stores]
     tower = final_tower(context)
-    if tower is None:
+    if tower is not None:
+        prefix = "quantizer."
+        own = {name.removeprefix(prefix): value for name, value in tower.items() if name.startswith(prefix)}
+        quantizer.load_state_dict(own)
+        return TasteBank.of_stores(stores, load_file(context.folder("autoencoder") / "taste_ids.safetensors"))
+    if context.start is None:
         return NoTaste()
-    prefix = "quantizer."
-    own = {name.removeprefix(prefix): value for name, value in tower.items() if name.startswith(prefix)}
-    quantizer.load_state_dict(own)
-    return TasteBank.of_run(context, settings.taste_stores)
+    quantizer.load_state_dict(
+        TasteForCausalLM.from_pretrained(context.start).audio_tower.quantizer.state_dict()
+    )
+    ids = heard_by(context.start, stores, context.folder("mind") / "taste_ids.safetensors")
+    return TasteBank.of_stores(stores, ids)
 
 
 def is_given(name: str) -> bool:

@@ -3,6 +3,7 @@
 import logging
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic import Field
 
@@ -35,6 +36,9 @@ class Settings(StrictSection):
     """Answers of the talks, in all manners."""
     plain: int = Field(default=4000, ge=1)
     """Other answers in the voice's plain manner, for the spoken LM to learn how it should speak."""
+    pitch: float = Field(default=1.0, gt=0)
+    """Of everything, as a factor: taste tokens tell how high a word is said, and the voice that answers may
+    be lower than the one that is recorded."""
     seed: int = 1
 
 
@@ -45,6 +49,7 @@ def record_reply(
     prefix: str,
     seed: int,
     plain: bool,
+    pitch: float = 1.0,
 ) -> None:
     """Speak texts that the store lacks.
 
@@ -52,6 +57,7 @@ def record_reply(
         texts: with their splits.
         prefix: of the ids.
         plain: in the voice's plain manner; else in manners drawn by `seed`.
+        pitch: factor of every manner's.
     """
     for number, (text, split) in enumerate(texts):
         clip_id = f"{prefix}{number:06d}"
@@ -59,6 +65,7 @@ def record_reply(
             continue
         rng = random.Random(f"{seed} {number}")
         manner = Manner() if plain else random_manner(text, rng)
+        manner = replace(manner, pitch=manner.pitch * pitch)
         try:
             spoken = voice.speak(text, manner, rng.randrange(2**31))
         except ValueError:  # a word that is said as several
@@ -95,6 +102,7 @@ def run(settings: Settings, context: StageContext) -> None:
     said["plain"] = answers[settings.answers : settings.answers + settings.plain]
     for name, texts in said.items():
         store = AudioStore(folder / name)
-        record_reply(texts, store, voice, f"{name}-", settings.seed, plain=name in ("rare", "plain"))
+        plain = name in ("rare", "plain")
+        record_reply(texts, store, voice, f"{name}-", settings.seed, plain, settings.pitch)
         hours = sum(clip.samples for clip in store) / SAMPLE_RATE_HZ / 3600
         logger.info("reply_corpus: %s has %d clips, %.1f hours", name, len(store), hours)

@@ -1,7 +1,13 @@
+import random
+
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from taste_speech.audio_tower.quantizer import ResidualQuantizer
 from taste_speech.streaming.layout import PromptFormat
+from taste_speech.training.config import StageContext
+from taste_speech.training.corpus import AudioStore
 from taste_speech.training.corpus.dialogues import Talk, Turn
 from taste_speech.training.mind import NoTaste, TalkEncoder
 from taste_speech.training.stages import mind
@@ -90,3 +96,17 @@ def test_joined_rows_are_torch_rows(talks):
     row = dealer(joined_part=0.5).row(40, 0.5)
     assert row.text_targets.dtype == torch.int64
     assert len(row.text_weights) == len(row.taste_targets) == 40
+
+
+def test_words_take_the_taste_tokens_that_the_start_hears(context, tiny_checkpoint, tiny_model):
+    begun = StageContext(context.root, context.config, tiny_checkpoint)
+    quantizer = ResidualQuantizer(context.config.audio_tower_config.kwargs_for_quantizer)
+    bank = mind.tastes(Settings(taste_stores=["reply"]), begun, quantizer)
+    own = tiny_model.audio_tower.quantizer.state_dict()
+    assert all(torch.equal(value, own[name]) for name, value in quantizer.state_dict().items())
+    kept = load_file(context.folder("mind") / "taste_ids.safetensors")
+    train = [clip for clip in AudioStore(context.folder("corpus") / "reply") if clip.split == "train"]
+    assert {key: len(ids) for key, ids in kept.items()} == {c.id: len(c.text.split()) for c in train}
+    (codes,) = bank.codes("assistant", ["train"], random.Random(0))
+    assert codes == tuple(kept["clip-0"][1].tolist())
+    assert isinstance(mind.tastes(Settings(taste_stores=["reply"]), context, quantizer), NoTaste)

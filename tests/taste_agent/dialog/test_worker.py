@@ -1,0 +1,39 @@
+"""What the worker does with the audio of a piece."""
+
+import numpy as np
+import pytest
+
+from taste_agent.dialog import messages as m
+from taste_agent.dialog.worker import CostMeter, DialogWorker
+from tests.taste_agent.fakes import FakeBrain, run_session, settings
+from tests.taste_agent.speech import RATE, silence, spoken, track
+
+BLOCK = np.zeros(RATE // 2, np.float32)
+
+
+@pytest.mark.parametrize(("silent", "partials"), [(False, 1), (True, 0)])
+def test_nothing_partial_is_recognized_once_the_person_has_paused(silent, partials):
+    worker = DialogWorker(FakeBrain(["what time is it"]), settings(), CostMeter("zero"))
+    results = worker.execute(m.Hear(0, 0, BLOCK, silent))
+    assert len(results) == partials
+
+
+def test_it_is_recognized_as_soon_as_the_person_goes_on():
+    worker = DialogWorker(FakeBrain(["what time is it"]), settings(), CostMeter("zero"))
+    worker.execute(m.Hear(0, 0, BLOCK, silent=True))
+    (partial,) = worker.execute(m.Hear(0, len(BLOCK), BLOCK[:160]))
+    assert partial.until == len(BLOCK) + 160
+
+
+def test_only_the_silence_behind_speech_is_told_as_a_pause(monkeypatch):
+    heard = []
+    execute = DialogWorker.execute
+    monkeypatch.setattr(DialogWorker, "execute", lambda self, c: heard.append(c) or execute(self, c))
+    question = spoken("what time is it now")
+    end_s = 0.5 + len(question) / RATE
+    run_session(track(silence(0.5), question, silence(2)), FakeBrain(["what time is it"], ["it is noon"]))
+    blocks = [command for command in heard if isinstance(command, m.Hear)]
+    assert any(block.silent for block in blocks)
+    for block in blocks:
+        if (block.start + len(block.samples)) / RATE < end_s - 0.1:
+            assert not block.silent

@@ -1,0 +1,37 @@
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from taste_speech.training.config import StageContext
+from taste_speech.training.stages import assemble, mind
+from taste_speech.vocoder.voice_generator import VoiceGenerator
+
+
+@pytest.fixture
+def begun(tmp_path, tiny_model, tiny_checkpoint):
+    """A run from the tiny checkpoint that has trained nothing but a mind."""
+    context = StageContext(tmp_path / "tiny", tiny_model.config, tiny_checkpoint)
+    lm = tiny_model.spoken_lm.state_dict()
+    trained = {name: torch.ones_like(value) for name, value in lm.items() if mind.is_ours(name)}
+    save_file(trained, context.folder("mind") / "spoken_lm.safetensors")
+    save_file({"mel_mean": torch.zeros(4)}, context.folder("units") / "quantizer.safetensors")
+    return context
+
+
+def test_what_no_stage_has_trained_is_that_of_the_start(begun, tiny_model, tiny_checkpoint):
+    assemble.run(assemble.Settings(voices=["ada"]), begun)
+    made = begun.folder("assemble") / "tiny"
+    written = {k: v for path in made.glob("model*.safetensors") for k, v in load_file(path).items()}
+    given = {k: v for path in tiny_checkpoint.glob("model*.safetensors") for k, v in load_file(path).items()}
+    kept = [name for name in given if name.startswith(("audio_tower.", "speech_decoder."))]
+    assert {name for name in written if not name.startswith("spoken_lm.")} >= set(kept)
+    assert all(torch.allclose(written[name].float(), given[name].float(), atol=1e-2) for name in kept)
+    fused = [name for name in written if name.startswith("spoken_lm.") and "pad" in name]
+    assert fused
+    assert all(bool((written[name] == 1).all()) for name in fused)
+    voice = begun.config.voice_generator
+    ours, theirs = (
+        VoiceGenerator.from_pretrained(path, voice).state_dict() for path in (made, tiny_checkpoint)
+    )
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-2) for name in theirs)
+    assert "the one of that checkpoint" in (made / "README.md").read_text()
