@@ -27,6 +27,7 @@ def run(
 ) -> None:
     """Run all stages of a recipe in order, or some; a stage that was stopped is resumed.
 
+    Of a recipe that begins with a checkpoint, those are all that it names: the checkpoint has the rest.
     Told to stop, it runs no further stage: those would take parts that are half made.
     """
     from taste_speech.training.loop import StoppedError
@@ -37,8 +38,9 @@ def run(
     if unknown:
         raise typer.BadParameter(f"unknown stage {unknown[0]!r}; the stages are: {', '.join(STAGES)}")
     context = _context(recipe, workdir)
+    wanted = stage or (STAGES if recipe.start is None else recipe.stages)
     for name in STAGES:
-        if stage and name not in stage:
+        if name not in wanted:
             continue
         module = importlib.import_module(f"taste_speech.training.stages.{name}")
         settings = module.Settings.model_validate(recipe.stages.get(name, {}))

@@ -1,14 +1,20 @@
+import importlib
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import yaml
 from torch import nn
 from typer.testing import CliRunner
 
-from taste_speech.training.__main__ import app
+from taste_speech import TasteConfig
+from taste_speech.training.__main__ import SHIPPED, app
+from taste_speech.training.config import STAGES, Recipe
 from taste_speech.training.loop import LoopSettings, TrainingLoop
 from taste_speech.training.stages import flow, vocoder
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -63,3 +69,45 @@ def test_stages_run_one_after_the_other(recipe, later, monkeypatch):
     monkeypatch.setattr(vocoder, "run", lambda *_: later.append("vocoder"))
     assert run(recipe).exit_code == 0
     assert later == ["vocoder", "flow"]
+
+
+@pytest.mark.parametrize(("named", "ran"), [(["flow"], ["flow"]), (["vocoder", "flow"], ["vocoder", "flow"])])
+def test_a_recipe_that_begins_with_a_checkpoint_runs_what_it_names(tmp_path, later, monkeypatch, named, ran):
+    monkeypatch.setattr(vocoder, "run", lambda _, context: later.append(context.start and "vocoder"))
+    path = tmp_path / "recipe.yaml"
+    given = {
+        "name": "toy",
+        "workdir": str(tmp_path),
+        "start": str(tmp_path),
+        "stages": {n: {} for n in named},
+    }
+    path.write_text(yaml.safe_dump(given))
+    assert CliRunner().invoke(app, ["run", str(path)]).exit_code == 0
+    assert later == ran
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs" / "train").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_the_recipes_have_settings_that_their_stages_know(path):
+    recipe = Recipe.read(path)
+    config = TasteConfig(**recipe.model)
+    assert config.voice_generator.unit_vocab_size == config.speech_decoder_config.speech_token_size
+    assert recipe.stages.keys() <= set(STAGES)
+    for name, settings in recipe.stages.items():
+        importlib.import_module(f"taste_speech.training.stages.{name}").Settings.model_validate(settings)
+
+
+def test_the_recipe_of_a_mind_keeps_the_shipped_tower_and_voice():
+    ours = TasteConfig(**Recipe.read(ROOT / "configs" / "train" / "small.yaml").model)
+    shipped = TasteConfig.from_pretrained(SHIPPED)
+    for section in (
+        "tower",
+        "audio_tower_config",
+        "speech_decoder_config",
+        "unit_decoding",
+        "voice_generator",
+    ):
+        known = getattr(shipped, section).model_dump()
+        differing = {k for k, v in getattr(ours, section).model_dump().items() if known[k] != v}
+        assert differing == set()
