@@ -145,13 +145,17 @@ class DialogWorker:
         probability = self._prepared.speaking_probability
         return probability is None or probability > m.ITS_TURN
 
-    def execute(self, command: m.Command) -> list[m.Result]:
+    def execute(self, command: m.Command, behind: bool = False) -> list[m.Result]:
         """Do what a command asks for; errors that a person can understand become `Failed`.
 
         A piece on which the recognizer failed is closed as nothing: who waits for it waits for an answer.
+
+        Args:
+            command: what to do.
+            behind: whether more commands wait; no speech is recognized in part then.
         """
         try:
-            return self._execute(command)
+            return self._execute(command, behind)
         except _EXPLAINED as error:
             failed = self._failed(command.generation if isinstance(command, m.ReplyCommand) else None, error)
             if isinstance(command, m.Hear):
@@ -177,10 +181,10 @@ class DialogWorker:
             self._stop_reply()
         return m.Failed(generation, " ".join(str(error).split()))
 
-    def _execute(self, command: m.Command) -> list[m.Result]:
+    def _execute(self, command: m.Command, behind: bool) -> list[m.Result]:
         match command:
             case m.Hear():
-                return self._hear(command)
+                return self._hear(command, behind)
             case m.ClosePiece(piece):
                 return [self._close(piece)]
             case m.Prepare(pieces):
@@ -205,7 +209,7 @@ class DialogWorker:
 
     # ---- hearing
 
-    def _hear(self, heard: m.Hear) -> list[m.Result]:
+    def _hear(self, heard: m.Hear, behind: bool) -> list[m.Result]:
         number, samples = heard.piece, heard.samples
         piece = self._pieces.get(number)
         with self._meter.measure("recognize_per_s", seconds_of_samples(len(samples))):
@@ -220,7 +224,8 @@ class DialogWorker:
             piece.since_partial += len(samples)
             self._recognizer.accept(samples)
             due = self._partial_every and piece.since_partial >= self._partial_every
-            if not due or heard.silent:  # in a pause it would only hold up the recognition of the whole piece
+            # In a pause it would only hold up the recognition of the whole piece.
+            if not due or heard.silent or behind:
                 return []
             piece.since_partial = 0
             text, echo = self._gate.partial(self._recognizer.partial(), piece.start, piece.samples)

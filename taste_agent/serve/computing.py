@@ -112,7 +112,7 @@ class SharedRunner:
                 return task(worker, mind)
             if not worker.replying:
                 self._playable_until_s = asked_s
-            results = worker.execute(task)
+            results = worker.execute(task, behind=bool(self._inbox))
         for result in results:
             if isinstance(result, Spoken):
                 played_s = max(time.monotonic(), self._playable_until_s)

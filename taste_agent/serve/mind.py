@@ -143,9 +143,9 @@ class MindWorker(DialogWorker):
         super().__init__(mind, settings, meter, speaks)
         self._mind = mind
 
-    def execute(self, command: m.Command) -> list[m.Result]:
+    def execute(self, command: m.Command, behind: bool = False) -> list[m.Result]:
         """As `DialogWorker.execute`."""
-        results = super().execute(command)
+        results = super().execute(command, behind)
         if isinstance(command, m.Settle) and command.heard_words:
             self._mind.note(command.generation)
         return results

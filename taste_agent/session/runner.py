@@ -49,13 +49,17 @@ class VirtualRunner:
         while (start := self._next_start()) is not None and start[0] <= now:
             at, is_command = start
             worker = self._worker
-            results = worker.execute(self._inbox.popleft()[1]) if is_command else worker.continue_reply()
+            results = self._execute_next(at) if is_command else worker.continue_reply()
             self._free_at = at + self._meter.take_ms() * ENGINE_RATE_HZ / 1000
             self._ready.extend((self._free_at, result) for result in results)
         due: list[Result] = []
         while self._ready and self._ready[0][0] <= now:
             due.append(self._ready.popleft()[1])
         return due
+
+    def _execute_next(self, at: float) -> list[Result]:
+        _, command = self._inbox.popleft()
+        return self._worker.execute(command, behind=bool(self._inbox) and self._inbox[0][0] <= at)
 
     def _next_start(self) -> tuple[float, bool] | None:
         """When the next step starts, and whether it is a command; None where there is nothing to do."""
@@ -119,4 +123,4 @@ class ThreadRunner:
         if worker.working and self._inbox.empty():
             return worker.continue_reply()
         command = self._inbox.get()
-        return None if command is None else worker.execute(command)
+        return None if command is None else worker.execute(command, behind=not self._inbox.empty())

@@ -5,6 +5,7 @@ import pytest
 
 from taste_agent.dialog import messages as m
 from taste_agent.dialog.worker import CostMeter, DialogWorker
+from taste_agent.session.runner import VirtualRunner
 from tests.taste_agent.fakes import FakeBrain, run_session, settings
 from tests.taste_agent.speech import RATE, silence, spoken, track
 
@@ -28,7 +29,9 @@ def test_it_is_recognized_as_soon_as_the_person_goes_on():
 def test_only_the_silence_behind_speech_is_told_as_a_pause(monkeypatch):
     heard = []
     execute = DialogWorker.execute
-    monkeypatch.setattr(DialogWorker, "execute", lambda self, c: heard.append(c) or execute(self, c))
+    monkeypatch.setattr(
+        DialogWorker, "execute", lambda self, c, behind: heard.append(c) or execute(self, c, behind)
+    )
     question = spoken("what time is it now")
     end_s = 0.5 + len(question) / RATE
     run_session(track(silence(0.5), question, silence(2)), FakeBrain(["what time is it"], ["it is noon"]))
@@ -37,3 +40,25 @@ def test_only_the_silence_behind_speech_is_told_as_a_pause(monkeypatch):
     for block in blocks:
         if (block.start + len(block.samples)) / RATE < end_s - 0.1:
             assert not block.silent
+
+
+def test_speech_is_not_recognized_in_part_while_more_of_it_waits():
+    worker = DialogWorker(FakeBrain(["what time is it"]), settings(), CostMeter("zero"))
+    assert worker.execute(m.Hear(0, 0, BLOCK), behind=True) == []
+    (partial,) = worker.execute(m.Hear(0, len(BLOCK), BLOCK))
+    assert partial.until == 2 * len(BLOCK)
+
+
+def test_a_runner_that_is_behind_says_so(monkeypatch):
+    """With 200 ms for each block, three more wait when one is done; only behind the last of them is none."""
+    told = []
+    config = settings("replay.compute_time=fixed", "replay.fixed.recognize_per_s_ms=4000")
+    meter = CostMeter("fixed", config.replay.fixed)
+    worker = DialogWorker(FakeBrain(["what time is it"]), config, meter)
+    execute = worker.execute
+    monkeypatch.setattr(worker, "execute", lambda c, behind: told.append(behind) or execute(c, behind))
+    runner = VirtualRunner(worker, meter)
+    for number in range(4):
+        runner.submit(m.Hear(0, number * 800, BLOCK[:800]), number * 800)
+    runner.collect(RATE)
+    assert told == [False, True, True, False]
