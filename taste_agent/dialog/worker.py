@@ -26,6 +26,8 @@ _EXPLAINED = (TasteError, ValueError)
 """Errors whose text is for people."""
 _MAX_SEGMENT_SAMPLES = 29 * ENGINE_RATE_HZ
 """The audio tower takes less than 30 s."""
+_PARTIAL_SHARE = 0.25
+"""Of the time, at most, that goes to recognizing speech in part: the rest of it must not wait for that."""
 _NOT_ASKED = 0
 """In place of a generation while nobody has asked for the reply."""
 _NO_SOUND = np.zeros(0, np.float32)
@@ -73,6 +75,8 @@ class _PieceAudio:
     blocks: list[Samples] = field(default_factory=list)
     samples: int = 0
     since_partial: int = 0
+    partial_after: int = 0
+    """Samples after which it may be recognized in part again."""
     text: str = ""
     failed: bool = False
     """Whether the recognizer failed on it; the rest of it is not heard then."""
@@ -212,9 +216,9 @@ class DialogWorker:
     def _hear(self, heard: m.Hear, behind: bool) -> list[m.Result]:
         number, samples = heard.piece, heard.samples
         piece = self._pieces.get(number)
-        with self._meter.measure("recognize_per_s", seconds_of_samples(len(samples))):
+        with self._meter.measure("recognize_per_s", seconds_of_samples(len(samples))) as cost:
             if piece is None:
-                piece = self._pieces[number] = _PieceAudio(heard.start)
+                piece = self._pieces[number] = _PieceAudio(heard.start, partial_after=self._partial_every)
                 self._open = number
                 self._recognizer.start()
             if piece.failed:
@@ -223,12 +227,13 @@ class DialogWorker:
             piece.samples += len(samples)
             piece.since_partial += len(samples)
             self._recognizer.accept(samples)
-            due = self._partial_every and piece.since_partial >= self._partial_every
+            due = self._partial_every and piece.since_partial >= piece.partial_after
             # In a pause it would only hold up the recognition of the whole piece.
             if not due or heard.silent or behind:
                 return []
             piece.since_partial = 0
             text, echo = self._gate.partial(self._recognizer.partial(), piece.start, piece.samples)
+        piece.partial_after = max(self._partial_every, samples_of_ms(cost.ms / _PARTIAL_SHARE))
         return [m.Partial(number, text, piece.start + piece.samples, echo)]
 
     def _close(self, number: int) -> m.Recognized:

@@ -62,3 +62,12 @@ def test_a_runner_that_is_behind_says_so(monkeypatch):
         runner.submit(m.Hear(0, number * 800, BLOCK[:800]), number * 800)
     runner.collect(RATE)
     assert told == [False, True, True, False]
+
+
+def test_recognizing_speech_in_part_takes_a_quarter_of_the_time_at_most():
+    """A block of 300 ms costs 300 ms here, so that the next ones wait until 1,200 ms of speech have come."""
+    config = settings("replay.compute_time=fixed", "replay.fixed.recognize_per_s_ms=1000")
+    worker = DialogWorker(FakeBrain(["what time is it"]), config, CostMeter("fixed", config.replay.fixed))
+    block = np.zeros(3 * RATE // 10, np.float32)
+    made = [len(worker.execute(m.Hear(0, number * len(block), block))) for number in range(9)]
+    assert made == [1, 0, 0, 0, 1, 0, 0, 0, 1]
