@@ -13,9 +13,7 @@ from transformers import AutoTokenizer
 
 from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.audio_tower.tower import AudioTower
-from taste_speech.checkpoint_files import ASR_FOLDER
 from taste_speech.features import LogMelFeatures
-from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.pronunciation import PhonemeTokenizer
 from taste_speech.training.autoencoder.encoded_store import EncodedStore, fingerprint
 from taste_speech.training.autoencoder.utterances import (
@@ -83,16 +81,17 @@ def with_taste_ids(
 
 
 @torch.no_grad()
-def heard_by(start: Path, stores: Sequence[AudioStore], path: Path) -> dict[str, Tensor]:
-    """Taste tokens (words, levels) of training clips, as the audio tower of a checkpoint hears them.
+def heard_by(
+    tower: AudioTower, tokenizer: Any, stores: Sequence[AudioStore], path: Path
+) -> dict[str, Tensor]:
+    """Taste tokens (words, levels) of training clips, as an audio tower hears them.
 
     Args:
-        start: folder of the checkpoint.
+        tower: stays as it is.
+        tokenizer: of its words.
         stores: of the clips.
         path: file in which the taste tokens are kept.
     """
-    tower = TasteForCausalLM.from_pretrained(start).audio_tower
-    tokenizer = AutoTokenizer.from_pretrained(start / ASR_FOLDER)
     features, made_by = LogMelFeatures(tower.config), fingerprint(tower)
     known = _taste_ids_of(path, made_by)
     for store in stores:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from taste_speech.audio_tower.quantizer import ResidualQuantizer
+from taste_speech.checkpoint_files import ASR_FOLDER
 from taste_speech.configuration_base import StrictSection
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.pretrained.smollm2 import smollm2_folder
@@ -238,10 +239,10 @@ def tastes(settings: Settings, context: StageContext, quantizer: ResidualQuantiz
         return TasteBank.of_stores(stores, load_file(context.folder("autoencoder") / "taste_ids.safetensors"))
     if context.start is None:
         return NoTaste()
-    quantizer.load_state_dict(
-        TasteForCausalLM.from_pretrained(context.start).audio_tower.quantizer.state_dict()
-    )
-    ids = heard_by(context.start, stores, context.folder("mind") / "taste_ids.safetensors")
+    heard = TasteForCausalLM.from_pretrained(context.start).audio_tower
+    quantizer.load_state_dict(heard.quantizer.state_dict())
+    pieces = AutoTokenizer.from_pretrained(context.start / ASR_FOLDER)
+    ids = heard_by(heard, pieces, stores, context.folder("mind") / "taste_ids.safetensors")
     return TasteBank.of_stores(stores, ids)
 
 
