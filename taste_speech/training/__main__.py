@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 import typer
 
 import taste_speech
-from taste_speech.configuration_taste import TasteConfig
 from taste_speech.conversion.hub import find_checkpoint
 from taste_speech.training.config import STAGES, Recipe, StageContext
 
@@ -148,7 +147,7 @@ def _split(name: str) -> Literal["valid", "test"]:
 def _context(recipe: Recipe, workdir: Path | None) -> StageContext:
     root = (workdir or recipe.workdir) / recipe.name
     start = None if recipe.start is None else find_checkpoint(recipe.start)
-    return StageContext(root, TasteConfig(**recipe.model), start)
+    return StageContext(root, recipe.config(start), start)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class Recipe(StrictSection):
     workdir: Path = Path("runs")
     """Folder for corpora, states and weights; not in the repository."""
     model: dict[str, Any] = Field(default_factory=dict)
-    """Sections of `TasteConfig` that differ from its defaults."""
+    """Sections of `TasteConfig` that differ from those of `start`; without one, from the defaults."""
     start: str | None = None
     """A checkpoint whose weights the stages begin with, as far as they fit: a folder or a shipped name."""
     stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -35,6 +35,11 @@ class Recipe(StrictSection):
     def read(cls, path: str | Path) -> Self:
         """Read a recipe from a YAML file."""
         return cls.model_validate(yaml.safe_load(Path(path).read_text()))
+
+    def config(self, start: Path | None) -> TasteConfig:
+        """Return the configuration to train; `start` is the folder of the checkpoint to begin with."""
+        given = {} if start is None else TasteConfig.from_pretrained(start).to_dict()
+        return TasteConfig(**given | self.model)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def test_a_recipe_that_begins_with_a_checkpoint_runs_what_it_names(tmp_path, lat
     given = {
         "name": "toy",
         "workdir": str(tmp_path),
-        "start": str(tmp_path),
+        "start": str(SHIPPED),
         "stages": {n: {} for n in named},
     }
     path.write_text(yaml.safe_dump(given))
@@ -91,7 +91,7 @@ def test_a_recipe_that_begins_with_a_checkpoint_runs_what_it_names(tmp_path, lat
 )
 def test_the_recipes_have_settings_that_their_stages_know(path):
     recipe = Recipe.read(path)
-    config = TasteConfig(**recipe.model)
+    config = recipe.config(SHIPPED if recipe.start else None)
     assert config.voice_generator.unit_vocab_size == config.speech_decoder_config.speech_token_size
     assert recipe.stages.keys() <= set(STAGES)
     for name, settings in recipe.stages.items():
@@ -99,7 +99,7 @@ def test_the_recipes_have_settings_that_their_stages_know(path):
 
 
 def test_the_recipe_of_a_mind_keeps_the_shipped_tower_and_voice():
-    ours = TasteConfig(**Recipe.read(ROOT / "configs" / "train" / "small.yaml").model)
+    ours = Recipe.read(ROOT / "configs" / "train" / "small.yaml").config(SHIPPED)
     shipped = TasteConfig.from_pretrained(SHIPPED)
     for section in (
         "tower",
