@@ -82,21 +82,28 @@ def with_taste_ids(
 
 @torch.no_grad()
 def heard_by(
-    tower: AudioTower, tokenizer: Any, stores: Sequence[AudioStore], path: Path
+    tower: AudioTower,
+    tokenizer: Any,
+    stores: Sequence[AudioStore],
+    path: Path,
+    splits: Sequence[str] = ("train",),
+    most: int | None = None,
 ) -> dict[str, Tensor]:
-    """Taste tokens (words, levels) of training clips, as an audio tower hears them.
+    """Taste tokens (words, levels) of clips, as an audio tower hears them.
 
     Args:
         tower: stays as it is.
         tokenizer: of its words.
         stores: of the clips.
         path: file in which the taste tokens are kept.
+        splits: of the clips.
+        most: clips of each store, from the first on; None: all.
     """
     features, made_by = LogMelFeatures(tower.config), fingerprint(tower)
     known = _taste_ids_of(path, made_by)
     for store in stores:
-        for clip in store:
-            if clip.split != "train" or clip.id in known:
+        for clip in store[:most]:
+            if clip.split not in splits or clip.id in known:
                 continue
             pieces = [tokenizer.encode(f" {word}", add_special_tokens=False) for word in clip.text.split()]
             samples = store.samples_at(clip, tower.config.sampling_rate_hz)

@@ -18,6 +18,7 @@ from taste_speech.training.corpus.reply_voice import (
     Manner,
     ReplyVoice,
     Spoken,
+    manner_of,
     random_manner,
     store_utterance,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "held_out_words",
     "is_for_training",
     "is_held_out",
+    "manner_of",
     "pitch_hz",
     "random_manner",
     "split_of",

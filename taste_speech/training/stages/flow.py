@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Literal
 
 import torch
 from accelerate.utils import send_to_device
@@ -24,6 +25,8 @@ class Settings(StrictSection):
 
     stores: list[str] = ["reply"]
     voice: str = "rms"
+    units: Literal["units", "pairs"] = "units"
+    """Stage that made the units."""
     batch_size: int = 12
     max_units: int = 150
     """Longest window; shorter utterances are padded and masked."""
@@ -90,11 +93,12 @@ def stored_flow(folder: Path) -> dict[str, Tensor]:
 def run(settings: Settings, context: StageContext) -> None:
     """Train, and write `flow.safetensors` (published names without the prefix `flow.`)."""
     folder, config = context.folder("flow"), context.config.voice_generator
-    units = load_file(context.folder("units") / "units.safetensors")
+    units = load_file(context.folder(settings.units) / "units.safetensors")
     features = prepared_features(context, settings.stores)
     torch.manual_seed(settings.loop.seed)
     flow = Flow(config)
-    begin_embeddings(flow, load_file(context.folder("units") / "quantizer.safetensors"))
+    if settings.units == "units":
+        begin_embeddings(flow, load_file(context.folder("units") / "quantizer.safetensors"))
     if context.start is not None:
         take_what_fits(flow, stored_flow(context.start))
     loop = TrainingLoop("flow", folder, flow, settings.loop)

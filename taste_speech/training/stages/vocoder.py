@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus import Clip, Manner, ReplyVoice
+from taste_speech.training.corpus import AudioStore, ReplyVoice, random_manner
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
-from taste_speech.training.voice import VoiceFeatures, multi_resolution_stft_loss, prepared_features
+from taste_speech.training.voice import multi_resolution_stft_loss
 from taste_speech.vocoder.mel import log_mel
 from taste_speech.vocoder.source_filter import SourceFilter
 
@@ -29,6 +29,7 @@ class Settings(StrictSection):
     """Of the vocoder's training."""
 
     stores: list[str] = ["wordnet"]
+    """Whose texts are spoken."""
     clips: int = Field(default=600, ge=2)
     """Utterances whose filters are learned from; an eleventh of them are valid ones."""
     batch_size: int = 8
@@ -55,20 +56,22 @@ class FilteredClip:
 
 
 def filtered_clips(
-    context: StageContext, features: list[VoiceFeatures], settings: Settings, split: str, count: int
+    context: StageContext, stores: list[AudioStore], settings: Settings, split: str, count: int
 ) -> list[FilteredClip]:
-    """Draw utterances of a split and compute their filters."""
-    voice = ReplyVoice(context.folder("corpus"))
-    keys = [(part, key) for part in features for key in part.keys(split)]
-    random.Random(settings.loop.seed).shuffle(keys)
-    clips: dict[str, Clip] = {clip.id: clip for part in features for clip in part.store}
-    found = []
-    for part, key in keys:
-        clip, item = clips[key], part[key]
-        manner = Manner(clip.rate, clip.pitch, clip.slope, clip.emphasis, clip.change_word, clip.change_rate)
+    """Speak texts of a split anew, in random manners, and keep the filters that shaped the sound."""
+    voice, config = ReplyVoice(context.folder("corpus")), context.config.voice_generator
+    clips = [clip for store in stores for clip in store.of_split(split)]
+    rng = random.Random(settings.loop.seed)
+    rng.shuffle(clips)
+    found: list[FilteredClip] = []
+    for clip in clips:
+        manner = random_manner(clip.text, rng)
+        spoken = voice.speak(clip.text, manner, rng.randrange(2**31))
         filters = np.stack(voice.filters(clip.text, manner), axis=1).astype(np.float16)
-        if settings.segment_frames + 1 < len(item.mel) == len(filters):
-            found.append(FilteredClip(item.mel, item.f0, item.audio, filters))
+        audio = torch.from_numpy(spoken.samples.astype(np.float32) / 32768)
+        mel = log_mel(audio[None], config)[0].T.numpy()
+        if settings.segment_frames + 1 < len(mel) == len(filters) == len(spoken.f0_hz):
+            found.append(FilteredClip(mel, spoken.f0_hz, spoken.samples, filters))
         if len(found) == count:
             break
     return found
@@ -154,10 +157,10 @@ def run(settings: Settings, context: StageContext) -> None:
     loop.resume()
     if loop.finished:
         return
-    features = prepared_features(context, settings.stores)
+    stores = [AudioStore(context.folder("corpus") / name) for name in settings.stores]
 
     def trainer(split: str, count: int) -> VocoderTrainer:
-        clips = filtered_clips(context, features, settings, split, count)
+        clips = filtered_clips(context, stores, settings, split, count)
         sampler = SegmentSampler(clips, settings, config.hop_samples)
         return VocoderTrainer(loop.module, sampler, settings, context, loop.device)
 

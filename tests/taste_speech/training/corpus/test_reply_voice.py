@@ -64,6 +64,31 @@ def test_the_voice_tells_when_each_word_ends_and_how_high_it_is(tmp_path: Path) 
 
 
 @needs_hibari
+def test_phones_are_heard_when_they_are_told(tmp_path: Path) -> None:
+    spoken = ReplyVoice(tmp_path).speak("She sees six ships sailing so slowly past us.")
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(spoken.samples.astype(float), 120), 240)[::120]
+    power = np.abs(np.fft.rfft(frames * np.hanning(240))) ** 2  # one row every 5 ms
+    hiss = np.log1p(power[:, 45:100].sum(1)) - np.log1p(power[:, 2:20].sum(1))
+    told, begin = np.zeros(len(hiss)), 0
+    for phone, end in spoken.timing.phones:
+        told[begin : round(end * 200)] = phone in "sʃz"
+        begin = round(end * 200)
+    shifts = range(-15, 16)
+    best = shifts[int(np.argmax([np.corrcoef(np.roll(told, shift), hiss)[0, 1] for shift in shifts]))]
+    assert abs(best) <= 3, f"heard {5 * best} ms after it was told"
+
+
+@needs_hibari
+def test_phones_can_be_made_to_end_when_they_should(tmp_path: Path) -> None:
+    voice = ReplyVoice(tmp_path)
+    plain = voice.speak(TEXT)
+    ends = np.array([end for _, end in plain.timing.phones])
+    wanted = ends + 0.4 * (ends > ends[len(ends) // 2]) + 0.2 * ends
+    reached = np.array([end for _, end in voice.speak(TEXT, phone_ends_s=wanted).timing.phones])
+    assert np.abs(reached - wanted).mean() < 0.2 * np.abs(ends - wanted).mean()
+
+
+@needs_hibari
 def test_an_emphasized_word_is_longer_and_higher(tmp_path: Path) -> None:
     voice, word = ReplyVoice(tmp_path), 1
     plain, stressed = voice.speak(TEXT), voice.speak(TEXT, Manner(emphasis=word))

@@ -49,5 +49,8 @@ def filtering(context, monkeypatch):
     monkeypatch.setattr(context.config, "voice_generator", voice.model_copy(update={"source_filter": sizes}))
     frames, bins = 16000 // voice.hop_samples, 2 * voice.hop_samples + 1
     loud, soft = np.full((frames, bins), -2.0, np.float32), np.full((frames, bins), -4.0, np.float32)
-    monkeypatch.setattr(vocoder, "ReplyVoice", lambda _: SimpleNamespace(filters=lambda *_: (loud, soft)))
+    sound = np.random.default_rng(0).integers(-3000, 3000, frames * voice.hop_samples, dtype=np.int16)
+    spoken = SimpleNamespace(samples=sound, f0_hz=np.full(frames, 120.0, np.float32))
+    said = SimpleNamespace(filters=lambda *_: (loud, soft), speak=lambda *_: spoken)
+    monkeypatch.setattr(vocoder, "ReplyVoice", lambda _: said)
     return context
