@@ -1,6 +1,7 @@
 """Stage `pairs`: aligning what two voices say."""
 
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,9 +22,10 @@ SPECTRUM_OF = np.arange(24) // 4
 def test_the_cheapest_path_follows_what_is_alike() -> None:
     rows, columns = np.array([0, 0, 0, 1, 2, 2]), np.array([0, 1, 1, 1, 2])
     path = dtw_path(np.abs(rows[:, None] - columns[None]).astype(float), 0.01)
-    assert path[0] == (0, 0) and path[-1] == (5, 4)
+    assert path[0] == (0, 0)
+    assert path[-1] == (5, 4)
     assert all(rows[i] == columns[j] for i, j in path)
-    assert all(0 <= c - a <= 1 and 0 <= d - b <= 1 for (a, b), (c, d) in zip(path, path[1:], strict=False))
+    assert all(0 <= c - a <= 1 and 0 <= d - b <= 1 for (a, b), (c, d) in pairwise(path))
 
 
 def test_times_go_where_the_path_goes() -> None:
