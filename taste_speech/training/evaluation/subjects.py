@@ -204,6 +204,11 @@ class Mouth:
         wave = self.generator.hift(mel, generator=_seeded())[0]
         return soxr.resample(wave.numpy(), self.rate_hz, RATE_HZ)
 
+    @property
+    def has_own_units(self) -> bool:
+        """Whether units stand for this voice, so that its sound can be taken apart into them."""
+        return len(self._quantizer.tensors["mel_mean"]) == self.generator.config.mel_bins
+
     @cached_property
     def _quantizer(self) -> UnitQuantizer:
         arrays = load_arrays(self.processor.files.fetch(UNITS))

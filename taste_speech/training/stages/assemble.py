@@ -22,7 +22,7 @@ from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.training.autoencoder import asr_tokenizer
 from taste_speech.training.config import StageContext
 from taste_speech.training.model_card import write_model_card
-from taste_speech.training.stages import autoencoder
+from taste_speech.training.stages import autoencoder, units
 from taste_speech.training.voice import fixed_embedding
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
@@ -35,7 +35,8 @@ class Settings(StrictSection):
 
     output: Path | None = None
     """Folder of the checkpoint; None: folder `assemble` of the run."""
-    voices: list[str] = ["heart"]
+    voices: dict[str, str] = {"heart": "heart"}
+    """By its name in the checkpoint, the name by which the stages know each voice."""
     max_shard_size: int | str = 14_000_000
     max_total_bytes: int = 45_000_000
 
@@ -86,14 +87,17 @@ def run(settings: Settings, context: StageContext) -> None:
         generator.hift.load_state_dict(parts.weights("vocoder", "hift"))
     generator.save_pretrained(target, torch.float16, settings.max_shard_size)
     size = config.voice_generator.speaker_embed_dim
-    save_file({name: fixed_embedding(name, size) for name in settings.voices}, target / VOICES)
+    vectors = {name: fixed_embedding(known, size) for name, known in settings.voices.items()}
+    save_file(vectors, target / VOICES)
     start = parts.start_for("autoencoder")
     pieces = asr_tokenizer(context) if start is None else AutoTokenizer.from_pretrained(start / ASR_FOLDER)
     pieces.save_pretrained(target / ASR_FOLDER)
     start = parts.start_for("units")
-    _keep_units(
-        context.folder("units") / Path(UNITS).name if start is None else start / UNITS, target / UNITS
-    )
+    if start is None:
+        own = context.folder("units") / Path(UNITS).name
+        units.keep_units(own, target / UNITS, config.voice_generator)
+    else:
+        units.keep_units(start / UNITS, target / UNITS, units.frames_of(start))
     started = context.start is not None
     write_model_card(target, _counts(state, generator), parts.provisional, started)
     total = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
@@ -142,9 +146,3 @@ def _counts(state: dict[str, Tensor], generator: nn.Module) -> dict[str, int]:
         "unit decoder": count("speech_decoder."),
         "voice generator": sum(parameter.numel() for parameter in generator.parameters()),
     }
-
-
-def _keep_units(source: Path, target: Path) -> None:
-    """What the units stand for, so that training can go on from the checkpoint."""
-    target.parent.mkdir(exist_ok=True)
-    save_file({name: tensor for name, tensor in load_file(source).items() if name != "centroids"}, target)

@@ -22,7 +22,6 @@ from transformers import AutoTokenizer
 from taste_speech.acceleration import accelerate
 from taste_speech.checkpoint_files import ASR_FOLDER, UNITS, VOICES
 from taste_speech.configuration_base import StrictSection
-from taste_speech.configuration_taste import TasteConfig
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.speaker import load_voices
 from taste_speech.streaming.unit_stream import UnitStream, UnitStreamState
@@ -186,7 +185,7 @@ def run(settings: Settings, context: StageContext) -> None:
     chosen = [(store, clip) for store in stores for clip in store[: settings.clips]]
     said = Units(folder / "said.safetensors")
     _say_again(chosen, said, settings, context.start, folder)
-    start = TasteConfig.from_pretrained(context.start).voice_generator
+    start = units.frames_of(context.start)
     fit = [(store, clip) for store, clip in chosen if clip.split == "train" and clip.id in said.known]
     fit = fit[: settings.fit_clips]
     quantizer = _of_this_voice(units.UnitQuantizer.read(context.start / UNITS, units.Settings()), fit, start)
@@ -214,7 +213,7 @@ def run(settings: Settings, context: StageContext) -> None:
         wanted = aligner.phone_ends(item)
         manner = manner_of(clip)
         manner = replace(manner, pitch=manner.pitch / settings.pitch)
-        seconds = wanted / start.units_per_second
+        seconds = (wanted / start.units_per_second).tolist()
         spoken = voice.speak(clip.text, manner, rng.randrange(2**31), seconds)
         reached = np.array([end for _, end in spoken.timing.phones]) * start.units_per_second
         count = len(spoken.samples) * start.units_per_second // SAMPLE_RATE_HZ

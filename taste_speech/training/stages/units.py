@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from scipy.fft import dct, idct
 from sklearn.cluster import MiniBatchKMeans
@@ -43,6 +44,33 @@ class Settings(StrictSection):
     start_clips: int = 500
     """Clips in which the units of the checkpoint to begin with are looked up."""
     seed: int = 0
+
+
+_MADE_FROM = "voice_generator"
+"""Entry of a quantizer's metadata: the configuration of the voice whose frames were clustered, where the
+checkpoint speaks in another."""
+
+
+def frames_of(checkpoint: Path) -> VoiceGeneratorConfig:
+    """Return the configuration of the frames that the units of a checkpoint stand for."""
+    with safe_open(checkpoint / UNITS, "np") as file:
+        given = (file.metadata() or {}).get(_MADE_FROM)
+    if given is not None:
+        return VoiceGeneratorConfig.model_validate_json(given)
+    return TasteConfig.from_pretrained(checkpoint).voice_generator
+
+
+def keep_units(source: Path, target: Path, frames: VoiceGeneratorConfig) -> None:
+    """Copy what units stand for, so that training can go on from the checkpoint.
+
+    Args:
+        source: file of a quantizer.
+        target: file in a checkpoint.
+        frames: configuration of the voice whose frames were clustered.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor for name, tensor in load_file(source).items() if name != "centroids"}
+    save_file(tensors, target, {_MADE_FROM: frames.model_dump_json()})
 
 
 def unit_features(
@@ -194,7 +222,7 @@ def old_spectra(
         settings: of the stage.
         start: folder of the checkpoint.
     """
-    config = TasteConfig.from_pretrained(start).voice_generator
+    config = frames_of(start)
     mels, pitches = [], []
     for (store, clip), count in zip(clips, counts, strict=True):
         samples = store.samples_at(clip, config.sampling_rate_hz)

@@ -1,8 +1,13 @@
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from taste_speech.training.stages.units import Settings, UnitQuantizer, unit_features
+from taste_speech.checkpoint_files import UNITS
+from taste_speech.configuration_taste import TasteConfig
+from taste_speech.training.stages.units import Settings, UnitQuantizer, frames_of, keep_units, unit_features
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 
 
@@ -78,3 +83,15 @@ def test_clusters_begin_where_other_units_had_them():
         old = first.encode(mels[2 - number], pitches[number] / 1.5)[10:40] // 2
         new = second.encode(other[number], pitches[number])[10:40] // 2
         assert np.bincount(old).argmax() == np.bincount(new).argmax()
+
+
+def test_units_tell_of_which_frames_they_were_made_when_the_voice_is_another(tmp_path, tiny_checkpoint):
+    old = CONFIG.model_copy(update={"sampling_rate_hz": 8000, "mel_bins": 12})
+    save_file({"voiced": np.zeros((3, 4), np.float32)}, tmp_path / "made.safetensors")
+    keep_units(tmp_path / "made.safetensors", tmp_path / "first" / UNITS, old)
+    keep_units(tmp_path / "first" / UNITS, tmp_path / "second" / UNITS, frames_of(tmp_path / "first"))
+    assert frames_of(tmp_path / "second") == old
+    bare = Path(shutil.copytree(tiny_checkpoint, tmp_path / "bare"))
+    (bare / UNITS).parent.mkdir()
+    shutil.copy(tmp_path / "made.safetensors", bare / UNITS)
+    assert frames_of(bare) == TasteConfig.from_pretrained(bare).voice_generator

@@ -19,7 +19,7 @@ def begun(tmp_path, tiny_model, tiny_checkpoint):
 
 
 def test_what_no_stage_has_trained_is_that_of_the_start(begun, tiny_model, tiny_checkpoint):
-    assemble.run(assemble.Settings(voices=["ada"]), begun)
+    assemble.run(assemble.Settings(voices={"ada": "ada"}), begun)
     made = begun.folder("assemble") / "tiny"
     written = {k: v for path in made.glob("model*.safetensors") for k, v in load_file(path).items()}
     given = {k: v for path in tiny_checkpoint.glob("model*.safetensors") for k, v in load_file(path).items()}
