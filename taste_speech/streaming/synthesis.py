@@ -168,7 +168,7 @@ class Synthesizer:
         per_second = voice.sampling_rate_hz
         frame_units = frames * (voice.hop_samples * voice.units_per_second) // per_second - first_unit
         ids = torch.tensor([window], device=self.device)
-        condition = flow.condition(ids, frame_units.clamp(0, len(window) - 1)[None])
+        condition = flow.condition(flow.encode(ids), frame_units.clamp(0, len(window) - 1)[None])
         noise = self._flow_noise.frames(start, end).T[None].to(condition)
         return flow.decoder(noise, condition, self._speaker, known if known.shape[-1] else None)
 

@@ -229,29 +229,25 @@ class Flow(nn.Module):
         """(batch, speaker width) of any norm -> (batch, bins)."""
         return self.spk_embed_affine_layer(F.normalize(speaker_embeds, dim=-1))
 
-    def condition(
-        self,
-        unit_ids: Tensor,
-        frame_units: Tensor,
-        unit_counts: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
+    def encode(self, unit_ids: Tensor, unit_counts: Tensor | None = None) -> Tensor:
+        """(batch, units), of which `unit_counts` (batch,) are valid -> (batch, units, encoder width)."""
+        x = self.input_embedding(unit_ids.clamp(min=0))
+        if unit_counts is not None:
+            x = x * frame_mask(unit_counts, unit_ids.shape[1]).transpose(1, 2)
+        return self.encoder(x, unit_counts)
+
+    def condition(self, encoded: Tensor, frame_units: Tensor, mask: Tensor | None = None) -> Tensor:
         """What the units say about each frame.
 
         Args:
-            unit_ids: (batch, units).
+            encoded: (batch, units, encoder width) of `encode`.
             frame_units: (batch, frames), the unit under each frame.
-            unit_counts: (batch,) valid units; None: all.
             mask: (batch, 1, frames) valid frames; None: all.
 
         Returns:
             (batch, bins, frames).
         """
-        x = self.input_embedding(unit_ids.clamp(min=0))
-        if unit_counts is not None:
-            x = x * frame_mask(unit_counts, unit_ids.shape[1]).transpose(1, 2)
-        encoded = self.encoder_proj(self.encoder(x, unit_counts))
-        return self.length_regulator(encoded, frame_units, mask)
+        return self.length_regulator(self.encoder_proj(encoded), frame_units, mask)
 
     def inference(
         self,
@@ -277,7 +273,7 @@ class Flow(nn.Module):
         frames = self.config.mel_frames(units)
         counts = torch.full((batch,), units, device=unit_ids.device)
         frame_units = stretched_units(counts, torch.full_like(counts, frames), frames)
-        condition = self.condition(unit_ids, frame_units)
+        condition = self.condition(self.encode(unit_ids), frame_units)
         if noise is None:
             device = generator.device if generator is not None else condition.device
             noise = torch.randn(condition.shape, generator=generator, device=device).to(condition)
@@ -291,8 +287,8 @@ class Flow(nn.Module):
         unit_counts: Tensor,
         speaker_embeds: Tensor,
         generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the flow's loss on a batch padded on the right, and the prior's.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the flow's loss on a batch padded on the right, the prior's, and what `encode` gives.
 
         The prior is Matcha-TTS's (Mehta et al., 2024): the condition itself should be near the mel, which
         leaves less for the flow to do.
@@ -308,9 +304,11 @@ class Flow(nn.Module):
         frames = mel.shape[-1]
         mask = frame_mask(frame_counts, frames)
         frame_units = stretched_units(unit_counts, frame_counts, frames)
-        condition = self.condition(unit_ids, frame_units, unit_counts, mask)
+        encoded = self.encode(unit_ids, unit_counts)
+        condition = self.condition(encoded, frame_units, mask)
         speaker = self.speaker_vector(speaker_embeds)
         return (
             self.decoder.loss(mel, condition, speaker, mask, generator),
             self.decoder.distance(condition, mel, mask),
+            encoded,
         )

@@ -1,6 +1,7 @@
 """Stage `flow`: conditional flow matching from speech units to mel frames."""
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -8,10 +9,12 @@ import torch
 from accelerate.utils import send_to_device
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn import functional as F
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.training.config import StageContext
+from taste_speech.training.corpus import PHONES, Clip
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, take_what_fits
 from taste_speech.training.voice import VoiceFeatures, fixed_embedding, prepared_features, unit_vectors
 from taste_speech.vocoder.flow import Flow
@@ -32,6 +35,11 @@ class Settings(StrictSection):
     """Longest window; shorter utterances are padded and masked."""
     prior_weight: float = 1.0
     """Of the distance between the flow's condition and the mel."""
+    phone_weight: float = 0.0
+    """Of the cross-entropy of the phone at each unit, told from what the flow's encoder makes of the units:
+    noisy units are understood sooner."""
+    replaced_units: float = 0.0
+    """Part of the units in whose place any other stands, so that the flow relies on none of them alone."""
     loop: LoopSettings = LoopSettings()
 
 
@@ -42,17 +50,26 @@ class WindowSampler:
         self, features: list[VoiceFeatures], units: dict[str, Tensor], settings: Settings, *splits: str
     ) -> None:
         self.settings, self.config = settings, features[0].config
+        clips = {clip.id: clip for part in features for clip in part.store}
         self.items = [
-            (part[key], units[key]) for part in features for key in part.keys(*splits) if key in units
+            (part[key], units[key], self._phones(clips[key], len(units[key])))
+            for part in features
+            for key in part.keys(*splits)
+            if key in units
         ]
 
-    def batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Units (batch, units), unit counts (batch,), mel (batch, bins, frames) and frame counts (batch,)."""
+    def batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return a batch, padded on the right.
+
+        Returns:
+            Units (batch, units), unit counts (batch,), mel (batch, bins, frames), frame counts (batch,), and
+            the number of the phone at each unit (batch, units), -1 where nothing tells it.
+        """
         pieces = []
         for index in torch.randint(
             len(self.items), (self.settings.batch_size,), generator=generator
         ).tolist():
-            item, units = self.items[index]
+            item, units, phones = self.items[index]
             # Windows start where a unit and a mel frame begin together, so that lengths are exact.
             grid = self._common_units()
             count = min(len(units), self.settings.max_units)
@@ -61,13 +78,27 @@ class WindowSampler:
             first, frames = self.config.mel_frames(start), self.config.mel_frames(count)
             frames = min(frames, len(item.mel) - first)
             mel = torch.from_numpy(item.mel[first : first + frames].astype("float32"))
-            pieces.append((units[start : start + count].long(), mel))
-        unit_counts = torch.tensor([len(u) for u, _ in pieces])
-        frame_counts = torch.tensor([len(m) for _, m in pieces])
-        pad = torch.nn.utils.rnn.pad_sequence
-        units_batch = pad([u for u, _ in pieces], batch_first=True)
-        mel_batch = pad([m for _, m in pieces], batch_first=True).transpose(1, 2)
-        return units_batch, unit_counts, mel_batch, frame_counts
+            window = slice(start, start + count)
+            pieces.append((units[window].long(), mel, phones[window]))
+        unit_counts = torch.tensor([len(u) for u, _, _ in pieces])
+        frame_counts = torch.tensor([len(m) for _, m, _ in pieces])
+        pad = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
+        units_batch = pad([u for u, _, _ in pieces])
+        others = torch.randint(self.config.unit_vocab_size, units_batch.shape, generator=generator)
+        replaced = torch.rand(units_batch.shape, generator=generator) < self.settings.replaced_units
+        units_batch = torch.where(replaced, others, units_batch)
+        mel_batch = pad([m for _, m, _ in pieces]).transpose(1, 2)
+        phones_batch = pad([p for _, _, p in pieces], padding_value=-1)
+        return units_batch, unit_counts, mel_batch, frame_counts, phones_batch
+
+    def _phones(self, clip: Clip, count: int) -> Tensor:
+        """Number of the phone at each unit, (units,); -1 where the voice does not tell."""
+        if clip.phones is None:
+            return torch.full((count,), -1)
+        ends = torch.tensor([end for _, end in clip.timing.phones]) * self.config.units_per_second
+        numbers = torch.tensor([PHONES.index(phone) for phone, _ in clip.timing.phones])
+        at = torch.searchsorted(ends, torch.arange(count) + 0.5)
+        return numbers[at.clamp(max=len(numbers) - 1)]
 
     def _common_units(self) -> int:
         per_unit = self.config.sampling_rate_hz // self.config.units_per_second
@@ -75,6 +106,15 @@ class WindowSampler:
         while count * per_unit % hop:
             count += 1
         return count
+
+
+class FlowTraining(torch.nn.Module):
+    """The flow, and the layer that tells phones from its encoder."""
+
+    def __init__(self, flow: Flow) -> None:
+        super().__init__()
+        self.flow = flow
+        self.phone_head = torch.nn.Linear(flow.encoder_proj.in_features, len(PHONES))
 
 
 @torch.no_grad()
@@ -101,17 +141,23 @@ def run(settings: Settings, context: StageContext) -> None:
         begin_embeddings(flow, load_file(context.folder("units") / "quantizer.safetensors"))
     if context.start is not None:
         take_what_fits(flow, stored_flow(context.start))
-    loop = TrainingLoop("flow", folder, flow, settings.loop)
+    module = FlowTraining(flow)
+    loop = TrainingLoop("flow", folder, module, settings.loop)
     loop.resume()
     speaker = fixed_embedding(settings.voice, config.speaker_embed_dim).to(loop.device)
     train = WindowSampler(features, units, settings, "train")
     valid = WindowSampler(features, units, settings, "valid")
 
     def losses(sampler: WindowSampler, generator: torch.Generator) -> Losses:
-        batch, unit_counts, mel, frame_counts = send_to_device(sampler.batch(generator), loop.device)
-        speakers = speaker.expand(len(batch), -1)
-        loss, prior = flow.losses(mel, frame_counts, batch, unit_counts, speakers, generator)
-        return {"flow": loss, "prior": settings.prior_weight * prior}
+        batch = send_to_device(sampler.batch(generator), loop.device)
+        ids, unit_counts, mel, frame_counts, phones = batch
+        speakers = speaker.expand(len(ids), -1)
+        loss, prior, encoded = flow.losses(mel, frame_counts, ids, unit_counts, speakers, generator)
+        found = {"flow": loss, "prior": settings.prior_weight * prior}
+        if settings.phone_weight:
+            told = module.phone_head(encoded).transpose(1, 2)
+            found["phone"] = settings.phone_weight * F.cross_entropy(told, phones, ignore_index=-1)
+        return found
 
     def evaluate() -> dict[str, float]:
         generator = torch.Generator().manual_seed(1)

@@ -34,11 +34,11 @@ def test_padded_batch_equals_single_items(flow: Flow) -> None:
     mask = frame_mask(frame_counts, 30)
     noise, speaker = torch.randn(3, 20, 30), flow.speaker_vector(torch.randn(3, 6))
     frame_units = stretched_units(unit_counts, frame_counts, 30)
-    condition = flow.condition(units, frame_units, unit_counts, mask)
+    condition = flow.condition(flow.encode(units, unit_counts), frame_units, mask)
     batch = flow.decoder(noise, condition, speaker, mask=mask)
     for item in range(3):
         frames, one = int(frame_counts[item]), slice(item, item + 1)
-        alone = flow.condition(units[one, : unit_counts[item]], frame_units[one, :frames])
+        alone = flow.condition(flow.encode(units[one, : unit_counts[item]]), frame_units[one, :frames])
         mel = flow.decoder(noise[one, :, :frames], alone, speaker[one])
         torch.testing.assert_close(batch[one, :, :frames], mel, rtol=1e-3, atol=1e-4)
     # The noise outside the mask comes back unchanged: nothing is estimated there.
@@ -98,7 +98,7 @@ def test_training_overfits_one_item(flow: Flow) -> None:
     losses = []
     for step in range(40):
         generator = torch.Generator().manual_seed(step % 4)
-        loss, _ = flow.losses(mel, counts[0], units, counts[1], torch.ones(2, 6), generator)
+        loss, *_ = flow.losses(mel, counts[0], units, counts[1], torch.ones(2, 6), generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -60,7 +60,17 @@ def test_a_flow_that_is_stopped_writes_what_it_has(context, monkeypatch):
     trained = torch.load(folder / "state.pt", weights_only=True)
     assert trained["step"] == 2
     written = load_file(folder / "flow.safetensors")
-    assert all(torch.equal(written[name], value) for name, value in trained["module"].items())
+    assert written
+    assert all(torch.equal(trained["module"][f"flow.{name}"], value) for name, value in written.items())
+
+
+def test_a_flow_learns_phones_where_it_is_told_to(context):
+    loop = LOOP.model_copy(update={"steps": 30, "learning_rate": 1e-2, "evaluate_every": 15})
+    settings = flow.Settings(loop=loop, batch_size=2, max_units=8, phone_weight=1.0, replaced_units=0.1)
+    flow.run(settings, context)
+    lines = (context.folder("flow") / "metrics.jsonl").read_text().splitlines()
+    before, after = (json.loads(line)["phone"] for line in lines if '"valid"' in line)
+    assert after < before
 
 
 def test_a_flow_begins_with_that_of_a_checkpoint_as_far_as_it_fits(context, tiny_checkpoint):
