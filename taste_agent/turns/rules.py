@@ -8,7 +8,14 @@ from enum import Enum
 from taste_agent.clock import samples_of_ms
 from taste_agent.config import BargeInSettings, EndpointingSettings
 
-_SENTENCE_END = re.compile(r"[.?!]['\")]*$")
+_SENTENCE_END = re.compile(r"([.?!])['\")]*$")
+# fmt: off
+_MAY_END = frozenset((
+    "at", "for", "from", "in", "is", "of", "so", "then", "to", "when", "where", "which", "with",
+))
+# fmt: on
+"""Words that may hang and may end a sentence as well ("I think so."). Behind any other a period says nothing:
+a recognizer puts one behind whatever it has heard, behind "and the", too."""
 _GOES_ON = (",", "-", "...", "…", ";", ":")
 
 
@@ -17,7 +24,10 @@ def ends_hanging(text: str, hanging_words: tuple[str, ...]) -> bool:
     if text.rstrip().endswith(_GOES_ON):  # before the full stop: an ellipsis ends with one
         return True
     words = re.findall(r"[a-z'-]+", text.lower())
-    return bool(words) and not _SENTENCE_END.search(text.rstrip()) and words[-1] in hanging_words
+    if not words or words[-1] not in hanging_words:
+        return False
+    mark = _SENTENCE_END.search(text.rstrip())
+    return mark is None or (mark[1] == "." and words[-1] not in _MAY_END)
 
 
 def required_silence_ms(

@@ -38,9 +38,9 @@ class Recognition:
     """Transcript of one utterance.
 
     Attributes:
-        text: lower case, numbers in words, no punctuation.
+        text: as it is said, numbers in words, with the recognizer's capitals and punctuation.
         words: those of `text`, in order.
-        written: the same with capitals, punctuation and digits; empty where the recognizer has none.
+        written: the same with digits; empty where the recognizer has none.
     """
 
     text: str = ""

@@ -27,9 +27,10 @@ punctuation, half of those that were not said -3 to -5, the others less than -5.
 _MURMURS = {
     **dict.fromkeys(("mm-hmm", "mm-hm", "mhmm", "m-hm", "mmhmm"), "mhm"),
     **{"hmm": "hm", "hmmm": "hm", "mmm": "mm", "uhm": "um", "umm": "um"},
-    **{"uhh": "uh", "ohh": "oh", "ahh": "ah", "ah-ha": "aha"},
+    **{"uhh": "uh", "ohh": "oh", "ahh": "ah", "ah-ha": "aha", "uh-huh": "uh huh"},
+    "ok": "okay",  # behind a comma it would be read as the state
 }
-"""Spellings of what people murmur -> the one that the models know."""
+"""Spellings of what people murmur and answer -> the one that the models know."""
 
 
 def is_said(transcript: Transcript) -> bool:
@@ -41,19 +42,28 @@ def is_said(transcript: Transcript) -> bool:
 
 
 def spoken_forms(written: Sequence[str]) -> list[list[str]]:
-    """Return for each written word of a sentence the words that are said, of letters and apostrophes only.
+    """Return for each written word of a sentence the words that are said, with its capitals and marks.
 
-    ["It's", "3:30,", "Mr.", "-"] -> [["it's"], ["three", "thirty"], ["mister"], []]
+    ["It's", "3:30,", "Mr.", "-"] -> [["It's"], ["three", "thirty,"], ["Mister"], []]
     """
-    known = [_MURMURS.get(word.lower().strip(".,?!…"), word) or "," for word in written]
-    return [_plain_words(said) for said in spoken_words(known)]
+    known = [_murmur(word) or "," for word in written]
+    return [_said_words(said) for said in spoken_words(known)]
 
 
-def _plain_words(said: str) -> list[str]:
-    letters = unicodedata.normalize("NFKD", said.lower().replace("’", "'"))
+def _murmur(word: str) -> str:
+    """The word, a murmur as the models know it."""
+    bare = word.strip(".,?!…")
+    known = _MURMURS.get(bare.lower())
+    if known is None:
+        return word
+    return word.replace(bare, known.capitalize() if bare[0].isupper() else known)
+
+
+def _said_words(said: str) -> list[str]:
+    letters = unicodedata.normalize("NFKD", said.replace("’", "'"))
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    words = (word.strip("'") for word in re.sub(r"[^a-z']", " ", plain).split())
-    return [word for word in words if word]
+    words = (word.strip("'-") for word in re.sub(r"[^a-zA-Z'.,?!-]", " ", plain).split())
+    return [word for word in words if has_letters(word)]
 
 
 class EnglishRecognizer:

@@ -46,6 +46,9 @@ def test_a_sure_model_does_not_cut_a_hanging_sentence():
         ("", False),
         ("so", True),
         ("and?", False),
+        ("I went to the.", True),
+        ("Yes, because.", True),
+        ("That is what it is for.", False),
     ],
 )
 def test_hanging_texts(text, hanging):
