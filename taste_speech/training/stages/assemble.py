@@ -53,18 +53,23 @@ class Parts:
         return None if any(self.context.folder(stage).iterdir()) else self.context.start
 
     def weights(self, stage: str, name: str, prefix: str = "") -> dict[str, Tensor]:
-        """Tensors of a stage's file, else those below `prefix` of its last state.
+        """Tensors of a stage's file; those below `prefix` of its last state where that is newer.
 
         Raises:
             FileNotFoundError: the stage has not begun.
         """
         folder = self.context.folder(stage)
-        if (folder / f"{name}.safetensors").exists():
-            return load_file(folder / f"{name}.safetensors")
-        if not (folder / "state.pt").exists():
+        written, state_path = folder / f"{name}.safetensors", folder / "state.pt"
+        if not written.exists() and not state_path.exists():
             raise FileNotFoundError(f"stage {stage} has left nothing in {folder}; run it first")
+        # A stage that was stopped has written its weights, and may have gone on since.
+        goes_on = state_path.exists() and (
+            not written.exists() or written.stat().st_mtime_ns < state_path.stat().st_mtime_ns
+        )
+        if not goes_on:
+            return load_file(written)
         self.provisional.append(name)
-        state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu", mmap=True)["module"]
+        state = torch.load(state_path, weights_only=True, map_location="cpu", mmap=True)["module"]
         return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
 
 
@@ -78,12 +83,13 @@ def run(settings: Settings, context: StageContext) -> None:
     config = copy.deepcopy(context.config)
     config.architectures = ["TasteForCausalLM"]
     config.save_pretrained(target)
-    start = parts.start_for("flow")
-    if start is not None and parts.start_for("vocoder") is not None:
+    start = parts.start_for("flow") and parts.start_for("vocoder")
+    has_own_voice = start is None
+    if start is not None:
         generator = VoiceGenerator.from_pretrained(start, config.voice_generator)
     else:
         generator = VoiceGenerator(config.voice_generator)
-        generator.flow.load_state_dict(parts.weights("flow", "flow"))
+        generator.flow.load_state_dict(parts.weights("flow", "flow", "flow."))
         generator.hift.load_state_dict(parts.weights("vocoder", "hift"))
     generator.save_pretrained(target, torch.float16, settings.max_shard_size)
     size = config.voice_generator.speaker_embed_dim
@@ -99,7 +105,7 @@ def run(settings: Settings, context: StageContext) -> None:
     else:
         units.keep_units(start / UNITS, target / UNITS, units.frames_of(start))
     started = context.start is not None
-    write_model_card(target, _counts(state, generator), parts.provisional, started)
+    write_model_card(target, _counts(state, generator), parts.provisional, started, has_own_voice)
     total = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     logger.info("assembled %s: %.1f MB", target, total / 1e6)
     if total > settings.max_total_bytes:
@@ -120,7 +126,12 @@ def own_state(parts: Parts, context: StageContext) -> dict[str, Tensor]:
     else:
         tower = parts.weights("autoencoder", "audio_tower")
         decoder = parts.weights("autoencoder", "speech_decoder", "decoder.")
-    mind = parts.weights("mind", "spoken_lm", "lm.")
+    if (start := parts.start_for("mind")) is not None:
+        stored_files = [load_file(path) for path in start.glob("model*.safetensors")]
+        kept = {k: v for file in stored_files for k, v in file.items() if k.startswith("spoken_lm.")}
+        mind: dict[str, Tensor] = {}
+    else:
+        kept, mind = {}, parts.weights("mind", "spoken_lm", "lm.")
     if context.config.pretrained.encoder is not None:
         tower = {name: value for name, value in tower.items() if not name.startswith("encoder.")}
     state = {f"audio_tower.{name}": value for name, value in tower.items()}
@@ -131,7 +142,7 @@ def own_state(parts: Parts, context: StageContext) -> dict[str, Tensor]:
         for name, value in mind.items()
         if "lora_" in name
     }
-    return published_state(state) | adapters
+    return published_state(state) | adapters | kept
 
 
 def _counts(state: dict[str, Tensor], generator: nn.Module) -> dict[str, int]:

@@ -1,3 +1,6 @@
+import os
+import shutil
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -34,4 +37,31 @@ def test_what_no_stage_has_trained_is_that_of_the_start(begun, tiny_model, tiny_
         VoiceGenerator.from_pretrained(path, voice).state_dict() for path in (made, tiny_checkpoint)
     )
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-2) for name in theirs)
-    assert "the one of that checkpoint" in (made / "README.md").read_text()
+    assert "So is its voice" in (made / "README.md").read_text()
+
+
+def test_a_mind_that_no_stage_has_trained_is_that_of_the_start(begun, tiny_checkpoint):
+    shutil.rmtree(begun.folder("mind"))
+    assemble.run(assemble.Settings(voices={"ada": "ada"}), begun)
+    made = begun.folder("assemble") / "tiny"
+    written, given = (
+        {k: v for path in folder.glob("model*.safetensors") for k, v in load_file(path).items()}
+        for folder in (made, tiny_checkpoint)
+    )
+    assert written.keys() == given.keys()
+    minds = [name for name in given if name.startswith("spoken_lm.")]
+    assert minds
+    assert all(torch.allclose(written[name].float(), given[name].float(), atol=1e-2) for name in minds)
+
+
+def test_a_part_that_was_written_and_then_trained_on_is_taken_as_it_is_now(begun):
+    folder = begun.folder("mind")
+    lm = {f"lm.{name}": value + 1 for name, value in load_file(folder / "spoken_lm.safetensors").items()}
+    torch.save({"module": lm}, folder / "state.pt")
+    os.utime(folder / "state.pt", (2e9, 2e9))
+    parts = assemble.Parts(begun)
+    found = parts.weights("mind", "spoken_lm", "lm.")
+    assert parts.provisional == ["spoken_lm"]
+    assert all(bool((value == 2).all()) for value in found.values())
+    os.utime(folder / "spoken_lm.safetensors", (2.1e9, 2.1e9))
+    assert all(bool((value == 1).all()) for value in parts.weights("mind", "spoken_lm", "lm.").values())
