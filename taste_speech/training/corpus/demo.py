@@ -15,9 +15,9 @@ _NOISE = 3e-4
 """Root mean square of the room's noise: of digital silence no room is made."""
 QUESTIONS: dict[str, tuple[str, tuple[tuple[float, str], ...]]] = {
     "question": ("am_michael", ((0.5, "What is the capital of Italy?"),)),
-    "anything": ("bf_emma", ((0.5, "My tomato plants have yellow leaves. What should I do?"),)),
+    "anything": ("af_bella", ((0.5, "My tomato plants have yellow leaves. What should I do?"),)),
     "interruption": (
-        "am_liam",
+        "af_sarah",
         ((0.5, "Tell me a story about a lighthouse."), (5.5, "Wait, stop. What do seals eat?")),
     ),
 }
