@@ -197,15 +197,11 @@ def run(settings: Settings, context: StageContext) -> None:
         return Recording(np.column_stack([quantizer.points(mel), f0 > 0]), ends, ids)
 
     known = [recording(store, clip) for store, clip in fit]
-    aligner = Aligner(
-        *_spectra(quantizer), np.concatenate([r.frames for r in known]).std(0), settings.jump_cost
-    )
+    deviations = np.concatenate([item.frames for item in known]).std(0)
+    aligner = Aligner(*_spectra(quantizer), deviations, settings.jump_cost)
     aligner.fit(known, settings.fit_rounds)
-    made, paired, voice = (
-        AudioStore(corpus / "pairs"),
-        Units(folder / "units.safetensors"),
-        ReplyVoice(corpus),
-    )
+    made, paired = AudioStore(corpus / "pairs"), Units(folder / "units.safetensors")
+    voice = ReplyVoice(corpus)
     for store, clip in chosen:
         if clip.id in paired.known or clip.id not in said.known:
             continue
@@ -261,14 +257,8 @@ def _say_again(
     accelerate(model)
     pieces = AutoTokenizer.from_pretrained(start / ASR_FOLDER)
     stores = list(dict.fromkeys(store for store, _ in chosen))
-    tastes = heard_by(
-        model.audio_tower,
-        pieces,
-        stores,
-        folder / "taste_ids.safetensors",
-        ("train", "valid"),
-        settings.clips,
-    )
+    path, splits = folder / "taste_ids.safetensors", ("train", "valid")
+    tastes = heard_by(model.audio_tower, pieces, stores, path, splits, settings.clips)
     stream = UnitStream(model, load_voices(start / VOICES)[settings.voice], _PREVIOUS_WORDS)
     for clip in missing:
         if clip.id not in tastes:
