@@ -84,33 +84,28 @@ def with_taste_ids(
 def heard_by(
     tower: AudioTower,
     tokenizer: Any,
-    stores: Sequence[AudioStore],
+    clips: Sequence[tuple[AudioStore, Clip]],
     path: Path,
-    splits: Sequence[str] = ("train",),
-    most: int | None = None,
 ) -> dict[str, Tensor]:
     """Taste tokens (words, levels) of clips, as an audio tower hears them.
 
     Args:
         tower: stays as it is.
         tokenizer: of its words.
-        stores: of the clips.
+        clips: with the stores they are in.
         path: file in which the taste tokens are kept.
-        splits: of the clips.
-        most: clips of each store, from the first on; None: all.
     """
     features, made_by = LogMelFeatures(tower.config), fingerprint(tower)
     known = _taste_ids_of(path, made_by)
-    for store in stores:
-        for clip in store[:most]:
-            if clip.split not in splits or clip.id in known:
-                continue
-            pieces = [tokenizer.encode(f" {word}", add_special_tokens=False) for word in clip.text.split()]
-            samples = store.samples_at(clip, tower.config.sampling_rate_hz)
-            encoded = tower.encode(features(samples), torch.tensor([features.frame_count(len(samples))]))
-            token_ids = [token for piece in pieces for token in piece]
-            word_ids = [word for word, piece in enumerate(pieces) for _ in piece]
-            known[clip.id] = _taste_ids(tower, encoded, token_ids, word_ids)
+    for store, clip in clips:
+        if clip.id in known:
+            continue
+        pieces = [tokenizer.encode(f" {word}", add_special_tokens=False) for word in clip.text.split()]
+        samples = store.samples_at(clip, tower.config.sampling_rate_hz)
+        encoded = tower.encode(features(samples), torch.tensor([features.frame_count(len(samples))]))
+        token_ids = [token for piece in pieces for token in piece]
+        word_ids = [word for word, piece in enumerate(pieces) for _ in piece]
+        known[clip.id] = _taste_ids(tower, encoded, token_ids, word_ids)
     _write(path, known, made_by)
     return known
 

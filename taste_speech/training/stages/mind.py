@@ -242,7 +242,8 @@ def tastes(settings: Settings, context: StageContext, quantizer: ResidualQuantiz
     heard = TasteForCausalLM.from_pretrained(context.start).audio_tower
     quantizer.load_state_dict(heard.quantizer.state_dict())
     pieces = AutoTokenizer.from_pretrained(context.start / ASR_FOLDER)
-    ids = heard_by(heard, pieces, stores, context.folder("mind") / "taste_ids.safetensors")
+    clips = [(store, clip) for store in stores for clip in store.of_split("train")]
+    ids = heard_by(heard, pieces, clips, context.folder("mind") / "taste_ids.safetensors")
     return TasteBank.of_stores(stores, ids)
 
 

@@ -182,12 +182,11 @@ def run(settings: Settings, context: StageContext) -> None:
         raise ValueError("stage pairs needs a checkpoint whose units it pairs; give the recipe a `start`")
     corpus, folder = context.folder("corpus"), context.folder("pairs")
     stores = [AudioStore(corpus / name) for name in settings.stores]
-    chosen = [(store, clip) for store in stores for clip in store[: settings.clips]]
+    chosen = [(store, clip) for store in stores for clip in store[: settings.clips] if clip.split != "test"]
     said = Units(folder / "said.safetensors")
     _say_again(chosen, said, settings, context.start, folder)
     start = units.frames_of(context.start)
-    fit = [(store, clip) for store, clip in chosen if clip.split == "train" and clip.id in said.known]
-    fit = fit[: settings.fit_clips]
+    fit = [(store, clip) for store, clip in chosen if clip.split == "train"][: settings.fit_clips]
     quantizer = _of_this_voice(units.UnitQuantizer.read(context.start / UNITS, units.Settings()), fit, start)
 
     def recording(store: AudioStore, clip: Clip) -> Recording:
@@ -203,7 +202,7 @@ def run(settings: Settings, context: StageContext) -> None:
     made, paired = AudioStore(corpus / "pairs"), Units(folder / "units.safetensors")
     voice = ReplyVoice(corpus)
     for store, clip in chosen:
-        if clip.id in paired.known or clip.id not in said.known:
+        if clip.id in paired.known:
             continue
         item, rng = recording(store, clip), random.Random(f"{settings.seed} {clip.id}")
         wanted = aligner.phone_ends(item)
@@ -250,19 +249,15 @@ def _say_again(
     chosen: Sequence[tuple[AudioStore, Clip]], said: Units, settings: Settings, start: Path, folder: Path
 ) -> None:
     """Units of what the audio tower of checkpoint `start` hears in clips, in chunks as in a reply."""
-    missing = [clip for _, clip in chosen if clip.id not in said.known]
+    missing = [item for item in chosen if item[1].id not in said.known]
     if not missing:
         return
     model = TasteForCausalLM.from_pretrained(start).eval()
     accelerate(model)
     pieces = AutoTokenizer.from_pretrained(start / ASR_FOLDER)
-    stores = list(dict.fromkeys(store for store, _ in chosen))
-    path, splits = folder / "taste_ids.safetensors", ("train", "valid")
-    tastes = heard_by(model.audio_tower, pieces, stores, path, splits, settings.clips)
+    tastes = heard_by(model.audio_tower, pieces, missing, folder / "taste_ids.safetensors")
     stream = UnitStream(model, load_voices(start / VOICES)[settings.voice], _PREVIOUS_WORDS)
-    for clip in missing:
-        if clip.id not in tastes:
-            continue
+    for _, clip in missing:
         rng = random.Random(f"{settings.seed} {clip.id}")
         generator = torch.Generator().manual_seed(rng.randrange(2**31))
         words = [
