@@ -18,7 +18,6 @@ from taste_speech.checkpoint_files import ASR_FOLDER, UNITS, VOICES
 from taste_speech.configuration_base import StrictSection
 from taste_speech.conversion.names import LLM, published_state
 from taste_speech.conversion.weights import write_state
-from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.training.autoencoder import asr_tokenizer
 from taste_speech.training.config import StageContext
 from taste_speech.training.model_card import write_model_card
@@ -116,9 +115,12 @@ def run(settings: Settings, context: StageContext) -> None:
 
 def own_state(parts: Parts, context: StageContext) -> dict[str, Tensor]:
     """What was trained, under published names: all but the pretrained language model and encoder."""
+    kept: dict[str, Tensor] = {}
+    tower: dict[str, Tensor] = {}
+    decoder: dict[str, Tensor] = {}
+    mind: dict[str, Tensor] = {}
     if (start := parts.start_for("autoencoder")) is not None:
-        stored = TasteForCausalLM.from_pretrained(start)
-        tower, decoder = stored.audio_tower.state_dict(), stored.speech_decoder.state_dict()
+        kept |= stored_in(start, "audio_tower.", "speech_decoder.")
     elif autoencoder.final_tower(context) is None:
         trained = autoencoder.trained_autoencoder(autoencoder.Settings(), context)
         tower, decoder = trained.tower.state_dict(), trained.decoder.state_dict()
@@ -127,11 +129,9 @@ def own_state(parts: Parts, context: StageContext) -> dict[str, Tensor]:
         tower = parts.weights("autoencoder", "audio_tower")
         decoder = parts.weights("autoencoder", "speech_decoder", "decoder.")
     if (start := parts.start_for("mind")) is not None:
-        stored_files = [load_file(path) for path in start.glob("model*.safetensors")]
-        kept = {k: v for file in stored_files for k, v in file.items() if k.startswith("spoken_lm.")}
-        mind: dict[str, Tensor] = {}
+        kept |= stored_in(start, "spoken_lm.")
     else:
-        kept, mind = {}, parts.weights("mind", "spoken_lm", "lm.")
+        mind = parts.weights("mind", "spoken_lm", "lm.")
     if context.config.pretrained.encoder is not None:
         tower = {name: value for name, value in tower.items() if not name.startswith("encoder.")}
     state = {f"audio_tower.{name}": value for name, value in tower.items()}
@@ -143,6 +143,12 @@ def own_state(parts: Parts, context: StageContext) -> dict[str, Tensor]:
         if "lora_" in name
     }
     return published_state(state) | adapters | kept
+
+
+def stored_in(checkpoint: Path, *prefixes: str) -> dict[str, Tensor]:
+    """Tensors of a checkpoint's model whose published names begin with one of these."""
+    files = [load_file(path) for path in checkpoint.glob("model*.safetensors")]
+    return {name: value for file in files for name, value in file.items() if name.startswith(prefixes)}
 
 
 def _counts(state: dict[str, Tensor], generator: nn.Module) -> dict[str, int]:

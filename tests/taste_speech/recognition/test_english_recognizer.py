@@ -217,7 +217,7 @@ def test_words_stay_with_the_written_word_that_they_come_from():
     assert spoken_forms(["It's", "25", "--", "now."]) == [["It's"], ["twenty-five,"], [], ["now."]]
 
 
-def test_words_without_figures_are_as_the_models_were_trained():
+def test_words_without_figures_stay_as_they_are_written():
     for sentence in ("Well, I'm not sure.", "What's the capital of Côte d'Or?", "it is twelve o'clock"):
         assert said_for(sentence) == sentence.replace("ô", "o")
 
