@@ -21,6 +21,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from taste_speech.configuration_base import StrictSection
+from taste_speech.training.replacing import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -148,22 +149,19 @@ class TrainingLoop:
         return self.workdir / "state.pt"
 
     def save(self) -> None:
-        """Write the state beside the old one, then replace it, so that a kill leaves a valid file."""
-        partial = self.state_path.with_suffix(".partial")
+        """Write the state."""
         module = self.accelerator.unwrap_model(self.module).state_dict()
-        torch.save(
-            {
-                "module": {name: value for name, value in module.items() if not self.given(name)},
-                "optimizer": self.optimizer.state_dict(),
-                "generator": self.generator.get_state(),
-                "global_generator": torch.get_rng_state(),
-                "step": self.step,
-                "elapsed_s": self.elapsed_s,
-                "extra": {name: part.state_dict() for name, part in self.extra.items()},
-            },
-            partial,
-        )
-        partial.replace(self.state_path)
+        state = {
+            "module": {name: value for name, value in module.items() if not self.given(name)},
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "global_generator": torch.get_rng_state(),
+            "step": self.step,
+            "elapsed_s": self.elapsed_s,
+            "extra": {name: part.state_dict() for name, part in self.extra.items()},
+        }
+        with replacing(self.state_path) as path:
+            torch.save(state, path)
 
     def resume(self) -> bool:
         """Continue from `state.pt` if there is one; return whether there was.

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.features import LogMelFeatures
 from taste_speech.training.corpus import AudioStore, Clip
+from taste_speech.training.replacing import replacing
 
 
 def fingerprint(module: nn.Module) -> str:
@@ -79,9 +80,8 @@ class EncodedStore:
         self._save()
 
     def _save(self) -> None:
-        partial = self._index.with_suffix(".partial")
-        partial.write_text(json.dumps({"made_by": self._made_by, "offsets": self.offsets}))
-        partial.replace(self._index)
+        with replacing(self._index) as path:
+            path.write_text(json.dumps({"made_by": self._made_by, "offsets": self.offsets}))
 
     def __contains__(self, key: str) -> bool:
         return key in self.offsets

@@ -25,6 +25,7 @@ from taste_speech.training.autoencoder.utterances import (
 )
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus import AudioStore, Clip
+from taste_speech.training.replacing import replacing
 from taste_speech.training.tokenizer import build_asr_tokenizer, build_phoneme_tokenizer
 
 _MADE_BY = "tower"
@@ -111,9 +112,8 @@ def heard_by(
 
 
 def _write(path: Path, taste_ids: dict[str, Tensor], made_by: str) -> None:
-    partial = path.with_suffix(".partial")
-    save_file(taste_ids, partial, {_MADE_BY: made_by})
-    partial.replace(path)
+    with replacing(path) as partial:
+        save_file(taste_ids, partial, {_MADE_BY: made_by})
 
 
 @torch.no_grad()

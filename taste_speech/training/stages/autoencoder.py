@@ -40,6 +40,7 @@ from taste_speech.training.autoencoder import (
 )
 from taste_speech.training.config import StageContext
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
+from taste_speech.training.replacing import replacing
 from taste_speech.training.voice import fixed_embedding, unit_vectors
 
 logger = logging.getLogger(__name__)
@@ -333,9 +334,8 @@ def finish_tower(model: TasteAutoencoder, loop: TrainingLoop) -> None:
 def save_tower(model: TasteAutoencoder, folder: Path) -> None:
     """Write `audio_tower.safetensors`: encoder, aggregator and exported quantizer."""
     weights = {name: value.contiguous() for name, value in model.tower.state_dict().items()}
-    partial = (folder / TOWER_NAME).with_suffix(".partial")
-    save_file(weights, partial)
-    partial.replace(folder / TOWER_NAME)
+    with replacing(folder / TOWER_NAME) as partial:
+        save_file(weights, partial)
 
 
 def final_tower(context: StageContext) -> dict[str, Tensor] | None:

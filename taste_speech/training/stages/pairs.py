@@ -35,6 +35,7 @@ from taste_speech.training.corpus import (
     manner_of,
     store_utterance,
 )
+from taste_speech.training.replacing import replacing
 from taste_speech.training.stages import units
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.words import Word
@@ -239,10 +240,9 @@ class Units:
             logger.info("%s: %d clips", self.path.stem, len(self.known))
 
     def save(self) -> None:
-        """Write the file beside the old one, then replace it."""
-        partial_path = self.path.with_suffix(".partial")
-        save_file(self.known, partial_path)
-        partial_path.replace(self.path)
+        """Write the file."""
+        with replacing(self.path) as path:
+            save_file(self.known, path)
 
 
 def _say_again(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus import AudioStore
+from taste_speech.training.replacing import replacing
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.mel import log_mel
 
@@ -78,9 +79,8 @@ class VoiceFeatures:
                 pitches.write(pitch.astype(np.float16).tobytes())
                 self._offsets[key] = (position, len(mel))
                 position += len(mel)
-        partial = self._index_path.with_suffix(".partial")
-        partial.write_text(json.dumps(self._offsets))
-        partial.replace(self._index_path)  # another stage may be reading it
+        with replacing(self._index_path) as path:  # another stage may be reading it
+            path.write_text(json.dumps(self._offsets))
         self.__dict__.pop("_frames", None)
 
     @cached_property
