@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 LLM_FOLDER, ASR_FOLDER = "llama_tokenizer", "asr"
 VOICES = "voices.safetensors"
+TURN_END = "turn_end.safetensors"
+"""The network that hears whether a speaker has finished; a checkpoint may lack it."""
 UNITS = "units/quantizer.safetensors"
 """The quantizer that makes speech units; only training needs it."""
-_SMALL_FILES = ("config.json", f"{LLM_FOLDER}/*", f"{ASR_FOLDER}/*", VOICES)
+_SMALL_FILES = ("config.json", f"{LLM_FOLDER}/*", f"{ASR_FOLDER}/*", VOICES, TURN_END)
 _VOICE_GENERATORS = ("voice_generator*.safetensors", "cosyvoice/voice_generator.*")
 _ORGANIZATIONS = {"whisper": "openai", "distil": "distil-whisper"}
 

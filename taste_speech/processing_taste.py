@@ -20,11 +20,12 @@ from taste_speech.conversion.hub import hub_options
 from taste_speech.errors import CheckpointError, TextError
 from taste_speech.features import LogMelFeatures
 from taste_speech.onnx_models import OnnxModel, SpeechUnitExtractor
-from taste_speech.pronunciation import PhonemeTokenizer
+from taste_speech.pronunciation import PhonemeTokenizer, pronounced
 from taste_speech.recognition.base import Recognizer
 from taste_speech.recognition.factory import make_recognizer
 from taste_speech.speaker import Reference, SpeakerEncoder, load_voices
 from taste_speech.spoken_text import plain_text, spoken_text, spoken_words
+from taste_speech.vocoder.phones import marked_phones
 
 if TYPE_CHECKING:
     from taste_speech.vocoder.voice_generator import VoiceGenerator
@@ -217,6 +218,13 @@ class TasteProcessor:
         if self.config.vocabulary.text_is_spoken:
             words = spoken_words(words)
         return word_tools.tokenize_words(self.audio_tokenizer, words)
+
+    def phones(self, words: Sequence[str]) -> list[list[int]] | None:
+        """Marked phones (`vocoder.phones`) of each word as it is said; None: the voice reads no phones."""
+        if not self.config.voice_generator.flow.phones:
+            return None
+        said = spoken_words(list(words)) if self.config.vocabulary.text_is_spoken else words
+        return [marked_phones("".join(pronounced(part) for part in word.split())) for word in said]
 
     def _token_fields(self, words: list[str]) -> dict[str, Tensor]:
         asr = word_tools.tokenize_words(self.audio_tokenizer, words)

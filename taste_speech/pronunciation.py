@@ -1,7 +1,7 @@
-"""How words are pronounced, for unit decoders that read phonemes instead of letters."""
+"""How words are pronounced, for a voice that is told the phones of what it says."""
 
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from taste_speech.errors import CheckpointError
@@ -11,11 +11,34 @@ MARKS = '.,?!;:—…"()“”'
 _KNOWN_WORDS = 20_000
 
 
+@lru_cache(_KNOWN_WORDS)
+def pronounced(word: str) -> str:
+    """Return the phonemes of a word in misaki's alphabet, with stress marks and punctuation.
+
+    The dictionary, and the network for words that it lacks, are those of the package `hibari-tts`.
+
+    Raises:
+        CheckpointError: the package is missing.
+    """
+    return "".join(_g2p()(word).split())
+
+
+@cache
+def _g2p() -> Any:
+    try:
+        from hibari.g2p import G2P
+    except ImportError as error:
+        raise CheckpointError(
+            "this checkpoint reads phonemes, and the package that pronounces words is missing; run: "
+            "pip install hibari-tts"
+        ) from error
+    return G2P()
+
+
 class PhonemeTokenizer:
     """An ASR tokenizer whose pieces are phonemes: words are pronounced, then cut into pieces.
 
-    The dictionary, and the network for words that it lacks, are those of the package `hibari-tts`. Each word
-    is pronounced by itself, so that what it becomes does not depend on the chunk that it arrives in.
+    Each word is pronounced by itself, so that it is the same in whichever chunk it arrives.
 
     Args:
         pieces: tokenizer of phonemes in misaki's alphabet, as a checkpoint holds it; it answers everything
@@ -24,7 +47,6 @@ class PhonemeTokenizer:
 
     def __init__(self, pieces: Any) -> None:
         self.pieces = pieces
-        self.pronounce = lru_cache(_KNOWN_WORDS)(self._pronounce)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["pieces"], name)
@@ -34,7 +56,7 @@ class PhonemeTokenizer:
 
     def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:
         """Return the pieces of each word of `text`; of a word that has no sound, the unknown piece."""
-        said = [self.pronounce(word) for word in text.split()]
+        said = [pronounced(word) for word in text.split()]
         known = [self.pieces.encode(f" {word}", add_special_tokens=False) for word in said if word]
         ids = [piece for word in known for piece in word]
         return ids or [self.pieces.unk_token_id]
@@ -44,20 +66,6 @@ class PhonemeTokenizer:
         """Pieces that are marks of punctuation."""
         vocabulary = self.pieces.get_vocab()
         return frozenset(vocabulary[mark] for mark in MARKS if mark in vocabulary)
-
-    def _pronounce(self, word: str) -> str:
-        return "".join(self._g2p(word).split())
-
-    @cached_property
-    def _g2p(self) -> Any:
-        try:
-            from hibari.g2p import G2P
-        except ImportError as error:
-            raise CheckpointError(
-                "this checkpoint reads phonemes, and the package that pronounces words is missing; run: "
-                "pip install hibari-tts"
-            ) from error
-        return G2P()
 
 
 def silent_tail(tokenizer: Any, ids: Sequence[int], word: str, silent_signs: str) -> int:

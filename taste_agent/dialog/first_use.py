@@ -14,7 +14,13 @@ from pathlib import Path
 from taste_agent.config import ModelSettings
 
 VOICE_FILES = ("voice_generator*.safetensors", "cosyvoice/voice_generator.*")
-OTHER_FILES = ("llama_tokenizer/*", "asr/*", "voices.safetensors", "cosyvoice/speaker_embed.onnx")
+OTHER_FILES = (
+    "llama_tokenizer/*",
+    "asr/*",
+    "voices.safetensors",
+    "turn_end.safetensors",
+    "cosyvoice/speaker_embed.onnx",
+)
 RECOGNIZER_FILE = "asr/model*.safetensors"
 LOOKUP_LIMIT_S = 10.0
 # Weights, and what computing with them takes besides.

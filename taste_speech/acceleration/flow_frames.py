@@ -78,6 +78,7 @@ class FlowFrames:
         x = flow.euler(
             lambda x, step: self._velocity(x, course, step),
             noise.transpose(1, 2).contiguous(),
+            condition.transpose(1, 2),
             times,
             None if known is None else known.transpose(1, 2),
             None if is_known is None else is_known[:, None],

@@ -166,7 +166,8 @@ class StreamingDetokenizer:
         spoken = asr_words(self._processor, words)
         chunk, units = self._units.extend(spoken, state.units, self._generator, self._greedy)
         before = state.n_units
-        sound, synthesis = self._synthesizer.extend(chunk.ids, state.synthesis, hold_back=not final)
+        phones = self._phones(spoken, chunk.ids, state.synthesis.units)
+        sound, synthesis = self._synthesizer.extend(chunk.ids, state.synthesis, not final, phones)
         both = torch.cat([sound.samples, sound.following]).cpu().numpy()
         played = len(sound.samples)
         samples = self._resampler.push(both[:played], both[played:], state.resampler)
@@ -183,13 +184,18 @@ class StreamingDetokenizer:
         ids = speech_ids[0].tolist()
         words = asr_words(self._processor, read_words(self._processor, text_ids, taste_ids))
         begin = self._synthesizer.context_start(len(ids))
+        phones = self._phones(words, ids)
         sound, synthesis = self._synthesizer.extend(
-            ids[begin:], self._synthesizer.start(begin), hold_back=False
+            ids[begin:], self._synthesizer.start(begin), False, phones[begin:]
         )
         before = self._model_samples(begin)
         resampler = ResamplerState(before, self._resampler.position(before))
         self._resampler.push(sound.samples.cpu().numpy(), sound.following.cpu().numpy(), resampler)
         self.state = DetokenizerState(self._units.recall(words, ids), synthesis, resampler)
+
+    def _phones(self, words: Sequence[Word], ids: list[int], before: Sequence[int] = ()) -> list[int]:
+        said = self._processor.phones([word.text for word in words])
+        return self._model.voice.phones_of(ids, said, before)
 
     def _model_samples(self, units: int) -> int:
         voice = self._synthesizer.generator.config

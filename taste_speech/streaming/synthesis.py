@@ -7,12 +7,14 @@ chunks meet, the end of the first as it was expected to go on fades into the sec
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from taste_speech.streaming.configuration import DetokenizerConfig
+from taste_speech.vocoder.phones import UNKNOWN
 from taste_speech.vocoder.source import SourceRandomness
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
@@ -28,6 +30,7 @@ class SynthesisState:
 
     Attributes:
         units: the last units, context of the next chunk.
+        phones: those of `units`.
         n_units: units of the reply so far.
         mel: (1, bins, k) the last played frames, from the first frame of `units` on.
         n_frames: frames played so far.
@@ -37,6 +40,7 @@ class SynthesisState:
     """
 
     units: tuple[int, ...]
+    phones: tuple[int, ...]
     n_units: int
     mel: Tensor
     n_frames: int
@@ -112,7 +116,7 @@ class Synthesizer:
         voice, empty = self.generator.config, torch.zeros(1, 0, device=self.device)
         mel = torch.zeros(1, voice.mel_bins, 0, device=self.device, dtype=self.dtype)
         frames = voice.mel_frames(n_units)
-        return SynthesisState((), n_units, mel, frames, empty, empty.new_zeros(1, 1), empty[0])
+        return SynthesisState((), (), n_units, mel, frames, empty, empty.new_zeros(1, 1), empty[0])
 
     def context_start(self, n_units: int) -> int:
         """First unit of the context after `n_units`: where, if possible, a mel frame begins too."""
@@ -120,7 +124,11 @@ class Synthesizer:
 
     @torch.no_grad()
     def extend(
-        self, units: list[int], state: SynthesisState, hold_back: bool
+        self,
+        units: list[int],
+        state: SynthesisState,
+        hold_back: bool,
+        phones: Sequence[int] = (),
     ) -> tuple[Sound, SynthesisState]:
         """Sound of new units.
 
@@ -128,16 +136,18 @@ class Synthesizer:
             units: that follow those in `state`.
             state: not changed.
             hold_back: let the last units (`look_ahead_units`) wait for the next call.
+            phones: that the units belong to, for a flow that reads them; none: they are unknown.
         """
         voice = self.generator.config
         window = (*state.units, *units)
+        phones = (*state.phones, *(phones or [UNKNOWN] * len(units)))
         first_unit, n_units = state.n_units - len(state.units), state.n_units + len(units)
         played_units = max(0, n_units - (self.config.look_ahead_units if hold_back else 0))
         n_frames = voice.mel_frames(played_units)
         if n_frames <= state.n_frames:
             nothing = torch.zeros(0, device=self.device)
-            return Sound(nothing, state.tail), replace(state, units=window, n_units=n_units)
-        mel = self._mel(window, first_unit, n_units, state.mel)
+            return Sound(nothing, state.tail), replace(state, units=window, phones=phones, n_units=n_units)
+        mel = self._mel(window, phones, first_unit, n_units, state.mel)
         first_frame = voice.mel_frames(first_unit)
         f0, wave, vocoder_start, cycles = self._wave(mel, first_frame, state)
         begin = (state.n_frames - vocoder_start) * voice.hop_samples
@@ -151,6 +161,7 @@ class Synthesizer:
         )
         new_state = SynthesisState(
             units=window[new_start - first_unit :],
+            phones=phones[new_start - first_unit :],
             n_units=n_units,
             mel=mel[:, :, voice.mel_frames(new_start) - first_frame : n_frames - first_frame],
             n_frames=n_frames,
@@ -160,15 +171,23 @@ class Synthesizer:
         )
         return Sound(samples[: end - begin], new_state.tail), new_state
 
-    def _mel(self, window: tuple[int, ...], first_unit: int, n_units: int, known: Tensor) -> Tensor:
+    def _mel(
+        self,
+        window: tuple[int, ...],
+        window_phones: tuple[int, ...],
+        first_unit: int,
+        n_units: int,
+        known: Tensor,
+    ) -> Tensor:
         """(1, bins, frames) of the window; the first frames are the known ones."""
         voice, flow = self.generator.config, self.generator.flow
         start, end = voice.mel_frames(first_unit), voice.mel_frames(n_units)
         frames = torch.arange(start, end, device=self.device)
         per_second = voice.sampling_rate_hz
         frame_units = frames * (voice.hop_samples * voice.units_per_second) // per_second - first_unit
-        ids = torch.tensor([window], device=self.device)
-        condition = flow.condition(flow.encode(ids), frame_units.clamp(0, len(window) - 1)[None])
+        ids, phones = torch.tensor([[window], [window_phones]], device=self.device)
+        encoded = flow.encode(ids, phones=phones)
+        condition = flow.condition(encoded, frame_units.clamp(0, len(window) - 1)[None])
         noise = self._flow_noise.frames(start, end).T[None].to(condition)
         return flow.decoder(noise, condition, self._speaker, known if known.shape[-1] else None)
 

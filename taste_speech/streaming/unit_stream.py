@@ -54,13 +54,13 @@ def read_words(processor: TasteProcessor, text_ids: Tensor, taste_ids: Tensor) -
 
 
 def asr_words(processor: TasteProcessor, words: Sequence[Word]) -> list[Word]:
-    """The words as the unit decoder takes them: with ASR tokens."""
+    """The words as the unit decoder takes them: with ASR tokens, and their text."""
     texts = [word.text or decode(processor.llm_tokenizer, word.ids).strip() for word in words]
     tokens = processor.asr_tokens(texts)
     ids: list[list[int]] = [[] for _ in words]
     for token, word in zip(tokens.token_ids, tokens.word_ids, strict=True):
         ids[word].append(token)
-    return [Word(word.text, tuple(own), word.taste) for word, own in zip(words, ids, strict=True)]
+    return [Word(text, tuple(own), word.taste) for text, word, own in zip(texts, words, ids, strict=True)]
 
 
 class UnitStream:

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from taste_speech.division import best_division
+
 _ATTENTION_FLOOR = 0.02
 """Attention to a word that says nothing: a unit that looks elsewhere must not decide on its own."""
 _DURATION_WEIGHT = 6.0
@@ -12,8 +14,6 @@ _DURATION_WEIGHT = 6.0
 neighboring units is not independent and counts too much. Chosen on teacher-forced unseen utterances, where
 anything from 4 to 12 does about as well.
 """
-_LONGEST = 8
-"""No word is longer than this many times the expected duration."""
 
 
 def word_ends_from_attention(
@@ -46,38 +46,10 @@ def word_ends_from_attention(
         # One more than its tokens: a word has something of its own that is not in its letters.
         sizes = np.array([1 + word_of_token.count(word) for word in spoken], dtype=np.float64)
         scores = np.log(np.stack(by_word, axis=1) + _ATTENTION_FLOOR)
-        ends = _best_division(scores, units * sizes / sizes.sum())
+        ends = best_division(scores, units * sizes / sizes.sum(), _DURATION_WEIGHT)
     known = dict(zip(spoken, ends, strict=True))
     result: list[int] = []
     for word in range(words):
         result.append(known.get(word, result[-1] if result else 0))
     result[-1] = units
     return result
-
-
-def _best_division(scores: NDArray[np.float64], expected: NDArray[np.float64]) -> list[int]:
-    """Ends of the words.
-
-    Args:
-        scores: (units, words) of each unit in each word, at least as many units as words.
-        expected: (words,) durations in units.
-    """
-    units, words = scores.shape
-    sums = np.concatenate([np.zeros((1, words)), np.cumsum(scores, axis=0)])
-    best = np.full(units + 1, -np.inf)  # of the words so far, by where the last of them ends
-    best[0] = 0.0
-    chosen = np.zeros((words, units + 1), dtype=np.int64)  # the word's duration, by its end
-    for word in range(words):
-        longest = min(units, int(np.ceil(_LONGEST * expected[word])))
-        durations = np.arange(longest, 0, -1)
-        prior = -_DURATION_WEIGHT * np.log(durations / expected[word]) ** 2
-        # Row e - 1, of an end at e: the words before end at e - longest, ..., e - 1.
-        before = np.concatenate([np.full(longest - 1, -np.inf), (best - sums[:, word])[:-1]])
-        totals = np.lib.stride_tricks.sliding_window_view(before, longest) + prior
-        choice = totals.argmax(axis=1)
-        chosen[word, 1:] = durations[choice]
-        best = np.concatenate([[-np.inf], totals[np.arange(units), choice] + sums[1:, word]])
-    ends = [units]
-    for word in range(words - 1, 0, -1):
-        ends.append(ends[-1] - int(chosen[word, ends[-1]]))
-    return ends[::-1]

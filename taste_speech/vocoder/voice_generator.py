@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,7 @@ from taste_speech.errors import CheckpointError
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.flow import Flow
 from taste_speech.vocoder.hift import HiFT
+from taste_speech.vocoder.phones import UNKNOWN, aligned
 from taste_speech.vocoder.source_filter import SourceFilter
 
 FILE_NAMES = (
@@ -112,6 +114,27 @@ class VoiceGenerator(nn.Module):
         return self
 
     @torch.no_grad()
+    def phones_of(
+        self,
+        units: Sequence[int],
+        words: Sequence[Sequence[int]] | None,
+        before: Sequence[int] = (),
+    ) -> list[int]:
+        """Marked phone at each unit; `UNKNOWN` where the words are, or where the flow reads no phones.
+
+        Args:
+            units: in which the words are said.
+            words: marked phones of each word.
+            before: the units before these.
+        """
+        if words is None or not self.config.flow.phones or not units:
+            return [UNKNOWN] * len(units)
+        teller = self.flow.phone_teller
+        logits = teller(torch.tensor([[*before, *units]], device=self.device))
+        scores = logits[0, len(before) :].float().log_softmax(-1).cpu().numpy()
+        return aligned(scores, words, teller.durations.float().cpu().numpy())
+
+    @torch.no_grad()
     def inference(
         self,
         speech_token_ids: Tensor,
@@ -119,6 +142,7 @@ class VoiceGenerator(nn.Module):
         flow_embedding: Tensor | None = None,
         generator: torch.Generator | None = None,
         num_steps: int | None = None,
+        words: Sequence[Sequence[int]] | None = None,
     ) -> tuple[Tensor, int]:
         """Waveform of one utterance.
 
@@ -128,6 +152,7 @@ class VoiceGenerator(nn.Module):
             flow_embedding: (1, speaker width) speaker embedding.
             generator: random generator of noise and phases; None uses torch's global one.
             num_steps: Euler steps of the flow; None takes the configured number.
+            words: phones of the words that are said (`TasteProcessor.phones`), for a flow that reads them.
 
         Returns:
             (1, samples) on the CPU, and the sampling rate in Hz.
@@ -143,7 +168,8 @@ class VoiceGenerator(nn.Module):
         if self.config.mel_frames(count) == 0:
             return torch.zeros(1, 0), self.sampling_rate_hz
         speaker = flow_embedding.to(self.flow.encoder_proj.weight)
-        mel = self.flow.inference(units, speaker, generator=generator, num_steps=num_steps)
+        phones = torch.tensor([self.phones_of(units[0].tolist(), words)], device=self.device)
+        mel = self.flow.inference(units, speaker, None, generator, num_steps, phones)
         return self.hift(mel, generator=generator).float().cpu(), self.sampling_rate_hz
 
 

@@ -18,7 +18,7 @@ from taste_speech.speech_decoder.encoder import descending_offsets, sinusoids
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder, UnitPrediction, rows_at
 from taste_speech.training.autoencoder.utterances import PROSODY_SIZE
 from taste_speech.training.autoencoder.windows import Windows, number_words
-from taste_speech.training.corpus import PHONES
+from taste_speech.vocoder.phones import PHONES
 
 _REACH = 1.6  # tokens around the place of a unit that an aligned head may look at
 

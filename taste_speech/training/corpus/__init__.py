@@ -1,8 +1,7 @@
 """The training corpus: voices that say texts, and what they have said; `dialogues` are talks in text."""
 
-from taste_speech.training.corpus.audio_store import AudioStore, Clip
+from taste_speech.training.corpus.audio_store import AudioStore, Clip, Timing
 from taste_speech.training.corpus.listeners import DEVELOPMENT_VOICES, HELD_OUT_VOICES, Listeners
-from taste_speech.training.corpus.phones import PAUSE, PHONES, Timing
 from taste_speech.training.corpus.pitch import pitch_hz
 from taste_speech.training.corpus.reply_texts import (
     carriers,
@@ -26,8 +25,6 @@ from taste_speech.training.corpus.reply_voice import (
 __all__ = [
     "DEVELOPMENT_VOICES",
     "HELD_OUT_VOICES",
-    "PAUSE",
-    "PHONES",
     "SAMPLE_RATE_HZ",
     "AudioStore",
     "Clip",

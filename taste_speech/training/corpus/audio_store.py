@@ -9,12 +9,20 @@ import numpy as np
 import soxr
 
 from taste_speech.errors import TasteError
-from taste_speech.training.corpus.phones import Timing
 from taste_speech.training.corpus.pitch import pitch_hz
 
 AUDIO_NAME = "audio.int16"
 PITCH_NAME = "f0.f16"
 INDEX_NAME = "index.jsonl"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When words and phones of an utterance end, in seconds."""
+
+    word_ends: list[float]
+    phones: list[tuple[str, float]]
+    """Pauses included."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from taste_speech.training.corpus.audio_store import AudioStore, Clip
-from taste_speech.training.corpus.phones import PAUSE, STRESS, Timing
+from taste_speech.training.corpus.audio_store import AudioStore, Clip, Timing
+from taste_speech.training.replacing import replacing
+from taste_speech.vocoder.phones import PAUSE, STRESS
 
 SAMPLE_RATE_HZ = 24_000
 HOP_SAMPLES = 300
@@ -261,9 +262,8 @@ def with_durations(source: Path, tensor: str, element_type: int, speed: str, pat
         if given.name == speed:
             given.type.tensor_type.shape.dim[0].dim_param = "speeds"
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    onnx.save(model, partial)
-    partial.replace(path)
+    with replacing(path) as partial:
+        onnx.save(model, partial)
     return path
 
 

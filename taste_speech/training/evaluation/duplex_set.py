@@ -10,8 +10,9 @@ import numpy as np
 import soundfile
 import soxr
 
-from taste_speech.training.corpus import HELD_OUT_VOICES, PAUSE, SAMPLE_RATE_HZ, Spoken
+from taste_speech.training.corpus import HELD_OUT_VOICES, SAMPLE_RATE_HZ, Spoken
 from taste_speech.training.evaluation.held_out import everyday, our_kinds
+from taste_speech.vocoder.phones import PAUSE
 
 RATE_HZ = 16_000
 ONE_WORD_ANSWERS = ("Yes.", "No.", "Seven.", "Anna.", "Sure.", "Tomorrow.", "Never.", "Blue.")

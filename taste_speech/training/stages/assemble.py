@@ -7,6 +7,7 @@ that of the checkpoint to begin with.
 
 import copy
 import logging
+import shutil
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoTokenizer
 
-from taste_speech.checkpoint_files import ASR_FOLDER, UNITS, VOICES
+from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, TURN_END, UNITS, VOICES
 from taste_speech.configuration_base import StrictSection
 from taste_speech.conversion.names import LLM, published_state
 from taste_speech.conversion.weights import write_state
@@ -88,7 +89,7 @@ def run(settings: Settings, context: StageContext) -> None:
         generator = VoiceGenerator.from_pretrained(start, config.voice_generator)
     else:
         generator = VoiceGenerator(config.voice_generator)
-        generator.flow.load_state_dict(parts.weights("flow", "flow", "flow."))
+        generator.flow.load_state_dict(parts.weights("flow", "flow"))
         generator.hift.load_state_dict(parts.weights("vocoder", "hift"))
     generator.save_pretrained(target, torch.float16, settings.max_shard_size)
     size = config.voice_generator.speaker_embed_dim
@@ -103,8 +104,15 @@ def run(settings: Settings, context: StageContext) -> None:
         units.keep_units(own, target / UNITS, config.voice_generator)
     else:
         units.keep_units(start / UNITS, target / UNITS, units.frames_of(start))
+    if (start := parts.start_for("mind")) is not None and (start / LLM_FOLDER).is_dir():
+        shutil.copytree(start / LLM_FOLDER, target / LLM_FOLDER, dirs_exist_ok=True)
+    start = parts.start_for("turn_ends")
+    turn_end = (context.folder("turn_ends") if start is None else start) / TURN_END
+    if turn_end.is_file():
+        save_file({name: value.half() for name, value in load_file(turn_end).items()}, target / TURN_END)
     started = context.start is not None
-    write_model_card(target, _counts(state, generator), parts.provisional, started, has_own_voice)
+    mind = config.pretrained.language_model is not None
+    write_model_card(target, _counts(state, generator), parts.provisional, started, has_own_voice, mind)
     total = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     logger.info("assembled %s: %.1f MB", target, total / 1e6)
     if total > settings.max_total_bytes:

@@ -1,9 +1,9 @@
-"""Stage `flow`: conditional flow matching from speech units to mel frames."""
+"""Stage `flow`: conditional flow matching from speech units, or phones at them, to mel frames."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import torch
 from accelerate.utils import send_to_device
@@ -14,13 +14,19 @@ from torch.nn import functional as F
 from taste_speech.configuration_base import StrictSection
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus import PHONES, Clip
+from taste_speech.training.corpus import SAMPLE_RATE_HZ, AudioStore, Clip
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, take_what_fits
 from taste_speech.training.voice import VoiceFeatures, fixed_embedding, prepared_features, unit_vectors
+from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.flow import Flow
+from taste_speech.vocoder.phones import PAUSE, PHONES, PhoneTeller, mark_of
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 logger = logging.getLogger(__name__)
+_UNSEEN_S = 0.08
+"""Duration of a phone that no clip has."""
+_ROUNDED_S = 1e-3
+"""Times of a clip may be rounded by this much."""
 
 
 class Settings(StrictSection):
@@ -28,77 +34,57 @@ class Settings(StrictSection):
 
     stores: list[str] = ["reply"]
     voice: str = "rms"
-    units: Literal["units", "pairs"] = "units"
-    """Stage that made the units."""
     batch_size: int = 12
     max_units: int = 150
     """Longest window; shorter utterances are padded and masked."""
     prior_weight: float = 1.0
     """Of the distance between the flow's condition and the mel."""
-    phone_weight: float = 0.0
-    """Of the cross-entropy of the phone at each unit, told from what the flow's encoder makes of the units:
-    noisy units are understood sooner."""
-    replaced_units: float = 0.0
-    """Part of the units in whose place any other stands, so that the flow relies on none of them alone."""
+    prior_alone: float = 0.0
+    """Part of the budget at the beginning in which only that distance is learned, at a third of the cost."""
+    replaced_units: float = 0.1
+    """Part of the units in whose place any other stands, while phones are told from them."""
     loop: LoopSettings = LoopSettings()
 
 
+Item = tuple[Tensor, Tensor]
+"""Units or marked phones (units,), and the mel (frames, bins) that they stand for."""
+
+
 class WindowSampler:
-    """Random windows of units with the mel frames they stand for."""
+    """Random windows of units, or of what is at them, with the mel frames they stand for.
 
-    def __init__(
-        self, features: list[VoiceFeatures], units: dict[str, Tensor], settings: Settings, *splits: str
-    ) -> None:
-        self.settings, self.config = settings, features[0].config
-        clips = {clip.id: clip for part in features for clip in part.store}
-        self.items = [
-            (part[key], units[key], self._phones(clips[key], len(units[key])))
-            for part in features
-            for key in part.keys(*splits)
-            if key in units
-        ]
+    Args:
+        items: to draw from.
+        config: of the voice.
+        settings: of the stage.
+    """
 
-    def batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def __init__(self, items: Sequence[Item], config: VoiceGeneratorConfig, settings: Settings) -> None:
+        self.items, self.settings, self.config = items, settings, config
+
+    def batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return a batch, padded on the right.
 
         Returns:
-            Units (batch, units), unit counts (batch,), mel (batch, bins, frames), frame counts (batch,), and
-            the number of the phone at each unit (batch, units), -1 where nothing tells it.
+            Units (batch, units), unit counts (batch,), mel (batch, bins, frames), frame counts (batch,).
         """
         pieces = []
         for index in torch.randint(
             len(self.items), (self.settings.batch_size,), generator=generator
         ).tolist():
-            item, units, phones = self.items[index]
+            units, mel = self.items[index]
             # Windows start where a unit and a mel frame begin together, so that lengths are exact.
             grid = self._common_units()
             count = min(len(units), self.settings.max_units)
             starts = max(1, (len(units) - count) // grid + 1)
             start = grid * int(torch.randint(starts, (1,), generator=generator))
             first, frames = self.config.mel_frames(start), self.config.mel_frames(count)
-            frames = min(frames, len(item.mel) - first)
-            mel = torch.from_numpy(item.mel[first : first + frames].astype("float32"))
-            window = slice(start, start + count)
-            pieces.append((units[window].long(), mel, phones[window]))
-        unit_counts = torch.tensor([len(u) for u, _, _ in pieces])
-        frame_counts = torch.tensor([len(m) for _, m, _ in pieces])
+            pieces.append((units[start : start + count].long(), mel[first : first + frames].float()))
+        unit_counts = torch.tensor([len(u) for u, _ in pieces])
+        frame_counts = torch.tensor([len(m) for _, m in pieces])
         pad = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
-        units_batch = pad([u for u, _, _ in pieces])
-        others = torch.randint(self.config.unit_vocab_size, units_batch.shape, generator=generator)
-        replaced = torch.rand(units_batch.shape, generator=generator) < self.settings.replaced_units
-        units_batch = torch.where(replaced, others, units_batch)
-        mel_batch = pad([m for _, m, _ in pieces]).transpose(1, 2)
-        phones_batch = pad([p for _, _, p in pieces], padding_value=-1)
-        return units_batch, unit_counts, mel_batch, frame_counts, phones_batch
-
-    def _phones(self, clip: Clip, count: int) -> Tensor:
-        """Number of the phone at each unit, (units,); -1 where the voice does not tell."""
-        if clip.phones is None:
-            return torch.full((count,), -1)
-        ends = torch.tensor([end for _, end in clip.timing.phones]) * self.config.units_per_second
-        numbers = torch.tensor([PHONES.index(phone) for phone, _ in clip.timing.phones])
-        at = torch.searchsorted(ends, torch.arange(count) + 0.5)
-        return numbers[at.clamp(max=len(numbers) - 1)]
+        mel_batch = pad([m for _, m in pieces]).transpose(1, 2)
+        return pad([u for u, _ in pieces]), unit_counts, mel_batch, frame_counts
 
     def _common_units(self) -> int:
         per_unit = self.config.sampling_rate_hz // self.config.units_per_second
@@ -106,15 +92,6 @@ class WindowSampler:
         while count * per_unit % hop:
             count += 1
         return count
-
-
-class FlowTraining(torch.nn.Module):
-    """The flow, and the layer that tells phones from its encoder."""
-
-    def __init__(self, flow: Flow) -> None:
-        super().__init__()
-        self.flow = flow
-        self.phone_head = torch.nn.Linear(flow.encoder_proj.in_features, len(PHONES))
 
 
 @torch.no_grad()
@@ -130,41 +107,120 @@ def stored_flow(folder: Path) -> dict[str, Tensor]:
     return VoiceGenerator.from_pretrained(folder, stored).flow.state_dict()
 
 
+def marked_phones_at(clip: Clip, count: int, units_per_second: int) -> Tensor:
+    """Return the marked phone at each unit of a clip, (count,); pauses have the mark of the word before."""
+    ends, marks = clip.timing.word_ends, [mark_of(word) for word in clip.text.split()]
+    numbers, word, mark = [], 0, 0
+    for phone, end in clip.timing.phones:
+        if phone != PAUSE:
+            while word < len(ends) - 1 and end > ends[word] + _ROUNDED_S:
+                word += 1
+            mark = marks[word]
+        numbers.append(mark * len(PHONES) + PHONES.index(phone))
+    phone_ends = torch.tensor([end for _, end in clip.timing.phones]) * units_per_second
+    at = torch.searchsorted(phone_ends, torch.arange(count) + 0.5)
+    return torch.tensor(numbers)[at.clamp(max=len(numbers) - 1)]
+
+
+class PhoneTelling:
+    """What the network that tells phones from units learns from: the clips of stage `pairs`."""
+
+    def __init__(self, context: StageContext, settings: Settings) -> None:
+        self.settings, voice = settings, context.config.voice_generator
+        self.unit_count = voice.unit_vocab_size
+        units = load_file(context.folder("pairs") / "units.safetensors")
+        self._of_split: dict[str, list[tuple[Tensor, Tensor]]] = {"train": [], "valid": []}
+        for clip in AudioStore(context.folder("corpus") / "pairs"):
+            ids = units[clip.id].long()
+            marked = marked_phones_at(clip, len(ids), voice.units_per_second)
+            self._of_split[clip.split].append((ids, marked % len(PHONES)))
+
+    def loss(self, teller: PhoneTeller, split: str, generator: torch.Generator) -> Tensor:
+        """Cross-entropy of the phones at random windows of units, some of them replaced by any other."""
+        size, items = self.settings.max_units, self._of_split[split]
+        windows = []
+        for index in torch.randint(len(items), (self.settings.batch_size,), generator=generator).tolist():
+            ids, phones = items[index]
+            start = int(torch.randint(max(1, len(ids) - size + 1), (1,), generator=generator))
+            windows.append((ids[start : start + size], phones[start : start + size]))
+        pad = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
+        ids, phones = pad([ids for ids, _ in windows]), pad([p for _, p in windows], padding_value=-1)
+        others = torch.randint(self.unit_count, ids.shape, generator=generator)
+        replaced = torch.rand(ids.shape, generator=generator) < self.settings.replaced_units
+        device = teller.output.weight.device
+        told = teller(torch.where(replaced, others, ids).to(device)).transpose(1, 2)
+        return F.cross_entropy(told, phones.to(device), ignore_index=-1)
+
+
+def usual_durations(features: Sequence[VoiceFeatures]) -> Tensor:
+    """Mean duration of each phone in the training clips in seconds, (phones,)."""
+    sums, counts = torch.full((len(PHONES),), 2 * _UNSEEN_S), torch.full((len(PHONES),), 2.0)
+    for clip in (clip for part in features for clip in part.store if clip.split == "train"):
+        begun = 0.0
+        for phone, end in clip.timing.phones:
+            sums[PHONES.index(phone)] += end - begun
+            counts[PHONES.index(phone)] += 1
+            begun = end
+    return sums / counts
+
+
+def items_of(features: Sequence[VoiceFeatures], units: Mapping[str, Tensor] | None, split: str) -> list[Item]:
+    """Return what the flow reads of each clip of a split, with the mel: its units; without, its phones."""
+    items = []
+    for part in features:
+        voice, clips = part.config, {clip.id: clip for clip in part.store}
+        for key in part.keys(split):
+            if units is None:
+                count = clips[key].samples * voice.units_per_second // SAMPLE_RATE_HZ
+                read = marked_phones_at(clips[key], count, voice.units_per_second)
+            elif key in units:
+                read = units[key]
+            else:
+                continue
+            items.append((read, torch.tensor(part[key].mel)))
+    return items
+
+
 def run(settings: Settings, context: StageContext) -> None:
     """Train, and write `flow.safetensors` (published names without the prefix `flow.`)."""
     folder, config = context.folder("flow"), context.config.voice_generator
-    units = load_file(context.folder(settings.units) / "units.safetensors")
     features = prepared_features(context, settings.stores)
     torch.manual_seed(settings.loop.seed)
-    flow = Flow(config)
-    if settings.units == "units":
+    flow, telling = Flow(config), PhoneTelling(context, settings) if config.flow.phones else None
+    units = None if telling else load_file(context.folder("units") / "units.safetensors")
+    if telling is not None:
+        flow.phone_teller.durations.copy_(usual_durations(features))
+    else:
         begin_embeddings(flow, load_file(context.folder("units") / "quantizer.safetensors"))
     if context.start is not None:
         take_what_fits(flow, stored_flow(context.start))
-    module = FlowTraining(flow)
-    loop = TrainingLoop("flow", folder, module, settings.loop)
+    loop = TrainingLoop("flow", folder, flow, settings.loop)
     loop.resume()
     speaker = fixed_embedding(settings.voice, config.speaker_embed_dim).to(loop.device)
-    train = WindowSampler(features, units, settings, "train")
-    valid = WindowSampler(features, units, settings, "valid")
+    samplers = {
+        split: WindowSampler(items_of(features, units, split), config, settings)
+        for split in ("train", "valid")
+    }
 
-    def losses(sampler: WindowSampler, generator: torch.Generator) -> Losses:
-        batch = send_to_device(sampler.batch(generator), loop.device)
-        ids, unit_counts, mel, frame_counts, phones = batch
-        speakers = speaker.expand(len(ids), -1)
-        loss, prior, encoded = flow.losses(mel, frame_counts, ids, unit_counts, speakers, generator)
-        found = {"flow": loss, "prior": settings.prior_weight * prior}
-        if settings.phone_weight:
-            told = module.phone_head(encoded).transpose(1, 2)
-            found["phone"] = settings.phone_weight * F.cross_entropy(told, phones, ignore_index=-1)
+    def losses(split: str, generator: torch.Generator) -> Losses:
+        batch = send_to_device(samplers[split].batch(generator), loop.device)
+        read, counts, mel, frame_counts = batch
+        speakers = speaker.expand(len(read), -1)
+        alone = loop.progress() < settings.prior_alone
+        loss, prior = flow.losses(mel, frame_counts, read, counts, speakers, generator, read, alone)
+        found = {"prior": settings.prior_weight * prior}
+        if loss is not None:
+            found["flow"] = loss
+        if telling is not None:
+            found["phone"] = telling.loss(flow.phone_teller, split, generator)
         return found
 
     def evaluate() -> dict[str, float]:
         generator = torch.Generator().manual_seed(1)
-        rounds = [losses(valid, generator) for _ in range(8)]
+        rounds = [losses("valid", generator) for _ in range(8)]
         return {name: float(torch.stack([r[name] for r in rounds]).mean()) for name in rounds[0]}
 
     def write() -> None:
         save_file({k: v.contiguous() for k, v in flow.state_dict().items()}, folder / "flow.safetensors")
 
-    loop.run(lambda _step, generator: losses(train, generator), evaluate, write)
+    loop.run(lambda _step, generator: losses("train", generator), evaluate, write)

@@ -36,9 +36,11 @@ class Settings(StrictSection):
     """Answers of the talks, in all manners."""
     plain: int = Field(default=4000, ge=1)
     """Other answers in the voice's plain manner, for the spoken LM to learn how it should speak."""
+    plain_rates: tuple[float, float] = (1.0, 1.0)
+    """Slowest and fastest pace of these others."""
     pitch: float = Field(default=1.0, gt=0)
-    """Of everything, as a factor: taste tokens tell how high a word is said, and the voice that answers may
-    be lower than the one that is recorded."""
+    """Of `answers`, as a factor: taste tokens tell how high a word is said, and the voice that answers may be
+    lower than the one that is recorded."""
     seed: int = 1
 
 
@@ -48,7 +50,7 @@ def record_reply(
     voice: ReplyVoice,
     prefix: str,
     seed: int,
-    plain: bool,
+    plain_rates: tuple[float, float] | None,
     pitch: float = 1.0,
 ) -> None:
     """Speak texts that the store lacks.
@@ -56,7 +58,7 @@ def record_reply(
     Args:
         texts: with their splits.
         prefix: of the ids.
-        plain: in the voice's plain manner; else in manners drawn by `seed`.
+        plain_rates: in the voice's plain manner, between these paces; None: in manners drawn by `seed`.
         pitch: factor of every manner's.
     """
     for number, (text, split) in enumerate(texts):
@@ -64,7 +66,7 @@ def record_reply(
         if clip_id in store:
             continue
         rng = random.Random(f"{seed} {number}")
-        manner = Manner() if plain else random_manner(text, rng)
+        manner = Manner(rng.uniform(*plain_rates)) if plain_rates else random_manner(text, rng)
         manner = replace(manner, pitch=manner.pitch * pitch)
         try:
             spoken = voice.speak(text, manner, rng.randrange(2**31))
@@ -102,7 +104,8 @@ def run(settings: Settings, context: StageContext) -> None:
     said["plain"] = answers[settings.answers : settings.answers + settings.plain]
     for name, texts in said.items():
         store = AudioStore(folder / name)
-        plain = name in ("rare", "plain")
-        record_reply(texts, store, voice, f"{name}-", settings.seed, plain, settings.pitch)
+        rates = {"rare": (1.0, 1.0), "plain": settings.plain_rates}.get(name)
+        pitch = settings.pitch if name == "answers" else 1.0
+        record_reply(texts, store, voice, f"{name}-", settings.seed, rates, pitch)
         hours = sum(clip.samples for clip in store) / SAMPLE_RATE_HZ / 3600
         logger.info("reply_corpus: %s has %d clips, %.1f hours", name, len(store), hours)

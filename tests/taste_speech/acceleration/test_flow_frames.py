@@ -32,11 +32,13 @@ def _inputs(frames: int, known_frames: int) -> tuple[torch.Tensor | None, ...]:
 @pytest.mark.parametrize("frames", [1, 2, 17, 90])
 @pytest.mark.parametrize("known_frames", [0, 9])
 @pytest.mark.parametrize("rate", [0.0, 0.7])
-@pytest.mark.parametrize("as_prompt", [False, True])
-def test_frames_equal_the_plain_flow(flow, frames, known_frames, rate, as_prompt):
+@pytest.mark.parametrize(("as_prompt", "start"), [(False, 0.0), (True, 0.6)])
+def test_frames_equal_the_plain_flow(flow, frames, known_frames, rate, as_prompt, start):
     if known_frames >= frames:
         pytest.skip("no frame is new")
-    flow.config = flow.config.model_copy(update={"known_frames_as_prompt": as_prompt, "cfg_rate": rate})
+    flow.config = flow.config.model_copy(
+        update={"known_frames_as_prompt": as_prompt, "cfg_rate": rate, "start": start}
+    )
     inputs = _inputs(frames, known_frames)
     with torch.no_grad():
         plain = flow(*inputs)

@@ -1,13 +1,10 @@
-import itertools
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 
 from taste_speech.streaming.resampling import ChunkResampler, ResamplerState
 from taste_speech.streaming.synthesis import FrameNoise
-from taste_speech.streaming.word_ends import _DURATION_WEIGHT, _best_division, word_ends_from_attention
+from taste_speech.streaming.word_ends import word_ends_from_attention
 
 
 def test_noise_of_a_frame_is_the_same_in_every_window() -> None:
@@ -81,23 +78,6 @@ def test_without_attention_words_take_units_by_their_tokens() -> None:
 def test_clear_attention_decides_against_the_usual_durations() -> None:
     path = [0] * 5 + [1] * 20 + [2] * 5
     assert word_ends_from_attention(attention(path, 3), [0, 1, 2], 3) == [5, 25, 30]
-
-
-def test_the_division_is_the_best_of_all() -> None:
-    rng = np.random.default_rng(0)
-    for units, words in [(3, 1), (4, 4), (6, 2), (8, 3), (9, 4)] * 5:
-        scores, expected = 3 * rng.normal(size=(units, words)), rng.uniform(0.5, 3, words)
-        expected *= units / expected.sum()
-
-        def value(ends: tuple[int, ...], scores: Any = scores, expected: Any = expected) -> float:
-            spans = zip((0, *ends), ends, strict=False)
-            return sum(
-                scores[begin:end, word].sum() - _DURATION_WEIGHT * np.log((end - begin) / expected[word]) ** 2
-                for word, (begin, end) in enumerate(spans)
-            )
-
-        divisions = [(*cut, units) for cut in itertools.combinations(range(1, units), words - 1)]
-        assert _best_division(scores, expected) == list(max(divisions, key=value))
 
 
 def test_fewer_units_than_words_and_words_without_tokens() -> None:

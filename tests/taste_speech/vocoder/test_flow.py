@@ -72,6 +72,22 @@ def test_number_of_steps_is_the_configured_one(flow: Flow, monkeypatch: pytest.M
     assert len(calls) == 4
 
 
+@torch.no_grad()
+def test_a_flow_that_begins_late_stays_near_its_condition(flow: Flow) -> None:
+    units, speaker, noise = torch.randint(0, 30, (1, 8)), torch.randn(1, 6), torch.randn(1, 20, 10)
+    frame_units = stretched_units(torch.tensor([8]), torch.tensor([10]), 10)
+    condition = flow.condition(flow.encode(units), frame_units) * 3
+    flow.decoder.config.mel_mean, flow.decoder.config.mel_std = 0.0, 1.0
+
+    def distance(start: float) -> float:
+        flow.decoder.config.start = start
+        mel = flow.decoder(noise, condition, flow.speaker_vector(speaker))
+        return float((mel - condition).square().mean())
+
+    assert distance(0.999) < 1e-2 * distance(0.0)
+    assert distance(0.999) < distance(0.6) < distance(0.0)
+
+
 def test_loss_reaches_every_parameter_and_ignores_padding(flow: Flow) -> None:
     flow.train()
     mel, units = torch.randn(4, 20, 15), torch.randint(0, 30, (4, 12))

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taste_speech.training.corpus.phones import PAUSE
 from taste_speech.training.corpus.reply_voice import (
     HOP_SAMPLES,
     SAMPLE_RATE_HZ,
@@ -16,6 +15,7 @@ from taste_speech.training.corpus.reply_voice import (
     random_manner,
     timing,
 )
+from taste_speech.vocoder.phones import PAUSE
 
 needs_hibari = pytest.mark.skipif(
     importlib.util.find_spec("hibari") is None, reason="hibari-tts is not installed (extra `train`)"

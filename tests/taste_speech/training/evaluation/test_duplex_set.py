@@ -7,8 +7,9 @@ import pytest
 import soundfile
 
 from taste_agent.duplex.items import Task, find_items
-from taste_speech.training.corpus import HELD_OUT_VOICES, PAUSE, Spoken, Timing
+from taste_speech.training.corpus import HELD_OUT_VOICES, Spoken, Timing
 from taste_speech.training.evaluation.duplex_set import RATE_HZ, write_duplex_set
+from taste_speech.vocoder.phones import PAUSE
 
 WORD_S = 0.5
 

@@ -5,8 +5,8 @@ import pytest
 import soundfile
 
 from taste_speech.errors import TasteError
+from taste_speech.training.corpus.audio_store import Timing
 from taste_speech.training.corpus.listeners import HELD_OUT_VOICES
-from taste_speech.training.corpus.phones import Timing
 from taste_speech.training.corpus.reply_voice import Spoken
 from taste_speech.training.evaluation import sounds
 from taste_speech.training.evaluation.sounds import RATE_HZ, Voices

@@ -2,17 +2,21 @@
 
 import json
 import os
+import shutil
 import signal
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from taste_speech.training.config import StageContext
+from taste_speech.training.corpus import AudioStore
 from taste_speech.training.loop import LoopSettings, StoppedError, take_what_fits
 from taste_speech.training.stages import flow, vocoder
 from taste_speech.training.stages.vocoder import VocoderTrainer
 from taste_speech.vocoder.flow import Flow
+from taste_speech.vocoder.phones import PHONES, mark_of
 
 LOOP = LoopSettings(steps=4, warmup_steps=1, precision="no")
 VOCODER = vocoder.Settings(stores=["reply"], loop=LOOP, batch_size=2, segment_frames=16, clips=3)
@@ -61,16 +65,42 @@ def test_a_flow_that_is_stopped_writes_what_it_has(context, monkeypatch):
     assert trained["step"] == 2
     written = load_file(folder / "flow.safetensors")
     assert written
-    assert all(torch.equal(trained["module"][f"flow.{name}"], value) for name, value in written.items())
+    assert all(torch.equal(trained["module"][name], value) for name, value in written.items())
 
 
-def test_a_flow_learns_phones_where_it_is_told_to(context):
-    loop = LOOP.model_copy(update={"steps": 30, "learning_rate": 1e-2, "evaluate_every": 15})
-    settings = flow.Settings(loop=loop, batch_size=2, max_units=8, phone_weight=1.0, replaced_units=0.1)
-    flow.run(settings, context)
-    lines = (context.folder("flow") / "metrics.jsonl").read_text().splitlines()
-    before, after = (json.loads(line)["phone"] for line in lines if '"valid"' in line)
-    assert after < before
+@pytest.fixture
+def reading(context, monkeypatch):
+    """A run whose flow reads phones, with the clips that they are told from."""
+    monkeypatch.setattr(context.config.voice_generator.flow, "phones", True)
+    shutil.copytree(context.folder("corpus") / "reply", context.folder("corpus") / "pairs")
+    shutil.copyfile(
+        context.folder("units") / "units.safetensors", context.folder("pairs") / "units.safetensors"
+    )
+    return context
+
+
+def test_a_flow_that_reads_phones_learns_to_tell_them_from_units(reading):
+    loop = LOOP.model_copy(update={"steps": 16, "learning_rate": 1e-3, "evaluate_every": 8})
+    flow.run(flow.Settings(loop=loop, batch_size=2, max_units=8, prior_alone=0.6), reading)
+    lines = [json.loads(line) for line in (reading.folder("flow") / "metrics.jsonl").read_text().splitlines()]
+    before, after = (line for line in lines if line["split"] == "valid")
+    assert after["phone"] < before["phone"]
+    assert "flow" not in before  # the prior alone is learned first
+    assert after["flow"] > 0
+    written = load_file(reading.folder("flow") / "flow.safetensors")
+    assert "input_embedding.weight" not in written
+    assert any(name.startswith("phone_teller") for name in written)
+
+
+def test_a_pause_has_the_mark_of_the_word_before(context):
+    store = AudioStore(context.folder("corpus") / "marked")
+    phones = [("pause", 0.1), ("h", 0.2), ("I", 0.3), ("pause", 0.5), ("m", 0.6), ("i", 0.7), ("pause", 0.9)]
+    manner = {"voice": "ada", "rate": 1.0, "pitch": 1.0, "slope": 0.0, "emphasis": None}
+    timing = {"word_ends": [0.3, 0.9], "phones": phones}
+    store.append(np.zeros(21600, np.int16), id="a", split="train", text="hi, me?", **timing, **manner)
+    (clip,) = store
+    marks = [int(marked) // len(PHONES) for marked in flow.marked_phones_at(clip, 45, 50)]
+    assert marks == [0] * 5 + [mark_of("hi,")] * 20 + [mark_of("me?")] * 20
 
 
 def test_a_flow_begins_with_that_of_a_checkpoint_as_far_as_it_fits(context, tiny_checkpoint):
