@@ -156,17 +156,15 @@ class VadSettings(Section):
 class EndpointingSettings(Section):
     """When the person has finished."""
 
-    min_silence_ms: int = _number(700, 100, 10000, "never answer sooner than this after speech")
+    min_silence_ms: int = _number(300, 100, 10000, "never answer sooner than this after speech")
     max_silence_ms: int = _number(1800, 100, 20000, "always answer by then")
     run_ahead_ms: int = _number(
-        300, 50, 10000, "silence after which work on the answer begins, which may be dropped"
+        240, 50, 10000, "silence after which work on the answer begins, which may be dropped"
     )
     sure_probability: float = _number(
-        0.8, 0, 1, "from this probability of speaking on, min_silence_ms is enough"
+        0.8, 0, 1, "from this probability that it is the agent's turn on, min_silence_ms is enough"
     )
-    unsure_probability: float = _number(
-        0.3, 0, 1, "at this probability of speaking or below, wait for max_silence_ms"
-    )
+    unsure_probability: float = _number(0.3, 0, 1, "at this probability or below, wait for max_silence_ms")
     hanging_words: tuple[str, ...] = _value(
         _HANGING_WORDS, "after a turn that ends with one of these, wait for max_silence_ms"
     )

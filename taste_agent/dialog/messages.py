@@ -98,7 +98,10 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Recognized:
-    """The text of a closed piece; empty when nothing was understood. `echo_text` was the agent's own."""
+    """The text of a closed piece; empty when nothing was understood. `echo_text` was the agent's own.
+
+    `finished` is as in `Recognition`.
+    """
 
     piece: int
     text: str
@@ -106,6 +109,7 @@ class Recognized:
     confidence: float
     recognize_ms: float
     echo_text: str = ""
+    finished: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,7 +246,8 @@ class DialogWorker:
         piece.text = recognition.text.strip()
         confidences = [word.confidence for word in recognition.words if word.confidence is not None]
         confidence = float(np.mean(confidences)) if confidences else 1.0
-        return m.Recognized(number, piece.text, _timed_words(recognition, piece), confidence, cost.ms, echo)
+        words = _timed_words(recognition, piece)
+        return m.Recognized(number, piece.text, words, confidence, cost.ms, echo, recognition.finished)
 
     # ---- thinking
 

@@ -9,6 +9,7 @@ from taste_agent.dialog import messages as m
 from taste_agent.turns.orders import ListenFrom, ListenStop, Order
 from taste_agent.turns.rules import Interjection
 from taste_agent.turns.vad import FrameDecision, VadMachine, VadStarted, VadStopped
+from taste_speech.recognition.base import FINISHED_STEP_S
 from taste_speech.words import Word
 
 _CUT_PAUSE_MS = 100
@@ -34,6 +35,10 @@ class Piece:
     recognized_until: int = 0
     """The recognizer has told what it understood up to this sample."""
     recognize_ms: float = 0.0
+    heard_until: int = 0
+    """One past the last sample that the recognizer gets."""
+    finished: tuple[float, ...] = ()
+    """Probabilities that the person had finished with it, by how it sounds; as in `Recognition`."""
     open: bool = True
     recognized: bool = False
     dropped: bool = False
@@ -82,6 +87,14 @@ class Stretch:
     def words(self) -> tuple[Word, ...]:
         """All recognized words."""
         return tuple(word for piece in self.pieces for word in piece.words)
+
+    def finished(self, now: int) -> float | None:
+        """Probability that the person has finished, by how it sounds up to now; None where nothing tells."""
+        last = self.pieces[-1]
+        if not last.finished:
+            return None
+        steps = (now - last.heard_until) // round(FINISHED_STEP_S * ENGINE_RATE_HZ)
+        return last.finished[min(steps, len(last.finished) - 1)]
 
     @property
     def unheard_reason(self) -> str:
@@ -207,7 +220,7 @@ class Hearing:
         piece.open = False
         piece.end = max(piece.first_sample, min(piece.end, now))
         self._open = None
-        self._last_audio_end = now
+        self._last_audio_end = piece.heard_until = now
         self._out.append(ListenStop(piece.number))
         kind = piece.kind(self._settings.vad)
         if kind != "speech" and self.trusts_vad:
@@ -244,6 +257,7 @@ class Hearing:
         understood = bool(text) and result.confidence >= self._settings.recognition.min_confidence
         piece.recognized, piece.recognize_ms, piece.recognized_until = True, result.recognize_ms, piece.end
         piece.text, piece.words = (text, result.words) if understood else ("", ())
+        piece.finished = result.finished
         piece.echo_text = "" if text else result.echo_text
         costs = (result.confidence, result.recognize_ms)
         self._out.append(ev.PieceRecognized(now, result.piece, result.text, result.words, *costs))

@@ -8,7 +8,7 @@ from taste_agent.dialog import messages as m
 from taste_agent.turns.answering import Answering, Reply
 from taste_agent.turns.hearing import Hearing, Stretch
 from taste_agent.turns.orders import Order
-from taste_agent.turns.rules import BargeInDecision, decide_barge_in, required_silence_ms
+from taste_agent.turns.rules import UNHEARD_MS, BargeInDecision, decide_barge_in, required_silence_ms
 from taste_agent.turns.vad import FrameDecision, VadStarted, VadStopped
 
 _KEPT_MS = 8000
@@ -169,7 +169,7 @@ class TurnManager:
         end_of_speech = turn.pieces[-1].end
         silence_ms = ms_of_samples(now - end_of_speech)
         limits = self._settings.endpointing
-        needed_ms = required_silence_ms(limits, probability, turn.text, asks_model=prepared is None)
+        needed_ms = required_silence_ms(limits, probability, turn.text, turn.finished(now), prepared is None)
         if not self._forced and silence_ms < needed_ms:
             return
         reply = self._agent.begin(self._person.take_turn(), end_of_speech, now)
@@ -203,7 +203,7 @@ class TurnManager:
         prepared = self._prepared
         if prepared is None or prepared.pieces != turn.numbers or prepared.speaking_probability is None:
             return True
-        unsure = silence < samples_of_ms(self._settings.endpointing.min_silence_ms)
+        unsure = silence < samples_of_ms(self._settings.endpointing.min_silence_ms + UNHEARD_MS)
         return unsure or prepared.speaking_probability > m.ITS_TURN
 
     def _forget_turn(self, now: int, reason: str) -> None:

@@ -16,6 +16,8 @@ _MAY_END = frozenset((
 # fmt: on
 """Words that may hang and may end a sentence as well ("I think so."). Behind any other a period says nothing:
 a recognizer puts one behind whatever it has heard, behind "and the", too."""
+UNHEARD_MS = 400
+"""Silence beyond the minimum where nothing tells whether the person sounds finished."""
 _GOES_ON = (",", "-", "...", "…", ";", ":")
 
 
@@ -31,29 +33,40 @@ def ends_hanging(text: str, hanging_words: tuple[str, ...]) -> bool:
 
 
 def required_silence_ms(
-    settings: EndpointingSettings, speaking_probability: float | None, text: str, asks_model: bool = True
+    settings: EndpointingSettings,
+    speaking_probability: float | None,
+    text: str,
+    finished: float | None = None,
+    asks_model: bool = True,
 ) -> float:
     """Silence after which the turn is over.
 
-    A text that hangs in the air waits for the maximum. Else the model's own probability of speaking
-    decides, linearly between `unsure_probability` (maximum) and `sure_probability` (minimum).
+    A text that hangs in the air waits for the maximum. Else the less sure one of two decides: the model's
+    own probability of speaking, and how finished the turn sounds; linearly between `unsure_probability`
+    (maximum) and `sure_probability` (minimum).
 
     Args:
         settings: limits.
         speaking_probability: of the model that has read the turn; None if it has none (or not yet).
         text: what was recognized of the turn.
-        asks_model: False if the checkpoint has no probability to wait for; then the text alone decides.
+        finished: probability that the person has finished, by how it sounds; None where nothing tells, which
+            takes `UNHEARD_MS` more.
+        asks_model: False if the checkpoint has no probability to wait for.
     """
-    low_ms, high_ms = settings.min_silence_ms, settings.max_silence_ms
-    if ends_hanging(text, settings.hanging_words):
+    high_ms = settings.max_silence_ms
+    low_ms = min(high_ms, settings.min_silence_ms + (UNHEARD_MS if finished is None else 0))
+    if ends_hanging(text, settings.hanging_words) or (speaking_probability is None and asks_model):
         return high_ms
-    if speaking_probability is None:
-        return high_ms if asks_model else low_ms
+    told = [probability for probability in (speaking_probability, finished) if probability is not None]
+    sureness = min((_sureness(settings, probability) for probability in told), default=1.0)
+    return high_ms - sureness * (high_ms - low_ms)
+
+
+def _sureness(settings: EndpointingSettings, probability: float) -> float:
     span = settings.sure_probability - settings.unsure_probability
     if span <= 0:
-        return low_ms if speaking_probability >= settings.sure_probability else high_ms
-    sureness = (speaking_probability - settings.unsure_probability) / span
-    return high_ms - min(max(sureness, 0.0), 1.0) * (high_ms - low_ms)
+        return float(probability >= settings.sure_probability)
+    return min(max((probability - settings.unsure_probability) / span, 0.0), 1.0)
 
 
 class BargeInDecision(Enum):

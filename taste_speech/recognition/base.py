@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 RECOGNITION_RATE_HZ = 16000
 """Rate of the samples that every recognizer accepts."""
+FINISHED_STEP_S = 0.1
 _SEARCH_S, _QUIET_S = 5.0, 0.1
 
 
@@ -41,11 +42,14 @@ class Recognition:
         text: as it is said, numbers in words, with the recognizer's capitals and punctuation.
         words: those of `text`, in order.
         written: the same with digits; empty where the recognizer has none.
+        finished: probability that the speaker has finished, by how it sounds, then the same if there are
+            `FINISHED_STEP_S`, twice as much, and so on, of silence after it; empty where nothing tells.
     """
 
     text: str = ""
     words: tuple[RecognizedWord, ...] = ()
     written: str = ""
+    finished: tuple[float, ...] = ()
 
 
 class Recognizer(Protocol):

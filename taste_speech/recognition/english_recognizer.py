@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from taste_speech.errors import AudioError
 from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognition, RecognizedWord, split_at_quiet
 from taste_speech.recognition.english_whisper import LONGEST_S, EnglishWhisper, Transcript, has_letters
+from taste_speech.recognition.turn_end import TurnEnd
 from taste_speech.recognition.voicing import MIN_VOICED_S, voiced_seconds
 from taste_speech.spoken_text import spoken_words
 
@@ -71,10 +72,11 @@ class EnglishRecognizer:
 
     Args:
         load: returns the model; called at the first `start`.
+        turn_end: tells whether a speaker has finished.
     """
 
-    def __init__(self, load: Callable[[], EnglishWhisper]) -> None:
-        self._load = load
+    def __init__(self, load: Callable[[], EnglishWhisper], turn_end: TurnEnd | None = None) -> None:
+        self._load, self._turn_end = load, turn_end
         self._reset()
 
     @cached_property
@@ -123,16 +125,20 @@ class EnglishRecognizer:
         drafts, self._drafts = [*self._drafts, *((),) * len(parts)], []
         words: list[RecognizedWord] = []
         written = []
-        start_s = 0.0
+        start_s, finished = 0.0, tuple[float, ...]()
         for part, draft in zip(parts, drafts, strict=False):
             seconds = part.size / RECOGNITION_RATE_HZ
-            transcript = self.model.transcribe(self.model.encode(part), seconds, draft)
+            encoded = self.model.encode(part)
+            transcript = self.model.transcribe(encoded, seconds, draft)
             self._drafts.append(transcript.token_ids)
             if is_said(transcript):
                 words += [word.later_by(start_s) for word in self._words(transcript, seconds)]
                 written.append(self.model.tokenizer.decode(list(transcript.token_ids)).strip())
             start_s += seconds
-        return Recognition(" ".join(word.text for word in words), tuple(words), " ".join(written))
+            if self._turn_end is not None:
+                finished = self._turn_end.probabilities(encoded, round(seconds / self.model.frame_s))
+        text = " ".join(word.text for word in words)
+        return Recognition(text, tuple(words), " ".join(written), finished)
 
     def _words(self, transcript: Transcript, seconds: float) -> Iterable[RecognizedWord]:
         """Yield the words as they are said; those of one written word share its time and its confidence."""

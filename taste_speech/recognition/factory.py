@@ -2,10 +2,11 @@
 
 import torch
 
-from taste_speech.checkpoint_files import CheckpointFiles
+from taste_speech.checkpoint_files import TURN_END, CheckpointFiles
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.pretrained.whisper import TINY_EN
 from taste_speech.recognition.base import Recognizer
+from taste_speech.recognition.turn_end import load_turn_end
 
 
 def make_recognizer(
@@ -23,7 +24,8 @@ def make_recognizer(
         from taste_speech.recognition.english_recognizer import EnglishRecognizer
         from taste_speech.recognition.english_whisper import tiny_en
 
-        return EnglishRecognizer(tiny_en)
+        turn_end = files.path(TURN_END)
+        return EnglishRecognizer(tiny_en, load_turn_end(turn_end) if turn_end.is_file() else None)
     from taste_speech.recognition.whisper import WhisperRecognizer
 
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -23,11 +23,15 @@ WORD_SAMPLES = 6400
 
 
 class ScriptedRecognizer:
-    """Understands the n-th piece as the n-th text; partial results grow by one word per 0.4 s."""
+    """Understands the n-th piece as the n-th text; partial results grow by one word per 0.4 s.
+
+    `finished` is how finished everything sounds.
+    """
 
     def __init__(self, texts: list[str]) -> None:
         self.texts = list(texts)
         self.accepted: list[int] = []
+        self.finished: tuple[float, ...] = ()
         self._piece = -1
 
     def start(self) -> None:
@@ -42,7 +46,8 @@ class ScriptedRecognizer:
 
     def finish(self) -> Recognition:
         words = self._text().split()
-        return Recognition(" ".join(words), tuple(RecognizedWord(word) for word in words))
+        said = tuple(RecognizedWord(word) for word in words)
+        return Recognition(" ".join(words), said, finished=self.finished)
 
     def _text(self) -> str:
         return self.texts[self._piece] if self._piece < len(self.texts) else ""

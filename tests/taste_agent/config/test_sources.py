@@ -79,7 +79,7 @@ def test_the_environment_can_name_the_file(tmp_path):
         ("sampling.text_temperature=.nan", "text_temperature = nan .*finite"),
         ("sampling.seed=abc", "sampling.seed = 'abc' .*integer"),
         ("vad.frame_ms=15", "vad.frame_ms = 15 .*10, 20 or 30"),
-        ("endpointing.max_silence_ms=200", "max_silence_ms = 200 is below min_silence_ms = 700"),
+        ("endpointing.max_silence_ms=200", "max_silence_ms = 200 is below min_silence_ms = 300"),
         ("sampling", "--set sampling has no value; write --set key=value"),
         ("sampling=1", "unknown setting sampling"),
         ("sampling.seed=[", "sampling.seed .* cannot be read as a value"),

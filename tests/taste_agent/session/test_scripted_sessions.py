@@ -43,6 +43,28 @@ def test_a_question_is_answered(voice):
     assert first.computing_ms < 400
 
 
+@pytest.mark.parametrize(
+    ("finished", "silence_ms"),
+    [((0.95,), 300), ((0.55,), 1050), ((0.05,), 1800), ((0.2, 0.4, 0.9), 440)],
+    ids=["done", "unsure", "going on", "surer after some silence"],
+)
+def test_the_answer_comes_the_sooner_the_more_finished_the_question_sounds(finished, silence_ms):
+    brain = FakeBrain(["what is the capital of france"], ["the capital is paris"])
+    brain.scripted.finished = finished
+    done = run_session(track(silence(1), spoken("what is the capital of france"), silence(3)), brain)
+    (turn,) = done.of(ev.TurnEnded)
+    # Recognizing and reading the turn begin after 240 ms and take 180 on this clock.
+    assert silence_ms <= turn.silence_ms <= max(silence_ms, 420) + 40
+
+
+def test_who_goes_on_after_a_pause_that_sounded_unfinished_is_not_answered_in_it():
+    parts = ["i would like to know", "where the river begins"]
+    brain = FakeBrain(parts, ["in the hills"])
+    brain.scripted.finished = (0.1,)
+    done = run_session(track(silence(1), spoken(parts[0]), silence(1.2), spoken(parts[1]), silence(3)), brain)
+    assert [e.text for e in done.of(ev.UserTurn)] == [" ".join(parts)]
+
+
 def test_what_is_kept_of_the_speech_begins_before_its_first_sound():
     done = run_session(track(silence(1), spoken("stop"), silence(2)), FakeBrain(["stop"], ["fine"]))
     heard = done.brain.scripted.accepted[0]
@@ -70,7 +92,7 @@ def test_two_questions_one_after_the_other():
 def test_a_hesitation_within_the_configured_length_is_one_turn(pause_s):
     parts = ["i would like to know", "where the river begins"]
     audio = track(silence(1), spoken(parts[0]), silence(pause_s), spoken(parts[1]), silence(3))
-    texts = parts if pause_s > 0.35 else [" ".join(parts)]
+    texts = parts if pause_s > 0.25 else [" ".join(parts)]
     done = run_session(audio, FakeBrain(texts, ["in the hills"], [1.0]))
     assert [e.text for e in done.of(ev.UserTurn)] == [" ".join(parts)]
     assert len(done.of(ev.FirstAudio)) == 1

@@ -3,6 +3,7 @@ import pytest
 from taste_agent.clock import samples_of_ms
 from taste_agent.config import BargeInSettings, EndpointingSettings
 from taste_agent.turns.rules import (
+    UNHEARD_MS,
     BargeInDecision,
     Interjection,
     content_words,
@@ -20,17 +21,25 @@ ENDPOINTING = EndpointingSettings(
 @pytest.mark.parametrize(
     ("probability", "expected"), [(1.0, 500), (0.8, 500), (0.6, 1000), (0.4, 1500), (0.0, 1500)]
 )
-def test_silence_follows_the_models_probability(probability, expected):
-    assert required_silence_ms(ENDPOINTING, probability, "what is it") == pytest.approx(expected)
+def test_silence_follows_the_less_sure_of_model_and_sound(probability, expected):
+    assert required_silence_ms(ENDPOINTING, probability, "what is it", 0.9) == pytest.approx(expected)
+    assert required_silence_ms(ENDPOINTING, 0.9, "what is it", probability) == pytest.approx(expected)
+
+
+def test_where_nothing_tells_from_the_sound_the_minimum_is_longer():
+    assert required_silence_ms(ENDPOINTING, 1.0, "what is it") == 500 + UNHEARD_MS
+    brief = ENDPOINTING.model_copy(update={"max_silence_ms": 600})
+    assert required_silence_ms(brief, 1.0, "what is it") == 600
 
 
 def test_unknown_probability_waits_and_no_probability_does_not():
-    assert required_silence_ms(ENDPOINTING, None, "what is it", asks_model=True) == 1500
-    assert required_silence_ms(ENDPOINTING, None, "what is it", asks_model=False) == 500
+    assert required_silence_ms(ENDPOINTING, None, "what is it", 0.9, asks_model=True) == 1500
+    assert required_silence_ms(ENDPOINTING, None, "what is it", 0.9, asks_model=False) == 500
+    assert required_silence_ms(ENDPOINTING, None, "what is it", 0.0, asks_model=False) == 1500
 
 
 def test_a_sure_model_does_not_cut_a_hanging_sentence():
-    assert required_silence_ms(ENDPOINTING, 1.0, "i would like to") == 1500
+    assert required_silence_ms(ENDPOINTING, 1.0, "i would like to", 1.0) == 1500
 
 
 @pytest.mark.parametrize(
@@ -57,7 +66,7 @@ def test_hanging_texts(text, hanging):
 
 def test_equal_probabilities_make_a_step():
     step = ENDPOINTING.model_copy(update={"sure_probability": 0.5, "unsure_probability": 0.5})
-    assert [required_silence_ms(step, p, "yes") for p in (0.49, 0.5)] == [1500, 500]
+    assert [required_silence_ms(step, p, "yes", 1.0) for p in (0.49, 0.5)] == [1500, 500]
 
 
 def decide(speech_ms=300, silence_ms=0, partial="", final="", pending=True):

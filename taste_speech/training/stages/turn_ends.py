@@ -1,0 +1,216 @@
+"""Stage `turn_ends`: learns to hear whether a speaker has finished (`taste_speech.recognition.turn_end`).
+
+The reply voice says what people say in the talks, whole or up to a pause: at a comma where there was none,
+behind "um", or chopped off. Whisper's encoder hears it as it does in a conversation, with some silence after
+it, and a network on the encoder's states learns to tell the two apart.
+"""
+
+import logging
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from taste_speech.checkpoint_files import TURN_END
+from taste_speech.configuration_base import StrictSection
+from taste_speech.recognition.base import RECOGNITION_RATE_HZ
+from taste_speech.recognition.english_whisper import EnglishWhisper, tiny_en
+from taste_speech.recognition.turn_end import TurnEnd, last_states
+from taste_speech.training.config import StageContext
+from taste_speech.training.corpus import SAMPLE_RATE_HZ, Manner, ReplyVoice, Spoken
+from taste_speech.training.corpus.dialogues import make_questions, written_talks
+from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
+from taste_speech.training.replacing import replacing
+from taste_speech.vocoder.phones import PAUSE
+
+logger = logging.getLogger(__name__)
+_FADE_S = 0.02
+_TAIL_S = 0.04
+"""How much may follow the last phone."""
+_FILLERS = ("um", "uh", "er")
+_SAVE_EVERY = 250
+
+
+class Settings(StrictSection):
+    """Of the examples and of the training."""
+
+    examples: int = Field(default=5000, ge=2)
+    valid_examples: int = Field(default=400, ge=2)
+    most_words: int = 30
+    batch: int = 64
+    loop: LoopSettings = LoopSettings()
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What is to be said, and how far.
+
+    Attributes:
+        text: all of it.
+        words: how many words are heard; None: all.
+        finished: whether nothing is missing.
+    """
+
+    text: str
+    words: int | None = None
+    finished: bool = False
+
+
+def whole_or_cut(text: str, rng: random.Random) -> Iterator[Utterance]:
+    """Yield a turn, and the same turn cut off behind one of its words, if there is such a place."""
+    yield Utterance(text, finished=True)
+    words = text.split()
+    if len(words) < 3:
+        return
+    count = rng.randint(1, len(words) - 1)
+    if words[count - 1][-1] in ".?!":  # nobody hears that more is to come
+        return
+    first, rest = words[:count], words[count:]
+    last = first[-1].rstrip(",;:-")
+    how = rng.choices(("comma", "filler", "chopped", "alone"), (0.55, 0.15, 0.15, 0.15))[0]
+    if how == "comma":  # the voice lingers and lifts before it
+        yield Utterance(" ".join([*first[:-1], f"{last},", *rest]), count)
+    elif how == "filler":
+        yield Utterance(" ".join([*first, f"{rng.choice(_FILLERS)},", *rest]), count + 1)
+    elif how == "chopped":
+        yield Utterance(text, count)
+    else:
+        yield Utterance(" ".join([*first[:-1], last + rng.choice((",", "..."))]))
+
+
+def as_heard(spoken: Spoken, words: int | None, rng: random.Random) -> np.ndarray:
+    """Return the sound up to the end of a word at 16 kHz, at some level, in some noise, then some silence."""
+    said = [end for phone, end in spoken.timing.phones if phone != PAUSE]
+    end_s = (said[-1] if words is None else spoken.timing.word_ends[words - 1]) + rng.uniform(0, _TAIL_S)
+    samples = spoken.samples[: int(end_s * SAMPLE_RATE_HZ)].astype(np.float32) / 32768
+    if words is not None:
+        fade = min(len(samples), int(_FADE_S * SAMPLE_RATE_HZ))
+        samples[len(samples) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
+    samples = soxr.resample(samples, SAMPLE_RATE_HZ, RECOGNITION_RATE_HZ)
+    before, after = (int(rng.uniform(*limits) * RECOGNITION_RATE_HZ) for limits in ((0.1, 0.4), (0.15, 0.32)))
+    level = 10 ** (rng.uniform(-28, -14) / 20) / max(1e-6, float(np.sqrt(np.square(samples).mean())))
+    padded = np.pad(samples * level, (before, after))
+    noise_db = rng.choice((rng.uniform(-70, -55), rng.uniform(-55, -40)))
+    noise = np.random.default_rng(rng.randrange(2**31)).standard_normal(len(padded))
+    return np.clip(padded + noise * 10 ** (noise_db / 20), -1, 1).astype(np.float32)
+
+
+def turns_of(split: str, settings: Settings) -> list[str]:
+    """Return what people say in the talks, and questions of the kinds, in random order."""
+    rng = random.Random(f"{settings.seed} {split}")
+    texts = [
+        turn.text
+        for talk in written_talks()
+        if talk.split == split
+        for turn in talk.turns
+        if turn.role == "user"
+    ]
+    kinds = make_questions(max(1, len(texts) // 4), settings.seed, split)
+    texts += [turn.text for talk in kinds for turn in talk.turns if turn.role == "user"]
+    texts = [text for text in dict.fromkeys(texts) if len(text.split()) <= settings.most_words]
+    rng.shuffle(texts)
+    return texts
+
+
+class Examples:
+    """Encoder states and labels of one split, in a file that a stopped run goes on with.
+
+    Attributes:
+        states: (examples, `FRAMES`, width) float16.
+        finished: (examples,) 1 or 0.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.states: list[Tensor] = []
+        self.finished: list[float] = []
+        if path.exists():
+            stored = load_file(path)
+            self.states, self.finished = list(stored["states"]), stored["finished"].tolist()
+
+    def save(self) -> None:
+        """Write the file."""
+        with replacing(self.path) as path:
+            save_file({"states": torch.stack(self.states), "finished": torch.tensor(self.finished)}, path)
+
+    def fill(
+        self, texts: Sequence[str], wanted: int, voice: ReplyVoice, ears: EnglishWhisper, seed: int
+    ) -> None:
+        """Speak texts in turn until there are enough."""
+        if len(self.states) >= wanted:
+            return
+        rng, done = random.Random(f"{seed} {len(self.states)}"), len(self.states)
+        while len(self.states) < wanted:
+            for said in whole_or_cut(texts[rng.randrange(len(texts))], rng):
+                manner = Manner(
+                    rate=rng.uniform(0.85, 1.25),
+                    pitch=rng.choice((1.0, rng.uniform(0.55, 1.2))),
+                    slope=rng.uniform(-0.2, 0.2),
+                )
+                try:
+                    spoken = voice.speak(said.text, manner, rng.randrange(2**31))
+                except ValueError:  # a word that is said as several
+                    continue
+                samples = as_heard(spoken, said.words, rng)
+                frames = round(len(samples) / RECOGNITION_RATE_HZ / ears.frame_s)
+                self.states.append(last_states(ears.encode(samples), frames).half())
+                self.finished.append(float(said.finished))
+            if len(self.states) - done >= _SAVE_EVERY:
+                done = len(self.states)
+                self.save()
+                logger.info("turn_ends: %s has %d examples", self.path.stem, done)
+        self.save()
+
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """States and labels."""
+        return torch.stack(self.states), torch.tensor(self.finished)
+
+
+def run(settings: Settings, context: StageContext) -> None:
+    """Make the examples, train, and write `turn_end.safetensors`."""
+    folder, torch_seed = context.folder("turn_ends"), settings.loop.seed
+    voice, ears = ReplyVoice(context.folder("corpus")), tiny_en()
+    found = {}
+    for split, wanted in (("train", settings.examples), ("valid", settings.valid_examples)):
+        examples = Examples(folder / f"{split}.safetensors")
+        examples.fill(turns_of(split, settings), wanted, voice, ears, settings.seed)
+        found[split] = examples.tensors()
+    torch.manual_seed(torch_seed)
+    states, finished = found["train"]
+    module = TurnEnd(states.shape[2])
+    flat = states.float().flatten(0, 1)
+    module.mean.copy_(flat.mean(0))
+    module.deviation.copy_(flat.std(0).clamp(min=1e-3))
+    loop = TrainingLoop("turn_ends", folder, module, settings.loop)
+    loop.resume()
+
+    def compute_losses(_step: int, generator: torch.Generator) -> Losses:
+        chosen = torch.randint(len(states), (settings.batch,), generator=generator)
+        logits = module(states[chosen].float())
+        return {"end": F.binary_cross_entropy_with_logits(logits, finished[chosen])}
+
+    def evaluate() -> dict[str, float]:
+        valid, labels = found["valid"]
+        logits = module(valid.float())
+        said = logits.sigmoid() >= 0.8
+        return {
+            "end": float(F.binary_cross_entropy_with_logits(logits, labels)),
+            "ends_told": float(said[labels == 1].float().mean()),
+            "pauses_mistaken": float(said[labels == 0].float().mean()),
+        }
+
+    def write() -> None:
+        save_file(
+            {name: value.contiguous() for name, value in module.state_dict().items()}, folder / TURN_END
+        )
+
+    loop.run(compute_losses, evaluate, write)
