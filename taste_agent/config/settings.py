@@ -159,7 +159,7 @@ class EndpointingSettings(Section):
     min_silence_ms: int = _number(300, 100, 10000, "never answer sooner than this after speech")
     max_silence_ms: int = _number(1800, 100, 20000, "always answer by then")
     run_ahead_ms: int = _number(
-        240, 50, 10000, "silence after which work on the answer begins, which may be dropped"
+        300, 50, 10000, "silence after which work on the answer begins, which may be dropped"
     )
     sure_probability: float = _number(
         0.8, 0, 1, "from this probability that it is the agent's turn on, min_silence_ms is enough"

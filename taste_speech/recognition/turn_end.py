@@ -14,7 +14,7 @@ from taste_speech.errors import CheckpointError
 
 FRAMES = 75
 """Encoder states that count, of 20 ms each."""
-LATER_FRAMES = (0, 5, 10)
+LATER_FRAMES = (0, 5)
 """Encoder states of silence after the sound for which the probability is told, too. With more it would go up
 in pauses as well: training heard no more silence."""
 

@@ -12,7 +12,7 @@ def check(*overrides):
 def test_what_there_is_passes(tmp_path):
     (tmp_path / "me.wav").write_bytes(b"")
     check()
-    check("dialog.voice=rms")
+    check("dialog.voice=heart")
     check(f"dialog.voice={tmp_path / 'me.wav'}")
     check("model.checkpoint=owner/name", "dialog.voice=somebody")  # not here yet
 
@@ -21,7 +21,7 @@ def test_what_there_is_passes(tmp_path):
     ("setting", "told"),
     [
         ("model.checkpoint=smal", "no checkpoint 'smal'"),
-        ("dialog.voice=nobody", "no voice and no audio file 'nobody'; voices of this checkpoint: rms"),
+        ("dialog.voice=nobody", "no voice and no audio file 'nobody'; voices of this checkpoint: heart"),
         ("dialog.voice=nothere.wav", "nothere.wav"),
     ],
 )

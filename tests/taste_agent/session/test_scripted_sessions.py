@@ -45,7 +45,7 @@ def test_a_question_is_answered(voice):
 
 @pytest.mark.parametrize(
     ("finished", "silence_ms"),
-    [((0.95,), 300), ((0.55,), 1050), ((0.05,), 1800), ((0.2, 0.4, 0.9), 440)],
+    [((0.95,), 300), ((0.55,), 1050), ((0.05,), 1800), ((0.2, 0.9), 400)],
     ids=["done", "unsure", "going on", "surer after some silence"],
 )
 def test_the_answer_comes_the_sooner_the_more_finished_the_question_sounds(finished, silence_ms):
@@ -53,8 +53,8 @@ def test_the_answer_comes_the_sooner_the_more_finished_the_question_sounds(finis
     brain.scripted.finished = finished
     done = run_session(track(silence(1), spoken("what is the capital of france"), silence(3)), brain)
     (turn,) = done.of(ev.TurnEnded)
-    # Recognizing and reading the turn begin after 240 ms and take 180 on this clock.
-    assert silence_ms <= turn.silence_ms <= max(silence_ms, 420) + 40
+    # Recognizing and reading the turn begin after 300 ms and take 180 on this clock.
+    assert silence_ms <= turn.silence_ms <= max(silence_ms, 480) + 40
 
 
 def test_who_goes_on_after_a_pause_that_sounded_unfinished_is_not_answered_in_it():
@@ -92,7 +92,7 @@ def test_two_questions_one_after_the_other():
 def test_a_hesitation_within_the_configured_length_is_one_turn(pause_s):
     parts = ["i would like to know", "where the river begins"]
     audio = track(silence(1), spoken(parts[0]), silence(pause_s), spoken(parts[1]), silence(3))
-    texts = parts if pause_s > 0.25 else [" ".join(parts)]
+    texts = parts if pause_s > 0.35 else [" ".join(parts)]
     done = run_session(audio, FakeBrain(texts, ["in the hills"], [1.0]))
     assert [e.text for e in done.of(ev.UserTurn)] == [" ".join(parts)]
     assert len(done.of(ev.FirstAudio)) == 1
