@@ -167,7 +167,7 @@ def _counts(state: dict[str, Tensor], generator: nn.Module) -> dict[str, int]:
 
     return {
         "audio tower": count("audio_tower."),
-        "adapters, bridges and taste head": count("spoken_lm."),
+        "what is trained of the spoken language model": count("spoken_lm."),
         "unit decoder": count("speech_decoder."),
         "voice generator": sum(parameter.numel() for parameter in generator.parameters()),
     }
