@@ -104,19 +104,26 @@ class _States:
 
     Attributes:
         marked: (states,) marked phones.
-        is_pause: (states,) booleans.
+        words: (states,) number of each phone's word; -1 for pauses.
     """
 
     marked: NDArray[np.int64]
-    is_pause: NDArray[np.bool_]
+    words: NDArray[np.int64]
 
     @classmethod
     def of(cls, words: Sequence[Sequence[int]]) -> Self:
         """Those of words that are given as marked phones."""
-        marked = [0]
-        for word in filter(None, words):
-            marked += [*word, word[-1] - word[-1] % len(PHONES)]
-        return cls(np.array(marked), np.array(marked) % len(PHONES) == 0)
+        marked, numbers = [0], [-1]
+        for number, word in enumerate(words):
+            if word:
+                marked += [*word, word[-1] - word[-1] % len(PHONES)]
+                numbers += [*[number] * len(word), -1]
+        return cls(np.array(marked), np.array(numbers))
+
+    @property
+    def is_pause(self) -> NDArray[np.bool_]:
+        """(states,) booleans."""
+        return self.words < 0
 
     @property
     def phones(self) -> NDArray[np.int64]:
@@ -128,8 +135,8 @@ def aligned(
     scores: NDArray[np.float32],
     words: Sequence[Sequence[int]],
     durations: NDArray[np.float32],
-) -> list[int]:
-    """Return the marked phone at each unit: the most probable division of the units among those of the words.
+) -> tuple[list[int], list[int]]:
+    """Divide units among the phones of the words that they say: the most probable division.
 
     Around words there may be pauses, with the mark of the word before. Between pauses, each phone has at
     least one unit, and about as many as it usually has. Where there are too few units, all are as short.
@@ -138,26 +145,40 @@ def aligned(
         scores: (units, phones) logarithms of probabilities.
         words: the marked phones of each word.
         durations: (phones,) how long each usually is; only their ratios count.
+
+    Returns:
+        The marked phone at each unit, and the unit after the last phone of each word.
     """
     states, units = _States.of(words), len(scores)
-    said = states.marked[~states.is_pause].tolist()
-    if units == 0 or not said:
-        return [0] * units
+    path = _path(states, scores, durations)
+    ends, end = [], 0
+    for number in range(len(words)):
+        places = np.flatnonzero(states.words[path] == number)
+        end = int(places[-1]) + 1 if len(places) else end
+        ends.append(end)
+    return states.marked[path].tolist() if units else [], ends
+
+
+def _path(states: _States, scores: NDArray[np.float32], durations: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Number of the state at each unit, (units,)."""
+    units, said = len(scores), np.flatnonzero(~states.is_pause)
+    if units == 0 or not len(said):
+        return np.zeros(units, np.int64)
     if units < len(said):
-        return [said[place * len(said) // units] for place in range(units)]
+        return said[np.arange(units) * len(said) // units]
     own = scores[:, states.phones].astype(np.float64)
-    found: list[int] = []
+    path: list[int] = []
     for first, after, members in _stretches(states, _best_path(own, states.is_pause)):
-        count, marked = after - first, states.marked[members].tolist()
+        count = after - first
         if count < len(members):
-            found += [marked[place * len(members) // count] for place in range(count)]
+            path += [members[place * len(members) // count] for place in range(count)]
             continue
         usual = durations[states.phones[members]]
         expected = count * usual / usual.sum()
         divided = best_division(own[first:after, members], expected, _DURATION_WEIGHT)
-        for phone, start, end in zip(marked, [0, *divided], divided, strict=False):
-            found += [phone] * (end - start)
-    return found
+        for state, start, end in zip(members, [0, *divided], divided, strict=False):
+            path += [state] * (end - start)
+    return np.array(path)
 
 
 def _stretches(states: _States, path: list[int]) -> Iterator[tuple[int, int, list[int]]]:

@@ -119,8 +119,11 @@ class VoiceGenerator(nn.Module):
         units: Sequence[int],
         words: Sequence[Sequence[int]] | None,
         before: Sequence[int] = (),
-    ) -> list[int]:
-        """Marked phone at each unit; `UNKNOWN` where the words are, or where the flow reads no phones.
+    ) -> tuple[list[int], list[int] | None]:
+        """Marked phone at each unit, and the unit after each word; see `phones.aligned`.
+
+        Where the words are unknown, or the flow reads no phones, the phones are `UNKNOWN`, and nothing tells
+        where words end.
 
         Args:
             units: in which the words are said.
@@ -128,7 +131,7 @@ class VoiceGenerator(nn.Module):
             before: the units before these.
         """
         if words is None or not self.config.flow.phones or not units:
-            return [UNKNOWN] * len(units)
+            return [UNKNOWN] * len(units), None
         teller = self.flow.phone_teller
         logits = teller(torch.tensor([[*before, *units]], device=self.device))
         scores = logits[0, len(before) :].float().log_softmax(-1).cpu().numpy()
@@ -168,7 +171,7 @@ class VoiceGenerator(nn.Module):
         if self.config.mel_frames(count) == 0:
             return torch.zeros(1, 0), self.sampling_rate_hz
         speaker = flow_embedding.to(self.flow.encoder_proj.weight)
-        phones = torch.tensor([self.phones_of(units[0].tolist(), words)], device=self.device)
+        phones = torch.tensor([self.phones_of(units[0].tolist(), words)[0]], device=self.device)
         mel = self.flow.inference(units, speaker, None, generator, num_steps, phones)
         return self.hift(mel, generator=generator).float().cpu(), self.sampling_rate_hz
 

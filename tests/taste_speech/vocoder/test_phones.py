@@ -38,7 +38,7 @@ def test_stress_and_punctuation_are_no_phones():
     ],
 )
 def test_phones_are_where_the_units_sound_like_them(words, said):
-    assert aligned(scores(said), words, ALIKE) == said
+    assert aligned(scores(said), words, ALIKE)[0] == said
 
 
 @pytest.mark.parametrize(("word", "mark"), [("bat", 0), ("bat,", 1), ("bat...", 2), ('bat?"', 3), ("", 0)])
@@ -47,7 +47,7 @@ def test_the_mark_behind_a_word_is_that_of_its_phones_and_of_the_pause_after_it(
     offset = mark * len(PHONES)
     assert marked_phones("bæt" + word[3:]) == [offset + B, offset + A, offset + T]
     heard = scores([PAUSE, B, A, T, PAUSE])
-    assert aligned(heard, [marked_phones("bæt" + word[3:])], ALIKE) == [
+    assert aligned(heard, [marked_phones("bæt" + word[3:])], ALIKE)[0] == [
         PAUSE,
         *(offset + p for p in (B, A, T, PAUSE)),
     ]
@@ -55,35 +55,41 @@ def test_the_mark_behind_a_word_is_that_of_its_phones_and_of_the_pause_after_it(
 
 def test_units_that_sound_like_something_else_do_not_change_what_is_said():
     heard = scores([B, PAUSE, A, B, A, T, T])
-    assert aligned(heard, [[B, A, T]], ALIKE) == [B, B, A, A, A, T, T]
+    assert aligned(heard, [[B, A, T]], ALIKE)[0] == [B, B, A, A, A, T, T]
 
 
 def test_where_units_tell_little_phones_are_as_long_as_usual():
     usual = ALIKE.copy()
     usual[A] = 4.0
     heard = scores([B, B, B, A, T, T], sureness=0.5)
-    assert aligned(heard, [[B, A, T]], usual) == [B, A, A, A, A, T]
+    assert aligned(heard, [[B, A, T]], usual)[0] == [B, A, A, A, A, T]
 
 
 def test_a_silence_that_is_no_longer_than_a_plosive_is_no_pause():
     heard = scores([B, A, T, PAUSE, B, A])
-    assert aligned(heard, [[B, A, T], [B, A]], ALIKE).count(PAUSE) == 0
+    assert aligned(heard, [[B, A, T], [B, A]], ALIKE)[0].count(PAUSE) == 0
     heard = scores([B, A, T, PAUSE, PAUSE, PAUSE, B, A])
-    assert aligned(heard, [[B, A, T], [B, A]], ALIKE).count(PAUSE) == 3
+    assert aligned(heard, [[B, A, T], [B, A]], ALIKE)[0].count(PAUSE) == 3
 
 
 def test_there_is_no_pause_inside_a_word():
-    assert PAUSE not in aligned(scores([B, A, PAUSE, PAUSE, T, T, T]), [[B, A, T]], ALIKE)
+    assert PAUSE not in aligned(scores([B, A, PAUSE, PAUSE, T, T, T]), [[B, A, T]], ALIKE)[0]
+
+
+def test_words_end_with_their_last_phone_not_with_the_pause_after_it():
+    heard = scores([B, A, T, PAUSE, PAUSE, PAUSE, B, A, A, PAUSE, PAUSE])
+    assert aligned(heard, [[B, A, T], [], [B, A]], ALIKE)[1] == [3, 3, 9]
+    assert aligned(heard[:0], [[B]], ALIKE) == ([], [0])
 
 
 def test_fewer_units_than_phones_are_shared_out():
-    assert aligned(scores([T, T]), [[B, A, T], [B]], ALIKE) == [B, T]
+    assert aligned(scores([T, T]), [[B, A, T], [B]], ALIKE)[0] == [B, T]
 
 
 def test_a_word_without_phones_takes_none():
-    assert aligned(scores([B, A, T]), [[], [B, A, T], []], ALIKE) == [B, A, T]
-    assert aligned(scores([B, A]), [[], []], ALIKE) == [PAUSE, PAUSE]
-    assert aligned(scores([]), [[B]], ALIKE) == []
+    assert aligned(scores([B, A, T]), [[], [B, A, T], []], ALIKE)[0] == [B, A, T]
+    assert aligned(scores([B, A]), [[], []], ALIKE)[0] == [PAUSE, PAUSE]
+    assert aligned(scores([]), [[B]], ALIKE)[0] == []
 
 
 @pytest.fixture
@@ -106,9 +112,10 @@ def test_the_flow_makes_another_sound_of_another_phone(told):
 def test_words_that_are_known_reach_the_flow(told):
     torch.manual_seed(0)
     generator = VoiceGenerator(told).eval()
-    phones = generator.phones_of(range(20), [[B, A, T]])
+    phones, ends = generator.phones_of(range(20), [[B, A, T]])
+    assert phones[ends[0] - 1] == T
     assert [phone for phone in dict.fromkeys(phones) if phone != PAUSE] == [B, A, T]
-    assert generator.phones_of(range(20), None) == [UNKNOWN] * 20
+    assert generator.phones_of(range(20), None) == ([UNKNOWN] * 20, None)
     speaker, units = torch.ones(1, told.speaker_embed_dim), torch.arange(20)[None]
 
     def sound(words):
