@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 RECOGNITION_RATE_HZ = 16000
 """Rate of the samples that every recognizer accepts."""
 FINISHED_STEP_S = 0.1
+"""Between the silences for which a recognition tells whether the speaker has finished."""
 _SEARCH_S, _QUIET_S = 5.0, 0.1
 
 

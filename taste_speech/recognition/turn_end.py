@@ -11,10 +11,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from taste_speech.errors import CheckpointError
+from taste_speech.recognition.base import FINISHED_STEP_S
 
+FRAME_S = 0.02
+"""Sound that each encoder state stands for."""
 FRAMES = 75
-"""Encoder states that count, of 20 ms each."""
-LATER_FRAMES = (0, 5)
+"""Encoder states that count."""
+LATER_FRAMES = (0, round(FINISHED_STEP_S / FRAME_S))
 """Encoder states of silence after the sound for which the probability is told, too. With more it would go up
 in pauses as well: training heard no more silence."""
 

@@ -188,12 +188,12 @@ def run(settings: Settings, context: StageContext) -> None:
     torch.manual_seed(settings.loop.seed)
     flow, telling = Flow(config), PhoneTelling(context, settings) if config.flow.phones else None
     units = None if telling else load_file(context.folder("units") / "units.safetensors")
-    if telling is not None:
-        flow.phone_teller.durations.copy_(usual_durations(features))
-    else:
+    if telling is None:
         begin_embeddings(flow, load_file(context.folder("units") / "quantizer.safetensors"))
     if context.start is not None:
         take_what_fits(flow, stored_flow(context.start))
+    if telling is not None:
+        flow.phone_teller.durations.copy_(usual_durations(features))
     loop = TrainingLoop("flow", folder, flow, settings.loop)
     loop.resume()
     speaker = fixed_embedding(settings.voice, config.speaker_embed_dim).to(loop.device)
