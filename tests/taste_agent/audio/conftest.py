@@ -145,9 +145,19 @@ class VirtualSoundCard:
         self.stop()
 
     def _run_beside(self, *command: str) -> subprocess.Popen[bytes]:
-        child = subprocess.Popen(command, env={**os.environ, **self.environment}, stderr=subprocess.DEVNULL)
+        with open(self.folder / "programs.log", "ab") as log:
+            child = subprocess.Popen(command, env={**os.environ, **self.environment}, stderr=log)
         self._children.append(child)
         return child
+
+    def report(self) -> str:
+        """What a failed test should say of the card: programs, what sounds, what listens, and the logs."""
+        programs = [f"{child.args}: {child.poll()}" for child in self._children]
+        lists = [
+            self.control("list", "short", kind, check=False) for kind in ("sink-inputs", "source-outputs")
+        ]
+        logs = [path.read_text()[-2000:] for path in sorted(self.folder.glob("*.log"))]
+        return "\n".join([*programs, *lists, *logs])
 
     def control(self, *arguments: str, check: bool = True) -> str:
         """Run pactl; returns what it prints."""

@@ -30,6 +30,7 @@ class Chat:
     """A running `chat --json` and the events that it has written."""
 
     def __init__(self, sound, folder, heard, replies, *arguments, slow_s=0.0, load_s=0.0):
+        self.sound = sound
         script = folder / "script.json"
         script.write_text(
             json.dumps({"heard": heard, "replies": replies, "slow_s": slow_s, "load_s": load_s})
@@ -76,7 +77,8 @@ class Chat:
                 event = None
             if event is None:
                 kinds = [event["kind"] for event in self.events]
-                raise AssertionError(f"no {kind} {values} after {kinds}: {self.errors.read_text()}")
+                said = f"{self.errors.read_text()}\n{self.sound.report()}"
+                raise AssertionError(f"no {kind} {values} after {kinds}: {said}")
             self.events.append(event)
             if event["kind"] == kind and all(event[name] == value for name, value in values.items()):
                 return event
