@@ -11,6 +11,7 @@ import logging
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -41,7 +42,16 @@ from taste_speech.training.corpus.dialogues import (
     written_talks,
 )
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, mixed_precision
-from taste_speech.training.mind import NoTaste, TalkEncoder, TalkRows, TasteBank, TasteSource, talk_losses
+from taste_speech.training.mind import (
+    AdaptedLlama,
+    NoTaste,
+    SideBySide,
+    TalkEncoder,
+    TalkRows,
+    TasteBank,
+    TasteSource,
+    talk_losses,
+)
 from taste_speech.training.stages.autoencoder import final_tower
 
 logger = logging.getLogger(__name__)
@@ -71,6 +81,8 @@ class Settings(StrictSection):
     other_weight: float = 0.0
     """Weight of text that is not the assistant's."""
     label_smoothing: float = 0.0
+    workers: int = Field(default=1, ge=1)
+    """Parts of a batch that are computed beside each other, on a core each."""
     evaluated_rows: int = 8
     taste_stores: list[str] = ["wordnet", "answers"]
     """Recordings of the reply voice from which words take their taste tokens."""
@@ -100,6 +112,8 @@ def adapted(lm: SpokenLM, rank: int, alpha: int, dtype: torch.dtype) -> SpokenLM
         if "lora_" in name:
             parameter.data = parameter.data.float()
             parameter.requires_grad_(True)
+    if dtype == torch.float32 and not torch.cuda.is_available():
+        given.model.forward = AdaptedLlama(given)
     return lm
 
 
@@ -156,7 +170,7 @@ class TalkDealer:
         """Return a batch of rows of one length."""
         settings = self.settings
         if self.rng.random() < settings.long_part:
-            count = max(1, settings.batch * settings.rows // settings.long_rows)
+            count = max(settings.workers, settings.batch * settings.rows // settings.long_rows)
             return [self.row(settings.long_rows, 1.0) for _ in range(count)]
         return [self.row(settings.rows, settings.joined_part) for _ in range(settings.batch)]
 
@@ -210,8 +224,20 @@ def run(settings: Settings, context: StageContext) -> None:
     held_out = [unseen.row(settings.rows, 0.0) for _ in range(settings.evaluated_rows)]
     logger.info("mind: %d written talks to train on", len([t for t in written_talks() if t.split == "train"]))
 
+    beside = SideBySide(list(module.parameters()), settings.workers)
+
     def compute_losses(_step: int, generator: torch.Generator) -> Losses:
-        return talk_losses(module.lm, quantizer, next(batches), settings.label_smoothing, generator)
+        batch = next(batches)
+        if settings.workers == 1:
+            return talk_losses(module.lm, quantizer, batch, settings.label_smoothing, generator)
+        parts = [
+            partial(talk_losses, module.lm, quantizer, batch[i :: settings.workers], settings.label_smoothing)
+            for i in range(settings.workers)
+        ]
+        seeds = torch.randint(2**31, (settings.workers,), generator=generator).tolist()
+        return beside.losses(
+            [partial(part, torch.Generator().manual_seed(s)) for part, s in zip(parts, seeds, strict=True)]
+        )
 
     def evaluate() -> dict[str, float]:
         generator = torch.Generator().manual_seed(0)

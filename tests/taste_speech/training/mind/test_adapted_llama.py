@@ -1,0 +1,51 @@
+"""The Llama with adapters in fewer multiplications: the numbers and gradients of peft's."""
+
+import pytest
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from taste_speech.training.mind import AdaptedLlama
+
+
+@pytest.fixture
+def llama():
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "vocab_size": 50}
+    heads = {"num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 4}
+    model = LlamaForCausalLM(LlamaConfig(**sizes, **heads)).requires_grad_(False)
+    linears = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    inject_adapter_in_model(LoraConfig(r=3, lora_alpha=6, target_modules=linears), model.model)
+    for name, parameter in model.named_parameters():
+        if "norm" in name:
+            parameter.data.uniform_(0.5, 2.0)
+        if "lora_" in name:
+            parameter.data.normal_(std=0.2)
+            parameter.requires_grad_(True)
+    return model
+
+
+def results(forward, rows, model):
+    """States, and the gradients of the rows and of all adapters."""
+    rows = rows.clone().requires_grad_(True)
+    states = forward(inputs_embeds=rows, use_cache=False).last_hidden_state
+    weights = torch.linspace(-1, 1, states.numel()).view_as(states)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [states, *torch.autograd.grad((states * weights).sum(), [rows, *trained])]
+
+
+def test_states_and_gradients_are_those_of_peft(llama):
+    rows = torch.randn(2, 7, 24, generator=torch.Generator().manual_seed(1))
+    plain = results(llama.model, rows, llama)
+    fewer = results(AdaptedLlama(llama), rows, llama)
+    assert len(plain) == 2 + 2 * 7 * 2
+    for a, b in zip(plain, fewer, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_adapters_count(llama):
+    rows = torch.randn(1, 3, 24)
+    run = AdaptedLlama(llama)
+    before = run(inputs_embeds=rows).last_hidden_state
+    llama.model.layers[0].mlp.up_proj.lora_B["default"].weight.data.mul_(2)
+    assert not torch.allclose(run(inputs_embeds=rows).last_hidden_state, before)
