@@ -166,15 +166,15 @@ class StreamingDetokenizer:
         spoken = asr_words(self._processor, words)
         chunk, units = self._units.extend(spoken, state.units, self._generator, self._greedy)
         before = state.n_units
-        phones, ends = self._phones(spoken, chunk.ids, state.synthesis.units)
-        sound, synthesis = self._synthesizer.extend(chunk.ids, state.synthesis, not final, phones)
+        said = self._model.voice.timed(chunk.ids, self._phones(spoken), state.synthesis.units)
+        sound, synthesis = self._synthesizer.extend(said.ids, state.synthesis, not final, said.phones)
         both = torch.cat([sound.samples, sound.following]).cpu().numpy()
         played = len(sound.samples)
         samples = self._resampler.push(both[:played], both[played:], state.resampler)
         self.state = DetokenizerState(units, synthesis, state.resampler)
         total = self._resampler.position(self._model_samples(synthesis.n_units))
-        ends = [min(total, self._sample_of_unit(before + end)) for end in ends or chunk.word_ends]
-        return SpeechChunk(samples, self.sampling_rate_hz, torch.tensor([chunk.ids]).long(), tuple(ends))
+        ends = [min(total, self._sample_of_unit(before + end)) for end in said.word_ends or chunk.word_ends]
+        return SpeechChunk(samples, self.sampling_rate_hz, torch.tensor([said.ids]).long(), tuple(ends))
 
     def resume(self, text_ids: Tensor, taste_ids: Tensor, speech_ids: Tensor) -> None:
         """Set the state to what it is, as far as can be told, after the given words took the given units.
@@ -184,7 +184,7 @@ class StreamingDetokenizer:
         ids = speech_ids[0].tolist()
         words = asr_words(self._processor, read_words(self._processor, text_ids, taste_ids))
         begin = self._synthesizer.context_start(len(ids))
-        phones, _ = self._phones(words, ids)
+        phones = self._model.voice.timed(ids, self._phones(words), are_timed=True).phones
         sound, synthesis = self._synthesizer.extend(
             ids[begin:], self._synthesizer.start(begin), False, phones[begin:]
         )
@@ -193,11 +193,8 @@ class StreamingDetokenizer:
         self._resampler.push(sound.samples.cpu().numpy(), sound.following.cpu().numpy(), resampler)
         self.state = DetokenizerState(self._units.recall(words, ids), synthesis, resampler)
 
-    def _phones(
-        self, words: Sequence[Word], ids: list[int], before: Sequence[int] = ()
-    ) -> tuple[list[int], list[int] | None]:
-        said = self._processor.phones([word.text for word in words])
-        return self._model.voice.phones_of(ids, said, before)
+    def _phones(self, words: Sequence[Word]) -> list[list[int]] | None:
+        return self._processor.phones([word.text for word in words])
 
     def _model_samples(self, units: int) -> int:
         voice = self._synthesizer.generator.config

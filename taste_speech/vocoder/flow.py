@@ -18,7 +18,8 @@ from taste_speech.speech_decoder.encoder import RelativeEncoder
 from taste_speech.vocoder.configuration import FlowConfig, VoiceGeneratorConfig
 from taste_speech.vocoder.length_regulator import LengthRegulator, stretched_units
 from taste_speech.vocoder.masked import frame_mask, masked
-from taste_speech.vocoder.phones import UNKNOWN, PhoneEmbedding, PhoneTeller
+from taste_speech.vocoder.phone_timing import PhoneTeller
+from taste_speech.vocoder.phones import UNKNOWN, PhoneEmbedding
 from taste_speech.vocoder.unet import Estimator
 
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -17,7 +19,8 @@ from taste_speech.errors import CheckpointError
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.flow import Flow
 from taste_speech.vocoder.hift import HiFT
-from taste_speech.vocoder.phones import UNKNOWN, aligned
+from taste_speech.vocoder.phone_timing import PhoneTimer, TimedUnits, timed
+from taste_speech.vocoder.phones import UNKNOWN
 from taste_speech.vocoder.source_filter import SourceFilter
 
 FILE_NAMES = (
@@ -38,6 +41,8 @@ class VoiceGenerator(nn.Module):
         self.config = config or VoiceGeneratorConfig()
         self.flow = Flow(self.config)
         self.hift = make_vocoder(self.config)
+        if self.config.flow.phones:
+            self.phone_timer = PhoneTimer()
 
     @property
     def sampling_rate_hz(self) -> int:
@@ -114,28 +119,34 @@ class VoiceGenerator(nn.Module):
         return self
 
     @torch.no_grad()
-    def phones_of(
+    def timed(
         self,
         units: Sequence[int],
         words: Sequence[Sequence[int]] | None,
         before: Sequence[int] = (),
-    ) -> tuple[list[int], list[int] | None]:
-        """Marked phone at each unit, and the unit after each word; see `phones.aligned`.
+        are_timed: bool = False,
+    ) -> TimedUnits:
+        """Give each phone of the words its time; see `phone_timing.timed`.
 
-        Where the words are unknown, or the flow reads no phones, the phones are `UNKNOWN`, and nothing tells
-        where words end.
+        Where the words are unknown, or the flow reads no phones, the units stay as they are, the phones are
+        `UNKNOWN`, and nothing tells where words end.
 
         Args:
             units: in which the words are said.
             words: marked phones of each word.
             before: the units before these.
+            are_timed: the units come from here, and stay as they are.
         """
         if words is None or not self.config.flow.phones or not units:
-            return [UNKNOWN] * len(units), None
-        teller = self.flow.phone_teller
-        logits = teller(torch.tensor([[*before, *units]], device=self.device))
+            return TimedUnits(list(units), [UNKNOWN] * len(units), None)
+        logits = self.flow.phone_teller(torch.tensor([[*before, *units]], device=self.device))
         scores = logits[0, len(before) :].float().log_softmax(-1).cpu().numpy()
-        return aligned(scores, words, teller.durations.float().cpu().numpy())
+        return timed(units, scores, words, self._usual_units, *([1.0] if are_timed else []))
+
+    def _usual_units(self, marked: list[int], begins_word: list[int]) -> NDArray[np.float32]:
+        rows = (torch.tensor([row], device=self.device) for row in (marked, begins_word))
+        seconds = self.phone_timer(*rows)[0].float().exp()
+        return seconds.cpu().numpy() * self.config.units_per_second
 
     @torch.no_grad()
     def inference(
@@ -155,7 +166,8 @@ class VoiceGenerator(nn.Module):
             flow_embedding: (1, speaker width) speaker embedding.
             generator: random generator of noise and phases; None uses torch's global one.
             num_steps: Euler steps of the flow; None takes the configured number.
-            words: phones of the words that are said (`TasteProcessor.phones`), for a flow that reads them.
+            words: phones of the words that are said (`TasteProcessor.phones`), for a flow that reads them;
+                they are said in their own time, so that the wave may be longer or shorter than the units.
 
         Returns:
             (1, samples) on the CPU, and the sampling rate in Hz.
@@ -167,11 +179,11 @@ class VoiceGenerator(nn.Module):
         if flow_embedding is None:
             raise ValueError("flow_embedding is missing; give the speaker embedding, (1, speaker width)")
         count = speech_token_ids.shape[1] if speech_token_lengths is None else int(speech_token_lengths[0])
-        units = speech_token_ids[:, :count].to(self.device)
-        if self.config.mel_frames(count) == 0:
+        said = self.timed(speech_token_ids[0, :count].tolist(), words)
+        if self.config.mel_frames(len(said.ids)) == 0:
             return torch.zeros(1, 0), self.sampling_rate_hz
         speaker = flow_embedding.to(self.flow.encoder_proj.weight)
-        phones = torch.tensor([self.phones_of(units[0].tolist(), words)[0]], device=self.device)
+        units, phones = (torch.tensor([row], device=self.device) for row in (said.ids, said.phones))
         mel = self.flow.inference(units, speaker, None, generator, num_steps, phones)
         return self.hift(mel, generator=generator).float().cpu(), self.sampling_rate_hz
 

@@ -91,6 +91,8 @@ def run(settings: Settings, context: StageContext) -> None:
         generator = VoiceGenerator(config.voice_generator)
         generator.flow.load_state_dict(parts.weights("flow", "flow"))
         generator.hift.load_state_dict(parts.weights("vocoder", "hift"))
+    if parts.start_for("phone_timer") is None and config.voice_generator.flow.phones:
+        generator.phone_timer.load_state_dict(parts.weights("phone_timer", "phone_timer"))
     generator.save_pretrained(target, torch.float16, settings.max_shard_size)
     size = config.voice_generator.speaker_embed_dim
     vectors = {name: fixed_embedding(known, size) for name, known in settings.voices.items()}

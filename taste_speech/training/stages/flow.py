@@ -14,19 +14,22 @@ from torch.nn import functional as F
 from taste_speech.configuration_base import StrictSection
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus import SAMPLE_RATE_HZ, AudioStore, Clip
+from taste_speech.training.corpus import SAMPLE_RATE_HZ, AudioStore
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, take_what_fits
-from taste_speech.training.voice import VoiceFeatures, fixed_embedding, prepared_features, unit_vectors
+from taste_speech.training.voice import (
+    VoiceFeatures,
+    fixed_embedding,
+    marked_phones_at,
+    prepared_features,
+    unit_vectors,
+)
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.flow import Flow
-from taste_speech.vocoder.phones import PAUSE, PHONES, PhoneTeller, mark_of
+from taste_speech.vocoder.phone_timing import PhoneTeller
+from taste_speech.vocoder.phones import PHONES
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 logger = logging.getLogger(__name__)
-_UNSEEN_S = 0.08
-"""Duration of a phone that no clip has."""
-_ROUNDED_S = 1e-3
-"""Times of a clip may be rounded by this much."""
 
 
 class Settings(StrictSection):
@@ -107,21 +110,6 @@ def stored_flow(folder: Path) -> dict[str, Tensor]:
     return VoiceGenerator.from_pretrained(folder, stored).flow.state_dict()
 
 
-def marked_phones_at(clip: Clip, count: int, units_per_second: int) -> Tensor:
-    """Return the marked phone at each unit of a clip, (count,); pauses have the mark of the word before."""
-    ends, marks = clip.timing.word_ends, [mark_of(word) for word in clip.text.split()]
-    numbers, word, mark = [], 0, 0
-    for phone, end in clip.timing.phones:
-        if phone != PAUSE:
-            while word < len(ends) - 1 and end > ends[word] + _ROUNDED_S:
-                word += 1
-            mark = marks[word]
-        numbers.append(mark * len(PHONES) + PHONES.index(phone))
-    phone_ends = torch.tensor([end for _, end in clip.timing.phones]) * units_per_second
-    at = torch.searchsorted(phone_ends, torch.arange(count) + 0.5)
-    return torch.tensor(numbers)[at.clamp(max=len(numbers) - 1)]
-
-
 class PhoneTelling:
     """What the network that tells phones from units learns from: the clips of stage `pairs`."""
 
@@ -152,18 +140,6 @@ class PhoneTelling:
         return F.cross_entropy(told, phones.to(device), ignore_index=-1)
 
 
-def usual_durations(features: Sequence[VoiceFeatures]) -> Tensor:
-    """Mean duration of each phone in the training clips in seconds, (phones,)."""
-    sums, counts = torch.full((len(PHONES),), 2 * _UNSEEN_S), torch.full((len(PHONES),), 2.0)
-    for clip in (clip for part in features for clip in part.store if clip.split == "train"):
-        begun = 0.0
-        for phone, end in clip.timing.phones:
-            sums[PHONES.index(phone)] += end - begun
-            counts[PHONES.index(phone)] += 1
-            begun = end
-    return sums / counts
-
-
 def items_of(features: Sequence[VoiceFeatures], units: Mapping[str, Tensor] | None, split: str) -> list[Item]:
     """Return what the flow reads of each clip of a split, with the mel: its units; without, its phones."""
     items = []
@@ -192,8 +168,6 @@ def run(settings: Settings, context: StageContext) -> None:
         begin_embeddings(flow, load_file(context.folder("units") / "quantizer.safetensors"))
     if context.start is not None:
         take_what_fits(flow, stored_flow(context.start))
-    if telling is not None:
-        flow.phone_teller.durations.copy_(usual_durations(features))
     loop = TrainingLoop("flow", folder, flow, settings.loop)
     loop.resume()
     speaker = fixed_embedding(settings.voice, config.speaker_embed_dim).to(loop.device)
