@@ -132,8 +132,16 @@ class AdaptedLlama:
             for layer in model.model.layers
         ]
 
-    def __call__(self, inputs_embeds: Tensor, **_unused: object) -> BaseModelOutputWithPast:
-        """Return the states (batch, rows, hidden) after the last norm; rows attend to those before."""
+    def __call__(
+        self, inputs_embeds: Tensor, use_cache: bool = False, **given: object
+    ) -> BaseModelOutputWithPast:
+        """Return the states (batch, rows, hidden) after the last norm; rows attend to those before.
+
+        Raises:
+            ValueError: a cache or a mask is given, which only the Llama's own forward takes.
+        """
+        if use_cache or any(value is not None for value in given.values()):
+            raise ValueError("rows go through the adapted Llama whole, without a cache or a mask")
         batch, length, width = inputs_embeds.shape
         heads, groups = self.config.num_attention_heads, self.config.num_key_value_heads
         epsilon = self.config.rms_norm_eps

@@ -112,8 +112,6 @@ def adapted(lm: SpokenLM, rank: int, alpha: int, dtype: torch.dtype) -> SpokenLM
         if "lora_" in name:
             parameter.data = parameter.data.float()
             parameter.requires_grad_(True)
-    if dtype == torch.float32 and not torch.cuda.is_available():
-        given.model.forward = AdaptedLlama(given)
     return lm
 
 
@@ -216,6 +214,9 @@ def run(settings: Settings, context: StageContext) -> None:
     lora = config.spoken_lm_config.kwargs_for_lora
     dtype = torch.bfloat16 if mixed_precision(settings.loop) == "bf16" else torch.float32
     module = MindTraining(adapted(SpokenLM(config), lora.lora_r, int(lora.lora_alpha), dtype), quantizer)
+    if dtype == torch.float32 and not torch.cuda.is_available():
+        llama = module.lm.language_model
+        llama.model.forward = AdaptedLlama(llama)
     loop = TrainingLoop("mind", folder, module, settings.loop, given=is_given)
     loop.resume()
     encoder = TalkEncoder(fmt, tokenizer, tastes(settings, context, quantizer), settings.other_weight)

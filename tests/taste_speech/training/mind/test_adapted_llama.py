@@ -49,3 +49,11 @@ def test_the_adapters_count(llama):
     before = run(inputs_embeds=rows).last_hidden_state
     llama.model.layers[0].mlp.up_proj.lora_B["default"].weight.data.mul_(2)
     assert not torch.allclose(run(inputs_embeds=rows).last_hidden_state, before)
+
+
+def test_it_takes_no_cache_and_no_mask(llama):
+    rows, run = torch.randn(1, 3, 24), AdaptedLlama(llama)
+    run(inputs_embeds=rows, attention_mask=None, use_cache=False)
+    for wrong in ({"use_cache": True}, {"past_key_values": object()}, {"attention_mask": torch.ones(1, 3)}):
+        with pytest.raises(ValueError, match="without a cache"):
+            run(inputs_embeds=rows, **wrong)
