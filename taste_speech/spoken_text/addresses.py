@@ -1,8 +1,9 @@
 """Web and mail addresses, file names, handles and telephone numbers."""
 
 import re
+from itertools import pairwise
 
-from taste_speech.spoken_text.rules import TABLES, apply, digits, one_of, rules
+from taste_speech.spoken_text.rules import TABLES, apply, cardinal, digits, one_of, rules
 
 _SAID = TABLES["in_addresses"]
 _DOMAINS, _SPELLED_FILES = TABLES["domains"].split(), TABLES["spelled_files"].split()
@@ -36,6 +37,14 @@ def _phone(found: re.Match[str]) -> str:
     return plus + ", ".join("eight hundred" if g == "800" else digits(g) for g in groups if g != "+")
 
 
+def _dashed(found: re.Match[str]) -> str:
+    """Numbers at one distance are counted, any others are a telephone number: "9-10-11", "020-7946-0958"."""
+    numbers = [int(number) for number in found[0].split("-")]
+    steps = {after - before for before, after in pairwise(numbers)}
+    counted = len(steps) == 1 and max(numbers) < 100
+    return ", ".join(map(cardinal, numbers)) if counted else _phone(found)
+
+
 _RULES = rules(
     (rf"\bhttps?://[\w-]+(?:\.[\w-]+)*(?::\d+)?{_PATH}", _spell),
     (r"(?<!\w)[\w.+-]*\w@[\w-]+(?:\.[\w-]+)+", _spell),
@@ -48,7 +57,7 @@ _RULES = rules(
     (r"(?<![\w.-])(?:\+?\d{1,3}[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])", _phone),
     (r"(?<![\w.-])\d{3}-\d{4}(?![\w-])", _phone),
     (r"(?<![\w.])\+\d[\d ()-]{6,}\d\b", _phone),
-    (r"(?<![\w.-])(?!\d{4}-\d\d-\d\d\b)\d+(?:-\d+){2,}(?![\w-])", _phone),
+    (r"(?<![\w.-])(?!\d{4}-\d\d-\d\d\b)\d+(?:-\d+){2,}(?![\w-])", _dashed),
     (r"\b\d{4}(?: \d{4}){2,}\b", _phone),
     (r"\b1-8\d\d-(?=[A-Z])", lambda m: f"{_phone(m)}, "),
 )
