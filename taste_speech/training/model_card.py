@@ -35,7 +35,7 @@ It has learned from no recording of a person."""
 _OLD_VOICE = "So is its voice, which sounds like flite's `rms`."
 _NEW_VOICE = """\
 Its voice is made by `configs/train/voice.yaml`: it has learned to sound like hibari's "heart", and reads the
-phones of what it says, at the times that the units tell."""
+phones of what it says, in a rhythm that it has learned, too."""
 
 
 def write_measured(folder: Path, measured: str) -> None:
