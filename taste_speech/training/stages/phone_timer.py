@@ -102,8 +102,6 @@ def run(settings: Settings, context: StageContext) -> None:
     items = {split: [TimedPhones.of(c) for c in clips if c.split == split] for split in ("train", "valid")}
     torch.manual_seed(settings.loop.seed)
     timer = PhoneTimer()
-    usual = torch.cat([item.durations[item.words >= 0] for item in items["train"]]).mean()
-    torch.nn.init.constant_(timer.output.bias, float(usual.log()))
     loop = TrainingLoop("phone_timer", folder, timer, settings.loop)
     loop.resume()
 
