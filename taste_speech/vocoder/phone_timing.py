@@ -73,6 +73,7 @@ class PhoneTimer(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(channels, 1)
+        nn.init.zeros_(self.output.weight)
         nn.init.constant_(self.output.bias, math.log(_MEAN_S))
 
     def forward(self, marked: Tensor, begins_word: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -306,7 +306,7 @@ def test_a_preset_runs_without_files():
     cost = turn.run()
     assert sum(cost.words) == REPLY_WORDS
     # The voice gives each phone its time, however few units there are.
-    assert REPLY_WORDS * UNITS_PER_WORD / 50 < 0.2 * REPLY_WORDS < cost.audio_s < 0.8 * REPLY_WORDS
+    assert REPLY_WORDS * UNITS_PER_WORD / 50 < cost.audio_s < 0.8 * REPLY_WORDS
 
 
 def test_packed_weights_are_counted():

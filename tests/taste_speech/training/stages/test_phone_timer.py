@@ -74,7 +74,7 @@ def test_the_loss_is_zero_where_all_durations_are_right_whatever_the_pauses_are(
 
 
 def test_it_learns_how_long_phones_last(context):
-    loop = LoopSettings(steps=60, learning_rate=3e-3, warmup_steps=1, evaluate_every=30, precision="no")
+    loop = LoopSettings(steps=120, learning_rate=5e-3, warmup_steps=1, evaluate_every=60, precision="no")
     phone_timer.run(Settings(batch=4, loop=loop), context)
     folder = context.folder("phone_timer")
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
