@@ -39,10 +39,11 @@ def _phone(found: re.Match[str]) -> str:
 
 def _dashed(found: re.Match[str]) -> str:
     """Numbers at one distance are counted, any others are a telephone number: "9-10-11", "020-7946-0958"."""
-    numbers = [int(number) for number in found[0].split("-")]
+    groups = found[0].split("-")
+    numbers = [int(group) for group in groups]
     steps = {after - before for before, after in pairwise(numbers)}
-    counted = len(steps) == 1 and max(numbers) < 100
-    return ", ".join(map(cardinal, numbers)) if counted else _phone(found)
+    is_code = 0 in steps or any(len(group) > 2 or group != str(int(group)) for group in groups)
+    return _phone(found) if is_code or len(steps) > 1 else ", ".join(map(cardinal, numbers))
 
 
 _RULES = rules(

@@ -162,6 +162,8 @@ ADDRESSES = {
     "+1 555 123 4567": "plus one, five five five, one two three, four five six seven",
     "8-9-10-11-12": "eight, nine, ten, eleven, twelve",
     "10-8-6": "ten, eight, six",
+    "10-10-10": "one zero, one zero, one zero",
+    "01-02-03": "zero one, zero two, zero three",
     "10-20-45": "one zero, two zero, four five",
     "1-800-555-0199": "one, eight hundred, five five five, zero one nine nine",
     "zip code 90210": "zip code nine zero two one zero",
