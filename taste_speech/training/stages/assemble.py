@@ -23,6 +23,7 @@ from taste_speech.training.autoencoder import asr_tokenizer
 from taste_speech.training.config import StageContext
 from taste_speech.training.model_card import write_model_card
 from taste_speech.training.stages import autoencoder, units
+from taste_speech.training.stages.flow import stored_voice
 from taste_speech.training.voice import fixed_embedding
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
@@ -91,8 +92,12 @@ def run(settings: Settings, context: StageContext) -> None:
         generator = VoiceGenerator(config.voice_generator)
         generator.flow.load_state_dict(parts.weights("flow", "flow"))
         generator.hift.load_state_dict(parts.weights("vocoder", "hift"))
-    if parts.start_for("phone_timer") is None and config.voice_generator.flow.phones:
-        generator.phone_timer.load_state_dict(parts.weights("phone_timer", "phone_timer"))
+    if config.voice_generator.flow.phones:
+        if (start := parts.start_for("phone_timer")) is None:
+            timer = parts.weights("phone_timer", "phone_timer")
+        else:
+            timer = stored_voice(start).phone_timer.state_dict()
+        generator.phone_timer.load_state_dict(timer)
     generator.save_pretrained(target, torch.float16, settings.max_shard_size)
     size = config.voice_generator.speaker_embed_dim
     vectors = {name: fixed_embedding(known, size) for name, known in settings.voices.items()}

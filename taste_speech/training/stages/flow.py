@@ -104,10 +104,9 @@ def begin_embeddings(flow: Flow, quantizer: dict[str, Tensor]) -> None:
     flow.input_embedding.weight.mul_(0.1).add_(unit_vectors(quantizer, size))
 
 
-def stored_flow(folder: Path) -> dict[str, Tensor]:
-    """Weights of the flow of a checkpoint."""
-    stored = TasteConfig.from_pretrained(folder).voice_generator
-    return VoiceGenerator.from_pretrained(folder, stored).flow.state_dict()
+def stored_voice(folder: Path) -> VoiceGenerator:
+    """The voice generator of a checkpoint."""
+    return VoiceGenerator.from_pretrained(folder, TasteConfig.from_pretrained(folder).voice_generator)
 
 
 class PhoneTelling:
@@ -167,7 +166,7 @@ def run(settings: Settings, context: StageContext) -> None:
     if telling is None:
         begin_embeddings(flow, load_file(context.folder("units") / "quantizer.safetensors"))
     if context.start is not None:
-        take_what_fits(flow, stored_flow(context.start))
+        take_what_fits(flow, stored_voice(context.start).flow.state_dict())
     loop = TrainingLoop("flow", folder, flow, settings.loop)
     loop.resume()
     speaker = fixed_embedding(settings.voice, config.speaker_embed_dim).to(loop.device)

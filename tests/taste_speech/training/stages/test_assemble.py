@@ -1,3 +1,4 @@
+import copy
 import os
 import shutil
 
@@ -52,6 +53,26 @@ def test_a_mind_that_no_stage_has_trained_is_that_of_the_start(begun, tiny_check
     minds = [name for name in given if name.startswith("spoken_lm.")]
     assert minds
     assert all(torch.allclose(written[name].float(), given[name].float(), atol=1e-2) for name in minds)
+
+
+def test_a_new_flow_keeps_the_timer_of_the_start_until_there_is_another(begun, tiny_checkpoint, tmp_path):
+    config = copy.deepcopy(begun.config)
+    config.voice_generator.flow.phones = True
+    start = shutil.copytree(tiny_checkpoint, tmp_path / "start")
+    config.save_pretrained(start)
+    generator = VoiceGenerator(config.voice_generator)
+    timer = generator.phone_timer
+    torch.nn.init.constant_(timer.begins_word, 1.0)
+    generator.save_pretrained(start)
+    context = StageContext(begun.root, config, start)
+    for stage, name, part in (("flow", "flow", generator.flow), ("vocoder", "hift", generator.hift)):
+        save_file(part.state_dict(), context.folder(stage) / f"{name}.safetensors")
+    for wanted in (1.0, 2.0):
+        assemble.run(assemble.Settings(voices={"ada": "ada"}), context)
+        made = VoiceGenerator.from_pretrained(context.folder("assemble") / "tiny", config.voice_generator)
+        assert bool((made.phone_timer.begins_word == wanted).all())
+        torch.nn.init.constant_(timer.begins_word, 2.0)
+        save_file(timer.state_dict(), context.folder("phone_timer") / "phone_timer.safetensors")
 
 
 def test_a_part_that_was_written_and_then_trained_on_is_taken_as_it_is_now(begun):

@@ -105,7 +105,7 @@ def test_a_pause_has_the_mark_of_the_word_before(context):
 
 
 def test_a_flow_begins_with_that_of_a_checkpoint_as_far_as_it_fits(context, tiny_checkpoint):
-    stored = flow.stored_flow(tiny_checkpoint)
+    stored = flow.stored_voice(tiny_checkpoint).flow.state_dict()
     begun = StageContext(context.root, context.config, tiny_checkpoint)
     still = LOOP.model_copy(update={"steps": 1, "learning_rate": 0.0})
     flow.run(flow.Settings(loop=still, batch_size=2, max_units=8), begun)
