@@ -155,6 +155,8 @@ class FixedRateUnits(UnitStream):
 class FixedRateDetokenizer(StreamingDetokenizer):
     """The detokenizer of the measured reply."""
 
+    pace_of_units = 1.0
+
     def __init__(self, subject: Subject, window: int | None = None) -> None:
         super().__init__(subject.model, subject.processor, subject.speaker, AUDIO_RATE_HZ)
         window = self._units.max_prev_words if window is None else window

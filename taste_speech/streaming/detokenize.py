@@ -23,6 +23,7 @@ from taste_speech.streaming.detokenize_inputs import (
 from taste_speech.streaming.resampling import ChunkResampler, ResamplerState
 from taste_speech.streaming.synthesis import SynthesisState, Synthesizer
 from taste_speech.streaming.unit_stream import UnitStream, UnitStreamState, asr_words, read_words
+from taste_speech.vocoder.phone_timing import PACE_OF_UNITS
 from taste_speech.words import Word
 
 _SEED_LIMIT = 2**31
@@ -100,6 +101,8 @@ class StreamingDetokenizer:
         ValueError: a speaker embedding or rate that does not fit.
     """
 
+    pace_of_units = PACE_OF_UNITS
+
     def __init__(
         self,
         model: TasteForCausalLM,
@@ -166,7 +169,8 @@ class StreamingDetokenizer:
         spoken = asr_words(self._processor, words)
         chunk, units = self._units.extend(spoken, state.units, self._generator, self._greedy)
         before = state.n_units
-        said = self._model.voice.timed(chunk.ids, self._phones(spoken), state.synthesis.units)
+        phones, units_before = self._phones(spoken), state.synthesis.units
+        said = self._model.voice.timed(chunk.ids, phones, units_before, self.pace_of_units)
         sound, synthesis = self._synthesizer.extend(said.ids, state.synthesis, not final, said.phones)
         both = torch.cat([sound.samples, sound.following]).cpu().numpy()
         played = len(sound.samples)
@@ -184,7 +188,7 @@ class StreamingDetokenizer:
         ids = speech_ids[0].tolist()
         words = asr_words(self._processor, read_words(self._processor, text_ids, taste_ids))
         begin = self._synthesizer.context_start(len(ids))
-        phones = self._model.voice.timed(ids, self._phones(words), are_timed=True).phones
+        phones = self._model.voice.timed(ids, self._phones(words), pace_of_units=1.0).phones
         sound, synthesis = self._synthesizer.extend(
             ids[begin:], self._synthesizer.start(begin), False, phones[begin:]
         )

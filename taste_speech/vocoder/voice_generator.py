@@ -19,7 +19,7 @@ from taste_speech.errors import CheckpointError
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.flow import Flow
 from taste_speech.vocoder.hift import HiFT
-from taste_speech.vocoder.phone_timing import PhoneTimer, TimedUnits, timed
+from taste_speech.vocoder.phone_timing import PACE_OF_UNITS, PhoneTimer, TimedUnits, timed
 from taste_speech.vocoder.phones import UNKNOWN
 from taste_speech.vocoder.source_filter import SourceFilter
 
@@ -124,7 +124,7 @@ class VoiceGenerator(nn.Module):
         units: Sequence[int],
         words: Sequence[Sequence[int]] | None,
         before: Sequence[int] = (),
-        are_timed: bool = False,
+        pace_of_units: float = PACE_OF_UNITS,
     ) -> TimedUnits:
         """Give each phone of the words its time; see `phone_timing.timed`.
 
@@ -135,13 +135,13 @@ class VoiceGenerator(nn.Module):
             units: in which the words are said.
             words: marked phones of each word.
             before: the units before these.
-            are_timed: the units come from here, and stay as they are.
+            pace_of_units: 1 keeps the units as they are, for example those that come from here.
         """
         if words is None or not self.config.flow.phones or not units:
             return TimedUnits(list(units), [UNKNOWN] * len(units), None)
         logits = self.flow.phone_teller(torch.tensor([[*before, *units]], device=self.device))
         scores = logits[0, len(before) :].float().log_softmax(-1).cpu().numpy()
-        return timed(units, scores, words, self._usual_units, *([1.0] if are_timed else []))
+        return timed(units, scores, words, self._usual_units, pace_of_units)
 
     def _usual_units(self, marked: list[int], begins_word: list[int]) -> NDArray[np.float32]:
         rows = (torch.tensor([row], device=self.device) for row in (marked, begins_word))

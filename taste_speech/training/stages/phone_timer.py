@@ -18,7 +18,7 @@ from taste_speech.training.config import StageContext
 from taste_speech.training.corpus import AudioStore, Clip
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.training.voice import marked_phones_of
-from taste_speech.vocoder.phone_timing import PhoneTimer
+from taste_speech.vocoder.phone_timing import PhoneTimer, begins_word
 
 
 class Settings(StrictSection):
@@ -64,9 +64,8 @@ class TimedPhones:
 
     @property
     def begins_word(self) -> Tensor:
-        """1 at the first phone of each word, else 0."""
-        before = torch.cat([torch.tensor([-1]), self.words[:-1]])
-        return ((self.words >= 0) & (self.words != before)).long()
+        """As `phone_timing.begins_word`."""
+        return torch.tensor(begins_word(self.words.tolist()))
 
 
 def drawn(phones: TimedPhones, settings: Settings, generator: torch.Generator) -> TimedPhones:

@@ -132,7 +132,7 @@ def test_words_that_are_known_reach_the_flow(told):
     assert said.word_ends is not None
     assert said.phones[said.word_ends[0] - 1] == T
     assert [phone for phone in dict.fromkeys(said.phones) if phone != PAUSE] == [B, A, T]
-    assert generator.timed(said.ids, [[B, A, T]], are_timed=True).ids == said.ids
+    assert generator.timed(said.ids, [[B, A, T]], pace_of_units=1.0).ids == said.ids
     assert generator.timed(range(20), None) == TimedUnits(list(range(20)), [UNKNOWN] * 20, None)
     speaker, units = torch.ones(1, told.speaker_embed_dim), torch.arange(20)[None]
 
