@@ -11,8 +11,16 @@ from taste_speech.configuration_base import StrictSection
 from taste_speech.configuration_taste import TasteConfig
 
 STAGES = (
-    *("reply_corpus", "units", "pairs", "vocoder", "flow", "phone_timer"),
-    *("autoencoder", "mind", "turn_ends", "assemble"),
+    "reply_corpus",
+    "units",
+    "pairs",
+    "vocoder",
+    "flow",
+    "phone_timer",
+    "autoencoder",
+    "mind",
+    "turn_ends",
+    "assemble",
 )
 """In the order in which `run` goes through them; stage NAME is module `taste_speech.training.stages.NAME`.
 

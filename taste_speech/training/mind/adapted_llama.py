@@ -51,7 +51,7 @@ class _Linears:
     """Linears of a layer that read the same rows."""
 
     def __init__(self, *linears: nn.Module) -> None:
-        layers = [linear for linear in linears if isinstance(linear, LoraLayer)]
+        layers = [cast(LoraLayer, linear) for linear in linears]
         self.given = torch.cat([cast(nn.Linear, layer.get_base_layer()).weight.detach() for layer in layers])
         self.scale: float = layers[0].scaling["default"]
         self.adapters = [layer.lora_A["default"].weight for layer in layers]

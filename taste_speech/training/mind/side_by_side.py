@@ -33,7 +33,6 @@ class SideBySide:
 
     def __init__(self, parameters: Sequence[nn.Parameter], workers: int) -> None:
         self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
-        self.workers = workers
         self._pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
 
     def losses(self, parts: Sequence[Callable[[], Losses]]) -> Losses:

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.taste_agent.audio.test_chat_on_pulseaudio import LONG, chat, find, longest_gap_ms
+from tests.taste_agent.audio.test_chat_on_pulseaudio import (
+    KNOWN_PATH_INDEX,
+    LONG,
+    chat,
+    find,
+    longest_gap_ms,
+)
 from tests.taste_agent.speech import spoken
 
 __all__ = ["chat"]
@@ -86,7 +92,7 @@ def test_half_an_hour_with_interruptions(chat, sound, speech):
     resident = []
     while time.monotonic() - began_s < TALK_S:
         sound.say(question).wait()
-        talk.wait_for("word_heard", index=3)
+        talk.wait_for("word_heard", index=KNOWN_PATH_INDEX)
         sound.say(stop).wait()
         talk.wait_for("reply_cancelled")
         talk.wait_for("reply_finished", 60)
