@@ -7,6 +7,7 @@ from taste_agent import cli
 from taste_agent.audio.echo import (
     EchoBound,
     EchoFigures,
+    EchoHeard,
     EchoMeter,
     EchoPath,
     HalfDuplexGate,
@@ -268,3 +269,88 @@ def test_a_way_that_jumps_lets_no_speech_through():
     windows = [level_db(np.concatenate(cleaned[i : i + 10])) for i in range(400, len(cleaned) - 10, 10)]
     assert sum(level > -35 for level in windows) <= len(range(8, far.size // RATE_HZ, 4))
     assert max(windows) < -25
+
+
+def room(seed, seconds=0.3):
+    """The way from a loudspeaker to a microphone: the sound itself, and what the walls return."""
+    later = np.random.default_rng(seed).standard_normal(int(seconds * RATE_HZ))
+    later *= np.exp(-6.9 * np.arange(later.size) / later.size)
+    return np.concatenate([[1.0], 0.7 * later / np.linalg.norm(later)]).astype(np.float32)
+
+
+def first_reply(person_from_s=None, echo_db=None, delay_s=0.05):
+    """Both sides of a first reply that begins after half a second, and where the person begins."""
+    far = np.concatenate([np.zeros(RATE_HZ // 2, dtype=np.float32), spoken(LONG)])[: 3 * RATE_HZ]
+    near = 0.0005 * np.random.default_rng(3).standard_normal(far.size).astype(np.float32)
+    if echo_db is not None:
+        reflected = np.convolve(far, room(1))[: far.size].astype(np.float32)
+        near += later(reflected * 10 ** (echo_db / 20), round(delay_s * RATE_HZ))
+    if person_from_s is None:
+        return near, far, far.size
+    said = spoken("stop, i have a question for you, please", "low")
+    at = round((0.5 + person_from_s) * RATE_HZ)
+    near[at : at + said.size] += said[: near.size - at]
+    return near, far, at
+
+
+def after(near, far):
+    heard, verdicts = EchoHeard(RATE_HZ), []
+    for i in range(0, far.size - FRAME + 1, FRAME):
+        heard.add(near[i : i + FRAME], far[i : i + FRAME])
+        verdicts.append(heard.nothing)
+    return heard, verdicts
+
+
+@pytest.mark.parametrize("person_from_s", [0.05, 0.3, 0.6])
+def test_who_breaks_into_the_very_first_reply_over_headphones_is_heard(person_from_s):
+    near, far, at = first_reply(person_from_s)
+    heard, verdicts = after(near, far)
+    assert heard.nothing
+    assert verdicts.index(True) * FRAME < at + 0.45 * RATE_HZ
+
+    def cleaned(played):
+        canceller = WebRtcCanceller()
+        frames = range(0, far.size - FRAME + 1, FRAME)
+        return np.concatenate([canceller.process(near[i : i + FRAME], played[i : i + FRAME]) for i in frames])
+
+    late = at + round(0.45 * RATE_HZ)
+    kept, alone = cleaned(far)[late:], cleaned(np.zeros_like(far))[late:]
+    assert level_db(kept) > level_db(alone) - 3
+
+
+@pytest.mark.parametrize("echo_db", [0, -12, -24])
+@pytest.mark.parametrize("delay_s", [0.0, 0.12, 0.4])
+def test_an_echo_is_soon_known_for_one(echo_db, delay_s):
+    heard, _ = after(*first_reply(echo_db=echo_db, delay_s=delay_s)[:2])
+    assert heard.echo
+    assert not heard.nothing
+
+
+def test_an_echo_with_the_usual_delay_is_never_taken_for_a_voice():
+    for echo_db in (0, -12, -20):
+        assert not any(after(*first_reply(echo_db=echo_db, delay_s=0.1)[:2])[1])
+
+
+def test_an_echo_is_remembered_while_a_person_talks_over_it():
+    near, far, at = first_reply(person_from_s=1.0, echo_db=-6)
+    _, verdicts = after(near, far)
+    assert not any(verdicts[at // FRAME :])
+
+
+def test_nothing_is_heard_before_the_agent_has_spoken():
+    near, far, _ = first_reply(person_from_s=0.3)
+    assert not any(after(near, np.zeros_like(far))[1])
+
+
+def test_an_echo_that_comes_back_is_canceled_at_once():
+    near, far, _ = first_reply()
+    echo = first_reply(echo_db=-6)[0]
+    canceller, used = WebRtcCanceller(), []
+    for sides in (near, far), (near, far), (echo, far):
+        for i in range(0, far.size - FRAME + 1, FRAME):
+            canceller.process(*(side[i : i + FRAME] for side in sides))
+            used.append(canceller._bypassed)
+    first, second, third = np.split(np.array(used), 3)
+    assert first[-1]
+    assert second.all()
+    assert not third[120:].any()  # 0.7 s after it began to sound
