@@ -115,6 +115,15 @@ def adapted(lm: SpokenLM, rank: int, alpha: int, dtype: torch.dtype) -> SpokenLM
     return lm
 
 
+def multiply_in(dtype: torch.dtype, llama: LlamaForCausalLM) -> None:
+    """Let the linears of a Llama in float32, with adapters, compute in `dtype`, and the layers as few as can be."""
+    llama.model.forward = AdaptedLlama(llama, dtype)
+    head = nn.Linear(llama.config.hidden_size, llama.config.vocab_size, bias=False, device="meta")
+    head.weight = nn.Parameter(llama.lm_head.weight.detach().to(dtype), requires_grad=False)
+    head.register_forward_pre_hook(lambda _, given: tuple(each.to(dtype) for each in given))
+    llama.lm_head = head
+
+
 class TalkDealer:
     """Draws talks of one split and lays them out in rows.
 
@@ -213,10 +222,13 @@ def run(settings: Settings, context: StageContext) -> None:
     quantizer = ResidualQuantizer(config.audio_tower_config.kwargs_for_quantizer)
     lora = config.spoken_lm_config.kwargs_for_lora
     dtype = torch.bfloat16 if mixed_precision(settings.loop) == "bf16" else torch.float32
-    module = MindTraining(adapted(SpokenLM(config), lora.lora_r, int(lora.lora_alpha), dtype), quantizer)
-    if dtype == torch.float32 and not torch.cuda.is_available():
-        llama = module.lm.language_model
-        llama.model.forward = AdaptedLlama(llama)
+    on_cpu = not torch.cuda.is_available()
+    given_dtype = torch.float32 if on_cpu else dtype
+    module = MindTraining(
+        adapted(SpokenLM(config), lora.lora_r, int(lora.lora_alpha), given_dtype), quantizer
+    )
+    if on_cpu:
+        multiply_in(dtype, module.lm.language_model)
     loop = TrainingLoop("mind", folder, module, settings.loop, given=is_given)
     loop.resume()
     encoder = TalkEncoder(fmt, tokenizer, tastes(settings, context, quantizer), settings.other_weight)

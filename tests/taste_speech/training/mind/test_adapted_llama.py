@@ -6,6 +6,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from taste_speech.training.mind import AdaptedLlama
+from taste_speech.training.mind.adapted_llama import _AdaptedLinears
 
 
 @pytest.fixture
@@ -41,6 +42,24 @@ def test_states_and_gradients_are_those_of_peft(llama):
     assert len(plain) == 2 + 2 * 7 * 2
     for a, b in zip(plain, fewer, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_in_bfloat16_they_are_as_near_as_its_rounding(llama):
+    rows = torch.randn(2, 7, 24, generator=torch.Generator().manual_seed(1))
+    plain = results(llama.model, rows, llama)
+    rounded = results(AdaptedLlama(llama, torch.bfloat16), rows, llama)
+    for a, b in zip(plain, rounded, strict=True):
+        assert b.dtype == torch.float32
+        assert (a - b).norm() < 0.03 * a.norm()
+
+
+def test_what_is_less_than_the_rounding_of_the_weights_counts_on_average():
+    """Of weights that were rounded to bfloat16 before the adapter is added, all would stay as they are."""
+    given = torch.rand(200, 200, generator=torch.Generator().manual_seed(0)) + 1
+    a, b = torch.full((1, 200), 0.02), torch.full((200, 1), 0.02)
+    rows = torch.eye(200, dtype=torch.bfloat16)
+    learned = _AdaptedLinears.apply(rows, given, 1.0, a, b) - _AdaptedLinears.apply(rows, given, 0.0, a, b)
+    assert learned.float().mean() == pytest.approx(0.0004, rel=0.2)
 
 
 def test_the_adapters_count(llama):
