@@ -19,7 +19,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 
 class _AdaptedLinears(torch.autograd.Function):
-    """y_i = x (W_i + s B_i A_i)^T side by side, for x (rows, in), whose number type y has; W has no gradient."""
+    """y_i = x (W_i + s B_i A_i)^T side by side, in the number type of x (rows, in); W has no gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, given: Tensor, scale: float, *adapters: Tensor) -> Tensor:

@@ -17,18 +17,18 @@ from transformers import AutoTokenizer
 
 from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, TURN_END, UNITS, VOICES
 from taste_speech.configuration_base import StrictSection
-from taste_speech.conversion.names import LLM, published_state
+from taste_speech.conversion.names import published_state
 from taste_speech.conversion.weights import write_state
 from taste_speech.training.autoencoder import asr_tokenizer
 from taste_speech.training.config import StageContext
 from taste_speech.training.model_card import write_model_card
 from taste_speech.training.stages import autoencoder, units
 from taste_speech.training.stages.flow import stored_voice
+from taste_speech.training.stages.mind import is_ours, published_name, stored_in
 from taste_speech.training.voice import fixed_embedding
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 logger = logging.getLogger(__name__)
-_LM = "language_model."
 
 
 class Settings(StrictSection):
@@ -151,19 +151,8 @@ def own_state(parts: Parts, context: StageContext) -> dict[str, Tensor]:
         tower = {name: value for name, value in tower.items() if not name.startswith("encoder.")}
     state = {f"audio_tower.{name}": value for name, value in tower.items()}
     state |= {f"speech_decoder.{name}": value for name, value in decoder.items()}
-    state |= {f"spoken_lm.{name}": value for name, value in mind.items() if not name.startswith(_LM)}
-    adapters = {
-        f"{LLM}base_model.model.{name.removeprefix(_LM)}": value
-        for name, value in mind.items()
-        if "lora_" in name
-    }
-    return published_state(state) | adapters | kept
-
-
-def stored_in(checkpoint: Path, *prefixes: str) -> dict[str, Tensor]:
-    """Tensors of a checkpoint's model whose published names begin with one of these."""
-    files = [load_file(path) for path in checkpoint.glob("model*.safetensors")]
-    return {name: value for file in files for name, value in file.items() if name.startswith(prefixes)}
+    spoken = {published_name(name): value for name, value in mind.items() if is_ours(name)}
+    return published_state(state) | spoken | kept
 
 
 def _counts(state: dict[str, Tensor], generator: nn.Module) -> dict[str, int]:

@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -24,8 +25,10 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 from taste_speech.audio_tower.quantizer import ResidualQuantizer
 from taste_speech.checkpoint_files import ASR_FOLDER
 from taste_speech.configuration_base import StrictSection
+from taste_speech.conversion.names import LLM, source_of
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.pretrained.smollm2 import smollm2_folder
+from taste_speech.spoken_lm.configuration import SpokenLMConfig
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.streaming.layout import NONE, PromptFormat
 from taste_speech.training.autoencoder import heard_by
@@ -116,7 +119,7 @@ def adapted(lm: SpokenLM, rank: int, alpha: int, dtype: torch.dtype) -> SpokenLM
 
 
 def multiply_in(dtype: torch.dtype, llama: LlamaForCausalLM) -> None:
-    """Let the linears of a Llama in float32, with adapters, compute in `dtype`, and the layers as few as can be."""
+    """Let the linears of a Llama in float32, with adapters, multiply in `dtype`."""
     llama.model.forward = AdaptedLlama(llama, dtype)
     head = nn.Linear(llama.config.hidden_size, llama.config.vocab_size, bias=False, device="meta")
     head.weight = nn.Parameter(llama.lm_head.weight.detach().to(dtype), requires_grad=False)
@@ -230,7 +233,8 @@ def run(settings: Settings, context: StageContext) -> None:
     if on_cpu:
         multiply_in(dtype, module.lm.language_model)
     loop = TrainingLoop("mind", folder, module, settings.loop, given=is_given)
-    loop.resume()
+    if not loop.resume() and context.start is not None and begin_with(context.start, module.lm):
+        logger.info("mind: goes on from the adapters of %s", context.start)
     encoder = TalkEncoder(fmt, tokenizer, tastes(settings, context, quantizer), settings.other_weight)
     batches = TalkDealer(settings, encoder, "train", settings.seed + loop.step).endless()
     unseen = TalkDealer(settings.model_copy(update={"kinds_part": 0.3}), encoder, "valid", 0)
@@ -284,6 +288,33 @@ def tastes(settings: Settings, context: StageContext, quantizer: ResidualQuantiz
     clips = [(store, clip) for store in stores for clip in store.of_split("train")]
     ids = heard_by(heard, pieces, clips, context.folder("mind") / "taste_ids.safetensors")
     return TasteBank.of_stores(stores, ids)
+
+
+def begin_with(checkpoint: Path, lm: SpokenLM) -> bool:
+    """Take over what a checkpoint of the same language model has learned; return whether it is one."""
+    stored = stored_in(checkpoint, "spoken_lm.")
+    ours = {name: value for name, value in lm.state_dict().items() if is_ours(name)}
+    found = {name: stored.get(published_name(name)) for name in ours}
+    fitting = {
+        name: value for name, value in found.items() if value is not None and value.shape == ours[name].shape
+    }
+    if len(fitting) < len(ours):
+        return False
+    lm.load_state_dict(fitting, strict=False)
+    return True
+
+
+def stored_in(checkpoint: Path, *prefixes: str) -> dict[str, Tensor]:
+    """Tensors of a checkpoint's model whose published names begin with one of these."""
+    files = [load_file(path) for path in checkpoint.glob("model*.safetensors")]
+    return {name: value for file in files for name, value in file.items() if name.startswith(prefixes)}
+
+
+def published_name(name: str) -> str:
+    """Return the name in a checkpoint of a tensor of the LM that is trained here."""
+    if "lora_" in name:
+        return f"{LLM}base_model.model.{name.removeprefix('language_model.')}"
+    return source_of(f"spoken_lm.{name}", (), SpokenLMConfig(use_lora=False)).names[0]
 
 
 def is_given(name: str) -> bool:

@@ -1,10 +1,13 @@
+import copy
 import random
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from peft import LoraConfig, inject_adapter_in_model
+from safetensors.torch import load_file, save_file
 
 from taste_speech.audio_tower.quantizer import ResidualQuantizer
+from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.streaming.layout import PromptFormat
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus import AudioStore
@@ -110,3 +113,29 @@ def test_words_take_the_taste_tokens_that_the_start_hears(context, tiny_checkpoi
     (codes,) = bank.codes("assistant", ["train"], random.Random(0))
     assert codes == tuple(kept["clip-0"][1].tolist())
     assert isinstance(mind.tastes(Settings(taste_stores=["reply"]), context, quantizer), NoTaste)
+
+
+def adapted_mind(config, rank):
+    """A small spoken LM with adapters that have learned something."""
+    lm = SpokenLM(config)
+    linears = ["q_proj", "v_proj", "down_proj"]
+    inject_adapter_in_model(LoraConfig(r=rank, target_modules=linears), lm.language_model.model)
+    for name, parameter in lm.named_parameters():
+        if is_ours(name):
+            torch.nn.init.normal_(parameter)
+    return lm
+
+
+def test_a_mind_goes_on_from_what_a_checkpoint_of_the_same_model_has_learned(tiny_model, tmp_path):
+    learned = adapted_mind(tiny_model.config, rank=2)
+    own = {name: value for name, value in learned.state_dict().items() if is_ours(name)}
+    assert sum("lora_" in name for name in own) == 2 * 3 * tiny_model.config.text_config.num_hidden_layers
+    stored = {mind.published_name(name): value for name, value in own.items()}
+    assert len(stored) == len(own)
+    save_file(stored, tmp_path / "model.safetensors")
+    same, wider = adapted_mind(tiny_model.config, rank=2), adapted_mind(tiny_model.config, rank=4)
+    before = copy.deepcopy(wider.state_dict())
+    assert mind.begin_with(tmp_path, same)
+    assert all(torch.equal(same.state_dict()[name], value) for name, value in own.items())
+    assert not mind.begin_with(tmp_path, wider)
+    assert all(torch.equal(value, before[name]) for name, value in wider.state_dict().items())
