@@ -38,7 +38,9 @@ from taste_speech.training.corpus.dialogues import (
     Talk,
     Turn,
     as_recognized,
+    asked_again,
     cut_off,
+    make_pairs,
     make_questions,
     make_talks,
     murmured,
@@ -78,6 +80,8 @@ class Settings(StrictSection):
     """Fraction of the talks that are of the kinds of question, not written by hand."""
     cut_part: float = Field(default=0.12, ge=0, le=1)
     """Fraction of the written talks that end with a turn cut off in the middle."""
+    again_part: float = Field(default=0.06, ge=0, le=1)
+    """Fraction of the written talks in which the person asks to hear an answer again."""
     murmured: float = 0.05
     spoken_part: float = Field(default=0.8, ge=0, le=1)
     """Fraction of the written talks in which the person speaks; in the others everything is typed."""
@@ -151,11 +155,14 @@ class TalkDealer:
                 seed = self.rng.randrange(2**31)
                 self._kinds = [talk for talk in make_talks(200, seed, self.split) if talk.turns]
                 self._kinds += make_questions(100, seed, self.split)
+                self._kinds += make_pairs(20, seed, self.split)
                 self.rng.shuffle(self._kinds)
             return murmured(self._kinds.pop(), self.settings.murmured, self.rng)
         if not self._order:
             self._order = self.rng.sample(self.written, len(self.written))
         talk = self._order.pop()
+        if self.rng.random() < self.settings.again_part:
+            talk = asked_again(talk, self.rng)
         if self.rng.random() < self.settings.spoken_part:
             turns = [replace(t, modality="speech") if t.role == "user" else t for t in talk.turns]
             if self.rng.random() < self.settings.cut_part:

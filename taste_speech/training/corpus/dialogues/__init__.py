@@ -1,6 +1,11 @@
 """Dialogue text written for this project: kinds of question with their answers, and talks made of them."""
 
-from taste_speech.training.corpus.dialogues.conversation import make_questions, make_talks
+from taste_speech.training.corpus.dialogues.conversation import (
+    asked_again,
+    make_pairs,
+    make_questions,
+    make_talks,
+)
 from taste_speech.training.corpus.dialogues.grammar import as_heard, read_yaml
 from taste_speech.training.corpus.dialogues.heard import (
     ASSENTS,
@@ -24,7 +29,9 @@ __all__ = [
     "all_kinds",
     "as_heard",
     "as_recognized",
+    "asked_again",
     "cut_off",
+    "make_pairs",
     "make_questions",
     "make_talks",
     "murmured",

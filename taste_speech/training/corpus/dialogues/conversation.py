@@ -22,6 +22,8 @@ from taste_speech.training.corpus.dialogues.turns import Talk, Turn
 SPLITS = ("train", "valid", "test")
 LONG_ANSWER_WORDS = 12
 MORE_BEFORE_SHARE = 0.1
+MOST_WORDS = 30
+"""Of a reply."""
 
 ONLY_UNFINISHED = 0.1
 """Share of the talks that open with an unfinished turn and have no other."""
@@ -264,6 +266,48 @@ def make_questions(n: int, seed: int, split: str) -> list[Talk]:
             turns = TalkWriter(split, rng).single(kind)
             talks.append(Talk(f"question-{split}-{seed}-{len(talks):06d}", split, tuple(turns)))
     return talks
+
+
+def make_pairs(n: int, seed: int, split: str) -> list[Talk]:
+    """Return at most `n` talks of two questions in one turn, answered one after the other in a short reply.
+
+    Raises:
+        ValueError: an unknown split.
+    """
+    asked = make_questions(2 * n, seed, split)
+    talks = []
+    for number, (first, second) in enumerate(zip(asked[::2], asked[1::2], strict=True)):
+        sides = [list(talk.turns) for talk in (first, second)]
+        if not all(len(turns) == 2 and turns[0].finished for turns in sides):
+            continue
+        (question, answer), (more, answer_to_more) = sides
+        said = f"{answer.text} {answer_to_more.text}"
+        if len(said.split()) <= MOST_WORDS:
+            turns = (
+                replace(question, text=f"{question.text} {more.text}", kind="pair", accepted_pattern=""),
+                replace(answer, text=said, kind="pair", accepted_pattern=""),
+            )
+            talks.append(Talk(f"pair-{split}-{seed}-{number:06d}", split, turns))
+    return talks
+
+
+def asked_again(talk: Talk, rng: random.Random) -> Talk:
+    """Return `talk` with a request for an answer again, and the answer; as it is if no answer is short."""
+    places = [
+        index
+        for index, turn in enumerate(talk.turns, 1)
+        if turn.role == "assistant"
+        and turn.cut_at_word is None
+        and len(turn.text.split()) <= MOST_WORDS
+        and all(after.finished and not after.goes_on for after in talk.turns[index : index + 1])
+    ]
+    requests = CONTROL["repeat"].paraphrases(talk.split)
+    if not places or not requests:
+        return talk
+    at = rng.choice(places)
+    answer = talk.turns[at - 1]
+    request = Turn("user", talk.turns[at - 2].modality, sentence(rng.choice(requests)), kind="repeat")
+    return replace(talk, turns=(*talk.turns[:at], request, answer, *talk.turns[at:]))
 
 
 def _generator(seed: str, split: str) -> random.Random:

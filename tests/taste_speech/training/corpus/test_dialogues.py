@@ -1,11 +1,22 @@
 import itertools
 import random
 import re
+from dataclasses import replace
 
 import pytest
 
 from taste_speech.errors import TasteError
-from taste_speech.training.corpus.dialogues import CONTROL, all_kinds, as_heard, make_questions, make_talks
+from taste_speech.training.corpus.dialogues import (
+    CONTROL,
+    Talk,
+    Turn,
+    all_kinds,
+    as_heard,
+    asked_again,
+    make_pairs,
+    make_questions,
+    make_talks,
+)
 from taste_speech.training.corpus.dialogues.conversation import TalkWriter
 from taste_speech.training.corpus.dialogues.grammar import expand, sentence
 from taste_speech.training.corpus.dialogues.kinds import MEMORIES, make_kind, with_training_paraphrases
@@ -268,3 +279,29 @@ def test_no_question_of_training_is_held_out_whatever_opens_it():
     held = {as_heard(kind.question(t, row)) for s in ("valid", "test") for t in kind.paraphrases(s)}
     assert len(dressed) > 100
     assert not dressed & held
+
+
+def test_two_questions_in_one_turn_have_both_answers():
+    questions = {talk.turns[0].text: talk.turns[1].text for talk in make_questions(400, 3, "valid")}
+    pairs = make_pairs(200, 3, "valid")
+    assert 100 < len(pairs) <= 200
+    for talk in pairs:
+        question, answer = talk.turns
+        assert len(answer.text.split()) <= 30
+        parts = [(a, b) for a in questions for b in questions if f"{a} {b}" == question.text]
+        assert any(f"{questions[a]} {questions[b]}" == answer.text for a, b in parts)
+
+
+def test_an_answer_that_is_asked_for_again_is_the_same_again():
+    turns = (
+        Turn("user", "speech", "How do seals sleep?"),
+        Turn("assistant", "speech", "In the water."),
+        Turn("user", "speech", "Do they"),
+        Turn("assistant", "speech", "They float like corks, you know.", cut_at_word=3),
+    )
+    request, answer = asked_again(Talk("t", "train", turns), random.Random(0)).turns[2:4]
+    assert as_heard(request.text) in map(as_heard, CONTROL["repeat"].paraphrases("train"))
+    assert answer == turns[1]
+    unfinished = replace(turns[2], finished=False)
+    for talk in (Talk("t", "train", turns[2:]), Talk("t", "train", (*turns[:2], unfinished))):
+        assert asked_again(talk, random.Random(0)) == talk
