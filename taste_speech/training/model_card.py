@@ -30,12 +30,9 @@ _START = """
 
 Its audio tower, which makes the taste tokens, and its unit decoder are those of the checkpoint before it:
 trained from scratch (commit 7148618) on synthetic speech of flite, espeak-ng, festival and RHVoice.
-{voice}
-It has learned from no recording of a person."""
-_OLD_VOICE = "So is its voice, which sounds like flite's `rms`."
-_NEW_VOICE = """\
 Its voice is made by `configs/train/voice.yaml`: it has learned to sound like hibari's "heart", and reads the
-phones of what it says, in a rhythm that it has learned, too."""
+phones of what it says, in a rhythm that it has learned, too.
+It has learned from no recording of a person."""
 
 
 def write_measured(folder: Path, measured: str) -> None:
@@ -54,7 +51,6 @@ def write_model_card(
     parameters: Mapping[str, int],
     provisional: Sequence[str],
     has_start: bool = False,
-    has_own_voice: bool = True,
     pretrained_mind: bool = True,
 ) -> None:
     """Write `README.md`, keeping the measurements of an earlier one.
@@ -64,7 +60,6 @@ def write_model_card(
         parameters: number of each part's.
         provisional: parts that are not yet fully trained.
         has_start: whether its training went on from an earlier checkpoint.
-        has_own_voice: whether its voice is not that of the earlier checkpoint.
         pretrained_mind: whether its language model is SmolLM2 with adapters.
     """
     path = folder / "README.md"
@@ -82,6 +77,6 @@ def write_model_card(
             parameters=rows,
             state=state,
             measured=measured,
-            start=_START.format(voice=_NEW_VOICE if has_own_voice else _OLD_VOICE) if has_start else "",
+            start=_START if has_start else "",
         )
     )

@@ -85,7 +85,6 @@ def run(settings: Settings, context: StageContext) -> None:
     config.architectures = ["TasteForCausalLM"]
     config.save_pretrained(target)
     start = parts.start_for("flow") and parts.start_for("vocoder")
-    has_own_voice = start is None
     if start is not None:
         generator = VoiceGenerator.from_pretrained(start, config.voice_generator)
     else:
@@ -119,7 +118,7 @@ def run(settings: Settings, context: StageContext) -> None:
         save_file({name: value.half() for name, value in load_file(turn_end).items()}, target / TURN_END)
     started = context.start is not None
     mind = config.pretrained.language_model is not None
-    write_model_card(target, _counts(state, generator), parts.provisional, started, has_own_voice, mind)
+    write_model_card(target, _counts(state, generator), parts.provisional, started, mind)
     total = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     logger.info("assembled %s: %.1f MB", target, total / 1e6)
     if total > settings.max_total_bytes:

@@ -38,7 +38,7 @@ def test_what_no_stage_has_trained_is_that_of_the_start(begun, tiny_model, tiny_
         VoiceGenerator.from_pretrained(path, voice).state_dict() for path in (made, tiny_checkpoint)
     )
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-2) for name in theirs)
-    assert "So is its voice" in (made / "README.md").read_text()
+    assert "Its voice is made by `configs/train/voice.yaml`" in (made / "README.md").read_text()
 
 
 def test_a_mind_that_no_stage_has_trained_is_that_of_the_start(begun, tiny_checkpoint):
