@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from taste_speech.processing_taste import TasteProcessor
 
 _MOST_REPEATS = 3
-"""A reply ends when it has said the same sentence this often: a model that repeats itself does not stop."""
+"""A reply ends when it has said the same sentence, or the same run of words, this often: a model that repeats
+itself does not stop."""
+_LONGEST_RUN = 12
+"""Words of a run."""
+_LEAST_REPEATED = 6
+"""Words that repeats must have in all: "no, no, no" is no fault."""
 CompletionReason = Literal["speaking", "finished", "max_length", "interrupted", "no_speech"]
 
 
@@ -52,7 +57,7 @@ def streaming_generate(
 
     The prompt is read at the call, before the first item is asked for: `state.speak_probability` is known.
     The role token that the model predicts decides whether the assistant speaks at all. A reply also ends when
-    it has said the same sentence three times.
+    it has said the same sentence, or the same run of words, three times.
 
     Args:
         input_segments: the conversation so far; with `state`, the segments to append to it (often none).
@@ -223,9 +228,13 @@ class _Replier:
             reply.partial_ids = []
 
     def _repeats_itself(self) -> bool:
-        """Whether the newest word ends a sentence that the reply has said for the last time it may."""
-        ends = self.conversation.vocabulary.ends_sentence
+        """Whether the newest word ends a sentence, or a run of words, said for the last time."""
         words = [word.ids for word in self._reply.words]
+        for length in range(1, _LONGEST_RUN + 1):
+            repeats = max(_MOST_REPEATS, -(-_LEAST_REPEATED // length))
+            if words[-length:] * repeats == words[-length * repeats :]:
+                return True
+        ends = self.conversation.vocabulary.ends_sentence
         if not ends(words[-1]):
             return False
         bounds = [0, *(index + 1 for index, ids in enumerate(words) if ends(ids))]

@@ -103,9 +103,14 @@ def say(text: str, conversation: Conversation, patch: pytest.MonkeyPatch) -> Non
         (" go on. go on, go on. it is. go on. and so on.", 13),
         (" go on? go on? go on? go on?", 6),
         (" yes. no. yes. no. it is.", 6),
+        (" it is a no, go on, go on, go on, go on, go on", 10),
+        (" a, b, c, d, a, b, c, d, a, b, c, d, a, b, c, d", 12),
+        (" no no no no no no no no", 6),
+        (" no, no, no. it is a go, go on.", 9),
+        (" go on, go on, it is. go on, go on, it is.", 12),
     ],
 )
-def test_a_sentence_is_said_three_times_at_most(
+def test_a_sentence_or_a_run_of_words_is_said_three_times_at_most(
     text: str, said: int, tiny_model: Any, tiny_processor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conversation = talk(tiny_model, tiny_processor, QUESTION)
