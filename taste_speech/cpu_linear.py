@@ -22,7 +22,8 @@ class HalfLinear(nn.Module):
         self.in_features = layers[0].in_features
         self.out_features = sum(layer.out_features for layer in layers)
         self.count = sum(p.numel() for layer in layers for p in layer.parameters())
-        self._packed = _pack(torch.cat([layer.weight.detach() for layer in layers]))
+        weights = [layer.weight.detach() for layer in layers]
+        self._packed = _pack(torch.cat(weights) if len(weights) > 1 else weights[0])
         self._bias = None
         if any(layer.bias is not None for layer in layers):
             self._bias = torch.cat([_bias(layer) for layer in layers])
