@@ -1,4 +1,4 @@
-"""Recordings in the layout of Full-Duplex-Bench, spoken by voices that nothing is trained on."""
+"""Recordings in the layout of Full-Duplex-Bench: held-out voices and texts, or some for choices."""
 
 import json
 import random
@@ -10,8 +10,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from taste_speech.training.corpus import HELD_OUT_VOICES, SAMPLE_RATE_HZ, Spoken
-from taste_speech.training.evaluation.held_out import everyday, our_kinds
+from taste_speech.training.corpus import DEVELOPMENT_VOICES, HELD_OUT_VOICES, SAMPLE_RATE_HZ, Spoken
+from taste_speech.training.evaluation.held_out import Split, everyday, our_kinds
 from taste_speech.vocoder.phones import PAUSE
 
 RATE_HZ = 16_000
@@ -25,6 +25,8 @@ _SHORT_S = 0.3
 _NOISE = 3e-4
 """Root mean square of the room's noise."""
 
+VOICES: dict[Split, tuple[str, ...]] = {"valid": DEVELOPMENT_VOICES, "test": HELD_OUT_VOICES}
+
 Audio = np.ndarray
 
 
@@ -35,7 +37,9 @@ class Speaker(Protocol):
         """Return the text spoken."""
 
 
-def write_duplex_set(folder: Path, speaker: Speaker, seed: int, count: int = 200) -> Iterator[Path]:
+def write_duplex_set(
+    folder: Path, speaker: Speaker, seed: int, count: int = 200, split: Split = "test"
+) -> Iterator[Path]:
     """Write `count` recordings by seed, and yield their folders.
 
     Args:
@@ -43,9 +47,10 @@ def write_duplex_set(folder: Path, speaker: Speaker, seed: int, count: int = 200
         speaker: of all voices.
         seed: decides texts, voices and pauses.
         count: of all tasks together, in the shares of `SHARES`.
+        split: whose texts and voices; `valid` is for choices in development.
     """
-    questions = [asked.text for asked in our_kinds("test", count)]
-    questions += [asked.text for asked in everyday("test")]
+    questions = [asked.text for asked in our_kinds(split, count)]
+    questions += [asked.text for asked in everyday(split)]
     long_ones = [text for text in questions if len(text.split()) >= 5]
     for task, share in SHARES.items():
         for number in range(1, round(share * count) + 1):
@@ -53,12 +58,19 @@ def write_duplex_set(folder: Path, speaker: Speaker, seed: int, count: int = 200
             texts = ONE_WORD_ANSWERS if task == "one_word_answers" else long_ones
             target = folder / task / str(number)
             target.mkdir(parents=True, exist_ok=True)
-            _write(target, task, speaker, rng, texts)
+            _write(target, task, speaker, rng, texts, VOICES[split])
             yield target
 
 
-def _write(target: Path, task: str, speaker: Speaker, rng: random.Random, texts: Sequence[str]) -> None:
-    voice = rng.choice(HELD_OUT_VOICES)
+def _write(
+    target: Path,
+    task: str,
+    speaker: Speaker,
+    rng: random.Random,
+    texts: Sequence[str],
+    voices: Sequence[str],
+) -> None:
+    voice = rng.choice(voices)
     spoken = speaker.speak(rng.choice(texts), voice)
     audio, ends_s = _resampled(spoken), spoken.timing.word_ends
     if task == "pause_handling":

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 
 from taste_agent.duplex.items import Task, find_items
-from taste_speech.training.corpus import HELD_OUT_VOICES, Spoken, Timing
-from taste_speech.training.evaluation.duplex_set import RATE_HZ, write_duplex_set
+from taste_speech.training.corpus import DEVELOPMENT_VOICES, HELD_OUT_VOICES, Spoken, Timing
+from taste_speech.training.evaluation.duplex_set import ONE_WORD_ANSWERS, RATE_HZ, write_duplex_set
 from taste_speech.vocoder.phones import PAUSE
 
 WORD_S = 0.5
@@ -18,10 +18,11 @@ class Metronome:
     """Says each word as half a second of one level."""
 
     def __init__(self):
-        self.voices = set()
+        self.voices, self.texts = set(), set()
 
     def speak(self, text, voice):
         self.voices.add(voice)
+        self.texts.add(text)
         count = len(text.split())
         ends = [WORD_S * (number + 1) for number in range(count)]
         samples = np.full(int(24_000 * WORD_S) * count, 8000, np.int16)
@@ -80,3 +81,10 @@ def test_the_same_seed_writes_the_same_set(made, tmp_path):
         for i in items
         if i.task is Task.PAUSE
     )
+
+
+def test_a_set_for_choices_in_development_shares_neither_voices_nor_texts(made, tmp_path):
+    speaker = Metronome()
+    assert len(list(write_duplex_set(tmp_path, speaker, seed=5, count=20, split="valid"))) == 20
+    assert speaker.voices <= set(DEVELOPMENT_VOICES)
+    assert not (speaker.texts & made[1].texts) - set(ONE_WORD_ANSWERS)
