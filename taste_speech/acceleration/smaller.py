@@ -1,11 +1,14 @@
 """Linear layers in a smaller type: fewer bytes to read at each step, at some cost in accuracy."""
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from taste_speech.cpu_linear import HalfLinear, can_pack, quantize
 from taste_speech.modeling_taste import TasteForCausalLM
@@ -49,18 +52,23 @@ def shrink_linear_layers(
 def _halve_weights(llama: LlamaForCausalLM) -> None:
     """Keep the weights of a float32 Llama in half precision, in place; inputs and outputs stay float32.
 
-    It goes layer by layer, so that no more than one is there twice meanwhile. An embedding and a head that
-    share a table go on doing so.
+    It goes layer by layer, two at a time, so that no more are there twice meanwhile. An embedding and a head
+    that share a table go on doing so.
     """
-    for layer in llama.model.layers:
-        for block in (layer.self_attn, layer.mlp):
-            for name, part in block.named_children():
-                if isinstance(part, nn.Linear):
-                    setattr(block, name, HalfLinear(part))
+    # Around the threads, which restore each other's filters of warnings.
+    with warnings.catch_warnings(), ThreadPoolExecutor(2) as pool:
+        list(pool.map(_halve_layer, llama.model.layers))
     embedding, head = llama.model.embed_tokens, llama.lm_head
     tied = head.weight is embedding.weight
     embedding.weight = nn.Parameter(embedding.weight.detach().half(), requires_grad=False)
     llama.lm_head = HalfHead(embedding.weight) if tied else HalfLinear(head)
+
+
+def _halve_layer(layer: LlamaDecoderLayer) -> None:
+    for block in (layer.self_attn, layer.mlp):
+        for name, part in list(block.named_children()):
+            if isinstance(part, nn.Linear):
+                setattr(block, name, HalfLinear(part))
 
 
 class HalfHead(nn.Module):
