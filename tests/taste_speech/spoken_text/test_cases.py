@@ -161,6 +161,8 @@ ADDRESSES = {
     "(555) 123-4567": "five five five, one two three, four five six seven",
     "+1 555 123 4567": "plus one, five five five, one two three, four five six seven",
     "8-9-10-11-12": "eight, nine, ten, eleven, twelve",
+    "1-2-345-6-7-8-9-10-11": "one, two, three hundred forty-five, six, seven, eight, nine, ten, eleven",
+    "4-8-15-16-23-42": "four, eight, one five, one six, two three, four two",
     "10-8-6": "ten, eight, six",
     "10-10-10": "one zero, one zero, one zero",
     "01-02-03": "zero one, zero two, zero three",
