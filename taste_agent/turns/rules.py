@@ -43,7 +43,8 @@ def required_silence_ms(
 
     A text that hangs in the air waits for the maximum. Else the less sure one of two decides: the model's
     own probability of speaking, and how finished the turn sounds; linearly between `unsure_probability`
-    (maximum) and `sure_probability` (minimum).
+    (maximum) and `sure_probability` (minimum). One word is too short to sound finished: where the model is
+    the surer one, both together decide, and the minimum is that for where nothing tells from the sound.
 
     Args:
         settings: limits.
@@ -59,7 +60,17 @@ def required_silence_ms(
         return high_ms
     told = [probability for probability in (speaking_probability, finished) if probability is not None]
     sureness = min((_sureness(settings, probability) for probability in told), default=1.0)
-    return high_ms - sureness * (high_ms - low_ms)
+    needed_ms = high_ms - sureness * (high_ms - low_ms)
+    if len(text.split()) == 1 and len(told) == 2 and told[0] > told[1]:
+        low_ms = min(high_ms, settings.min_silence_ms + UNHEARD_MS)
+        needed_ms = min(needed_ms, high_ms - _sureness(settings, _together(*told)) * (high_ms - low_ms))
+    return needed_ms
+
+
+def _together(one: float, other: float) -> float:
+    """Probability by two independent signs of the same: their odds multiply."""
+    both, neither = one * other, (1 - one) * (1 - other)
+    return both / (both + neither) if both + neither else 0.5
 
 
 def _sureness(settings: EndpointingSettings, probability: float) -> float:

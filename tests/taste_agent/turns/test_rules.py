@@ -38,6 +38,19 @@ def test_unknown_probability_waits_and_no_probability_does_not():
     assert required_silence_ms(ENDPOINTING, None, "what is it", 0.0, asks_model=False) == 1500
 
 
+def test_one_word_that_the_model_takes_for_an_answer_does_not_wait_to_sound_finished():
+    soon = 500 + UNHEARD_MS
+    assert required_silence_ms(ENDPOINTING, 0.99, "Seven.", 0.1) == pytest.approx(soon)
+    assert required_silence_ms(ENDPOINTING, 0.99, "Seven.", 0.79) == pytest.approx(525)
+    assert required_silence_ms(ENDPOINTING, 0.99, "It is seven.", 0.1) == 1500
+    # Their odds are 9 : 1 and 1 : 9, together even.
+    assert required_silence_ms(ENDPOINTING, 0.9, "Seven.", 0.1) == pytest.approx(1500 - 0.25 * (1500 - soon))
+    assert required_silence_ms(ENDPOINTING, 0.9, "Okay", 0.01) == 1500
+    assert required_silence_ms(ENDPOINTING, 0.1, "How", 0.9) == 1500
+    assert required_silence_ms(ENDPOINTING, 0.99, "and", 0.9) == 1500
+    assert required_silence_ms(ENDPOINTING, 1.0, "Yes.", 0.0) == 1500 - 0.25 * (1500 - soon)
+
+
 def test_a_sure_model_does_not_cut_a_hanging_sentence():
     assert required_silence_ms(ENDPOINTING, 1.0, "i would like to", 1.0) == 1500
 
