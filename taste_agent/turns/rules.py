@@ -55,16 +55,17 @@ def required_silence_ms(
         asks_model: False if the checkpoint has no probability to wait for.
     """
     high_ms = settings.max_silence_ms
-    low_ms = min(high_ms, settings.min_silence_ms + (UNHEARD_MS if finished is None else 0))
     if ends_hanging(text, settings.hanging_words) or (speaking_probability is None and asks_model):
         return high_ms
     told = [probability for probability in (speaking_probability, finished) if probability is not None]
-    sureness = min((_sureness(settings, probability) for probability in told), default=1.0)
-    needed_ms = high_ms - sureness * (high_ms - low_ms)
+    less_sure = min((_sureness(settings, probability) for probability in told), default=1.0)
+    ways = [(less_sure, UNHEARD_MS if finished is None else 0)]
     if len(text.split()) == 1 and len(told) == 2 and told[0] > told[1]:
-        low_ms = min(high_ms, settings.min_silence_ms + UNHEARD_MS)
-        needed_ms = min(needed_ms, high_ms - _sureness(settings, _together(*told)) * (high_ms - low_ms))
-    return needed_ms
+        ways.append((_sureness(settings, _together(*told)), UNHEARD_MS))
+    return min(
+        high_ms - sureness * (high_ms - min(high_ms, settings.min_silence_ms + more_ms))
+        for sureness, more_ms in ways
+    )
 
 
 def _together(one: float, other: float) -> float:

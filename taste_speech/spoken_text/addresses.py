@@ -48,11 +48,11 @@ def _dashed(found: re.Match[str]) -> str:
     groups = found[0].split("-")
     numbers = [int(group) for group in groups]
     steps = Counter(after - before for before, after in pairwise(numbers))
-    is_code = 0 in steps or any(group != str(int(group)) for group in groups)
-    share = _REGULAR_SHARE
-    if len(groups) < _LONG_ROW:
-        is_code, share = is_code or any(len(group) > 2 for group in groups), 1.0
-    is_regular = steps.most_common(1)[0][1] >= share * (len(groups) - 1)
+    is_long = len(groups) >= _LONG_ROW
+    is_code = 0 in steps or any(
+        group != str(int(group)) or (len(group) > 2 and not is_long) for group in groups
+    )
+    is_regular = steps.most_common(1)[0][1] >= (_REGULAR_SHARE if is_long else 1) * (len(groups) - 1)
     return ", ".join(map(cardinal, numbers)) if is_regular and not is_code else _phone(found)
 
 

@@ -277,10 +277,7 @@ def make_pairs(n: int, seed: int, split: str) -> list[Talk]:
     asked = make_questions(2 * n, seed, split)
     talks = []
     for number, (first, second) in enumerate(zip(asked[::2], asked[1::2], strict=True)):
-        sides = [list(talk.turns) for talk in (first, second)]
-        if not all(len(turns) == 2 and turns[0].finished for turns in sides):
-            continue
-        (question, answer), (more, answer_to_more) = sides
+        (question, answer), (more, answer_to_more) = first.turns, second.turns
         said = f"{answer.text} {answer_to_more.text}"
         if len(said.split()) <= MOST_WORDS:
             turns = (
