@@ -24,6 +24,7 @@ from tests.taste_agent import speech as natural_speech
 from tests.taste_agent.audio import room as room_program
 
 RATE_HZ = 16000
+WAV_HEADER_BYTES = 44
 
 DAEMON_SCRIPT = """
 load-module module-native-protocol-unix socket={folder}/native auth-anonymous=1
@@ -226,8 +227,11 @@ class VirtualSoundCard:
         return Tape(child)
 
     def record(self, wav: Path) -> subprocess.Popen[bytes]:
-        """Record the loudspeaker until the process is terminated."""
-        return self._run_beside(
+        """Record the loudspeaker until the process is terminated; returns when the recording has begun.
+
+        An idle sink takes up to two seconds to give its first block.
+        """
+        recorder = self._run_beside(
             "parec",
             "--device=speaker.monitor",
             "--file-format=wav",
@@ -236,6 +240,11 @@ class VirtualSoundCard:
             "--latency-msec=20",
             str(wav),
         )
+        deadline_s = time.monotonic() + 15
+        while not wav.exists() or wav.stat().st_size <= WAV_HEADER_BYTES:
+            assert time.monotonic() < deadline_s, self.report()
+            time.sleep(0.02)
+        return recorder
 
 
 def _missing() -> list[str]:
