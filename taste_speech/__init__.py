@@ -2,22 +2,19 @@
 
 Importing the package is cheap: names are loaded on first use.
 
-So `import taste_speech` alone does not make the automatic classes of transformers know the model type
-`taste`: they can be told about classes only, and these need torch. The import of a name does it:
-`TasteConfig` for `AutoConfig`, `TasteForCausalLM` for `AutoModelForCausalLM`, `TasteProcessor` for
-`AutoProcessor`::
+`import taste_speech` alone does not register the model type `taste` with transformers, because that needs
+torch. Importing a class registers it: `TasteConfig` with `AutoConfig`, `TasteForCausalLM` with
+`AutoModelForCausalLM`, `TasteProcessor` with `AutoProcessor`::
 
     from taste_speech import TasteForCausalLM, TasteProcessor
     from transformers import AutoModelForCausalLM, AutoProcessor
-
-(Registering from an import hook fails where transformers imports its automatic classes in the middle of its
-own modules, which ours then find half loaded.)
 """
 
+import gc
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-
-from taste_speech.collector_pause import collector_paused
 
 if TYPE_CHECKING:
     from taste_speech.configuration_taste import TasteConfig
@@ -47,6 +44,22 @@ _MODULES = {
     "TextError": "errors",
     "VoiceGenerator": "vocoder.voice_generator",
 }
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Pause garbage collection inside the block.
+
+    Importing torch and transformers creates about 350,000 objects that stay. The dozens of collections that
+    Python would run meanwhile scan all of them, which takes a quarter of the time and blocks other threads.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def __getattr__(name: str) -> Any:

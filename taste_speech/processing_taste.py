@@ -19,13 +19,12 @@ from taste_speech.configuration_taste import TasteConfig
 from taste_speech.conversion.hub import hub_options
 from taste_speech.errors import CheckpointError, TextError
 from taste_speech.features import LogMelFeatures
-from taste_speech.onnx_models import OnnxModel, SpeechUnitExtractor
-from taste_speech.pronunciation import PhonemeTokenizer, pronounced
 from taste_speech.recognition.base import Recognizer
 from taste_speech.recognition.factory import make_recognizer
-from taste_speech.speaker import Reference, SpeakerEncoder, load_voices
+from taste_speech.speaker import OnnxModel, Reference, SpeakerEncoder, SpeechUnitExtractor, load_voices
 from taste_speech.spoken_text import plain_text, spoken_text, spoken_words
 from taste_speech.vocoder.phones import marked_phones
+from taste_speech.words import PhonemeTokenizer, pronounced
 
 if TYPE_CHECKING:
     from taste_speech.vocoder.voice_generator import VoiceGenerator

@@ -1,7 +1,8 @@
-"""Speaker embeddings: from reference recordings through an ONNX encoder, or fixed voices of a checkpoint."""
+"""Speaker embeddings and speech units of recordings, from a checkpoint's ONNX models; fixed voices."""
 
 import hashlib
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,66 @@ from torch import Tensor
 from torchaudio.compliance import kaldi
 
 from taste_speech.audio_io import Samples, load_audio, prepare_audio
+from taste_speech.audio_tower.configuration import TowerConfig
 from taste_speech.errors import AudioError, CheckpointError
+from taste_speech.features import LogMelFeatures
 from taste_speech.sound_file import STDIN
 
 SPEAKER_RATE_HZ = 16000
-"""Rate that the speaker encoder was trained with."""
+"""Sampling rate that the speaker encoder was trained with."""
 _FBANK_BINS = 80
 _MIN_DURATION_S = 0.1
 
 Reference = Any
-"""A path, an array of samples or the name of a fixed voice."""
+"""A path, an array of samples, or the name of a fixed voice."""
+
+
+class OnnxModel:
+    """A model with positional inputs and one output, loaded on first use; it runs on one CPU thread."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
+        """Run the model; return its first output, flattened.
+
+        Raises:
+            CheckpointError: the file does not exist.
+        """
+        names = [node.name for node in self._session.get_inputs()]
+        return self._session.run(None, dict(zip(names, inputs, strict=True)))[0].reshape(-1)
+
+    @cached_property
+    def _session(self) -> Any:
+        import onnxruntime  # takes a second to import, and fixed voices do not need it
+
+        if not self.path.is_file():
+            raise CheckpointError(
+                f"the checkpoint has no {self.path.name} (expected at {str(self.path)!r}); "
+                "use one of its fixed voices, or a complete copy of the checkpoint"
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+
+
+class SpeechUnitExtractor:
+    """Extracts speech units, 50 per second, with a checkpoint's ONNX speech tokenizer."""
+
+    def __init__(self, model: OnnxModel):
+        self._model = model
+        self._features = LogMelFeatures(TowerConfig(pad_to_max_source=False))  # 128 bins, like Whisper's
+
+    def __call__(self, samples: Samples) -> Tensor:
+        """(samples,) at 16 kHz, at most 30 s -> (1, units) int64."""
+        features = self._features(torch.from_numpy(samples)).transpose(1, 2)  # (1, bins, frames)
+        frames = np.array([features.shape[2]], dtype=np.int32)
+        return torch.from_numpy(self._model(features.numpy(), frames)).long()[None]
 
 
 def fbank_features(samples: Samples) -> np.ndarray:
-    """Return Kaldi filter banks of 16 kHz samples, (1, frames, 80) float32, each bin with zero mean."""
+    """Return Kaldi filter banks of 16 kHz samples: (1, frames, 80) float32, each bin with zero mean."""
     features = kaldi.fbank(
         torch.from_numpy(np.asarray(samples, np.float32))[None],
         num_mel_bins=_FBANK_BINS,
@@ -36,10 +83,10 @@ def fbank_features(samples: Samples) -> np.ndarray:
 
 
 class SpeakerEncoder:
-    """Embeds voices, each reference once.
+    """Turns reference recordings into speaker embeddings; each reference is encoded once.
 
     Args:
-        encode: (1, frames, 80) filter banks -> flat embedding, such as an `OnnxModel`.
+        encode: (1, frames, 80) filter banks -> flat embedding, for example an `OnnxModel`.
         voices: fixed voices by name, each (1, size).
     """
 
@@ -49,7 +96,7 @@ class SpeakerEncoder:
         self._cache: dict[str, Tensor] = {}
 
     def embed(self, reference: Reference, sampling_rate_hz: int = SPEAKER_RATE_HZ) -> Tensor:
-        """Return the embedding (1, size) of one reference: name of a fixed voice, sound file, or samples.
+        """Return the embedding (1, size) of a fixed voice, a sound file or samples.
 
         Raises:
             AudioError: the reference is neither a voice nor usable audio.
@@ -63,7 +110,7 @@ class SpeakerEncoder:
         return self._cache[key]
 
     def embed_all(self, references: list[Reference], sampling_rate_hz: int = SPEAKER_RATE_HZ) -> Tensor:
-        """Return the mean embedding (1, size) of the references, scaled to unit length.
+        """Return the mean embedding (1, size) of the references, normalized to unit length.
 
         Raises:
             AudioError: there are none, or one is neither a voice nor usable audio.
@@ -83,7 +130,7 @@ class SpeakerEncoder:
         if samples.size < _MIN_DURATION_S * SPEAKER_RATE_HZ:
             raise AudioError(
                 f"the reference audio lasts {1000 * samples.size / SPEAKER_RATE_HZ:.0f} ms; "
-                f"expected at least {1000 * _MIN_DURATION_S:.0f} ms, better some seconds, of the voice"
+                f"expected at least {1000 * _MIN_DURATION_S:.0f} ms of speech, and preferably several seconds"
             )
         return samples
 
@@ -92,7 +139,7 @@ class SpeakerEncoder:
 
 
 def load_voices(path: Path) -> dict[str, Tensor]:
-    """Return the fixed voices in a safetensors file, name -> (1, size); empty when there is no file.
+    """Return the fixed voices of a safetensors file, name -> (1, size); empty if there is no file.
 
     Raises:
         CheckpointError: the file is damaged.
@@ -101,13 +148,13 @@ def load_voices(path: Path) -> dict[str, Tensor]:
         return {}
     try:
         tensors = load_file(path)
-    except Exception as error:  # the reader has an exception type of its own for each kind of damage
+    except Exception as error:  # each kind of damage raises its own type of exception
         raise CheckpointError(f"cannot read the voices in {str(path)!r} ({error}); fetch it again") from error
     return {name: tensor.float().reshape(1, -1) for name, tensor in tensors.items()}
 
 
 def _cache_key(reference: Reference, sampling_rate_hz: int) -> str:
-    """Return what identifies a recording: path, size and time of a file; hash of samples."""
+    """Identify a recording by path, size and time of its file, or by a hash of its samples."""
     if isinstance(reference, str | Path):
         path = Path(reference)
         stat = path.stat() if path.is_file() else None

@@ -1,26 +1,31 @@
-"""Words and their tokens: text -> words -> both tokenizers, and LLM token ids -> words.
+"""Words and their tokens: text -> words -> both tokenizers, LLM ids -> words, words -> phonemes.
 
-The two tokenizers cut text differently; words are what they share, and each word has one taste token.
+The two tokenizers split text differently. Words are what they share, and each word has one taste token.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
-from taste_speech.errors import TextError
+from taste_speech.errors import CheckpointError, TextError
+
+MARKS = '.,?!;:—…"()“”'
+"""Punctuation marks among the phonemes: silent, but they indicate pauses and intonation."""
+_MAX_CACHED_WORDS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word, as it is read, generated, spoken, played or heard; what is not known of it is left out.
+    """A word that is read, generated, spoken, played or heard; fields that are unknown keep their defaults.
 
     Attributes:
-        text: without blanks around it; may be empty for a token that is only blanks.
-        ids: its tokens: of the LLM, or the ASR tokens for the unit decoder.
-        taste: its taste token (L codes); None for text that has none.
-        start, end: its place in what it is part of: tokens of a sequence, units of a chunk, samples of a
-            reply or of a session. The end is one past its last one.
+        text: without surrounding spaces; empty for a token that consists of spaces only.
+        ids: its tokens: LLM ids, or the ASR tokens for the unit decoder.
+        taste: its taste token (L codes); None if it has none.
+        start, end: its position in its context: tokens of a sequence, units of a chunk, or samples of a
+            reply or session. `end` is exclusive.
     """
 
     text: str = ""
@@ -39,14 +44,14 @@ class WordTokens:
 
 
 def split_words(text: str | Sequence[str]) -> list[str]:
-    """Words of a text, or the given words themselves, without blanks around them.
+    """Return the words of a text, or the given words, without surrounding spaces.
 
-    Unlike the published model's code, doubled blanks do not make an empty word.
+    Unlike in the published code, two spaces in a row do not create an empty word.
 
     Raises:
-        TextError: there are none, or some that are no Unicode text (as bytes of another encoding become).
+        TextError: the text is empty, or it contains surrogates, as undecodable bytes become.
     """
-    parts = [text] if isinstance(text, str) else list(text)
+    parts = [text] if isinstance(text, str) else text
     words = [word for part in parts for word in part.split()]
     if not words:
         raise TextError("the text is empty; give at least one word")
@@ -57,60 +62,52 @@ def split_words(text: str | Sequence[str]) -> list[str]:
 
 
 def tokenize_words(tokenizer: Any, words: Iterable[str]) -> WordTokens:
-    """Encode each word on its own, with one leading blank (also the first), without special tokens.
+    """Encode each word separately, with one leading space and without special tokens.
 
     Raises:
         TextError: a word contains one of the tokenizer's special tokens.
     """
-    token_ids: list[int] = []
-    word_ids: list[int] = []
+    tokens = WordTokens([], [])
     special = special_ids(tokenizer) - {tokenizer.unk_token_id}
     for index, word in enumerate(words):
         ids = tokenizer.encode(f" {word}", add_special_tokens=False)
         if special.intersection(ids):
             raise TextError(f"the word {word!r} contains a special token; remove it from the text")
-        token_ids += ids
-        word_ids += [index] * len(ids)
-    return WordTokens(token_ids, word_ids)
+        tokens.token_ids.extend(ids)
+        tokens.word_ids.extend([index] * len(ids))
+    return tokens
 
 
 def llm_ids_to_words(tokenizer: Any, token_ids: Sequence[int]) -> list[Word]:
-    """Group LLM ids into words: a token whose text starts with a blank starts one, and so does the first.
+    """Group LLM ids into words; see `starts_word`.
 
     Raises:
         TextError: an id is special or outside the vocabulary.
     """
     _check_ids(tokenizer, token_ids)
-    starts = [
-        index for index, text in enumerate(token_texts(tokenizer, token_ids)) if starts_word(index, text)
+    ids = [int(i) for i in token_ids]
+    starts = [index for index, i in enumerate(ids) if starts_word(index, decode(tokenizer, [i]))]
+    return [
+        Word(decode(tokenizer, ids[start:end]).strip(), tuple(ids[start:end]), start=start, end=end)
+        for start, end in pairwise([*starts, len(ids)])
     ]
-    words = []
-    for start, end in pairwise([*starts, len(token_ids)]):
-        ids = tuple(int(i) for i in token_ids[start:end])
-        words.append(Word(decode(tokenizer, ids).strip(), ids, start=start, end=end))
-    return words
 
 
 def starts_word(index: int, token_text: str) -> bool:
-    """Whether the token at `index` of a sequence begins a word."""
+    """Return whether the token at `index` of a sequence begins a word: the first one, or after a space."""
     return index == 0 or token_text.startswith(" ")
 
 
-def token_texts(tokenizer: Any, token_ids: Sequence[int]) -> list[str]:
-    """Text of each id by itself, blanks as they are."""
-    return [decode(tokenizer, [int(i)]) for i in token_ids]
-
-
 def decode(tokenizer: Any, token_ids: Sequence[int]) -> str:
-    """Text of the ids, blanks as they are.
+    """Return the text of the ids, with its spaces.
 
-    A tokenizer's own clean-up would join `" ."` to the word before it and so lose a word start.
+    The tokenizer's own clean-up is disabled: it would join `" ."` to the word before and lose a word start.
     """
     return str(tokenizer.decode(list(token_ids), clean_up_tokenization_spaces=False))
 
 
 def special_ids(tokenizer: Any) -> frozenset[int]:
-    """Ids of all special tokens, also those that the tokenizer lists only as added tokens."""
+    """Return the ids of all special tokens, including those listed only among the added tokens."""
     added = getattr(tokenizer, "added_tokens_decoder", {})
     return frozenset(tokenizer.all_special_ids) | {i for i, token in added.items() if token.special}
 
@@ -128,3 +125,66 @@ def _check_ids(tokenizer: Any, token_ids: Sequence[int]) -> None:
                 f"text id {int(token_id)} at position {position} is the special token "
                 f"{tokenizer.convert_ids_to_tokens(int(token_id))!r}; give the ids of plain text only"
             )
+
+
+@lru_cache(_MAX_CACHED_WORDS)
+def pronounced(word: str) -> str:
+    """Return the phonemes of a word in misaki's alphabet, with stress marks and punctuation.
+
+    The dictionary, and the model for words that it lacks, come from the package `hibari-tts`.
+
+    Raises:
+        CheckpointError: the package is missing.
+    """
+    return "".join(_g2p()(word).split())
+
+
+@cache
+def _g2p() -> Any:
+    try:
+        from hibari.g2p import G2P
+    except ImportError as error:
+        raise CheckpointError(
+            "this checkpoint reads phonemes, and the package that pronounces words is missing; run: "
+            "pip install hibari-tts"
+        ) from error
+    return G2P()
+
+
+class PhonemeTokenizer:
+    """An ASR tokenizer for phonemes: it pronounces words, then splits their phonemes into tokens.
+
+    Each word is pronounced separately, so that its tokens do not depend on the chunk it arrives in.
+
+    Args:
+        pieces: the checkpoint's tokenizer of misaki phonemes; it handles everything except `encode`.
+    """
+
+    def __init__(self, pieces: Any) -> None:
+        self.pieces = pieces
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["pieces"], name)
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:
+        """Return the tokens of each word of `text`; a word without a sound gives the unknown token."""
+        said = [pronounced(word) for word in text.split()]
+        known = [self.pieces.encode(f" {word}", add_special_tokens=False) for word in said if word]
+        return [piece for word in known for piece in word] or [self.pieces.unk_token_id]
+
+    @cached_property
+    def silent_ids(self) -> frozenset[int]:
+        """Tokens that are punctuation marks."""
+        vocabulary = self.pieces.get_vocab()
+        return frozenset(vocabulary[mark] for mark in MARKS if mark in vocabulary)
+
+
+def silent_tail(tokenizer: Any, ids: Sequence[int], word: str, silent_signs: str) -> int:
+    """Return how many tokens at the end of a word are written but not spoken."""
+    silent = getattr(tokenizer, "silent_ids", None)
+    if silent is None:
+        return len(word) - len(word.rstrip(silent_signs))
+    return next((n for n, piece in enumerate(reversed(ids)) if piece not in silent), len(ids))

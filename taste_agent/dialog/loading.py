@@ -14,7 +14,7 @@ import torch
 
 from taste_agent.config import ModelSettings
 from taste_agent.errors import AgentError
-from taste_speech.cpu_linear import can_pack
+from taste_speech.cpu import can_pack
 
 if TYPE_CHECKING:
     from taste_speech import TasteForCausalLM, TasteProcessor

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from transformers import LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm
 
-from taste_speech.cpu_threads import one_thread_if_small
+from taste_speech.cpu import one_thread_if_small
 from taste_speech.spoken_lm.kv_cache import ConversationCache, GrowingCache
 
 _ANGLE_ROWS = 256

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from transformers import LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
-from taste_speech.cpu_linear import HalfLinear, can_pack, quantize
+from taste_speech.cpu import HalfLinear, can_pack, quantize
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from taste_speech.cpu_linear import RowLinear
-from taste_speech.cpu_threads import one_thread_if_small
+from taste_speech.cpu import RowLinear, one_thread_if_small
 from taste_speech.speech_decoder.encoder import LayerCache, RelativeBlock
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder, UnitDecoderState
 

@@ -19,7 +19,7 @@ from taste_speech.conversion.names import (
     source_of,
 )
 from taste_speech.conversion.stores import WEIGHTS, TensorStore, tensors_in_files
-from taste_speech.cpu_threads import one_thread_if_small
+from taste_speech.cpu import one_thread_if_small
 from taste_speech.errors import CheckpointError
 from taste_speech.spoken_lm.configuration import SpokenLMConfig
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.models.whisper.modeling_whisper import WhisperDecoder, WhisperDecoderLayer
 
-from taste_speech.cpu_linear import RowLinear
+from taste_speech.cpu import RowLinear
 
 _MIN_REPEATED_TOKENS = 4
 """Nobody says an utterance of this many tokens twice in exactly the same way."""

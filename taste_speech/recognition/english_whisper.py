@@ -18,7 +18,7 @@ from transformers.models.whisper.modeling_whisper import WhisperModel
 
 from taste_speech.audio_tower.configuration import TowerConfig
 from taste_speech.audio_tower.encoder import encode_features
-from taste_speech.cpu_linear import quantize
+from taste_speech.cpu import quantize
 from taste_speech.errors import CheckpointError
 from taste_speech.features import LogMelFeatures
 from taste_speech.pretrained.whisper import tiny_en_folder

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from taste_speech.division import best_division
-
+_LONGEST = 8
+"""Maximum duration of a word, as a multiple of its expected duration."""
 _ATTENTION_FLOOR = 0.02
 """Attention to a word that says nothing: a unit that looks elsewhere must not decide on its own."""
 _DURATION_WEIGHT = 6.0
@@ -53,3 +53,38 @@ def word_ends_from_attention(
         result.append(known.get(word, result[-1] if result else 0))
     result[-1] = units
     return result
+
+
+def best_division(
+    scores: NDArray[np.float64], expected: NDArray[np.float64], duration_weight: float
+) -> list[int]:
+    """Divide units among parts in order so that scores and durations fit best (dynamic programming).
+
+    Args:
+        scores: (units, parts) log-likelihood of each unit in each part; there must be at least as many
+            units as parts, because each part gets at least one.
+        expected: (parts,) expected durations in units.
+        duration_weight: weight of the squared logarithm of actual over expected duration.
+
+    Returns:
+        (parts,) the exclusive end of each part.
+    """
+    units, parts = scores.shape
+    sums = np.concatenate([np.zeros((1, parts)), np.cumsum(scores, axis=0)])
+    best = np.full(units + 1, -np.inf)  # score of the parts so far, by the end of the last one
+    best[0] = 0.0
+    chosen = np.zeros((parts, units + 1), dtype=np.int64)  # the part's duration, by its end
+    for part in range(parts):
+        longest = min(units, int(np.ceil(_LONGEST * expected[part])))
+        durations = np.arange(longest, 0, -1)
+        prior = -duration_weight * np.log(durations / expected[part]) ** 2
+        # Row e - 1, of an end at e: the parts before end at e - longest, ..., e - 1.
+        before = np.concatenate([np.full(longest - 1, -np.inf), (best - sums[:, part])[:-1]])
+        totals = np.lib.stride_tricks.sliding_window_view(before, longest) + prior
+        choice = totals.argmax(axis=1)
+        chosen[part, 1:] = durations[choice]
+        best = np.concatenate([[-np.inf], totals[np.arange(units), choice] + sums[1:, part]])
+    ends = [units]
+    for part in range(parts - 1, 0, -1):
+        ends.append(ends[-1] - int(chosen[part, ends[-1]]))
+    return ends[::-1]

@@ -7,8 +7,8 @@ own with a space in front, so a word's first token is the one whose text starts 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from taste_speech.pronunciation import MARKS
 from taste_speech.vocoder.phones import PHONES, STRESS, VOWELS
+from taste_speech.words import MARKS
 
 SPACE = "▁"
 """How the ASR tokenizer's vocabulary writes a leading space."""

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from taste_speech.conversion.weights import shards
-from taste_speech.cpu_threads import one_thread_if_small
+from taste_speech.cpu import one_thread_if_small
 from taste_speech.errors import CheckpointError
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.flow import Flow

@@ -1,12 +1,13 @@
-"""The public names are what they are: changing them is a decision."""
+"""The public names are pinned, and importing them is cheap."""
 
+import gc
 import subprocess
 import sys
 
 import pytest
 
 import taste_speech
-from taste_speech import streaming
+from taste_speech import collector_paused, streaming
 
 
 def test_public_names_of_the_package() -> None:
@@ -64,3 +65,40 @@ def test_automatic_classes_find_a_checkpoint_after_the_names_were_imported(tiny_
 def test_the_docstring_says_what_makes_the_automatic_classes_know_a_checkpoint() -> None:
     assert "    from taste_speech import TasteForCausalLM, TasteProcessor\n" in (taste_speech.__doc__ or "")
     assert "from taste_speech import TasteForCausalLM, TasteProcessor\n" in AUTOMATIC
+
+
+COUNT = """
+import gc
+seen = []
+gc.callbacks.append(lambda phase, info: seen.append(info) if phase == "start" else None)
+from taste_speech import TasteForCausalLM
+print(len(seen), gc.isenabled())
+"""
+
+
+def test_names_are_imported_without_collections():
+    # In a process of its own: here the names have been imported.
+    done = subprocess.run([sys.executable, "-c", COUNT], capture_output=True, text=True, check=True)
+    collections, enabled = done.stdout.split()
+    assert int(collections) < 10, "a few before the names are asked for; without the pause some hundred"
+    assert enabled == "True"
+
+
+def test_a_collector_that_was_off_stays_off():
+    gc.disable()
+    try:
+        with collector_paused():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_the_collector_is_on_again_after_an_error():
+    def fail():
+        with collector_paused():
+            raise ImportError("no such module")
+
+    with pytest.raises(ImportError):
+        fail()
+    assert gc.isenabled()

@@ -10,8 +10,13 @@ from safetensors.torch import save_file
 
 from taste_speech.audio_io import prepare_audio
 from taste_speech.errors import AudioError, CheckpointError
-from taste_speech.onnx_models import OnnxModel, SpeechUnitExtractor
-from taste_speech.speaker import SpeakerEncoder, fbank_features, load_voices
+from taste_speech.speaker import (
+    OnnxModel,
+    SpeakerEncoder,
+    SpeechUnitExtractor,
+    fbank_features,
+    load_voices,
+)
 
 DATA = Path(__file__).parent / "data"
 RATE = 16000

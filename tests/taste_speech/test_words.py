@@ -3,7 +3,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerFast
 
 from taste_speech.errors import TextError
-from taste_speech.words import llm_ids_to_words, split_words, tokenize_words
+from taste_speech.training.tokenizer import UNKNOWN, build_phoneme_tokenizer
+from taste_speech.words import PhonemeTokenizer, llm_ids_to_words, silent_tail, split_words, tokenize_words
 
 TEXT = " the strawberry ripens in the warm sun, and it's red."
 
@@ -89,3 +90,47 @@ def test_special_and_foreign_ids(tokenizer):
 def test_special_tokens_in_a_text(tokenizer):
     with pytest.raises(TextError, match=r"the word 'a<\|role\|>' contains a special token; remove it"):
         tokenize_words(tokenizer, ["a<|role|>"])
+
+
+@pytest.fixture(scope="module")
+def phonemes() -> PhonemeTokenizer:
+    return PhonemeTokenizer(build_phoneme_tokenizer())
+
+
+@pytest.mark.parametrize(
+    ("word", "pieces"),
+    [
+        ("hello,", ["▁h", "ə", "l", "ˈO", ","]),
+        ("I", ["▁ˌI"]),
+        ("Brooklyn's", ["▁b", "ɹ", "ˈʊ", "k", "l", "ə", "n", "z"]),
+        ("well-known", ["▁w", "ˌɛ", "l", "n", "ˈO", "n"]),
+    ],
+)
+def test_a_word_is_cut_into_its_phones(phonemes, word, pieces):
+    ids = phonemes.encode(f" {word}", add_special_tokens=False)
+    assert phonemes.convert_ids_to_tokens(ids) == pieces
+
+
+def test_a_word_that_no_dictionary_has_is_said_all_the_same(phonemes):
+    ids = phonemes.encode(" brillig")
+    assert len(ids) > 4
+    assert phonemes.unk_token_id not in ids
+
+
+def test_what_has_no_sound_is_one_unknown_piece(phonemes):
+    assert phonemes.convert_ids_to_tokens(phonemes.encode(" \u200b")) == [UNKNOWN]
+
+
+def test_marks_at_the_end_of_a_word_are_not_said(phonemes):
+    ids = phonemes.encode(" why?!")
+    assert silent_tail(phonemes, ids, "why?!", "") == 2
+    assert silent_tail(object(), [1, 2, 3, 4], "why?", ".?") == 1
+
+
+def test_the_pieces_are_written_and_read_again(phonemes, tmp_path):
+    from transformers import AutoTokenizer
+
+    phonemes.save_pretrained(tmp_path)
+    again = PhonemeTokenizer(AutoTokenizer.from_pretrained(tmp_path))
+    assert again.encode(" hello") == phonemes.encode(" hello")
+    assert len(again) == len(phonemes)

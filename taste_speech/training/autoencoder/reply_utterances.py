@@ -14,7 +14,6 @@ from transformers import AutoTokenizer
 from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.features import LogMelFeatures
-from taste_speech.pronunciation import PhonemeTokenizer
 from taste_speech.training.autoencoder.encoded_store import EncodedStore, fingerprint
 from taste_speech.training.autoencoder.utterances import (
     AlignedUtterance,
@@ -27,6 +26,7 @@ from taste_speech.training.config import StageContext
 from taste_speech.training.corpus import AudioStore, Clip
 from taste_speech.training.replacing import replacing
 from taste_speech.training.tokenizer import build_asr_tokenizer, build_phoneme_tokenizer
+from taste_speech.words import PhonemeTokenizer
 
 _MADE_BY = "tower"
 """Entry of a file's metadata: fingerprint of the tower whose taste tokens it holds."""

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from taste_speech.pronunciation import silent_tail
 from taste_speech.training.corpus import Clip, Timing
 from taste_speech.vocoder.phones import PAUSE, PHONES
+from taste_speech.words import silent_tail
 
 PROSODY_SIZE = 5
 """Pace, mean pitch, rise of the pitch, voiced part, loudness. Not the duration: that is mostly the length of

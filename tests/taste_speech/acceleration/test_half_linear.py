@@ -8,7 +8,7 @@ import torch
 
 from taste_speech.acceleration import Acceleration, accelerate, decelerate, smaller
 from taste_speech.acceleration.smaller import HalfHead
-from taste_speech.cpu_linear import can_pack
+from taste_speech.cpu import can_pack
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
 from tests.talk import FOLLOW_UP, QUESTION, stream, talk, words_of

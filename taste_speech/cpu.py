@@ -1,20 +1,26 @@
-"""Linear layers for the CPU, where what counts for few rows is how many bytes of weights are read."""
+"""Fast inference on the CPU, where the bytes of weights that a step reads decide how long it takes."""
 
+import ctypes
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+_MOST_WEIGHTS_FOR_ONE_THREAD = 20_000_000
+
 
 class HalfLinear(nn.Module):
-    """Linear layers of one input as one: weights in half precision, inputs, sums and outputs in float32.
+    """Linear layers of the same input, merged into one. Weights are float16; inputs and outputs are float32.
 
-    FBGEMM, which multiplies, pads the inputs to a multiple of 512 (576 take the memory of 1,024, not their
-    time). What it has packed cannot be written to, so copies share it.
+    FBGEMM does the product. Its packed weights are read-only, so copies of the layer share them.
 
     Args:
-        layers: whose weights it takes over; their outputs lie side by side.
+        layers: the layers to merge; their outputs are concatenated.
     """
 
     def __init__(self, *layers: nn.Linear) -> None:
@@ -33,14 +39,12 @@ class HalfLinear(nn.Module):
         return torch.fbgemm_linear_fp16_weight_fp32_activation(x, self._packed, self._bias)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        """Return the same layer."""
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Store the weights unpacked: the product with the unit matrix gives them back exactly."""
-        columns = torch.fbgemm_linear_fp16_weight_fp32_activation(
-            torch.eye(self.in_features), self._packed, None
-        )
+        """Pickle the unpacked weights: multiplying by the identity matrix recovers them exactly."""
+        identity = torch.eye(self.in_features)
+        columns = torch.fbgemm_linear_fp16_weight_fp32_activation(identity, self._packed, None)
         return _restored, (columns.T.half(), self._bias)
 
 
@@ -53,13 +57,13 @@ def _restored(weight: Tensor, bias: Tensor | None) -> HalfLinear:
 
 
 class RowLinear:
-    """Linear layers of one input as one call, their outputs side by side.
+    """Linear layers of the same input, called as one.
 
-    Weights that half precision holds exactly, as those of a checkpoint that is stored in it, are kept as
-    such for this: half the bytes, the same numbers. Others are read where they are.
+    If float16 represents all weights exactly, a packed float16 copy is used: half the bytes, the same
+    numbers. Otherwise the layers themselves are called.
 
     Args:
-        layers: with the same number of inputs.
+        layers: the layers to call; their outputs are concatenated.
     """
 
     def __init__(self, *layers: nn.Linear) -> None:
@@ -77,21 +81,21 @@ class RowLinear:
 
 
 def can_pack() -> bool:
-    """Tell whether this PyTorch multiplies float32 rows by weights in half precision (on x86-64 it does)."""
+    """Return whether this PyTorch can multiply float32 rows by packed float16 weights (x86-64 builds can)."""
     has_functions = hasattr(torch, "fbgemm_pack_gemm_matrix_fp16")
     return has_functions and "fbgemm" in torch.backends.quantized.supported_engines
 
 
 def quantize(block: nn.Module, *names: str, each_output: bool = False) -> None:
-    """Quantize the linear layers of a block to int8, in place: weights once, activations at each call.
+    """Quantize linear layers to int8 in place: weights once, activations at each call.
 
     Args:
-        block: holds the layers.
-        names: of the layers; none: all of them.
-        each_output: give each output a scale of its own, which is finer.
+        block: the module that contains the layers.
+        names: names of the layers; empty means all of them.
+        each_output: use one scale per output instead of one per layer, which is more accurate.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the function is on its way out of torch itself
+        warnings.simplefilter("ignore")  # PyTorch has deprecated the function
         ao = torch.ao.quantization
         kind = ao.per_channel_dynamic_qconfig if each_output else ao.default_dynamic_qconfig
         which = dict.fromkeys(names or [nn.Linear], kind)
@@ -108,11 +112,51 @@ def _bias(layer: nn.Linear) -> Tensor:
 
 
 def _pack(weight: Tensor) -> Tensor:
-    """(outputs, inputs) in half precision, in the order in which FBGEMM reads them."""
     with warnings.catch_warnings():
-        # PyTorch warns once that the functions may go; then `can_pack` is false.
+        # On first use both functions warn that they are deprecated; without them `can_pack` is false.
         warnings.simplefilter("ignore")
         packed = torch.fbgemm_pack_gemm_matrix_fp16(weight)
         zeros = weight.new_zeros(1, weight.shape[1])
         torch.fbgemm_linear_fp16_weight_fp32_activation(zeros, packed, weight.new_zeros(len(weight)))
     return packed
+
+
+@contextmanager
+def one_thread_if_small(weights: int) -> Iterator[None]:
+    """Run PyTorch on one thread inside the block if the work is too small to split.
+
+    Only the calling thread is affected.
+
+    Args:
+        weights: number of weights that the work reads.
+    """
+    before = torch.get_num_threads()
+    if before == 1 or weights > _MOST_WEIGHTS_FOR_ONE_THREAD:
+        yield
+        return
+    set_threads = _set_threads_of_caller()
+    set_threads(1)
+    try:
+        yield
+    finally:
+        set_threads(before)
+
+
+@cache
+def _set_threads_of_caller() -> Callable[[int], None]:
+    """Return a function that sets the number of threads for the calling thread only.
+
+    `torch.set_num_threads` also sets the default for threads that start later: one that starts inside the
+    block would stay on one thread. It is used only if OpenMP and MKL cannot be called directly.
+    """
+    try:
+        library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+        set_openmp, set_mkl = library.omp_set_num_threads, library.MKL_Set_Num_Threads_Local
+    except (OSError, AttributeError):
+        return torch.set_num_threads
+
+    def set_threads(number: int) -> None:
+        set_openmp(number)
+        set_mkl(number)
+
+    return set_threads

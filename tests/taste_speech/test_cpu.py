@@ -1,12 +1,13 @@
-"""Linear layers that read fewer bytes give what the plain ones give."""
+"""Smaller linear layers give what the plain ones give, and small work takes one thread."""
 
 import copy
 import pickle
+import threading
 
 import pytest
 import torch
 
-from taste_speech.cpu_linear import HalfLinear, RowLinear, can_pack
+from taste_speech.cpu import HalfLinear, RowLinear, can_pack, one_thread_if_small
 
 packs = pytest.mark.skipif(not can_pack(), reason="this PyTorch has no product with half weights")
 
@@ -58,3 +59,33 @@ def test_a_stored_layer_has_the_same_weights(bias: bool) -> None:
     with torch.no_grad():
         for other in (pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)):
             assert torch.equal(other(x), layer(x))
+
+
+def test_small_rows_take_one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with one_thread_if_small(10**6):
+            assert torch.get_num_threads() == 1
+            with one_thread_if_small(10**6):
+                pass
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+        with one_thread_if_small(10**9):
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_thread_that_begins_within_a_row_keeps_all_its_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    seen = []
+    try:
+        with one_thread_if_small(10**6):
+            other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+            other.start()
+            other.join()
+        assert seen == [2]
+    finally:
+        torch.set_num_threads(before)

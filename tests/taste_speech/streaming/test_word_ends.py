@@ -1,11 +1,11 @@
-"""A division among known parts."""
+"""Word ends are the best division of the units."""
 
 import itertools
 from typing import Any
 
 import numpy as np
 
-from taste_speech.division import best_division
+from taste_speech.streaming.word_ends import best_division
 
 WEIGHT = 6.0
 
