@@ -15,8 +15,7 @@ from taste_agent.audio.ports import AudioSink, AudioSource, Samples
 from taste_agent.clock import ENGINE_RATE_HZ, ms_of_samples
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.echo_gate import EchoGate
-from taste_agent.endings import join_or_leave
-from taste_agent.errors import AgentError
+from taste_agent.errors import AgentError, join_or_leave
 from taste_agent.session.engine import Levels, Session
 from taste_agent.session.recording import SessionRecording
 from taste_agent.session.runner import Runner

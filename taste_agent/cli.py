@@ -21,12 +21,13 @@ from taste_agent.cli_options import (
     SeedOption,
     SetOption,
     SystemOption,
+    TableAsJsonOption,
     VoiceOption,
+    option,
     settings_of,
 )
 from taste_agent.commands.config import config_app
-from taste_agent.endings import end_process, raise_on_signals
-from taste_agent.errors import AgentError, ExitCode, Terminated
+from taste_agent.errors import AgentError, ExitCode, Terminated, end_process, raise_on_signals
 
 app = typer.Typer(
     name="taste-agent",
@@ -40,7 +41,7 @@ app.add_typer(config_app, name="config")
 bench_app = typer.Typer(invoke_without_command=True)
 app.add_typer(bench_app, name="bench")
 
-# Typer ships its own click in some versions and uses the package in others; this is the class in both.
+# Some versions of typer ship their own click and others use the package; this finds the class in both.
 _UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 
 
@@ -73,21 +74,19 @@ def replay(
     seed: SeedOption = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", help="Output folder; by default, a new one named after the current time.", metavar="DIR"
-        ),
+        option("--out", "Output folder; by default, a new one named after the current time.", "DIR"),
     ] = None,
-    realtime: Annotated[
-        bool | None, typer.Option("--realtime", help="Run at the pace of the wall clock.")
-    ] = None,
+    realtime: Annotated[bool | None, option("--realtime", "Run in real time.")] = None,
     compute_time: Annotated[
         str | None,
-        typer.Option(
-            "--compute-time", help="How much time computing takes: measured, fixed or zero.", metavar="KIND"
+        option(
+            "--compute-time",
+            "How long computing takes on the virtual clock: measured, fixed or zero.",
+            "KIND",
         ),
     ] = None,
     text: Annotated[
-        bool, typer.Option("--text", help="Print the conversation as plain lines, not as a table.")
+        bool, option("--text", "Print the conversation as plain lines instead of a table.")
     ] = False,
     ray: RayOption = "",
     json_events: JsonOption = False,
@@ -95,7 +94,7 @@ def replay(
 ) -> None:
     """Run recordings through the whole agent on a virtual clock.
 
-    FILE is a recording, or - to read one from stdin; each is a session of its own.
+    FILE is a recording, or - to read one from stdin. Each file is a separate session.
 
     Writes reply.wav, session.wav, events.jsonl, transcript.txt, transcript.json and session.png.
 
@@ -128,23 +127,19 @@ def chat(
     seed: SeedOption = None,
     input_device: InputOption = None,
     output_device: OutputOption = None,
-    text: Annotated[bool, typer.Option("--text", help="Type only; no sound card is needed.")] = False,
+    text: Annotated[bool, option("--text", "Type only; no sound card is needed.")] = False,
     push_to_talk: Annotated[
-        bool, typer.Option("--push-to-talk", help="Listen only from one press of the space key to the next.")
+        bool, option("--push-to-talk", "Listen only between two presses of the space key.")
     ] = False,
-    record: Annotated[
-        bool, typer.Option("--record", help="Record both sides; only you can read the files.")
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for recordings and transcripts.", metavar="DIR")
-    ] = None,
+    record: Annotated[bool, option("--record", "Record both sides; only you can read the files.")] = False,
+    out: Annotated[Path | None, option("--out", "Folder for recordings and transcripts.", "DIR")] = None,
     json_events: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Talk with the agent through the microphone and the loudspeaker.
 
-    Everything stays on this machine. Keys are shown at the bottom of the screen; without a terminal, lines
-    on stdin count as typed text, and everything is printed line by line.
+    Everything stays on this machine. The bottom of the screen shows the keys. Without a terminal, lines
+    on stdin are typed text, and the conversation is printed line by line.
 
     Example: taste-agent chat --input headset --output headset --record
     """
@@ -173,14 +168,10 @@ def devices(
     input_device: InputOption = None,
     output_device: OutputOption = None,
     tone: Annotated[
-        float,
-        typer.Option("--tone", help="Play a test tone for this long.", min=0, max=600, metavar="SECONDS"),
+        float, option("--tone", "Play a test tone for this long.", "SECONDS", min=0, max=600)
     ] = 0,
     level: Annotated[
-        float,
-        typer.Option(
-            "--level", help="Show the microphone's level for this long.", min=0, max=600, metavar="SECONDS"
-        ),
+        float, option("--level", "Show the microphone's level for this long.", "SECONDS", min=0, max=600)
     ] = 0,
     config: ConfigOption = None,
     overrides: SetOption = None,
@@ -204,9 +195,9 @@ def doctor(
     overrides: SetOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Check this machine, and say how to fix what is wrong.
+    """Check this machine and say how to fix problems.
 
-    Packages, GPU, sound devices, echo cancellation, checkpoint, disk, terminal.
+    Checks packages, GPU, sound devices, echo cancellation, checkpoint, disk and terminal.
 
     Example: taste-agent doctor --model small
     """
@@ -223,9 +214,7 @@ def say(
     device: DeviceOption = None,
     voice: VoiceOption = None,
     output_device: OutputOption = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write a sound file instead of playing.", metavar="FILE")
-    ] = None,
+    out: Annotated[Path | None, option("--out", "Write a sound file instead of playing.", "FILE")] = None,
     seed: SeedOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
@@ -252,12 +241,11 @@ def tokens(
     model: ModelOption = None,
     device: DeviceOption = None,
     text: Annotated[
-        str | None,
-        typer.Option("--text", help="What is said; by default it is recognized.", metavar="TEXT"),
+        str | None, option("--text", "What is said; by default, it is recognized.", "TEXT")
     ] = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
-    json_rows: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
+    json_rows: Annotated[bool, option("--json", "Print a JSON list instead of a table.")] = False,
     debug: DebugOption = False,
 ) -> None:
     """Show the words of a recording with their taste tokens, times and pitch.
@@ -277,42 +265,27 @@ def bench(
     model: Annotated[
         str,
         typer.Option(
-            "--model", "--checkpoint", help="A shipped name, a folder or a hub id.", metavar="PATH_OR_ID"
+            "--model",
+            "--checkpoint",
+            help="Checkpoint: a shipped name, a folder or a hub id.",
+            metavar="PATH_OR_ID",
         ),
     ] = "small",
     preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset", help="Random weights in the size of a model instead: small or v0.", metavar="NAME"
-        ),
+        str | None, option("--preset", "Use random weights instead, in the size of small or v0.", "NAME")
     ] = None,
     device: DeviceOption = None,
     dtype: Annotated[
-        str,
-        typer.Option("--dtype", help="float32, bfloat16, float16, int8 (CPU only) or auto.", metavar="TYPE"),
+        str, option("--dtype", "float32, bfloat16, float16, int8 (CPU only) or auto.", "TYPE")
     ] = "auto",
-    baseline: Annotated[
-        bool, typer.Option("--baseline", help="Run the naive forms as well, and show the ratios.")
-    ] = False,
-    repeats: Annotated[
-        int, typer.Option("--repeats", help="Timed runs of each stage.", min=1, metavar="N")
-    ] = 10,
+    baseline: Annotated[bool, option("--baseline", "Also run the naive forms and show the ratios.")] = False,
+    repeats: Annotated[int, option("--repeats", "Number of timed runs of each stage.", "N", min=1)] = 10,
     threads: Annotated[
-        int,
-        typer.Option(
-            "--threads",
-            help="CPU threads; 0: at most two for a small model, else all.",
-            min=0,
-            metavar="N",
-        ),
+        int, option("--threads", "CPU threads; 0: at most two for a small model, else all.", "N", min=0)
     ] = 0,
-    compiled: Annotated[
-        bool, typer.Option("--compiled", help="Compile what each step computes, with torch.compile.")
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for bench.json, .md and .png.", metavar="DIR")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
+    compiled: Annotated[bool, option("--compiled", "Compile each step with torch.compile.")] = False,
+    out: Annotated[Path | None, option("--out", "Folder for bench.json, .md and .png.", "DIR")] = None,
+    as_json: TableAsJsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Measure the speed of every stage and of a whole reply.
@@ -333,7 +306,7 @@ def bench(
 def duplex(
     folder: Annotated[
         Path,
-        typer.Argument(help="A folder of ID/input.wav, as Full-Duplex-Bench has them.", metavar="FOLDER"),
+        typer.Argument(help="A folder of ID/input.wav, as in Full-Duplex-Bench.", metavar="FOLDER"),
     ],
     model: ModelOption = None,
     device: DeviceOption = None,
@@ -341,20 +314,19 @@ def duplex(
     overrides: SetOption = None,
     seed: SeedOption = None,
     make: Annotated[
-        bool, typer.Option("--make", help="First make a set there: 200 recordings, by --seed.")
+        bool, option("--make", "First make a test set there: 200 recordings, drawn with --seed.")
     ] = False,
     voices: Annotated[
-        Path,
-        typer.Option("--voices", help="For --make: the voices of the npm package kokoro-js.", metavar="DIR"),
+        Path, option("--voices", "For --make: folder with the voices of the npm package kokoro-js.", "DIR")
     ] = Path("kokoro-js/voices"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
+    as_json: TableAsJsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Measure how the agent takes turns, by the definitions of Full-Duplex-Bench v1 and v1.5.
 
     Example: taste-agent bench duplex full-duplex-bench/v1.0
     """
-    from taste_agent.commands.duplex import make_set, show_duplex
+    from taste_agent.commands.bench import make_set, show_duplex
 
     if make:
         make_set(folder, voices, seed or 0)
@@ -364,39 +336,35 @@ def duplex(
 @app.command()
 def serve(
     host: Annotated[
-        str, typer.Option("--host", help="Where to listen; all but 127.0.0.1 needs --token.", metavar="HOST")
+        str, option("--host", "Address to listen on; any but 127.0.0.1 needs --token.", "HOST")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", help="Port; 0 takes a free one.", min=0, max=65535, metavar="N")
+        int, option("--port", "Port to listen on; 0 picks a free one.", "N", min=0, max=65535)
     ] = 8788,
     max_sessions: Annotated[
         int | None,
-        typer.Option(
+        option(
             "--max-sessions",
-            help="Conversations at once; by default, as many as this machine holds in real time.",
+            "Conversations at once; by default, as many as this machine can hold in real time.",
+            "N",
             min=1,
-            metavar="N",
         ),
     ] = None,
     token: Annotated[
-        str,
-        typer.Option(
-            "--token", help="Secret that clients must send.", envvar="TASTE_SERVE_TOKEN", metavar="SECRET"
-        ),
+        str, option("--token", "Secret that clients must send.", "SECRET", envvar="TASTE_SERVE_TOKEN")
     ] = "",
     origins: Annotated[
-        list[str] | None,
-        typer.Option("--allow-origin", help="A page of another host that may connect.", metavar="ORIGIN"),
+        list[str] | None, option("--allow-origin", "Another origin whose pages may connect.", "ORIGIN")
     ] = None,
     session_s: Annotated[
-        float, typer.Option("--session-limit", help="How long a session lasts.", min=1, metavar="SECONDS")
+        float, option("--session-limit", "Longest duration of a session.", "SECONDS", min=1)
     ] = 3600,
     idle_s: Annotated[
-        float, typer.Option("--idle-limit", help="How long nobody may speak.", min=1, metavar="SECONDS")
+        float, option("--idle-limit", "End a session after this long without speech.", "SECONDS", min=1)
     ] = 600,
     ray: RayOption = "",
     replicas: Annotated[
-        str, typer.Option("--replicas", help="Least and most replicas on the cluster.", metavar="MIN:MAX")
+        str, option("--replicas", "Fewest and most replicas on the cluster.", "MIN:MAX")
     ] = "1:1",
     model: ModelOption = None,
     device: DeviceOption = None,
@@ -409,26 +377,26 @@ def serve(
 ) -> None:
     """Serve the agent to browsers and to programs that speak the OpenAI Realtime protocol.
 
-    Needs the extra packages of `taste-agent[serve]`. The page is at /, the protocol at /v1/realtime.
+    Requires the extra packages of `taste-agent[serve]`. The page is at /, the protocol at /v1/realtime.
 
     Example: taste-agent serve --port 8788 --max-sessions 2
     """
-    from taste_agent.commands.serve import ServeArguments, serve_sessions
+    from taste_agent.commands.serve import serve_sessions
+    from taste_agent.serve.access import Access
+    from taste_agent.serve.limits import Limits, ServeOptions
 
     settings = settings_of(
         config, overrides, model=model, device=device, voice=voice, system=system, seed=seed
     )
-    arguments = ServeArguments(
-        host, port, max_sessions, token, tuple(origins or ()), session_s, idle_s, ray, replicas
-    )
-    serve_sessions(settings, arguments)
+    access, limits = Access(host, token, tuple(origins or ())), Limits(session_s, idle_s)
+    serve_sessions(settings, ServeOptions(access, port, max_sessions, limits), ray, replicas)
 
 
 def main() -> NoReturn:
-    """Entry point: one line on stderr for every error that a person can understand, and the exit code.
+    """Run the command, report an error in one line on stderr, and exit.
 
-    Where nobody reads stdout any more (`| head`), typer and rich end it without a word, as failed: not all
-    that was asked for was written.
+    If the reader of stdout has gone (`| head`), typer and rich end the program silently with a failure,
+    because not all output was written.
     """
     debug = "--debug" in sys.argv
     raise_on_signals()
@@ -451,7 +419,7 @@ def main() -> NoReturn:
 
 
 def _draw_as_the_terminal_can() -> None:
-    """Have tables drawn in ASCII on a terminal whose locale says that it knows nothing else."""
+    """Draw tables in ASCII on a terminal whose locale is not UTF-8."""
     for stream in (sys.stdout, sys.stderr):
         if "utf" not in locale.getencoding().lower() and stream is not None and stream.isatty():
             stream.reconfigure(encoding="ascii", errors="replace")  # type: ignore[union-attr]
@@ -459,7 +427,7 @@ def _draw_as_the_terminal_can() -> None:
 
 def _explain(error: Exception, debug: bool) -> int:
     if isinstance(error, _UsageError):
-        if not error.format_message():  # without a command, the help was shown
+        if not error.format_message():  # no command was given, and the help was shown
             return int(ExitCode.USAGE)
         command = error.ctx.command_path if error.ctx else "taste-agent"
         return _report(f"{error.format_message().rstrip('.')}; see {command} --help", ExitCode.USAGE)

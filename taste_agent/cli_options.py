@@ -1,4 +1,4 @@
-"""The options that several commands of `taste-agent` share, and how they become settings."""
+"""The options that several commands of `taste-agent` share, and the settings that they stand for."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,48 +8,38 @@ import typer
 if TYPE_CHECKING:
     from taste_agent.config import AgentSettings
 
+
+def option(flag: str, help_text: str, metavar: str | None = None, **rest: Any) -> Any:
+    """Describe a command line option; `rest` goes to `typer.Option`."""
+    return typer.Option(flag, help=help_text, metavar=metavar, **rest)
+
+
 ModelOption = Annotated[
-    str | None,
-    typer.Option("--model", help="Checkpoint: a shipped name, a folder or a hub id.", metavar="PATH_OR_ID"),
+    str | None, option("--model", "Checkpoint: a shipped name, a folder or a hub id.", "PATH_OR_ID")
 ]
-DeviceOption = Annotated[
-    str | None, typer.Option("--device", help="cpu, cuda, mps or auto.", metavar="DEVICE")
-]
+DeviceOption = Annotated[str | None, option("--device", "cpu, cuda, mps or auto.", "DEVICE")]
 VoiceOption = Annotated[
     str | None,
-    typer.Option(
-        "--voice",
-        help="One of the checkpoint's voices, or a recording of the voice to use.",
-        metavar="NAME_OR_FILE",
-    ),
+    option("--voice", "One of the checkpoint's voices, or a recording of the voice to use.", "NAME_OR_FILE"),
 ]
-SystemOption = Annotated[str | None, typer.Option("--system", help="System prompt.", metavar="TEXT")]
+SystemOption = Annotated[str | None, option("--system", "System prompt.", "TEXT")]
 InputOption = Annotated[
-    str | None,
-    typer.Option("--input", help="Microphone: its name, part of the name, or its number.", metavar="DEVICE"),
+    str | None, option("--input", "Microphone: its name, part of the name, or its number.", "DEVICE")
 ]
 OutputOption = Annotated[
-    str | None,
-    typer.Option(
-        "--output", help="Loudspeaker: its name, part of the name, or its number.", metavar="DEVICE"
-    ),
+    str | None, option("--output", "Loudspeaker: its name, part of the name, or its number.", "DEVICE")
 ]
 SeedOption = Annotated[
-    int | None,
-    typer.Option("--seed", help="The same seed and thread count give the same reply.", metavar="N"),
+    int | None, option("--seed", "The same seed and thread count give the same reply.", "N")
 ]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings file.", metavar="FILE")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Change one setting; may be repeated.", metavar="key=value")
-]
+ConfigOption = Annotated[Path | None, option("--config", "Settings file.", "FILE")]
+SetOption = Annotated[list[str] | None, option("--set", "Change one setting; may be repeated.", "key=value")]
 RayOption = Annotated[
-    str,
-    typer.Option(
-        "--ray", help="Address of a Ray cluster, or local for one of this machine.", metavar="ADDRESS"
-    ),
+    str, option("--ray", "Address of a Ray cluster, or local to start one on this machine.", "ADDRESS")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Write events to stdout as JSON lines.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+JsonOption = Annotated[bool, option("--json", "Write events to stdout as JSON lines.")]
+TableAsJsonOption = Annotated[bool, option("--json", "Print JSON instead of the table.")]
+DebugOption = Annotated[bool, option("--debug", "Show the traceback of an error.")]
 
 _SETTINGS = {
     "model": "model.checkpoint",
@@ -66,17 +56,17 @@ _SETTINGS = {
 
 
 def settings_of(config: Path | None, overrides: list[str] | None, **options: Any) -> "AgentSettings":
-    """The settings in effect: the given options (None: not given), `--set`, environment, file, defaults.
+    """Return the settings in effect.
 
     Args:
-        config: file of `--config`.
-        overrides: all of `--set`.
-        options: by the names of `_SETTINGS`.
+        config: the file of `--config`.
+        overrides: all values of `--set`.
+        options: other options, by their names in `_SETTINGS`. None means not given.
 
     Raises:
         SettingsError: a setting is unknown or not allowed.
     """
     from taste_agent.config.sources import load_settings
 
-    named = {_SETTINGS[option]: value for option, value in options.items()}
+    named = {_SETTINGS[name]: value for name, value in options.items()}
     return load_settings(config, overrides or (), named).settings

@@ -16,8 +16,7 @@ from taste_agent.clock import ENGINE_RATE_HZ, WallClockPacer
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.brain import Brain
 from taste_agent.dialog.worker import CostMeter, DialogWorker
-from taste_agent.endings import signals_held
-from taste_agent.errors import AgentError, Terminated
+from taste_agent.errors import AgentError, Terminated, signals_held
 from taste_agent.events import Event, Notice
 from taste_agent.output_folder import cannot_write, check_writable, owner_only
 from taste_agent.session.engine import Session

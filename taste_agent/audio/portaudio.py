@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from taste_agent.audio import devices
 from taste_agent.audio.devices import Device, DeviceList, Direction
-from taste_agent.endings import join_or_leave
+from taste_agent.errors import join_or_leave
 
 ASK_LIMIT_S = 1.5
 # Asking takes a process. A real microphone is never perfectly silent, so silence is a reason to ask.

@@ -21,8 +21,7 @@ from taste_agent.audio.portaudio import (
 from taste_agent.audio.streams import CaptureSide, PlaybackSide
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.config import DeviceSettings
-from taste_agent.endings import join_or_leave
-from taste_agent.errors import AudioDeviceError
+from taste_agent.errors import AudioDeviceError, join_or_leave
 
 FADE_S = 0.008
 WATCH_S = 0.1

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from taste_agent.cli_options import ConfigOption, DebugOption, SetOption
+from taste_agent.errors import SettingsError
 
 config_app = typer.Typer(help="Show, write or check the settings.", no_args_is_help=True)
 
@@ -16,8 +17,7 @@ def config_show(config: ConfigOption = None, overrides: SetOption = None, debug:
 
     Example: TASTE_AGENT_SAMPLING__TEXT_TOP_P=0.5 taste-agent config show --config my.yaml
     """
-    from taste_agent.config.file import settings_lines
-    from taste_agent.config.sources import load_settings
+    from taste_agent.config.sources import load_settings, settings_lines
 
     lines = list(settings_lines(load_settings(config, overrides or ())))
     width = max(len(f"{name}: {value}") for name, value, _ in lines if len(value) < 40)
@@ -31,22 +31,21 @@ def config_init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Write a settings file with all defaults, and comments.
+    """Write a commented settings file with all defaults.
 
-    FILE is taste-agent.yaml unless given.
+    FILE is taste-agent.yaml by default.
 
     Example: taste-agent config init my.yaml
     """
-    from taste_agent.config.file import default_file_text
-    from taste_agent.errors import SettingsError
+    from taste_agent.config.sources import default_file_text
 
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(default_file_text())
     except FileExistsError:
-        raise SettingsError(f"{path} exists already; name another file or give --force") from None
+        raise SettingsError(f"{path} already exists; name another file or give --force") from None
     except OSError as error:
-        raise SettingsError(f"{path} cannot be written: {error.strerror}") from None
+        raise SettingsError(f"cannot write {path}: {error.strerror}; name another file") from None
     typer.echo(f"wrote {path}")
 
 
@@ -54,12 +53,11 @@ def config_init(
 def config_check(
     path: Annotated[Path, typer.Argument(metavar="FILE", hidden=True)], debug: DebugOption = False
 ) -> None:
-    """Check a settings file, and list everything that is wrong with it.
+    """Check a settings file and list everything that is wrong with it.
 
     Example: taste-agent config check my.yaml
     """
     from taste_agent.config.sources import load_settings, mistakes_in
-    from taste_agent.errors import SettingsError
 
     mistakes = mistakes_in(path)
     for mistake in mistakes:

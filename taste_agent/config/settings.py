@@ -1,7 +1,6 @@
-"""All settings of the agent: one schema with its defaults, so that an installed package needs no file.
+"""The schema of all settings, with their defaults.
 
-Every field's description is also its comment in `configs/agent/default.yaml`. Reading the sources
-(command line, environment, file) with the origin of each value is in `taste_agent.config.sources`.
+The description of each field is also its comment in `configs/agent/default.yaml`.
 """
 
 from typing import Any, Literal, Self, get_args
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 ENV_PREFIX = "TASTE_AGENT_"
 ENV_NESTED_DELIMITER = "__"
 MAX_UTTERANCE_S = 30.0
-"""What the model can hear at once."""
+"""The longest speech that the model can hear at once."""
 # fmt: off
 _HANGING_WORDS = (
     "a", "an", "and", "at", "because", "but", "er", "for", "from", "if", "in", "is", "my", "of", "or", "so",
@@ -25,18 +24,18 @@ _BACKCHANNELS = (
 
 
 class Section(BaseModel):
-    """A section of the settings; unknown keys are refused."""
+    """A section of the settings; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_truth_as_number(cls, value: Any, info: ValidationInfo) -> Any:
-        # Pydantic takes `true` for 1.
+        # Pydantic would read `true` as 1.
         annotation = cls.model_fields[info.field_name or ""].annotation
         kinds = {annotation, *get_args(annotation)}
         if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
-            raise ValueError("input should be a number, neither true nor false")
+            raise ValueError(f"expected a number, got {str(value).lower()}")
         return value
 
 
@@ -59,16 +58,13 @@ class ModelSettings(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = _value("auto", "auto uses a GPU if there is one")
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = _value(
         "auto",
-        "number type of the large parts; auto: bfloat16 on CUDA, on the CPU float16 for the "
+        "number type of the large parts; auto: bfloat16 on CUDA; on the CPU, float16 for the "
         "language model's weights and float32 for the rest; int8: CPU only",
     )
     threads: int = _number(
         0, 0, 256, "CPU threads of the model; 0: at most two for a small model, else all but one"
     )
-    compiled: bool = Field(
-        default=False,
-        description="compile what each step computes when it is first used, which takes a minute; for CUDA",
-    )
+    compiled: bool = _value(False, "compile each step on its first use, which takes a minute; for CUDA")
 
 
 class DialogSettings(Section):
@@ -93,7 +89,10 @@ class SamplingSettings(Section):
         0.0, 0, 1, "the same for taste tokens; no effect where the model offers only one choice"
     )
     text_temperature: float = Field(
-        default=0.5, gt=0, le=10, description="below 1 likely words get likelier, above 1 all get more alike"
+        default=0.5,
+        gt=0,
+        le=10,
+        description="below 1: likely words become likelier; above 1: all become more alike",
     )
     repetition_penalty: float = Field(
         default=1.1, gt=0, le=10, description="above 1: words already said in this reply become less likely"
@@ -120,19 +119,19 @@ class EmitSettings(Section):
         "growing", "growing: small chunks first; clause: at clause ends; words: every words_per_chunk"
     )
     words_per_chunk: int = _number(2, 1, 100, "chunk size for timing: words, first size for growing")
-    max_words_per_chunk: int = _number(8, 1, 200, "growing and clause never hold more than this")
+    max_words_per_chunk: int = _number(8, 1, 200, "growing and clause never hold back more words than this")
     hold_while_person_speaks: bool = _value(True, "say nothing new while the person speaks")
 
 
 class VadSettings(Section):
     """When sound is speech."""
 
-    frame_ms: Literal[10, 20, 30] = _value(20, "length of the frames that are judged")
+    frame_ms: Literal[10, 20, 30] = _value(20, "length of the frames in which speech is detected")
     aggressiveness: int = _number(
         2, 0, 3, "how strict WebRTC's detector is: 3 misses most speech, 0 takes most noise for speech"
     )
-    start_ms: int = _number(120, 10, 2000, "speech within start_window_ms that counts as a beginning")
-    start_window_ms: int = _number(200, 10, 3000, "window in which start_ms is counted")
+    start_ms: int = _number(120, 10, 2000, "this much speech within start_window_ms counts as a start")
+    start_window_ms: int = _number(200, 10, 3000, "window for start_ms")
     stop_ms: int = _number(200, 30, 5000, "silence that ends a stretch of speech")
     pre_roll_ms: int = _number(400, 0, 2000, "sound kept from before the first speech")
     min_level_dbfs: float = _number(-50.0, -100, 0, "anything quieter is silence")
@@ -159,12 +158,12 @@ class EndpointingSettings(Section):
     min_silence_ms: int = _number(300, 100, 10000, "never answer sooner than this after speech")
     max_silence_ms: int = _number(1800, 100, 20000, "always answer by then")
     run_ahead_ms: int = _number(
-        300, 50, 10000, "silence after which work on the answer begins, which may be dropped"
+        300, 50, 10000, "silence after which work on the answer begins; it is thrown away if speech goes on"
     )
     sure_probability: float = _number(
-        0.8, 0, 1, "from this probability that it is the agent's turn on, min_silence_ms is enough"
+        0.8, 0, 1, "if it is the agent's turn with this probability or more, min_silence_ms is enough"
     )
-    unsure_probability: float = _number(0.3, 0, 1, "at this probability or below, wait for max_silence_ms")
+    unsure_probability: float = _number(0.3, 0, 1, "with this probability or less, wait for max_silence_ms")
     hanging_words: tuple[str, ...] = _value(
         _HANGING_WORDS, "after a turn that ends with one of these, wait for max_silence_ms"
     )
@@ -183,7 +182,7 @@ class EndpointingSettings(Section):
                 f"endpointing.sure_probability = {self.sure_probability} is below "
                 f"unsure_probability = {self.unsure_probability}"
             )
-        longest_s = self.max_piece_s + 2 * self.run_ahead_ms / 1000  # twice where somebody stirs
+        longest_s = self.max_piece_s + 2 * self.run_ahead_ms / 1000  # twice if somebody stirs
         if longest_s >= MAX_UTTERANCE_S:
             raise ValueError(
                 f"endpointing.max_piece_s = {self.max_piece_s:g} and twice "
@@ -217,9 +216,11 @@ class PlaybackSettings(Section):
     """How the reply is played."""
 
     prebuffer_ms: int = _number(100, 0, 5000, "sound to gather before a reply starts")
-    max_prebuffer_ms: int = _number(1000, 0, 10000, "how far that may grow after playback ran dry")
+    max_prebuffer_ms: int = _number(
+        1000, 0, 10000, "limit to which prebuffer_ms may grow after playback ran dry"
+    )
     fade_ms: int = _number(30, 1, 200, "length of the fades at pauses, resumptions and cancellations")
-    leading_silence_ms: int = _number(20, 0, 1000, "silence to leave before a reply's first sound")
+    leading_silence_ms: int = _number(20, 0, 1000, "silence to keep before a reply's first sound")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -252,7 +253,7 @@ class DeviceSettings(Section):
         "blocks have the same length",
     )
     output_queue_ms: int = _number(
-        60, 20, 500, "sound held ready for the loudspeaker; more survives longer hiccups, less reacts sooner"
+        60, 20, 500, "sound kept ready for the loudspeaker; more survives longer hiccups, less reacts sooner"
     )
     output_queue_max_ms: int = _number(300, 40, 2000, "how far the queue may grow after underruns")
     stall_ms: int = _number(
@@ -291,10 +292,12 @@ class RecognitionSettings(Section):
     """How speech becomes text."""
 
     min_confidence: float = _number(
-        0.2, 0, 1, "speech recognized with less confidence counts as not understood"
+        0.2, 0, 1, "speech recognized with less confidence than this counts as not understood"
     )
-    partial_every_ms: int = _number(300, 0, 10000, "how often to recognize speech that goes on; 0: never")
-    block_ms: int = _number(100, 10, 2000, "length of the blocks handed to the recognizer")
+    partial_every_ms: int = _number(
+        300, 0, 10000, "how often to recognize speech that is still going on; 0: never"
+    )
+    block_ms: int = _number(100, 10, 2000, "length of the blocks passed to the recognizer")
 
 
 class FixedCosts(Section):
@@ -312,10 +315,10 @@ class ReplaySettings(Section):
     """Time in `taste-agent replay`."""
 
     compute_time: Literal["measured", "fixed", "zero"] = _value(
-        "measured", "how much time computing takes on the virtual clock"
+        "measured", "how long computing takes on the virtual clock"
     )
-    realtime: bool = _value(False, "run at the pace of the wall clock")
-    max_tail_s: float = _number(60.0, 0, 3600, "longest wait for the end of the last reply")
+    realtime: bool = _value(False, "run in real time")
+    max_tail_s: float = _number(60.0, 0, 3600, "longest wait for the last reply to end")
     fixed: FixedCosts = _section(FixedCosts, "time of each step with compute_time: fixed")
 
 

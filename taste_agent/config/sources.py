@@ -1,43 +1,44 @@
-"""Reads settings from the command line, the environment and a file, and knows where each value came from.
+"""Where settings come from: the command line, the environment, a file; and the commented file of defaults.
 
 Precedence: command line, then environment (`TASTE_AGENT_SAMPLING__TEXT_TOP_P=0.5`), then file, then default.
-Files are YAML 1.2. On the command line and in the environment text is taken as it is, all else is YAML.
+Files are YAML 1.2. On the command line and in the environment, text settings are used as written; all other
+values are read as YAML.
 """
 
 import difflib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from taste_agent.config.settings import ENV_NESTED_DELIMITER, ENV_PREFIX, AgentSettings
 from taste_agent.errors import SettingsError
 
-DEFAULT_ORIGIN = "default"
 CONFIG_FILE_VARIABLE = f"{ENV_PREFIX}CONFIG"
 """Environment variable that names the settings file when no `--config` is given."""
 
 
 @dataclass(frozen=True)
 class LoadedSettings:
-    """Settings with the origin of each value by its dotted name; names that are missing are defaults."""
+    """Settings, and where each value came from.
+
+    Attributes:
+        settings: the values.
+        origins: `command line`, `environment VARIABLE` or `file PATH`, by dotted name; defaults have none.
+    """
 
     settings: AgentSettings
     origins: Mapping[str, str]
 
-    def origin(self, name: str) -> str:
-        """`default`, `command line`, `environment VARIABLE` or `file PATH`."""
-        return self.origins.get(name, DEFAULT_ORIGIN)
-
 
 def _types(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
-    """Types of all settings of a section by their dotted names, in the order of the schema."""
     types: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         section = field.annotation
@@ -52,12 +53,12 @@ _TYPES = _types(AgentSettings)
 
 
 def setting_names() -> list[str]:
-    """Dotted names of all settings, in the order of the schema."""
+    """Return the dotted names of all settings, in the order of the schema."""
     return list(_TYPES)
 
 
 def _names_in(section: str) -> list[str]:
-    """Names of the settings and sections directly in `section` (with its dot; empty: the whole)."""
+    """Return the settings and sections directly in `section`, which ends with a dot or is empty."""
     inside = (name.removeprefix(section) for name in _TYPES if name.startswith(section))
     return list(dict.fromkeys(section + name.split(".")[0] for name in inside))
 
@@ -68,16 +69,16 @@ def load_settings(
     options: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> LoadedSettings:
-    """Merge all sources and check them.
+    """Merge all sources and validate the result.
 
     Args:
-        config_file: a YAML file; None takes the one named by `TASTE_AGENT_CONFIG`, if any.
-        overrides: `key=value` texts of `--set`.
-        options: dotted name -> value of other command line options; None values are not given.
-        environment: variables; None takes those of the process.
+        config_file: a YAML file. By default, the one named by `TASTE_AGENT_CONFIG`, if any.
+        overrides: the `key=value` texts of `--set`.
+        options: values of other command line options, by the setting's dotted name. None means not given.
+        environment: environment variables. By default, those of the process.
 
     Raises:
-        SettingsError: unknown name (with the nearest valid one), value out of range, unreadable file.
+        SettingsError: a name is unknown, a value is not allowed, or the file cannot be read.
     """
     environment = os.environ if environment is None else environment
     if config_file is None and environment.get(CONFIG_FILE_VARIABLE):
@@ -92,17 +93,16 @@ def load_settings(
             given.take(name, value, "command line")
     settings = given.checked()
     if settings is None:
-        first, *others = given.mistakes
-        more = f"; and {len(others)} more" if others else ""
-        raise SettingsError(first + more)
+        more = f"; and {len(given.mistakes) - 1} more" if len(given.mistakes) > 1 else ""
+        raise SettingsError(given.mistakes[0] + more)
     return LoadedSettings(settings, given.origins)
 
 
 def mistakes_in(path: Path) -> list[str]:
-    """Everything that is wrong with a settings file, one line each.
+    """Return everything that is wrong with a settings file, one line per mistake.
 
     Raises:
-        SettingsError: it cannot be read at all.
+        SettingsError: the file cannot be read at all.
     """
     given = _Given()
     given.take_file(path)
@@ -111,7 +111,7 @@ def mistakes_in(path: Path) -> list[str]:
 
 
 class _Given:
-    """The settings of all sources, each over those before it, and what is wrong with them."""
+    """Settings collected from all sources, later ones replacing earlier ones, and the mistakes in them."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -119,15 +119,13 @@ class _Given:
         self.mistakes: list[str] = []
 
     def take(self, name: str, value: Any, origin: str) -> None:
-        """A value of a known name."""
         self.values[name], self.origins[name] = value, origin
 
     def take_file(self, path: Path) -> None:
-        """What a YAML file says."""
         content = _read(path)
         if content is not None and not isinstance(content, dict):
             raise SettingsError(
-                f"settings file {path} holds a {type(content).__name__}; sections of settings are needed"
+                f"settings file {path} contains a {type(content).__name__}; it needs sections of settings"
             )
         self._take_section(content or {}, "", f"file {path}")
 
@@ -146,7 +144,6 @@ class _Given:
                 self.mistakes.append(f"{name} = {value!r} ({origin}) is a section; settings in it: {inside}")
 
     def take_environment(self, environment: Mapping[str, str]) -> None:
-        """What the variables that begin with `TASTE_AGENT_` say."""
         by_variable = {ENV_PREFIX + name.replace(".", ENV_NESTED_DELIMITER).upper(): name for name in _TYPES}
         for variable in sorted(environment):
             if not variable.startswith(ENV_PREFIX) or variable == CONFIG_FILE_VARIABLE:
@@ -160,7 +157,6 @@ class _Given:
                 self._take_text(name, environment[variable], f"environment {variable}")
 
     def take_overrides(self, overrides: Sequence[str]) -> None:
-        """What `--set` says."""
         for text in overrides:
             name, equals, value = text.partition("=")
             name = name.strip()
@@ -175,7 +171,6 @@ class _Given:
                 self._take_text(name, value, "command line")
 
     def _take_text(self, name: str, text: str, origin: str) -> None:
-        """A value of the command line or the environment."""
         if _TYPES[name] is str:
             self.take(name, text, origin)
             return
@@ -186,14 +181,14 @@ class _Given:
 
     def _unknown(self, name: str, origin: str, candidates: Sequence[str]) -> None:
         close = next(filter(None, (difflib.get_close_matches(name, n, 1) for n in (candidates, _TYPES))), [])
-        if not close:  # `top_p` is nearest to what ends alike, whatever its section
+        if not close:  # suggest `sampling.text_top_p` for `top_p`
             last = {known.rsplit(".", 1)[-1]: known for known in _TYPES}
             close = [last[match] for match in difflib.get_close_matches(name.rsplit(".", 1)[-1], last, n=1)]
         hint = f"did you mean {close[0]}?" if close else "`taste-agent config show` lists all"
         self.mistakes.append(f"unknown setting {name} ({origin}); {hint}")
 
     def checked(self) -> AgentSettings | None:
-        """The settings; None where anything is wrong with them."""
+        """Return the validated settings, or None if there are mistakes."""
         nested: dict[str, Any] = {}
         for name, value in self.values.items():
             *sections, leaf = name.split(".")
@@ -209,7 +204,6 @@ class _Given:
         return None if self.mistakes else settings
 
     def _explained(self, found: ErrorDetails) -> str:
-        """One line for one error of a value."""
         parts = [str(part) for part in found["loc"]]
         paths = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
         name = next((path for path in paths if path in self.values), "")
@@ -221,26 +215,26 @@ class _Given:
 
 
 _REASONS = {
-    "tuple_type": "it takes a list, as in [one, two]",
-    "string_type": "it takes text; write it in quotes",
+    "tuple_type": "expected a list, as in [one, two]",
+    "string_type": "expected text; put it in quotes",
 }
-"""Where pydantic's own words speak of Python."""
+"""Replacements for messages of pydantic that only a Python programmer understands."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's core schema: `no` and `1:30` are words, `012` is twelve; a key may come once only."""
+    """Reads the core schema of YAML 1.2: `no` and `1:30` are text, `012` is twelve. No duplicate keys."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [key.value for key, _ in node.value]
         for (key, _), name in zip(node.value, names, strict=True):
-            if names.count(name) > 1:  # of which YAML would silently take the last
+            if names.count(name) > 1:  # PyYAML would silently use the last one
                 raise yaml.constructor.ConstructorError(None, None, f"{name} is given twice", key.start_mark)
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        """With `0o` for octal numbers."""
+        """Read an integer; octal numbers start with `0o`."""
         return int(node.value, 0 if node.value.lstrip("+-")[:2] in ("0x", "0o") else 10)
 
 
@@ -266,3 +260,49 @@ def _read(path: Path) -> Any:
     except yaml.YAMLError as error:
         line = " ".join(str(error).split())
         raise SettingsError(f"settings file {path} is not valid YAML: {line}") from None
+
+
+_HEADER = """\
+# Settings of taste-agent. Every value here is the default; keep only the lines that you change.
+# Precedence: command line, environment (TASTE_AGENT_<SECTION>__<NAME>), this file, default.
+"""
+_BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+
+
+def default_file_text() -> str:
+    """Return a settings file with every default, and its description and allowed values as a comment."""
+    return "\n".join([_HEADER, *_section_lines(AgentSettings(), "")]) + "\n"
+
+
+def settings_lines(loaded: LoadedSettings) -> Iterator[tuple[str, str, str]]:
+    """Yield the dotted name, the value as YAML and the origin of every setting."""
+    for name in setting_names():
+        value: Any = loaded.settings
+        for part in name.split("."):
+            value = getattr(value, part)
+        yield name, _value_text(value), loaded.origins.get(name, "default")
+
+
+def _section_lines(values: BaseModel, indent: str) -> Iterator[str]:
+    for number, (name, field) in enumerate(type(values).model_fields.items()):
+        value = getattr(values, name)
+        is_section, allowed = isinstance(value, BaseModel), _allowed(field)
+        if is_section and number and not indent:
+            yield ""
+        yield f"{indent}# {field.description}{f' ({allowed})' if allowed else ''}"
+        yield f"{indent}{name}:" if is_section else f"{indent}{name}: {_value_text(value)}"
+        if is_section:
+            yield from _section_lines(value, indent + "  ")
+
+
+def _allowed(field: FieldInfo) -> str:
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(map(_value_text, get_args(field.annotation)))
+    bounds = ((sign, getattr(rule, name, None)) for rule in field.metadata for name, sign in _BOUNDS.items())
+    return ", ".join(f"{sign} {bound}" for sign, bound in bounds if bound is not None)
+
+
+def _value_text(value: Any) -> str:
+    plain = list(value) if isinstance(value, tuple) else value
+    text = yaml.safe_dump(plain, default_flow_style=True, width=10**6, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")

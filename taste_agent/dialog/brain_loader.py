@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.brain import Brain
-from taste_agent.endings import signals_held
+from taste_agent.errors import signals_held
 from taste_speech import collector_paused
 
 

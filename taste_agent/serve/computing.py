@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from taste_agent.clock import seconds_of_samples
 from taste_agent.dialog.messages import Command, Generated, Result, Spoken
-from taste_agent.endings import join_or_leave
+from taste_agent.errors import join_or_leave
 from taste_agent.serve.mind import Mind, MindWorker, Usage
 
 logger = logging.getLogger(__name__)

@@ -1,41 +1,68 @@
-"""What a client may do in which time. Pure: the time is given."""
+"""Options of a server and limits of a session. Pure: the caller passes the time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from taste_agent.serve.access import Access
 
 MAX_MESSAGE_BYTES = 4 * 2**20
-"""A minute of 24 kHz in base64; a longer recording comes in several messages."""
+"""Enough for a minute of 24 kHz audio in base64; a longer recording takes several messages."""
 MOST_MESSAGE_BYTES = 16 * 2**20
-"""Beyond this nothing is read any more: the connection is closed."""
+"""A longer message is not read: the connection is closed."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of one session; a client beyond them is told so."""
+    """Limits of one session; a client that exceeds one gets an error.
+
+    Attributes:
+        session_s: longest duration of a session.
+        idle_s: longest time without a word or a reply.
+        messages_per_s: messages per second.
+        audio_per_s: average seconds of audio that may arrive per second.
+        audio_burst_s: seconds of audio that may arrive at once.
+        buffer_s: seconds of audio that may wait for a commit.
+        send_s: how long a client may take to receive a message.
+        pending_items: items that may wait for a response.
+    """
 
     session_s: float = 3600.0
     idle_s: float = 600.0
-    """Without a word or a reply."""
     messages_per_s: float = 500.0
     audio_per_s: float = 2.0
-    """Seconds of sound that may come in a second, on average."""
     audio_burst_s: float = 120.0
     buffer_s: float = 120.0
-    """Sound that waits for a commit."""
     send_s: float = 10.0
-    """How long a client may take to receive a message."""
     pending_items: int = 100
-    text_characters: int = 8000
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """Options of `taste-agent serve`.
+
+    Attributes:
+        access: who may connect.
+        port: port to listen on; 0 picks a free one.
+        max_sessions: conversations at once; None measures how many this machine can hold.
+        limits: limits of each session.
+        drain_s: how long the server waits for replies to end after a signal.
+    """
+
+    access: Access
+    port: int
+    max_sessions: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    drain_s: float = 20.0
 
 
 class Budget:
-    """Something that may be spent at a rate, with a reserve."""
+    """An allowance that refills at `per_s`, up to `reserve`."""
 
     def __init__(self, per_s: float, reserve: float, now_s: float) -> None:
         self._per_s, self._reserve = per_s, reserve
         self._left, self._at_s = reserve, now_s
 
     def spend(self, amount: float, now_s: float) -> bool:
-        """Take `amount`, if there is as much; returns whether there was."""
+        """Spend `amount` and return True, or return False if less than that is left."""
         self._left = min(self._reserve, self._left + (now_s - self._at_s) * self._per_s)
         self._at_s = now_s
         if amount > self._left:

@@ -8,9 +8,10 @@ from typing import Any
 
 from taste_agent.config import AgentSettings
 from taste_agent.errors import AgentError
+from taste_agent.serve.limits import ServeOptions
 from taste_agent.serve.lost_replica import MIDDLEWARES, PROXY_VARIABLE
 from taste_agent.serve.mind import ServedModel
-from taste_agent.serve.server import ServeOptions, Service
+from taste_agent.serve.server import Service
 
 LOCAL = "local"
 APPLICATION = "taste-agent"

@@ -4,7 +4,6 @@ import logging
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -18,7 +17,7 @@ from taste_agent.serve.access import Access
 from taste_agent.serve.app import Reception, make_app
 from taste_agent.serve.capacity import Capacity, measure_capacity
 from taste_agent.serve.computing import Computing, Job, SharedRunner
-from taste_agent.serve.limits import MOST_MESSAGE_BYTES, Limits
+from taste_agent.serve.limits import MOST_MESSAGE_BYTES, Limits, ServeOptions
 from taste_agent.serve.metrics import Metrics
 from taste_agent.serve.mind import Mind, MindWorker, ServedModel, Usage
 from taste_agent.serve.realtime import Surroundings
@@ -30,25 +29,6 @@ MOST_CONNECTIONS = 1000
 """Beyond this, a request is answered with 503 before anything else is looked at."""
 CLOSE_S = 2.0
 """How long sessions may take to end."""
-
-
-@dataclass(frozen=True)
-class ServeOptions:
-    """What `taste-agent serve` was told.
-
-    Attributes:
-        access: whom the server lets in.
-        port: 0 takes a free one.
-        max_sessions: None has it measured.
-        limits: of each session.
-        drain_s: how long a signal waits for replies to end.
-    """
-
-    access: Access
-    port: int
-    max_sessions: int | None = None
-    limits: Limits = field(default_factory=Limits)
-    drain_s: float = 20.0
 
 
 class SharedEngine:

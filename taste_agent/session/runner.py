@@ -8,7 +8,7 @@ from typing import Protocol
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.dialog.messages import Command, Result
 from taste_agent.dialog.worker import CostMeter, DialogWorker
-from taste_agent.endings import join_or_leave
+from taste_agent.errors import join_or_leave
 
 STEP_LIMIT_S = 2.0
 """How long the end waits for a step."""

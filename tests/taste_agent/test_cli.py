@@ -76,7 +76,7 @@ def test_config_init_check_and_show(tmp_path):
     assert run("config", "check", "my.yaml", cwd=tmp_path).returncode == 0
     again = run("config", "init", "my.yaml", cwd=tmp_path)
     assert again.returncode == 2
-    assert again.stderr.startswith("taste-agent: my.yaml exists already")
+    assert again.stderr.startswith("taste-agent: my.yaml already exists")
     (tmp_path / "my.yaml").write_text("vad: {frame_ms: 30}\n")
     shown = run("config", "show", "--config", "my.yaml", "--set", "sampling.seed=3", cwd=tmp_path).stdout
     assert "vad.frame_ms: 30" in shown

@@ -7,16 +7,17 @@ import typer.testing
 
 from taste_agent.cli import app
 from taste_agent.commands import serve as command
-from taste_agent.commands.serve import ServeArguments, serve_sessions
+from taste_agent.commands.serve import serve_sessions
 from taste_agent.errors import AgentError
 from taste_agent.serve import mind, server
-from taste_agent.serve.server import ServeOptions
+from taste_agent.serve.access import Access
+from taste_agent.serve.limits import ServeOptions
 from taste_speech.errors import CheckpointError
 from tests.taste_agent.fakes import settings
 
 
-def arguments(host: str = "127.0.0.1", token: str = "") -> ServeArguments:
-    return ServeArguments(host, 8788, None, token, (), 60.0, 30.0)
+def options(host: str = "127.0.0.1") -> ServeOptions:
+    return ServeOptions(Access(host), 8788)
 
 
 @pytest.fixture(autouse=True)
@@ -26,12 +27,12 @@ def _nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_is_not_open_to_the_network_without_a_token() -> None:
     with pytest.raises(AgentError, match="give a secret with --token"):
-        serve_sessions(settings(), arguments(host="0.0.0.0"))
+        serve_sessions(settings(), options(host="0.0.0.0"))
 
 
 def test_a_checkpoint_that_is_not_there_is_told_at_once() -> None:
     with pytest.raises(CheckpointError):
-        serve_sessions(settings("model.checkpoint=/nowhere"), arguments())
+        serve_sessions(settings("model.checkpoint=/nowhere"), options())
 
 
 def test_packages_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +42,7 @@ def test_packages_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(
         AgentError, match=r"uvicorn is missing; install it with pip install 'taste-agent\[serve\]'"
     ):
-        serve_sessions(settings(), arguments())
+        serve_sessions(settings(), options())
 
 
 def test_the_command_line_reaches_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,6 +53,6 @@ def test_the_command_line_reaches_the_server(monkeypatch: pytest.MonkeyPatch) ->
     words = ["serve", "--port", "0", "--max-sessions", "3", "--allow-origin", "http://a", "--idle-limit", "5"]
     result = typer.testing.CliRunner().invoke(app, words, env={"TASTE_SERVE_TOKEN": "secret"})
     assert result.exception is None
-    (options,) = served
-    assert (options.port, options.max_sessions, options.limits.idle_s) == (0, 3, 5)
-    assert (options.access.token, options.access.origins) == ("secret", ("http://a",))
+    (given,) = served
+    assert (given.port, given.max_sessions, given.limits.idle_s) == (0, 3, 5)
+    assert (given.access.token, given.access.origins) == ("secret", ("http://a",))

@@ -30,5 +30,5 @@ def test_device_can_be_given_by_its_index(source, tmp_path):
 def test_what_is_neither_name_nor_index_is_refused(tmp_path, value):
     file = tmp_path / "my.yaml"
     file.write_text(f"devices: {{input: {value}}}")
-    with pytest.raises(SettingsError, match=r"devices.input = .* is not allowed: .*write it in quotes"):
+    with pytest.raises(SettingsError, match=r"devices.input = .* is not allowed: .*put it in quotes"):
         load_settings(file, environment={})

@@ -4,8 +4,13 @@ import pytest
 import yaml
 
 from taste_agent.config import AgentSettings
-from taste_agent.config.file import default_file_text, settings_lines
-from taste_agent.config.sources import load_settings, mistakes_in, setting_names
+from taste_agent.config.sources import (
+    default_file_text,
+    load_settings,
+    mistakes_in,
+    setting_names,
+    settings_lines,
+)
 from taste_agent.errors import SettingsError
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "agent"
@@ -85,7 +90,7 @@ def test_the_environment_can_name_the_file(tmp_path):
         ("sampling.seed=[", "sampling.seed .* cannot be read as a value"),
         ("=1", "--set =1 has no name; write --set key=value"),
         ("qqqqqq=1", r"unknown setting qqqqqq \(command line\); `taste-agent config show` lists all$"),
-        ("endpointing.hanging_words=and", r"hanging_words = 'and' .* it takes a list, as in \[one, two\]"),
+        ("endpointing.hanging_words=and", r"hanging_words = 'and' .* expected a list, as in \[one, two\]"),
         ("endpointing.max_piece_s=29.5", "max_piece_s = 29.5 .* less than or equal to 29"),
     ],
 )
@@ -100,14 +105,14 @@ def test_wrong_settings_are_refused_with_help(override, message):
         ("smapling: {seed: 1}", "unknown setting smapling .*file.*did you mean sampling?"),
         ("sampling: {sed: 1}", "unknown setting sampling.sed .*did you mean sampling.seed?"),
         ("sampling: 3", "sampling = 3 .*is a section; settings in it: text_top_p"),
-        ("- 1", "holds a list; sections of settings are needed"),
+        ("- 1", "contains a list; it needs sections of settings"),
         ("a: [", "is not valid YAML"),
         ("sampling:\n  seed: 1\n  seed: 2", "seed is given twice.*line 2"),
-        ("sampling: {seed: true}", "sampling.seed = True .*neither true nor false"),
+        ("sampling: {seed: true}", "sampling.seed = True .*expected a number, got true"),
         ("barge_in: {enabled: 2.5}", "barge_in.enabled = 2.5"),
         ("sampling: {seed: 0x1F, max_length: 1:30}", "sampling.max_length = '1:30' .*valid integer"),
-        ("dialog: {voice: 12}", "dialog.voice = 12 .*it takes text; write it in quotes"),
-        ("endpointing: {hanging_words: [and, 12]}", "hanging_words = 12 .*write it in quotes"),
+        ("dialog: {voice: 12}", "dialog.voice = 12 .*expected text; put it in quotes"),
+        ("endpointing: {hanging_words: [and, 12]}", "hanging_words = 12 .*put it in quotes"),
         ("endpointing: {max_piece_s: 29, run_ahead_ms: 2000}", "make 33 s; less than 30 s can be heard"),
         ("sampling: {text_top_p: high}", r"text_top_p = 'high' \(file .*\) is not allowed"),
     ],

@@ -12,9 +12,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from taste_agent.serve.access import Access
 from taste_agent.serve.app import Reception
-from taste_agent.serve.limits import Limits
+from taste_agent.serve.limits import Limits, ServeOptions
 from taste_agent.serve.mind import ServedModel
-from taste_agent.serve.server import DrainingServer, ServeOptions, Service, listening_socket, uvicorn_config
+from taste_agent.serve.server import DrainingServer, Service, listening_socket, uvicorn_config
 from tests.taste_agent.fakes import FakeBrain, settings
 from tests.taste_agent.serve.talking import FACTS, mind_of
 

@@ -13,9 +13,9 @@ from websockets.sync.client import connect
 from taste_agent.errors import AgentError
 from taste_agent.serve import ray_cluster
 from taste_agent.serve.access import Access
+from taste_agent.serve.limits import ServeOptions
 from taste_agent.serve.lost_replica import MIDDLEWARES, PROXY_VARIABLE, LostReplica, middlewares
 from taste_agent.serve.ray_cluster import Cluster, deploy, replicas
-from taste_agent.serve.server import ServeOptions
 from tests.taste_agent.fakes import settings
 from tests.taste_agent.serve.ray_model import load
 from tests.taste_agent.serve.serving import type_text, until

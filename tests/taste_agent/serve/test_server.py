@@ -15,9 +15,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from taste_agent.errors import AgentError
 from taste_agent.serve.access import Access
 from taste_agent.serve.capacity import Capacity
-from taste_agent.serve.limits import MOST_MESSAGE_BYTES, Limits
+from taste_agent.serve.limits import MOST_MESSAGE_BYTES, Limits, ServeOptions
 from taste_agent.serve.mind import ServedModel
-from taste_agent.serve.server import ServeOptions, chosen_sessions, serve
+from taste_agent.serve.server import chosen_sessions, serve
 from tests.taste_agent.fakes import FakeBrain, settings
 from tests.taste_agent.serve.serving import Serving, send, serving, type_text, until
 

@@ -7,7 +7,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from taste_agent.cli import app
-from taste_agent.commands import duplex
+from taste_agent.commands import bench
 from taste_agent.duplex.turn_ends import Silence
 from taste_agent.errors import AgentError
 from tests.taste_agent.fakes import FakeBrain
@@ -20,7 +20,7 @@ def test_figures_are_shown_and_written(tmp_path, monkeypatch):
         tmp_path / "1" / "input.wav", track(silence(1), spoken("tell me a story"), silence(4)), RATE
     )
     (tmp_path / "1" / "turn_taking.json").write_text('[{"timestamp": [2.0, 2.4]}]')
-    monkeypatch.setattr(duplex, "load_brain", lambda _: FakeBrain(["tell me a story"], ["once upon a time"]))
+    monkeypatch.setattr(bench, "load_brain", lambda _: FakeBrain(["tell me a story"], ["once upon a time"]))
     result = CliRunner().invoke(app, ["bench", "duplex", str(tmp_path), "--set", "replay.compute_time=zero"])
     assert result.exit_code == 0, result.output
     assert "smooth_turn_taking" in result.stdout
@@ -32,9 +32,9 @@ def test_figures_are_shown_and_written(tmp_path, monkeypatch):
 
 def test_the_trade_off_of_ends_and_pauses_is_drawn(tmp_path):
     silences = [Silence(0.5, 0.1), Silence(0.8, 0.6), Silence(None, 0.9), Silence(None, 0.7)]
-    duplex.draw_turn_ends(tmp_path / "ends.png", silences)
+    bench.draw_turn_ends(tmp_path / "ends.png", silences)
     assert (tmp_path / "ends.png").read_bytes().startswith(b"\x89PNG")
-    columns = [list(column.cells) for column in duplex._turn_ends_table(silences).columns]
+    columns = [list(column.cells) for column in bench._turn_ends_table(silences).columns]
     assert columns[0] == ["model", "silence alone"]
     assert columns[1] == ["0.0%", "100.0%"]  # within 300 ms
     assert columns[3] == ["0.0%", "0.0%"]  # within a second
@@ -46,7 +46,7 @@ def test_a_set_is_not_made_over_another(tmp_path):
     soundfile.write(tmp_path / "1" / "input.wav", silence(1), RATE)
     result = CliRunner().invoke(app, ["bench", "duplex", str(tmp_path), "--make"])
     assert isinstance(result.exception, AgentError)
-    assert "holds recordings already; name a new folder" in str(result.exception)
+    assert "already contains recordings; name a new folder" in str(result.exception)
 
 
 def test_what_a_set_needs_is_said(tmp_path, monkeypatch):

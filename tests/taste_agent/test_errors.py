@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from taste_agent.endings import end_process, join_or_leave
+from taste_agent.errors import end_process, join_or_leave
 
 ENDS = """
 import atexit, threading
-from taste_agent.endings import end_process, join_or_leave
+from taste_agent.errors import end_process, join_or_leave
 stuck = threading.Thread(target=threading.Event().wait, daemon=True)
 stuck.start()
 atexit.register(stuck.join)  # as what shuts a library down waits for the call
@@ -38,7 +38,7 @@ def test_without_one_python_exits_as_always():
 HELD = """
 import os, signal, sys, time
 from taste_agent.errors import Terminated
-from taste_agent.endings import raise_on_signals, signals_held
+from taste_agent.errors import raise_on_signals, signals_held
 raise_on_signals()
 try:
     with signals_held():
@@ -68,7 +68,7 @@ def test_a_signal_waits_for_the_end_of_the_block(number, raised):
 
 IGNORED = """
 import os, signal
-from taste_agent.endings import raise_on_signals
+from taste_agent.errors import raise_on_signals
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 raise_on_signals()
 os.kill(os.getpid(), signal.SIGHUP)
@@ -93,4 +93,4 @@ brain.prepare(AgentSettings())
 
 def test_signals_are_held_while_torch_is_imported():
     done = subprocess.run([sys.executable, "-c", HOLDS], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["taste_agent.endings"]
+    assert done.stdout.split() == ["taste_agent.errors"]
