@@ -1,4 +1,4 @@
-"""Text and taste tokens -> sound, chunk after chunk: `taste_detokenize` and `StreamingDetokenizer`."""
+"""Text and taste tokens -> sound, chunk by chunk: `taste_detokenize` and `StreamingDetokenizer`."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,33 +12,27 @@ from torch import Tensor
 
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
-from taste_speech.streaming.detokenize_inputs import (
-    SaidTokens,
-    check_ms,
-    check_previous,
-    check_rate,
-    check_speaker,
-    check_tokens,
-)
-from taste_speech.streaming.resampling import ChunkResampler, ResamplerState
-from taste_speech.streaming.synthesis import SynthesisState, Synthesizer
+from taste_speech.streaming.segment import check_tokens
+from taste_speech.streaming.synthesis import ChunkResampler, ResamplerState, SynthesisState, Synthesizer
 from taste_speech.streaming.unit_stream import UnitStream, UnitStreamState, asr_words, read_words
 from taste_speech.vocoder.phone_timing import PACE_OF_UNITS
 from taste_speech.words import Word
 
-_SEED_LIMIT = 2**31
+_MS_TOLERANCE = 100
+_SpokenTokens = tuple[Tensor, Tensor, Tensor]
+"""Text tokens (1, S), taste tokens (1, S, L) and units (1, U) of words that were spoken."""
 
 
 @dataclass(frozen=True)
 class SpeechChunk:
-    """Sound of a chunk.
+    """Sound of a chunk of words.
 
     Attributes:
-        samples: (T,) float32, starts exactly where the previous chunk ended.
-        sampling_rate_hz: of `samples`.
+        samples: (T,) float32, starting exactly where the previous chunk ended.
+        sampling_rate_hz: sampling rate of `samples`.
         speech_ids: (1, U) int64 units of the chunk's words.
-        word_ends: for each word of the chunk, the sample of the reply (counted from its start) where it
-            ends; the last words may end after the samples that are out so far.
+        word_ends: for each word of the chunk, the sample at which it ends, counted from the start of the
+            reply. The last words may end after the samples returned so far.
     """
 
     samples: NDArray[np.float32]
@@ -49,27 +43,24 @@ class SpeechChunk:
 
 @dataclass(frozen=True)
 class DetokenizerState:
-    """Where a reply is: window of words and units, context of the synthesis, resampler.
-
-    Nothing in it is changed in place, so that a copy is free.
-    """
+    """Everything needed to go on with a reply: recent words and units, synthesis context, resampler."""
 
     units: UnitStreamState
     synthesis: SynthesisState
     resampler: ResamplerState
 
     def clone(self) -> "DetokenizerState":
-        """A state that goes on by itself."""
+        """Return an independent copy."""
         return replace(self, resampler=self.resampler.clone())
 
     @property
     def n_units(self) -> int:
-        """Units of the reply so far."""
+        """Number of units in the reply so far."""
         return self.synthesis.n_units
 
     @property
     def n_samples(self) -> int:
-        """Samples that are out so far."""
+        """Number of samples returned so far."""
         return self.resampler.n_out
 
 
@@ -84,21 +75,21 @@ class DetokenizedSpeech(TypedDict):
 
 
 class StreamingDetokenizer:
-    """Speaks one reply chunk by chunk; each chunk costs the same however long the reply is.
+    """Speaks one reply chunk by chunk. The cost of a chunk does not grow with the length of the reply.
 
-    The model holds weights only; `state` is all there is of the reply. Assign a saved clone to go back.
+    The model holds only weights; `state` holds the whole reply. To go back, assign a clone saved earlier.
 
     Args:
-        model: `TasteForCausalLM`.
-        processor: `TasteProcessor` of the same checkpoint.
+        model: the model.
+        processor: the processor of the same checkpoint.
         speaker_embeds: (1, speaker width).
-        out_sampling_rate: Hz.
-        generator: random generator of the units; None: torch's global one.
-        greedy: the most probable units instead of drawn ones.
-        noise_seed: of the synthesis; None: drawn from `generator`, 0 where there is none.
+        out_sampling_rate: sampling rate of the sound in Hz.
+        generator: random generator for the units; None uses PyTorch's global generator.
+        greedy: take the most probable units instead of drawing them.
+        noise_seed: seed of the synthesis noise; None draws it from `generator`, or uses 0 without one.
 
     Raises:
-        ValueError: a speaker embedding or rate that does not fit.
+        ValueError: the speaker embedding or the rate is not usable.
     """
 
     pace_of_units = PACE_OF_UNITS
@@ -113,77 +104,79 @@ class StreamingDetokenizer:
         greedy: bool = False,
         noise_seed: int | None = None,
     ) -> None:
-        check_speaker(speaker_embeds, model.config.speech_decoder_config.spk_embed_dim)
-        check_rate(out_sampling_rate)
+        _check_speaker(speaker_embeds, model.config.speech_decoder_config.spk_embed_dim)
+        if not 4000 <= out_sampling_rate <= 192000:
+            raise ValueError(f"out_sampling_rate is {out_sampling_rate} Hz; give 4000 to 192000")
         self._model, self._processor = model, processor
         self._generator, self._greedy = generator, greedy
-        config = model.config.streaming.detokenizer
-        voice_generator = model.voice
+        config, voice = model.config.streaming.detokenizer, model.voice
         if noise_seed is None:
             noise_seed = 0 if generator is None else _draw_seed(generator)
         self._units = UnitStream(model, speaker_embeds, config.max_prev_words)
-        self._synthesizer = Synthesizer(voice_generator, config, speaker_embeds, noise_seed)
-        self._resampler = ChunkResampler(voice_generator.sampling_rate_hz, out_sampling_rate)
-        self._units_per_second = voice_generator.config.units_per_second
-        self.state = self._start()
+        self._synthesizer = Synthesizer(voice, config, speaker_embeds, noise_seed)
+        self._resampler = ChunkResampler(voice.sampling_rate_hz, out_sampling_rate)
+        self.reset()
 
     @property
     def sampling_rate_hz(self) -> int:
-        """Rate of the samples that come out."""
+        """Sampling rate of the returned samples."""
         return self._resampler.out_rate_hz
 
     @property
     def duration_ms(self) -> int:
-        """Rounded length of the sound that is out so far."""
+        """Rounded duration of the sound returned so far."""
         return round(1000 * self.state.n_samples / self.sampling_rate_hz)
 
-    def _start(self) -> DetokenizerState:
-        return DetokenizerState(UnitStreamState(), self._synthesizer.start(), ResamplerState())
-
     def reset(self) -> None:
-        """Begin another reply by the same voice."""
-        self.state = self._start()
+        """Start another reply in the same voice."""
+        self.state = DetokenizerState(UnitStreamState(), self._synthesizer.start(), ResamplerState())
 
     def feed(
         self, text_ids: Tensor | None = None, taste_ids: Tensor | None = None, final: bool = False
     ) -> SpeechChunk:
-        """Sound of the next whole words, given as tensors; see `speak`.
+        """Return the sound of the next whole words, given as tensors; see `speak`.
 
         Args:
-            text_ids: (1, S) LLM ids; None or S = 0: no new words (with `final`: what was held back).
-            taste_ids: (1, S, L) taste ids: codes on the first token of each word, -1 elsewhere.
-            final: no more words will come.
+            text_ids: (1, S) LLM token ids; None or S = 0 adds no words (with `final`, to get the held-back
+                sound).
+            taste_ids: (1, S, L) taste tokens: codes on the first token of each word, -1 elsewhere.
+            final: whether these are the last words of the reply.
 
         Raises:
-            ValueError: shapes, dtypes or codes that do not fit; TextError: special ids.
+            ValueError: a shape, type or code is wrong.
+            TextError: `text_ids` contains a special token.
         """
-        text_ids, taste_ids = check_tokens(self._model, text_ids, taste_ids)
+        text_ids, taste_ids = _checked_tokens(self._model, text_ids, taste_ids)
         return self.speak(read_words(self._processor, text_ids, taste_ids), final)
 
     def speak(self, words: Sequence[Word], final: bool = False) -> SpeechChunk:
-        """Sound of the next whole words, each with its taste token.
+        """Return the sound of the next whole words, each with its taste token.
 
-        The last sound of the chunk waits for the next one, unless no more words will come (`final`).
+        Unless `final` is set, the end of the chunk's sound is held back until the next call.
         """
         state = self.state.clone()
         spoken = asr_words(self._processor, words)
         chunk, units = self._units.extend(spoken, state.units, self._generator, self._greedy)
-        before = state.n_units
-        phones, units_before = self._phones(spoken), state.synthesis.units
-        said = self._model.voice.timed(chunk.ids, phones, units_before, self.pace_of_units)
+        said = self._model.voice.timed(
+            chunk.ids, self._phones(spoken), state.synthesis.units, self.pace_of_units
+        )
         sound, synthesis = self._synthesizer.extend(said.ids, state.synthesis, not final, said.phones)
         both = torch.cat([sound.samples, sound.following]).cpu().numpy()
         played = len(sound.samples)
         samples = self._resampler.push(both[:played], both[played:], state.resampler)
         self.state = DetokenizerState(units, synthesis, state.resampler)
         total = self._resampler.position(self._model_samples(synthesis.n_units))
-        ends = [min(total, self._sample_of_unit(before + end)) for end in said.word_ends or chunk.word_ends]
+        per_second = self._model.voice.config.units_per_second
+        ends = [
+            min(total, (state.n_units + end) * self.sampling_rate_hz // per_second)
+            for end in said.word_ends or chunk.word_ends
+        ]
         return SpeechChunk(samples, self.sampling_rate_hz, torch.tensor([said.ids]).long(), tuple(ends))
 
     def resume(self, text_ids: Tensor, taste_ids: Tensor, speech_ids: Tensor) -> None:
-        """Set the state to what it is, as far as can be told, after the given words took the given units.
+        """Set the state to approximately what it was after the given words were spoken with these units.
 
-        Bounded in cost: only the context of the next chunk is synthesized again.
+        Only the context of the next chunk is synthesized again, so the cost is bounded.
         """
         ids = speech_ids[0].tolist()
         words = asr_words(self._processor, read_words(self._processor, text_ids, taste_ids))
@@ -201,11 +194,8 @@ class StreamingDetokenizer:
         return self._processor.phones([word.text for word in words])
 
     def _model_samples(self, units: int) -> int:
-        voice = self._synthesizer.generator.config
+        voice = self._model.voice.config
         return voice.mel_frames(units) * voice.hop_samples
-
-    def _sample_of_unit(self, unit: int) -> int:
-        return unit * self.sampling_rate_hz // self._units_per_second
 
 
 def taste_detokenize(
@@ -224,43 +214,54 @@ def taste_detokenize(
     generator: torch.Generator | None = None,
     greedy: bool = False,
 ) -> DetokenizedSpeech:
-    """Sound of the next words of a reply.
+    """Return the sound of the next words of a reply.
 
-    The whole sound of the words comes out, and it starts exactly where the previous chunk ended. Lengths
-    come from units; rounded milliseconds add up to the rounded length of the reply, whatever the chunks.
+    The sound starts exactly where the previous chunk ended and holds the words completely. The rounded
+    durations of the chunks add up to the rounded duration of the reply, however it was cut.
 
     Args:
-        model, processor, speaker_embeds: of one checkpoint; (1, speaker width).
-        prev_text_ids, prev_taste_ids, prev_speech_ids, prev_audio_ms: (1, P), (1, P, L), (1, U) of the chunks
-            before, concatenated, and the sum of their `chunk_duration_ms`; None or empty for the first chunk.
-        text_ids, taste_ids, out_sampling_rate: (1, S), (1, S, L) the new whole words; Hz.
-        state: that the call before returned; with it the `prev_` arguments are not needed. Without it the
-            model remembers its last calls by what was said, for ids tell neither the phase of the voice nor
-            the end of the sound. Of a reply that it has forgotten only the end is synthesized again.
+        model, processor, speaker_embeds: of one checkpoint; the embedding has shape (1, speaker width).
+        prev_text_ids, prev_taste_ids, prev_speech_ids, prev_audio_ms: (1, P), (1, P, L), (1, U) of the
+            previous chunks, concatenated, and the sum of their `chunk_duration_ms`; None or empty for the
+            first chunk.
+        text_ids, taste_ids, out_sampling_rate: (1, S), (1, S, L) of the new whole words; rate in Hz.
+        state: the `state` returned by the previous call; with it, the `prev_` arguments are not needed.
+            Without it, the model looks up the reply among its last calls, because ids alone determine
+            neither the phase of the voice nor the last samples. If it no longer remembers the reply, it
+            synthesizes the end of it again.
         generator, greedy: see `StreamingDetokenizer`.
 
     Returns:
         `audio_waveform` (1, T) float32 on the CPU, `sampling_rate`, `chunk_duration_ms` (int),
-        `speech_ids` (1, U) int64, to be appended to `prev_speech_ids`, and `state`, for the next call.
+        `speech_ids` (1, U) int64, to be appended to `prev_speech_ids`, and `state` for the next call.
 
     Raises:
-        ValueError: inputs that do not fit together; TextError: special ids.
+        ValueError: the arguments do not fit together.
+        TextError: the text contains a special token.
     """
-    text_ids, taste_ids = check_tokens(model, text_ids, taste_ids)
-    before = check_previous(model, prev_text_ids, prev_taste_ids, prev_speech_ids)
+    text_ids, taste_ids = _checked_tokens(model, text_ids, taste_ids)
+    prev_text_ids, prev_taste_ids = _checked_tokens(model, prev_text_ids, prev_taste_ids, "prev_")
+    before = prev_text_ids, prev_taste_ids, _checked_units(model, prev_text_ids, prev_speech_ids)
     # The same noise at every call, so that the chunks join without a seam.
     stream = StreamingDetokenizer(model, processor, speaker_embeds, out_sampling_rate, generator, greedy, 0)
-    voice = (speaker_embeds, out_sampling_rate)
-    if state is None:
-        _recall(model, stream, voice, before)
-    else:
+    if state is not None:
         stream.state = state.clone()
+    elif before[2].shape[1]:
+        key = _key_of(speaker_embeds, out_sampling_rate, before)
+        known = next((known for said, known in model.recent_replies.copy() if said == key), None)
+        if known is None:
+            stream.resume(*before)
+        else:
+            stream.state = known.clone()
     before_ms = stream.duration_ms
     if state is None or prev_audio_ms is not None:
-        check_ms(prev_audio_ms, before_ms)
+        _check_ms(prev_audio_ms, before_ms)
     chunk = stream.feed(text_ids, taste_ids, final=True)
     if state is None:
-        _remember(model, stream, voice, before, (text_ids, taste_ids, chunk.speech_ids))
+        new = (text_ids, taste_ids, chunk.speech_ids)
+        texts, tastes, units = (torch.cat(parts, dim=1) for parts in zip(before, new, strict=True))
+        key = _key_of(speaker_embeds, out_sampling_rate, (texts, tastes, units))
+        model.recent_replies.appendleft((key, stream.state))
     return {
         "audio_waveform": torch.from_numpy(np.ascontiguousarray(chunk.samples))[None],
         "sampling_rate": stream.sampling_rate_hz,
@@ -270,40 +271,65 @@ def taste_detokenize(
     }
 
 
-def _recall(
-    model: TasteForCausalLM, detokenizer: StreamingDetokenizer, voice: tuple[Tensor, int], before: SaidTokens
-) -> None:
-    """Set the state to that of an earlier call, or to what can be told of it."""
-    if before[2].shape[1]:
-        key = _key_of(*voice, *before)
-        state = next((known for said, known in model.recent_replies.copy() if said == key), None)
-        if state is None:
-            detokenizer.resume(*before)
-        else:
-            detokenizer.state = state.clone()
-
-
-def _remember(
-    model: TasteForCausalLM,
-    detokenizer: StreamingDetokenizer,
-    voice: tuple[Tensor, int],
-    before: SaidTokens,
-    new: SaidTokens,
-) -> None:
-    said = [torch.cat([old, part.to(old)], dim=1) for old, part in zip(before, new, strict=True)]
-    model.recent_replies.appendleft((_key_of(*voice, *said), detokenizer.state))
-
-
-def _key_of(
-    speaker_embeds: Tensor, rate: int, text_ids: Tensor, taste_ids: Tensor, speech_ids: Tensor
-) -> bytes:
-    """Digest of a voice, a rate, and what it has said."""
-    digest = hashlib.sha256(str(rate).encode())
+def _key_of(speaker_embeds: Tensor, rate_hz: int, spoken: _SpokenTokens) -> bytes:
+    digest = hashlib.sha256(str(rate_hz).encode())
     digest.update(speaker_embeds.detach().float().cpu().numpy().tobytes())
-    for ids in (text_ids, taste_ids, speech_ids):
-        digest.update(str(tuple(ids.shape)).encode() + ids.long().cpu().numpy().tobytes())
+    for ids in spoken:
+        digest.update(str(tuple(ids.shape)).encode() + ids.numpy().tobytes())
     return digest.digest()
 
 
 def _draw_seed(generator: torch.Generator) -> int:
-    return int(torch.randint(_SEED_LIMIT, (), generator=generator, device=generator.device))
+    return int(torch.randint(2**31, (), generator=generator, device=generator.device))
+
+
+def _check_speaker(speaker_embeds: Tensor, width: int) -> None:
+    if tuple(speaker_embeds.shape) != (1, width):
+        raise ValueError(f"speaker_embeds have shape {tuple(speaker_embeds.shape)}; expected (1, {width})")
+    if not torch.isfinite(speaker_embeds).all() or not speaker_embeds.any():
+        raise ValueError("speaker_embeds are zero or not finite; compute them from a reference recording")
+
+
+def _checked_tokens(
+    model: TasteForCausalLM, text_ids: Tensor | None, taste_ids: Tensor | None, prefix: str = ""
+) -> tuple[Tensor, Tensor]:
+    """Return both tensors on the CPU, empty ones for None."""
+    levels, codes = model.num_quantizers, model.audio_tower.quantizer.codebooks.shape[1]
+    if text_ids is None or text_ids.numel() == 0:
+        if taste_ids is not None and taste_ids.numel():
+            raise ValueError(f"{prefix}taste_ids without {prefix}text_ids; give both or neither")
+        return torch.zeros(1, 0, dtype=torch.long), torch.zeros(1, 0, levels, dtype=torch.long)
+    if taste_ids is None:
+        raise ValueError(f"{prefix}taste_ids are missing; give (1, S, {levels}) codes for {prefix}text_ids")
+    check_tokens(text_ids, taste_ids, prefix)
+    if taste_ids.shape[2] != levels:
+        raise ValueError(f"{prefix}taste_ids has {taste_ids.shape[2]} levels; the checkpoint has {levels}")
+    if (most := int(taste_ids.max())) >= codes:
+        raise ValueError(f"{prefix}taste_ids holds {most}; codes are 0 to {codes - 1}, or -1 for none")
+    return text_ids.cpu().long(), taste_ids.cpu().long()
+
+
+def _checked_units(model: TasteForCausalLM, prev_text_ids: Tensor, prev_speech_ids: Tensor | None) -> Tensor:
+    """Return the units on the CPU, or an empty tensor if there are neither units nor words."""
+    if prev_speech_ids is None or prev_speech_ids.numel() == 0:
+        if prev_text_ids.shape[1]:
+            raise ValueError("prev_text_ids without prev_speech_ids; pass the speech_ids of earlier chunks")
+        return torch.zeros(1, 0, dtype=torch.long)
+    if prev_text_ids.shape[1] == 0:
+        raise ValueError("prev_speech_ids without prev_text_ids; pass the words that they belong to")
+    if prev_speech_ids.ndim != 2 or len(prev_speech_ids) != 1:
+        raise ValueError(f"prev_speech_ids have shape {tuple(prev_speech_ids.shape)}; expected (1, U)")
+    size = model.config.speech_decoder_config.speech_token_size
+    least, most = int(prev_speech_ids.min()), int(prev_speech_ids.max())
+    if least < 0 or most >= size:
+        raise ValueError(f"prev_speech_ids range from {least} to {most}; units are 0 to {size - 1}")
+    return prev_speech_ids.cpu().long()
+
+
+def _check_ms(prev_audio_ms: float | None, expected_ms: int) -> None:
+    given = prev_audio_ms or 0
+    if abs(given - expected_ms) > _MS_TOLERANCE:
+        raise ValueError(
+            f"prev_audio_ms is {given:g}, but prev_speech_ids last {expected_ms} ms; "
+            "give the sum of the chunk_duration_ms of the previous chunks"
+        )

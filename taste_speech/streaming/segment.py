@@ -45,26 +45,9 @@ class TASTESegment:
             raise ValueError(f"modality is {self.modality!r}; choose 'text' or 'audio'")
         if self.role not in ROLES:
             raise ValueError(f"role is {self.role!r}; choose 'system', 'user' or 'assistant'")
-        _check_ids("text_ids", self.text_ids, 2, "(1, S)")
+        check_tokens(self.text_ids, self.taste_ids)
         if self.text_ids.numel() and int(self.text_ids.min()) < 0:
             raise ValueError(f"text_ids holds {int(self.text_ids.min())}; LLM token ids are 0 or more")
-        if self.taste_ids is not None:
-            self._check_taste(self.taste_ids)
-
-    def _check_taste(self, taste_ids: Tensor) -> None:
-        _check_ids("taste_ids", taste_ids, 3, "(1, S, L)")
-        if taste_ids.shape[1] != self.text_ids.shape[1]:
-            raise ValueError(
-                f"taste_ids has {taste_ids.shape[1]} rows for {self.text_ids.shape[1]} text tokens; "
-                "give one row per text token, -1 where it carries no taste token"
-            )
-        if taste_ids.numel() == 0:
-            return
-        if int(taste_ids.min()) < NO_TASTE:
-            raise ValueError(f"taste_ids holds {int(taste_ids.min())}; codes are 0 or more, or -1 for none")
-        empty = taste_ids == NO_TASTE
-        if bool((empty.any(-1) != empty.all(-1)).any()):
-            raise ValueError("a row of taste_ids is -1 on some levels only; give all L codes, or -1 on all")
 
     @classmethod
     def from_words(cls, role: str, words: Sequence[Word], num_quantizers: int) -> Self:
@@ -90,6 +73,34 @@ class TASTESegment:
         tastes = {token: tuple(row) for token, row in enumerate(rows) if row[0] != NO_TASTE}
         bounds = [*([0] if ids and 0 not in tastes else []), *tastes, len(ids)]
         return [Word(ids=tuple(ids[begin:end]), taste=tastes.get(begin)) for begin, end in pairwise(bounds)]
+
+
+def check_tokens(text_ids: Tensor, taste_ids: Tensor | None, prefix: str = "") -> None:
+    """Check the text tokens (1, S) of one speaker and their taste tokens (1, S, L), if there are any.
+
+    Args:
+        prefix: put before the tensors' names in error messages.
+
+    Raises:
+        ValueError: a type, shape or code is wrong.
+    """
+    taste_name = f"{prefix}taste_ids"
+    _check_ids(f"{prefix}text_ids", text_ids, 2, "(1, S)")
+    if taste_ids is None:
+        return
+    _check_ids(taste_name, taste_ids, 3, "(1, S, L)")
+    if taste_ids.shape[1] != text_ids.shape[1]:
+        raise ValueError(
+            f"{taste_name} has {taste_ids.shape[1]} rows for {text_ids.shape[1]} text tokens; "
+            "give one row per text token, -1 where it carries no taste token"
+        )
+    if taste_ids.numel() == 0:
+        return
+    if int(taste_ids.min()) < NO_TASTE:
+        raise ValueError(f"{taste_name} holds {int(taste_ids.min())}; codes are 0 or more, or -1 for none")
+    empty = taste_ids == NO_TASTE
+    if bool((empty.any(-1) != empty.all(-1)).any()):
+        raise ValueError(f"a row of {taste_name} is -1 on some levels only; give all L codes, or -1 on all")
 
 
 def _check_ids(name: str, ids: Tensor, ndim: int, shape: str) -> None:

@@ -1,16 +1,19 @@
-"""Speech units -> waveform, chunk after chunk, at a cost that does not depend on how long the reply is.
+"""Speech units -> waveform at the requested rate, chunk by chunk.
 
-Everything lies on the absolute frame grid of the reply: a frame's noise, its unit and the phase of the
-voice are the same in whichever window it is computed. Each chunk sees a bounded context: units and mel
-frames before it, kept as they were played, so that the flow and the vocoder go on from them. Where two
-chunks meet, the end of the first as it was expected to go on fades into the second.
+The cost of a chunk does not depend on the length of the reply. All computation uses the reply's absolute
+frame grid: a frame has the same noise, unit and phase of the voice in every window. Each chunk sees a bounded
+context of earlier units and of the mel frames that were played for them, from which the flow and the vocoder
+continue. At the boundary of two chunks, the predicted continuation of the first fades into the second.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+import numpy as np
+import soxr
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from taste_speech.streaming.configuration import DetokenizerConfig
@@ -18,25 +21,27 @@ from taste_speech.vocoder.phones import UNKNOWN
 from taste_speech.vocoder.source import SourceRandomness
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
-_EXTRA_FRAMES = 3  # beyond the overlap, so that the vocoder's edge is not heard in it
+_EXTRA_FRAMES = 3  # beyond the overlap, so that the vocoder's edge effects stay out of it
 _MAX_GRID = 8
 _FRAMES_PER_BLOCK = 32
 _BLOCK_STRIDE = 1_000_003  # a prime, so that blocks of neighboring seeds do not coincide
+_MIN_HISTORY_S = 0.02  # more than half the length of the resampling filter at speech rates
+Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class SynthesisState:
-    """Where the synthesis of a reply is; never changed in place.
+    """State of the synthesis of a reply; never changed in place.
 
     Attributes:
-        units: the last units, context of the next chunk.
-        phones: those of `units`.
-        n_units: units of the reply so far.
-        mel: (1, bins, k) the last played frames, from the first frame of `units` on.
-        n_frames: frames played so far.
-        f0: (1, j) Hz of the last played frames.
-        cycles: (1, 1) cycles of the fundamental before the first of `f0`.
-        tail: (overlap,) how the sound was expected to go on.
+        units: last units, the context of the next chunk.
+        phones: phone at each of `units`.
+        n_units: number of units in the reply so far.
+        mel: (1, bins, k) last played frames, from the first frame of `units` on.
+        n_frames: number of frames played so far.
+        f0: (1, j) fundamental frequency in Hz of the last played frames.
+        cycles: (1, 1) cycles of the fundamental before the first frame of `f0`.
+        tail: (overlap,) predicted continuation of the sound.
     """
 
     units: tuple[int, ...]
@@ -51,26 +56,26 @@ class SynthesisState:
 
 @dataclass(frozen=True)
 class Sound:
-    """Result of a chunk: (samples,) to play, and (overlap,) what probably follows."""
+    """Samples to play (samples,) and their predicted continuation (overlap,)."""
 
     samples: Tensor
     following: Tensor
 
 
 class FrameNoise:
-    """Standard normal numbers that belong to absolute frames: the same frame has the same in every window.
+    """Gaussian noise tied to absolute frames: a frame has the same noise in every window.
 
     Args:
-        seed: decides all of them.
-        stream: streams of one seed are independent.
-        shape: of the numbers of one frame.
+        seed: random seed.
+        stream: number of the noise stream; streams of one seed are independent.
+        shape: shape of the noise of one frame.
     """
 
     def __init__(self, seed: int, stream: int, shape: tuple[int, ...]) -> None:
         self.seed, self.stream, self.shape = seed, stream, shape
 
     def frames(self, start: int, end: int) -> Tensor:
-        """Numbers of the frames start, ..., end - 1: (end - start, *shape), on the CPU."""
+        """Return the noise of the frames from `start` to before `end`: (end - start, *shape), on the CPU."""
         first, last = start // _FRAMES_PER_BLOCK, -(-end // _FRAMES_PER_BLOCK)
         blocks = torch.cat([self._block(index) for index in range(first, max(last, first + 1))])
         offset = first * _FRAMES_PER_BLOCK
@@ -83,13 +88,13 @@ class FrameNoise:
 
 
 class Synthesizer:
-    """Voice generator, voice and noise of one reply.
+    """Turns the units of one reply into sound, with one voice and fixed noise.
 
     Args:
         generator: flow and vocoder.
         config: window sizes.
         speaker_embeds: (1, speaker width).
-        seed: of the noise.
+        seed: seed of the noise.
     """
 
     def __init__(
@@ -112,14 +117,14 @@ class Synthesizer:
         self._grid = _common_grid(voice.sampling_rate_hz, voice.units_per_second * voice.hop_samples)
 
     def start(self, n_units: int = 0) -> SynthesisState:
-        """State before the first chunk, or one that begins in silence after `n_units`."""
+        """Return the state before the first chunk, or one that starts from silence after `n_units`."""
         voice, empty = self.generator.config, torch.zeros(1, 0, device=self.device)
         mel = torch.zeros(1, voice.mel_bins, 0, device=self.device, dtype=self.dtype)
         frames = voice.mel_frames(n_units)
         return SynthesisState((), (), n_units, mel, frames, empty, empty.new_zeros(1, 1), empty[0])
 
     def context_start(self, n_units: int) -> int:
-        """First unit of the context after `n_units`: where, if possible, a mel frame begins too."""
+        """Return the first unit of the context after `n_units`, aligned with a mel frame if possible."""
         return max(0, n_units - self.config.flow_context_units) // self._grid * self._grid
 
     @torch.no_grad()
@@ -130,13 +135,13 @@ class Synthesizer:
         hold_back: bool,
         phones: Sequence[int] = (),
     ) -> tuple[Sound, SynthesisState]:
-        """Sound of new units.
+        """Return the sound of new units and the next state.
 
         Args:
-            units: that follow those in `state`.
-            state: not changed.
-            hold_back: let the last units (`look_ahead_units`) wait for the next call.
-            phones: that the units belong to, for a flow that reads them; none: they are unknown.
+            units: units that follow those of `state`.
+            state: state after the previous chunk; not changed.
+            hold_back: keep the sound of the last `look_ahead_units` units for the next call.
+            phones: phone at each unit, for a flow that reads phones; empty if unknown.
         """
         voice = self.generator.config
         window = (*state.units, *units)
@@ -149,16 +154,16 @@ class Synthesizer:
             return Sound(nothing, state.tail), replace(state, units=window, phones=phones, n_units=n_units)
         mel = self._mel(window, phones, first_unit, n_units, state.mel)
         first_frame = voice.mel_frames(first_unit)
-        f0, wave, vocoder_start, cycles = self._wave(mel, first_frame, state)
+        vocoder_start, cycles = state.n_frames - state.f0.shape[1], state.cycles
+        f0, wave = self._wave(mel[:, :, vocoder_start - first_frame :], vocoder_start, state)
         begin = (state.n_frames - vocoder_start) * voice.hop_samples
         end = (n_frames - vocoder_start) * voice.hop_samples
         samples = self._faded(wave[begin : end + self.overlap], state.tail)
         new_start = max(first_unit, self.context_start(played_units))
-        kept_f0 = max(0, n_frames - self._vocoder_context(n_frames, new_start))
-        f0_offset = kept_f0 - vocoder_start
-        _, cycles = (
-            self.generator.hift.m_source.cycles(f0[:, :f0_offset], cycles) if f0_offset else (f0, cycles)
-        )
+        f0_start = max(voice.mel_frames(new_start), n_frames - self.config.vocoder_context_frames)
+        f0_offset = f0_start - vocoder_start
+        if f0_offset:
+            _, cycles = self.generator.hift.m_source.cycles(f0[:, :f0_offset], cycles)
         new_state = SynthesisState(
             units=window[new_start - first_unit :],
             phones=phones[new_start - first_unit :],
@@ -179,7 +184,7 @@ class Synthesizer:
         n_units: int,
         known: Tensor,
     ) -> Tensor:
-        """(1, bins, frames) of the window; the first frames are the known ones."""
+        """Return the mel frames (1, bins, frames) of the window, of which the first ones are `known`."""
         voice, flow = self.generator.config, self.generator.flow
         start, end = voice.mel_frames(first_unit), voice.mel_frames(n_units)
         frames = torch.arange(start, end, device=self.device)
@@ -191,26 +196,16 @@ class Synthesizer:
         noise = self._flow_noise.frames(start, end).T[None].to(condition)
         return flow.decoder(noise, condition, self._speaker, known if known.shape[-1] else None)
 
-    def _wave(
-        self, mel: Tensor, first_frame: int, state: SynthesisState
-    ) -> tuple[Tensor, Tensor, int, Tensor]:
-        """F0 (1, frames), waveform (samples,), and the first frame and the cycles that both start with."""
+    def _wave(self, mel: Tensor, start: int, state: SynthesisState) -> tuple[Tensor, Tensor]:
+        """Return F0 (1, frames) and waveform (samples,) of the mel frames from frame `start` on."""
         hift, hop = self.generator.hift, self.generator.config.hop_samples
-        start = state.n_frames - state.f0.shape[1]
-        mel = mel[:, :, start - first_frame :]
         beyond = math.ceil(self.overlap / hop) + _EXTRA_FRAMES
         mel = torch.cat([mel, mel[:, :, -1:].expand(-1, -1, beyond)], dim=2)
         f0 = hift.f0_predictor(mel)
         f0 = torch.cat([state.f0.to(f0), f0[:, state.f0.shape[1] :]], dim=1)
         noise = self._source_noise.frames(start, start + f0.shape[1]).flatten(0, 1)[None]
         source = hift.m_source(f0, SourceRandomness(self._phase.to(f0), noise.to(f0)), state.cycles)
-        return f0, hift.decode(mel, source)[0].float(), start, state.cycles
-
-    def _vocoder_context(self, n_frames: int, first_unit: int) -> int:
-        """Frames of context that the next chunk's vocoder has."""
-        return min(
-            self.config.vocoder_context_frames, n_frames - self.generator.config.mel_frames(first_unit)
-        )
+        return f0, hift.decode(mel, source)[0].float()
 
     def _faded(self, samples: Tensor, tail: Tensor) -> Tensor:
         if not len(tail):
@@ -219,7 +214,65 @@ class Synthesizer:
         return torch.cat([head, samples[len(tail) :]])
 
 
+@dataclass
+class ResamplerState:
+    """Position of a resampled stream: numbers of samples in and out, and the last input samples."""
+
+    n_in: int = 0
+    n_out: int = 0
+    history: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    def clone(self) -> "ResamplerState":
+        """Return an independent copy; the arrays are never changed in place."""
+        return replace(self)
+
+
+class ChunkResampler:
+    """Resamples a stream in pieces, without seams.
+
+    After n input samples, exactly floor(n * out_rate / in_rate) samples have come out, however the stream was
+    cut. Each piece is filtered together with the samples before and after it.
+    """
+
+    def __init__(self, in_rate_hz: int, out_rate_hz: int) -> None:
+        self.in_rate_hz, self.out_rate_hz = in_rate_hz, out_rate_hz
+        # Windows start where an input sample and an output sample coincide.
+        self._grid = in_rate_hz // math.gcd(in_rate_hz, out_rate_hz)
+        self._min_history = math.ceil(_MIN_HISTORY_S * in_rate_hz)
+
+    def position(self, n_in: int) -> int:
+        """Return the number of output samples after `n_in` input samples."""
+        return n_in * self.out_rate_hz // self.in_rate_hz
+
+    def push(self, samples: Samples, following: Samples, state: ResamplerState) -> Samples:
+        """Return the output samples of the next piece and advance `state`.
+
+        Args:
+            samples: (n,) next input samples.
+            following: (k,) predicted continuation, for the filter; empty at the end.
+            state: state of the stream; changed in place.
+        """
+        window_start = state.n_in - len(state.history)
+        window = np.concatenate([state.history, samples])
+        state.n_in += len(samples)
+        end = self.position(state.n_in)
+        if self.in_rate_hz == self.out_rate_hz:
+            out = samples
+        elif end == state.n_out:
+            out = np.zeros(0, np.float32)
+        else:
+            offset = self.position(window_start)
+            filtered = soxr.resample(np.concatenate([window, following]), self.in_rate_hz, self.out_rate_hz)
+            out = filtered[state.n_out - offset : end - offset]
+            # At the very end, the filter may leave out less than one sample.
+            out = np.pad(out, (0, end - state.n_out - len(out)))
+        state.n_out = end
+        kept_from = max(window_start, state.n_in - self._min_history) // self._grid * self._grid
+        state.history = window[max(0, kept_from - window_start) :]
+        return out.astype(np.float32, copy=False)
+
+
 def _common_grid(sampling_rate_hz: int, samples_per_second_of_frames: int) -> int:
-    """Every how many units a unit and a mel frame begin together; 1 where that is too rare to wait for."""
+    """Return after how many units a unit and a mel frame start together; 1 if that is too rare."""
     grid = samples_per_second_of_frames // math.gcd(sampling_rate_hz, samples_per_second_of_frames)
     return grid if grid <= _MAX_GRID else 1

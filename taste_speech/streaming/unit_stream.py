@@ -1,11 +1,12 @@
-"""Words with taste tokens -> speech units, chunk after chunk, over a bounded window of words.
+"""Words with taste tokens -> speech units, chunk by chunk, over a bounded window of words.
 
-The unit decoder sees [sos, speaker, text and taste of the window, task, units of its first words]: the
-window is the chunk's words and at most `max_prev_words` before them, whose units are forced.
+The unit decoder sees [sos, speaker, text and taste of the window, task, units of the previous words]. The
+window holds the chunk's words and at most `max_prev_words` previous ones, whose units are forced.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from taste_speech.words import Word, decode
 
 @dataclass(frozen=True)
 class UnitStreamState:
-    """The last words, with their ASR tokens and places among the units, and their units; never changed."""
+    """The last words (ASR tokens, positions among the units) and their units; never changed in place."""
 
     words: tuple[Word, ...] = ()
     units: tuple[int, ...] = ()
@@ -27,34 +28,33 @@ class UnitStreamState:
 
 @dataclass(frozen=True)
 class ChunkUnits:
-    """Units of a chunk, and the unit after the last one of each of its words."""
+    """Units of a chunk, and for each of its words the index after its last unit."""
 
     ids: list[int]
     word_ends: list[int]
 
 
 def read_words(processor: TasteProcessor, text_ids: Tensor, taste_ids: Tensor) -> list[Word]:
-    """Words of (1, S) LLM ids with (1, S, L) taste ids.
+    """Return the words of LLM token ids (1, S) with taste tokens (1, S, L).
 
     Raises:
-        ValueError: a word's first token has no taste token, or another token has one.
+        ValueError: the first token of a word has no taste token, or another token has one.
         TextError: an id is special or outside the vocabulary.
     """
     words, tastes = processor.llm_ids_to_words(text_ids), taste_ids[0].tolist()
     starts = {word.start for word in words}
     for token, taste in enumerate(tastes):
         if (token in starts) != (taste[0] != NO_TASTE):
-            problem = (
-                "starts a word and has no taste token" if token in starts else "is inside a word and has one"
-            )
+            problem = "starts a word and has no" if token in starts else "is inside a word and has a"
             raise ValueError(
-                f"text token {token} {problem}; give codes on the first token of each word, -1 elsewhere"
+                f"text token {token} {problem} taste token; "
+                "give codes on the first token of each word, -1 elsewhere"
             )
     return [replace(word, taste=tuple(tastes[word.start])) for word in words]
 
 
 def asr_words(processor: TasteProcessor, words: Sequence[Word]) -> list[Word]:
-    """The words as the unit decoder takes them: with ASR tokens, and their text."""
+    """Return the words with their text and with ASR tokens, which the unit decoder reads."""
     texts = [word.text or decode(processor.llm_tokenizer, word.ids).strip() for word in words]
     tokens = processor.asr_tokens(texts)
     ids: list[list[int]] = [[] for _ in words]
@@ -64,12 +64,12 @@ def asr_words(processor: TasteProcessor, words: Sequence[Word]) -> list[Word]:
 
 
 class UnitStream:
-    """Unit decoder and voice of one reply.
+    """Generates the units of one reply in one voice.
 
     Args:
-        model: `TasteForCausalLM`; its `speech_decoder` and quantizer are used.
+        model: model whose `speech_decoder` and quantizer are used.
         speaker_embeds: (1, speaker width).
-        max_prev_words: words before a chunk that the decoder still sees.
+        max_prev_words: number of words before a chunk that the decoder still sees.
     """
 
     def __init__(self, model: TasteForCausalLM, speaker_embeds: Tensor, max_prev_words: int) -> None:
@@ -87,7 +87,7 @@ class UnitStream:
         generator: torch.Generator | None = None,
         greedy: bool = False,
     ) -> tuple[ChunkUnits, UnitStreamState]:
-        """Units of the next words; `state` is not changed."""
+        """Return the units of the next words and the next state."""
         tokens, own_tokens = [*state.words, *words], sum(len(word.ids) for word in words)
         if own_tokens == 0:
             return ChunkUnits([], [0] * len(words)), state
@@ -113,7 +113,7 @@ class UnitStream:
     def remember(
         self, words: Sequence[Word], ids: list[int], ends: list[int], state: UnitStreamState
     ) -> UnitStreamState:
-        """The state after words that took these units: the last `max_prev_words` words."""
+        """Return the state after words that took these units, reduced to the last `max_prev_words` words."""
         starts = [0, *ends[:-1]]
         counted = [
             replace(word, start=start, end=end) for word, start, end in zip(words, starts, ends, strict=True)
@@ -124,24 +124,23 @@ class UnitStream:
         return UnitStreamState(kept, every[len(every) - units :])
 
     def recall(self, words: Sequence[Word], ids: list[int]) -> UnitStreamState:
-        """A state for words whose division of the units is not known: in proportion to their tokens."""
-        total = max(1, sum(len(word.ids) for word in words))
-        ends, tokens = [], 0
-        for word in words:
-            tokens += len(word.ids)
-            ends.append(round(len(ids) * tokens / total))
+        """Return the state after words that took these units, divided in proportion to the words' tokens."""
+        tokens = list(accumulate(len(word.ids) for word in words))
+        ends = [round(len(ids) * count / max(1, tokens[-1])) for count in tokens]
         return self.remember(words, ids, ends, UnitStreamState())
 
     def _audio_embeds(self, words: Sequence[Word]) -> Tensor:
-        """(1, tokens, audio width): each word's vector at each of its tokens."""
+        """Return the vector of each word at each of its tokens: (1, tokens, audio width)."""
         codes = torch.tensor([word.taste for word in words], device=self.device)
         vectors = self.quantizer.output_from_indices(codes)
         repeats = torch.tensor([len(word.ids) for word in words], device=self.device)
         return vectors.repeat_interleave(repeats, dim=0)[None].to(self.speaker.dtype)
 
     def _limits(self, own_tokens: int, has_context: bool) -> tuple[int, int]:
-        """Least and most units. The published limits count the prefix's own rows; a continuation has none."""
-        least, most = self.decoder.length_limits(own_tokens + 3)
-        if has_context:
-            least, _ = self.decoder.length_limits(own_tokens)
+        """Return the minimum and maximum number of units.
+
+        The published limits count the three structural rows of the prefix, which a continuation does not add.
+        """
+        least, _ = self.decoder.length_limits(own_tokens + (0 if has_context else 3))
+        _, most = self.decoder.length_limits(own_tokens + 3)
         return least, most

@@ -257,14 +257,14 @@ def test_whole_reply_in_one_chunk_or_many_has_the_same_rhythm(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t, c: (t[0], c), r"text_ids have shape \(\d+,\); expected \(1, S\)"),
-        (lambda t, c: (t.expand(2, -1), c), r"text_ids have shape \(2, \d+\); expected \(1, S\)"),
+        (lambda t, c: (t[0], c), r"text_ids has shape \(\d+,\); expected \(1, S\)"),
+        (lambda t, c: (t.expand(2, -1), c), r"text_ids has a batch of 2; .* shape \(1, S\)"),
         (lambda t, c: (t, None), r"taste_ids are missing; give \(1, S, 3\) codes"),
         (lambda t, c: (None, c), "taste_ids without text_ids"),
-        (lambda t, c: (t, c[:, :, :2]), r"taste_ids have shape .*; expected \(1, \d+, 3\)"),
-        (lambda t, c: (t.float(), c), "text_ids have dtype torch.float32; give integers"),
-        (lambda t, c: (t, c.clamp(max=16).where(c < 0, 16)), "range from -?[0-9]+ to 16; codes are 0 to 15"),
-        (lambda t, c: (t, c - 1), "taste_ids range from -[0-9]"),
+        (lambda t, c: (t, c[:, :, :2]), "taste_ids has 2 levels; the checkpoint has 3"),
+        (lambda t, c: (t.float(), c), "text_ids has dtype torch.float32; give integers"),
+        (lambda t, c: (t, c.clamp(max=16).where(c < 0, 16)), "taste_ids holds 16; codes are 0 to 15"),
+        (lambda t, c: (t, c - 1), "taste_ids holds -2; codes are 0 or more"),
         (lambda t, c: (t, torch.full_like(c, -1)), "text token 0 starts a word and has no taste token"),
         (lambda t, c: (t, torch.cat([c[..., :2], c[..., 2:] * 0 - 1], -1)), "-1 on some levels only"),
     ],
@@ -289,7 +289,7 @@ def test_taste_inside_a_word(tiny_model: Any, tiny_processor: Any, voice: torch.
     text_ids = tiny_processor.process_text("xylophone")["llm_token_ids"]
     assert text_ids.shape[1] > 1
     stream = make_stream(tiny_model, tiny_processor, voice)
-    with pytest.raises(ValueError, match="text token 1 is inside a word and has one"):
+    with pytest.raises(ValueError, match="text token 1 is inside a word and has a taste token"):
         stream.feed(text_ids, torch.zeros(1, text_ids.shape[1], 3, dtype=torch.long))
 
 

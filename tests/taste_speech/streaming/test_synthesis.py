@@ -3,12 +3,13 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from taste_speech.streaming.configuration import DetokenizerConfig
-from taste_speech.streaming.synthesis import Synthesizer
+from taste_speech.streaming.synthesis import ChunkResampler, FrameNoise, ResamplerState, Synthesizer
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 UNITS = torch.randint(0, 64, (150,), generator=torch.Generator().manual_seed(0)).tolist()
@@ -106,3 +107,43 @@ def test_nothing_to_play_yet(make_synthesizer: Callable[..., Synthesizer]) -> No
     sound, state = synthesizer.extend([], state, hold_back=False)
     assert len(sound.samples) == 3 * 320 // 256 * 256
     assert state.n_units == 3
+
+
+def test_noise_of_a_frame_is_the_same_in_every_window() -> None:
+    noise = FrameNoise(3, 0, (4,))
+    whole = noise.frames(0, 100)
+    assert torch.equal(noise.frames(30, 70), whole[30:70])
+    assert noise.frames(64, 64).shape == (0, 4)
+    assert abs(float(whole.mean())) < 0.2
+    assert 0.8 < float(whole.std()) < 1.2
+    assert not torch.equal(FrameNoise(4, 0, (4,)).frames(0, 100), whole)
+    assert not torch.equal(FrameNoise(3, 1, (4,)).frames(0, 100), whole)
+
+
+@pytest.mark.parametrize(
+    ("in_rate", "out_rate"), [(16000, 16000), (22050, 16000), (16000, 48000), (16000, 44100)]
+)
+def test_resampled_pieces_equal_the_whole(in_rate: int, out_rate: int) -> None:
+    time = np.arange(in_rate) / in_rate
+    signal = (np.sin(2 * np.pi * 440 * time) + 0.3 * np.sin(2 * np.pi * 3000 * time)).astype(np.float32)
+    resampler = ChunkResampler(in_rate, out_rate)
+    whole = resampler.push(signal, signal[:0], ResamplerState())
+    assert len(whole) == out_rate
+    state, pieces, position = ResamplerState(), [], 0
+    for length in (1, 2, 300, 7, 4000, 1, 5000, in_rate):
+        piece = signal[position : position + length]
+        position += len(piece)
+        pieces.append(resampler.push(piece, signal[position : position + 400], state))
+        assert state.n_out == sum(map(len, pieces)) == position * out_rate // in_rate
+    joined = np.concatenate(pieces)
+    np.testing.assert_allclose(joined[200:-200], whole[200:-200], atol=2e-3)
+
+
+def test_resampler_state_can_be_cloned() -> None:
+    resampler, state = ChunkResampler(22050, 16000), ResamplerState()
+    rng = np.random.default_rng(0)
+    first, second = rng.standard_normal((2, 3000)).astype(np.float32)
+    resampler.push(first, second[:400], state)
+    copy = state.clone()
+    one = resampler.push(second, second[:0], state)
+    np.testing.assert_array_equal(resampler.push(second, second[:0], copy), one)
