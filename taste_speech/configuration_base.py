@@ -1,14 +1,14 @@
 """Base classes of the sections of `config.json`.
 
-Sections that TASTE's published file has are *tolerant*: unknown keys are kept and warned about once,
-because that file repeats hundreds of library defaults. Sections that this project adds are *strict*:
-an unknown key is an error that names the nearest valid one.
+Sections of TASTE's published file are *tolerant*: unknown keys are kept and reported once, because that file
+repeats hundreds of library defaults. Sections that this project adds are *strict*: an unknown key is an error
+that suggests the closest valid key.
 """
 
 import difflib
 import logging
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -17,14 +17,14 @@ _warned: set[tuple[str, str]] = set()
 
 
 def nearest_name(name: str, valid: Iterable[str]) -> str:
-    """Return a hint for an unknown name: `; did you mean 'x'?`, or the list of the valid names."""
+    """Return a hint for an unknown name: `; did you mean 'x'?`, or a list of the valid names."""
     names = sorted(valid)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else f"; valid names: {', '.join(names)}"
 
 
 class StrictSection(BaseModel):
-    """A section that this project adds to `config.json`; refuses unknown keys."""
+    """A section that this project adds to `config.json`; rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
 
@@ -40,7 +40,10 @@ class StrictSection(BaseModel):
 
 
 class TolerantSection(BaseModel):
-    """A section of the published `config.json`; keeps unknown keys and warns about each once."""
+    """A section of the published `config.json`; keeps unknown keys and warns about each of them once."""
+
+    fixed_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys whose default is the only supported value."""
 
     model_config = ConfigDict(extra="allow", validate_assignment=True, protected_namespaces=())
 
@@ -52,19 +55,15 @@ class TolerantSection(BaseModel):
                 logger.warning("ignoring unknown key %r in section %s", key, type(self).__name__)
         return self
 
+    def check_supported(self, name: str) -> None:
+        """Check the `fixed_keys` of this section, called `name`, and of the sections inside it.
 
-def require_defaults(section: BaseModel, name: str, *names: str) -> None:
-    """Refuse variants that the published configuration can name but that are not implemented.
-
-    Args:
-        section: of the configuration.
-        name: its name, for the message.
-        names: of fields whose default is the only value that is supported.
-
-    Raises:
-        ValueError: a field has another value.
-    """
-    for field in names:
-        given, supported = getattr(section, field), type(section).model_fields[field].default
-        if given != supported:
-            raise ValueError(f"{name}.{field} is {given!r}; only {supported!r} is supported")
+        Raises:
+            ValueError: a value is valid in the published file, but not implemented.
+        """
+        for key, field in type(self).model_fields.items():
+            value = getattr(self, key)
+            if isinstance(value, TolerantSection):
+                value.check_supported(f"{name}.{key}")
+            elif key in self.fixed_keys and value != field.default:
+                raise ValueError(f"{name}.{key} is {value!r}; only {field.default!r} is supported")

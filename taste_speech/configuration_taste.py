@@ -8,10 +8,15 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from transformers import AutoConfig, LlamaConfig, PreTrainedConfig, WhisperConfig
 
-from taste_speech.audio_tower.configuration import AudioTowerConfig, TowerConfig
 from taste_speech.configuration_base import StrictSection
-from taste_speech.speech_decoder.configuration import SpeechDecoderConfig, UnitDecodingConfig
-from taste_speech.spoken_lm.configuration import SpokenLMConfig, VocabularyConfig
+from taste_speech.configuration_sections import (
+    AudioTowerConfig,
+    SpeechDecoderConfig,
+    SpokenLMConfig,
+    TowerConfig,
+    UnitDecodingConfig,
+    VocabularyConfig,
+)
 from taste_speech.streaming.configuration import StreamingConfig
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 

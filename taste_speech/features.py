@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers.audio_utils import mel_filter_bank
 
-from taste_speech.audio_tower.configuration import TowerConfig
+from taste_speech.configuration_sections import TowerConfig
 
 _FLOOR = 1e-10
 _DYNAMIC_RANGE = 8.0

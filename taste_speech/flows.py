@@ -13,13 +13,11 @@ from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.errors import TextError
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder
-from taste_speech.spoken_lm.arrangement import arrange, word_start_codes
 from taste_speech.spoken_lm.generation import Completion, arrange_rows, complete, make_prompt
 from taste_speech.spoken_lm.language_model import SpokenLM
-from taste_speech.spoken_lm.sampling import TextSampling
+from taste_speech.spoken_lm.sampling import TextSampling, Vocabulary, build_vocabulary
 from taste_speech.spoken_lm.scoring import IGNORED
-from taste_speech.spoken_lm.vocabulary import Vocabulary, build_vocabulary
-from taste_speech.spoken_lm.word_delay import WordDelay
+from taste_speech.spoken_lm.word_delay import WordDelay, arrange, word_start_codes
 
 _VQ_INPUTS = (
     "asr_token_ids",

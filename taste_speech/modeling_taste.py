@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModel, AutoModelForCausalLM
 
-from taste_speech.audio_tower.configuration import TowerConfig, check_supported
 from taste_speech.audio_tower.quantizer import NO_TASTE
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.checkpoint_files import CheckpointFiles, read_config
+from taste_speech.configuration_sections import TowerConfig
 from taste_speech.configuration_taste import PretrainedModels, TasteConfig
 from taste_speech.conversion.hub import find_checkpoint, hub_options
 from taste_speech.conversion.names import NOT_NEEDED, resolve_tower
@@ -52,7 +52,7 @@ class TasteForCausalLM(SpeechFlows):
         attention = config._attn_implementation or "sdpa"
         config._attn_implementation = attention  # also of the Llama
         tower = config.audio_tower_config
-        check_supported(tower)
+        tower.check_supported("audio_tower_config")
         self.audio_tower = AudioTower(
             config.tower or TowerConfig(),
             tower.kwargs_for_joint_encoder_segmenter,

@@ -13,8 +13,8 @@ from transformers import AutoProcessor, AutoTokenizer, BatchFeature
 
 from taste_speech import words as word_tools
 from taste_speech.audio_io import Samples, prepare_audio
-from taste_speech.audio_tower.configuration import TowerConfig
 from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, VOICES, CheckpointFiles
+from taste_speech.configuration_sections import TowerConfig
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.conversion.hub import hub_options
 from taste_speech.errors import CheckpointError, TextError

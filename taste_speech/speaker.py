@@ -13,7 +13,7 @@ from torch import Tensor
 from torchaudio.compliance import kaldi
 
 from taste_speech.audio_io import Samples, load_audio, prepare_audio
-from taste_speech.audio_tower.configuration import TowerConfig
+from taste_speech.configuration_sections import TowerConfig
 from taste_speech.errors import AudioError, CheckpointError
 from taste_speech.features import LogMelFeatures
 from taste_speech.sound_file import STDIN

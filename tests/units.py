@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from taste_speech.speech_decoder.configuration import AlignmentWindowConfig
+from taste_speech.configuration_sections import AlignmentWindowConfig
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder
 
 NARROW = AlignmentWindowConfig(back=0, ahead=1, unsaid=1)

@@ -24,7 +24,7 @@ from taste_agent.bench.turn import (
     naive_forms,
     question_audio,
 )
-from taste_speech.acceleration.smaller import count_weights
+from taste_speech.acceleration.switch import count_weights
 from taste_speech.errors import TasteError
 from taste_speech.streaming.emit_timing import EmitTiming, every_words, growing_chunks
 

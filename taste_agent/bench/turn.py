@@ -25,7 +25,7 @@ from taste_speech import TasteConfig, TasteForCausalLM, TasteProcessor
 from taste_speech.acceleration import accelerate, plain_steps
 from taste_speech.audio_io import Samples, load_audio
 from taste_speech.checkpoint_files import CheckpointFiles
-from taste_speech.spoken_lm.vocabulary import build_vocabulary
+from taste_speech.spoken_lm.sampling import build_vocabulary
 from taste_speech.streaming import Conversation, TASTESegment, Word, streaming_generate, taste_tokenize
 from taste_speech.streaming.detokenize import StreamingDetokenizer
 from taste_speech.streaming.emit_timing import EmitTiming

@@ -1,4 +1,4 @@
-"""Rows of the spoken LM by `torch.compile`, over transformers' static cache."""
+"""Rows of the spoken LM with `torch.compile` and transformers' static cache."""
 
 from collections.abc import Callable
 from typing import Any, Self
@@ -8,18 +8,18 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, StaticCache
 from transformers.cache_utils import StaticLayer
 
-from taste_speech.spoken_lm.kv_cache import ConversationCache
+from taste_speech.spoken_lm.language_model import ConversationCache
 
 
 class CompiledRows:
-    """Runs the Llama of the spoken LM; single rows are compiled once for each size of the cache.
+    """Runs the Llama of the spoken LM; single rows are compiled once per cache size.
 
-    It keeps nothing of a conversation. A copied or stored model compiles its own.
+    It keeps no state of a conversation. A copied or unpickled model compiles again.
 
     Args:
-        llama: any device and number type.
-        backend: of `torch.compile`.
-        room: rows of history that a new cache has room for.
+        llama: a Llama on any device, of any data type.
+        backend: backend of `torch.compile`.
+        room: capacity of a new cache, in rows.
     """
 
     def __init__(self, llama: LlamaForCausalLM, backend: str, room: int) -> None:
@@ -27,7 +27,7 @@ class CompiledRows:
         self._compiled: Callable[[Tensor, StaticCache, bool], tuple[Tensor, Tensor]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is compiled."""
+        """Leave out the compiled function."""
         return self.__dict__ | {"_compiled": None}
 
     def new_cache(self) -> "StaticConversationCache":
@@ -36,18 +36,18 @@ class CompiledRows:
 
     @torch.inference_mode()
     def run(self, x: Tensor, cache: ConversationCache, last_only: bool) -> tuple[Tensor, Tensor] | None:
-        """Run rows as `SpokenLM.forward` does; caches of another kind are left to it."""
+        """Run rows as `SpokenLM.forward` does; return None for another type of cache."""
         if not isinstance(cache, StaticConversationCache):
             return None
         cache.make_room(x.shape[1])
         if x.shape[1] > 1 or not cache.is_initialized:
             return self._forward(x, cache, last_only)
         if self._compiled is None:
-            # CUDA graphs, which the default backend records in this mode, save most of a small step's time.
+            # In this mode the default backend records CUDA graphs, which save most of a small step's time.
             mode = "reduce-overhead" if self._backend == "inductor" else None
             self._compiled = torch.compile(self._forward, fullgraph=True, backend=self._backend, mode=mode)
         hidden, logits = self._compiled(x, cache, True)
-        return hidden.clone(), logits.clone()  # a graph writes its outputs to the same place each time
+        return hidden.clone(), logits.clone()  # a CUDA graph reuses its output buffers
 
     def _forward(self, x: Tensor, cache: StaticCache, last_only: bool) -> tuple[Tensor, Tensor]:
         output = self._llama.model(inputs_embeds=x, past_key_values=cache, use_cache=True)
@@ -56,11 +56,11 @@ class CompiledRows:
 
 
 class StaticConversationCache(StaticCache):
-    """transformers' static cache, which can also be cut, copied and enlarged.
+    """transformers' static cache, which can also be truncated, copied and enlarged.
 
     Args:
-        config: of the Llama.
-        room: rows that it holds at first.
+        config: configuration of the Llama.
+        room: initial capacity, in rows.
     """
 
     layers: list[StaticLayer]
@@ -71,20 +71,20 @@ class StaticConversationCache(StaticCache):
 
     @torch.inference_mode()
     def keep(self, rows: int) -> None:
-        """Forget all rows but the first `rows`."""
+        """Forget all rows except the first `rows`."""
         for layer in self.layers:
             layer.cumulative_length.clamp_(max=rows)
 
     @torch.inference_mode()
     def clone(self) -> Self:
-        """Return a cache with its own memory."""
+        """Return an independent copy."""
         other = type(self)(self._config, self.layers[0].max_cache_len)
         other._take(self)
         return other
 
     @torch.inference_mode()
     def make_room(self, rows: int) -> None:
-        """Double the room until `rows` more fit."""
+        """Double the capacity until `rows` more fit."""
         room, needed = self.layers[0].max_cache_len, int(self.get_seq_length()) + rows
         if needed <= room:
             return
@@ -95,7 +95,7 @@ class StaticConversationCache(StaticCache):
         self.layers = larger.layers
 
     def _take(self, other: "StaticConversationCache") -> None:
-        """Copy the rows of a cache that is no larger."""
+        """Copy the rows of a cache of at most the same capacity."""
         for layer, source in zip(self.layers, other.layers, strict=True):
             if not source.is_initialized:
                 continue

@@ -1,63 +1,67 @@
-"""Switching the fast paths of a loaded checkpoint on and off."""
+"""Turning the fast paths of a loaded checkpoint on and off."""
 
+import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Literal, cast
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from taste_speech.acceleration.compiled import CompiledRows
 from taste_speech.acceleration.flow_frames import FlowFrames
-from taste_speech.acceleration.lm_rows import LlamaRows
-from taste_speech.acceleration.smaller import shrink_linear_layers
-from taste_speech.acceleration.unit_rows import UnitRows
+from taste_speech.acceleration.rows import LlamaRows, UnitRows
 from taste_speech.configuration_base import StrictSection
+from taste_speech.cpu import HalfLinear, can_pack, quantize
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 _ROW_ROPES = ("default", "linear", "llama3", "yarn")
-"""Rotary embeddings whose angles do not depend on how long the history is."""
+"""Types of rotary embeddings whose angles do not depend on the length of the history."""
 
 
 class Acceleration(StrictSection):
-    """Settings of `accelerate`. The defaults change no result beyond rounding."""
+    """Settings of `accelerate`. The defaults change results only by rounding."""
 
     linear: Literal["as_is", "float16", "bfloat16", "int8"] = "as_is"
-    """Linear layers: as loaded, or in a smaller type, which changes results. float16: the Llama's weights
-    only, computed with in float32; where the CPU has no such product, they stay as they are. float16 and
-    int8: on the CPU only."""
+    """Type of the linear layers: as loaded, or a smaller one, which changes results. float16 applies to the
+    weights of the Llama only, which still computes in float32, and has no effect if the CPU does not support
+    it. float16 and int8 work on the CPU only."""
     compiled: bool = False
-    """Compile the spoken LM's rows, the unit decoder's blocks and the flow's estimator with `torch.compile`
-    when they are first used, which takes a minute or more; meant for CUDA. False: on the CPU, models in
-    float32 take single rows with fewer calls and fewer bytes; elsewhere the plain steps run."""
+    """Whether to compile the spoken LM's rows, the unit decoder's blocks and the flow's estimator with
+    `torch.compile` on first use, which takes a minute or more; meant for CUDA. If false, float32 models on
+    the CPU run single rows with fewer calls and fewer bytes, and others run the plain steps."""
     backend: str = "inductor"
-    """Of `torch.compile`."""
+    """Backend of `torch.compile`."""
     cache_rows: int = Field(default=2688, ge=16)
-    """Rows of history that a compiled conversation has room for at first. Beyond it the room doubles, and
-    the row is compiled again."""
+    """Initial capacity of a compiled conversation, in rows. It doubles when it is full, which recompiles the
+    row."""
 
 
 def accelerate(
     model: TasteForCausalLM, generator: VoiceGenerator | None = None, settings: Acceleration | None = None
 ) -> None:
-    """Prepare a model for inference in place, after it was moved to its device.
+    """Prepare a model for inference in place. Move it to its device first.
 
-    Its weights are read now: call this again after changing them. New conversations use the fast path; those
-    that exist go on as they are.
+    Weights are read now, so call this again after changing them. New conversations use the fast path;
+    existing ones continue as they are.
 
     Args:
-        model: in eval mode.
-        generator: the voice generator that goes with it.
-        settings: None: the defaults.
+        model: a model in eval mode.
+        generator: its voice generator.
+        settings: None means the defaults.
 
     Raises:
-        ValueError: int8 or float16 on another device than the CPU.
+        ValueError: int8 or float16 on a device other than the CPU.
     """
     settings = settings or Acceleration()
     if settings.linear != "as_is":
-        shrink_linear_layers(model, generator, settings.linear)
+        _shrink_linear_layers(model, generator, settings.linear)
     decelerate(model, generator)
     if generator is not None:
         generator.fold_weight_norm()
@@ -68,14 +72,14 @@ def accelerate(
             module.compile(dynamic=True, backend=settings.backend)
     elif _computes_rows(model):
         model.spoken_lm.row_runner = LlamaRows(llama)
-        if settings.linear != "int8":  # whose layers have no weights to read directly
+        if settings.linear != "int8":  # int8 layers have no weights that could be read directly
             model.speech_decoder.unit_runner = UnitRows(model.speech_decoder)
             if generator is not None:
                 generator.flow.decoder.runner = FlowFrames(generator.flow.decoder.estimator)
 
 
 def decelerate(model: TasteForCausalLM, generator: VoiceGenerator | None = None) -> None:
-    """Go back to the plain steps, for comparisons; smaller linear layers and folded weights stay."""
+    """Return to the plain steps, for comparisons; smaller linear layers and folded weights stay."""
     model.spoken_lm.row_runner = None
     model.speech_decoder.unit_runner = None
     if generator is not None:
@@ -86,7 +90,7 @@ def decelerate(model: TasteForCausalLM, generator: VoiceGenerator | None = None)
 
 @contextmanager
 def plain_steps(model: TasteForCausalLM, generator: VoiceGenerator) -> Iterator[None]:
-    """Take the plain steps within it, and afterwards the fast path again."""
+    """Use the plain steps inside the block, and the fast path again afterwards."""
     lm, decoder, flow = model.spoken_lm, model.speech_decoder, generator.flow.decoder
     runners = (lm.row_runner, decoder.unit_runner, flow.runner)
     compiled = [(module, module._compiled_call_impl) for module in _compilable(model, generator)]
@@ -100,12 +104,91 @@ def plain_steps(model: TasteForCausalLM, generator: VoiceGenerator) -> Iterator[
 
 
 def _compilable(model: TasteForCausalLM, generator: VoiceGenerator | None) -> list[nn.Module]:
-    """What `torch.compile` takes as it is: the unit decoder's blocks and the flow's estimator."""
+    """Return the modules that `torch.compile` can take unchanged."""
     blocks = cast(list[nn.Module], list(model.speech_decoder.llm.encoders))
     return blocks if generator is None else [*blocks, generator.flow.decoder.estimator]
 
 
 def _computes_rows(model: TasteForCausalLM) -> bool:
-    """Whether single rows have a fast path: in float32 on the CPU, with positions that turn evenly."""
     rope = model.spoken_lm.language_model.config.rope_parameters["rope_type"]
     return model.device.type == "cpu" and model.spoken_lm.dtype == torch.float32 and rope in _ROW_ROPES
+
+
+def _shrink_linear_layers(
+    model: TasteForCausalLM, generator: VoiceGenerator | None, kind: Literal["float16", "bfloat16", "int8"]
+) -> None:
+    """Convert the layers that run at each step in place.
+
+    bfloat16 converts the whole Llama, float16 its weights but not its arithmetic; the other parts are small
+    and stay unchanged. int8 quantizes the linear layers of attention and feed-forward in Llama, unit decoder
+    and flow.
+    """
+    llama = model.spoken_lm.language_model
+    if kind == "bfloat16":
+        llama.to(torch.bfloat16)
+        return
+    if model.device.type != "cpu":
+        raise ValueError(f"{kind} layers run on the CPU only, the model is on {model.device}; use bfloat16")
+    if kind == "float16":
+        if can_pack():
+            _halve_weights(llama)
+        return
+    for layer in llama.model.layers:
+        quantize(layer)
+    for block in model.speech_decoder.llm.blocks:
+        quantize(block.feed_forward)
+        quantize(block.self_attn, "linear_q", "linear_k", "linear_v", "linear_out")
+    if generator is not None:
+        estimator = generator.flow.decoder.estimator
+        for stage in (*estimator.down_blocks, *estimator.mid_blocks, *estimator.up_blocks):
+            quantize(stage[1])
+
+
+def _halve_weights(llama: LlamaForCausalLM) -> None:
+    """Convert the weights of a float32 Llama to float16 in place; inputs and outputs stay float32.
+
+    Only two layers are converted at a time, so that at most two exist twice. A weight shared by embedding and
+    head stays shared.
+    """
+    # Outside the threads, which would restore each other's warning filters.
+    with warnings.catch_warnings(), ThreadPoolExecutor(2) as pool:
+        list(pool.map(_halve_layer, llama.model.layers))
+    embedding, head = llama.model.embed_tokens, llama.lm_head
+    tied = head.weight is embedding.weight
+    embedding.weight = nn.Parameter(embedding.weight.detach().half(), requires_grad=False)
+    llama.lm_head = HalfHead(embedding.weight) if tied else HalfLinear(head)
+
+
+def _halve_layer(layer: LlamaDecoderLayer) -> None:
+    for block in (layer.self_attn, layer.mlp):
+        for name, part in list(block.named_children()):
+            if isinstance(part, nn.Linear):
+                setattr(block, name, HalfLinear(part))
+
+
+class HalfHead(nn.Module):
+    """The layer from hidden states to logits, for weights shared with the embedding.
+
+    Args:
+        weight: (vocabulary, hidden) float16.
+    """
+
+    def __init__(self, weight: nn.Parameter) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., hidden) -> (..., vocabulary), float32.
+
+        A single row, which is all that a reply needs, is multiplied in float16 with float32 sums. That would
+        be slow for many rows, so they use a temporary float32 copy of the weight.
+        """
+        if x.numel() == x.shape[-1]:
+            return F.linear(x.half(), self.weight).float()
+        return F.linear(x, self.weight.float())
+
+
+def count_weights(model: nn.Module) -> int:
+    """Return the number of parameters of a model, including packed ones."""
+    packed = [part for part in model.modules() if isinstance(part, HalfLinear)]
+    return sum(p.numel() for p in model.parameters()) + sum(part.count for part in packed)

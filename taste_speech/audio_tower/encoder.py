@@ -14,7 +14,7 @@ from torch.nn import functional
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from taste_speech.audio_tower.configuration import TowerConfig
+from taste_speech.configuration_sections import TowerConfig
 from taste_speech.errors import AudioError
 
 _SIZES = (

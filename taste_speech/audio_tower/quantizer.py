@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from taste_speech.audio_tower.configuration import QuantizerConfig
+from taste_speech.configuration_sections import QuantizerConfig
 
 NO_TASTE = -1
 """In every tensor of codes: there is no taste token here. As the index of a taste token: there is none."""

@@ -19,7 +19,6 @@ from transformers.models.whisper.modeling_whisper import (
     eager_attention_forward,
 )
 
-from taste_speech.audio_tower.configuration import JointEncoderSegmenterConfig, QuantizerConfig, TowerConfig
 from taste_speech.audio_tower.encoder import (
     EncodedAudio,
     additive_mask,
@@ -29,6 +28,7 @@ from taste_speech.audio_tower.encoder import (
     whisper_config,
 )
 from taste_speech.audio_tower.quantizer import ResidualQuantizer
+from taste_speech.configuration_sections import JointEncoderSegmenterConfig, QuantizerConfig, TowerConfig
 from taste_speech.errors import AudioError, TextError
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from taste_speech.audio_tower.configuration import TowerConfig
+from taste_speech.configuration_sections import LoraConfig, SpokenLMConfig, TowerConfig
 from taste_speech.configuration_taste import TasteConfig
-from taste_speech.spoken_lm.configuration import LoraConfig, SpokenLMConfig
 
 _TOWER = "audio_tower.audio_joint_encoder_segmenter."
 _RVQ = "audio_tower.vq.rvq."

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers.utils.hub import convert_file_size_to_int
 
+from taste_speech.configuration_sections import SpokenLMConfig
 from taste_speech.conversion.names import (
     EMBED_TOKENS,
     LM_HEAD,
@@ -21,7 +22,6 @@ from taste_speech.conversion.names import (
 from taste_speech.conversion.stores import WEIGHTS, TensorStore, tensors_in_files
 from taste_speech.cpu import one_thread_if_small
 from taste_speech.errors import CheckpointError
-from taste_speech.spoken_lm.configuration import SpokenLMConfig
 
 WEIGHTS_INDEX = "model.safetensors.index.json"
 _LISTED = 5

@@ -16,8 +16,8 @@ from torch import Tensor
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperModel
 
-from taste_speech.audio_tower.configuration import TowerConfig
 from taste_speech.audio_tower.encoder import encode_features
+from taste_speech.configuration_sections import TowerConfig
 from taste_speech.cpu import quantize
 from taste_speech.errors import CheckpointError
 from taste_speech.features import LogMelFeatures

@@ -1,29 +1,33 @@
-"""How the next speech unit is chosen, and what of the text the unit decoder may look at meanwhile."""
+"""State of decoding: choosing the next unit, and limiting what the alignment heads see of the text."""
 
+import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from taste_speech.speech_decoder.configuration import AlignmentWindowConfig
+from taste_speech.configuration_sections import AlignmentWindowConfig
+from taste_speech.speech_decoder.encoder import EncoderState
 
 FIRST_CONDITION = 2
-"""Row of the text's first token: [sos, speaker, tokens, task, units]."""
+"""Index of the row of the first text token: [sos, speaker, tokens, task, units]."""
 
 
 class AlignmentWindow:
-    """Where in the text one item is, and what its alignment heads may see.
+    """Position of one item in its text, and what its alignment heads may see there.
 
-    Attention that nothing binds can slip: it goes back and says a phrase again, or runs ahead. At inference,
-    as in Deep Voice 3 (Ping et al., 2018, arXiv:1710.07654, section 3.4), the heads that follow the text see
-    only a window of it, which moves forward with them: no word twice, none left out.
+    Unrestricted attention can slip: it goes back and repeats a phrase, or skips ahead. As in Deep Voice 3
+    (Ping et al., 2018, arXiv:1710.07654, section 3.4), at inference the heads that follow the text see only a
+    window that moves forward with them, so that no word is repeated or skipped.
 
     Args:
         config: width of the window.
-        alignment_heads: (block, head) pairs that it holds for.
-        heads: heads of each block.
-        tokens: ASR tokens of the text.
-        position: token with which the new units begin.
+        alignment_heads: (block, head) pairs that are restricted.
+        heads: number of heads per block.
+        tokens: number of ASR tokens of the text.
+        position: index of the token where the new units begin.
     """
 
     def __init__(
@@ -35,32 +39,63 @@ class AlignmentWindow:
         position: int = 0,
     ) -> None:
         self.config, self.tokens, self.position = config, tokens, position
-        self._bound = {
+        self._restricted = {
             block: torch.tensor([(block, head) in alignment_heads for head in range(heads)])
             for block in {block for block, _ in alignment_heads}
         }
 
     @property
     def may_stop(self) -> bool:
-        """Whether the text has been said but for its last tokens."""
+        """Whether all of the text has been said, except for the last few tokens."""
         return self.position >= self.tokens - 1 - self.config.unsaid
 
     def visible(self, keys: int) -> dict[int, Tensor]:
-        """Tell, by block, (heads, 1, keys) which rows each head may look at. Other blocks look at all."""
+        """Return by block which of `keys` rows each head may see, (heads, 1, keys); other blocks see all."""
         seen = torch.ones(keys, dtype=torch.bool)
         text = seen[FIRST_CONDITION : FIRST_CONDITION + self.tokens]
         text[: max(0, self.position - self.config.back)] = False
         text[self.position + self.config.ahead + 1 :] = False
-        return {block: (seen | ~bound[:, None])[:, None] for block, bound in self._bound.items()}
+        return {block: (seen | ~heads[:, None])[:, None] for block, heads in self._restricted.items()}
 
     def follow(self, attention: Tensor) -> None:
-        """Move on to the token that a row's (tokens,) attention says most of; never back."""
+        """Move to the token with the highest attention of (tokens,), but never back."""
         if len(attention):
             self.position = max(self.position, int(attention.argmax()))
 
 
+@dataclass
+class UnitDecoderState:
+    """Prefix and units that the unit decoder has seen.
+
+    Attributes:
+        encoder: cached rows of the language model.
+        condition_tokens: number of ASR tokens in the prefix.
+        attention: one (condition_tokens,) vector for each row from the task row on.
+        window: the part of the condition that the alignment heads may see; None: all of it.
+    """
+
+    encoder: EncoderState
+    condition_tokens: int
+    attention: list[Tensor]
+    window: AlignmentWindow | None = None
+
+    def clone(self) -> Self:
+        """Return an independent copy."""
+        return copy.deepcopy(self)
+
+    @property
+    def condition(self) -> slice:
+        """Rows of the condition."""
+        return slice(FIRST_CONDITION, FIRST_CONDITION + self.condition_tokens)
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether the alignment window, if there is one, has reached the end of the text."""
+        return self.window is None or self.window.may_stop
+
+
 def greedy_unit(logits: Tensor, stop_id: int, may_stop: bool) -> int:
-    """Return the most probable id of (vocabulary,) logits; the stop id only if it may stop."""
+    """Return the id with the highest of (vocabulary,) logits; the stop id only if `may_stop`."""
     if not may_stop:
         logits = logits.clone()
         logits[stop_id] = -torch.inf
@@ -75,18 +110,17 @@ def sample_unit(
     generator: torch.Generator | None = None,
     temperature: float = 1.0,
 ) -> int:
-    """Draw one of the `top_k` most probable ids, by their probabilities ^ (1 / temperature).
+    """Sample one of the `top_k` most probable ids with probabilities ^ (1 / temperature).
 
-    The stop id, when it may not be drawn, is removed after the cut: no id outside the `top_k` can take
-    its place, which is the distribution of drawing again until another id comes.
+    If the stop id may not be drawn, it is removed after the cut, and no id outside the `top_k` takes its
+    place: this equals drawing again until another id comes.
     """
     values, ids = torch.topk(logits.float(), min(top_k, len(logits)))
     probabilities = torch.softmax(values / temperature, dim=-1)
     if not may_stop:
-        kept = probabilities * (ids != stop_id)
-        if not bool(kept.any()):
+        probabilities = probabilities * (ids != stop_id)
+        if not bool(probabilities.any()):
             return greedy_unit(logits, stop_id, may_stop=False)
-        probabilities = kept
     if generator is not None:
         probabilities = probabilities.to(generator.device)
     choice = torch.multinomial(probabilities, 1, generator=generator)

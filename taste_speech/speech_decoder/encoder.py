@@ -1,4 +1,4 @@
-"""Pre-norm encoders with relative attention: whole sequences, or new rows on a cache.
+"""Pre-norm encoders with relative attention, for whole sequences or for new rows after cached ones.
 
 For query i and key j of one head (Transformer-XL, Dai et al. 2019; signed offsets as in ESPnet):
 
@@ -6,8 +6,8 @@ For query i and key j of one head (Transformer-XL, Dai et al. 2019; signed offse
 
 with r_d the sinusoid of the signed offset d = i - j, positive when the key lies to the left.
 
-The unit decoder's two condition encoders and its language model are causal; the flow's encoder looks
-both ways. The published names of the two kinds of block differ.
+The unit decoder's language model is causal, and the flow's encoder is bidirectional; the two condition
+encoders of the unit decoder can be either. The published names of the two kinds of block differ.
 """
 
 import math
@@ -19,9 +19,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from taste_speech.speech_decoder.configuration import EncoderSettings
-
 _TABLE_STEP = 256
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """Sizes of an encoder.
+
+    Attributes:
+        transformer: whether the blocks have ReLU and the norms `norm1`, `norm2`, or else SiLU, `norm_mha`
+            and `norm_ff`.
+        input_relu: whether the input layer ends with a ReLU ("linear_legacy").
+        causal: whether row i sees only rows 0..i.
+    """
+
+    input_size: int
+    size: int
+    heads: int
+    linear_units: int
+    blocks: int
+    transformer: bool = False
+    input_relu: bool = False
+    causal: bool = True
+    dropout: float = 0.1
+    positional_dropout: float = 0.1
+    attention_dropout: float = 0.0
 
 
 def sinusoids(offsets: Tensor, size: int) -> Tensor:
@@ -32,17 +54,17 @@ def sinusoids(offsets: Tensor, size: int) -> Tensor:
 
 
 def descending_offsets(highest: int, lowest: int, device: torch.device) -> Tensor:
-    """Return offsets highest, highest - 1, ..., lowest: the order in which `relative_shift` expects them."""
+    """Return the offsets highest, highest - 1, ..., lowest, in the order that `relative_shift` expects."""
     return torch.arange(highest, lowest - 1, -1, device=device)
 
 
 def relative_shift(scores: Tensor, keys: int) -> Tensor:
-    """Turn scores by offset into scores by key.
+    """Convert scores by offset into scores by key.
 
     Args:
-        scores: (..., n, offsets), column c = offset keys - 1 - c; either `keys` columns (offsets >= 0,
-            results right of the diagonal are meaningless) or keys + n - 1 columns (all offsets).
-        keys: number of keys; the n queries are the last n positions.
+        scores: (..., n, offsets), where column c is offset keys - 1 - c. Either `keys` columns (offsets >= 0;
+            results right of the diagonal are undefined) or keys + n - 1 columns (all offsets).
+        keys: number of keys. The n queries are the last n positions.
 
     Returns:
         (..., n, keys).
@@ -62,7 +84,7 @@ class LayerCache:
     values: Tensor
 
     def write(self, start: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store new rows at `start` and return everything up to their end."""
+        """Write new rows at `start`; return all rows up to their end."""
         end = start + keys.shape[2]
         self.keys[:, :, start:end] = keys
         self.values[:, :, start:end] = values
@@ -70,7 +92,7 @@ class LayerCache:
 
 
 class RelativeAttention(nn.Module):
-    """Multi-head attention of the formula above."""
+    """Multi-head attention as in the formula above."""
 
     def __init__(self, size: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -88,7 +110,6 @@ class RelativeAttention(nn.Module):
         nn.init.xavier_uniform_(self.pos_bias_v)
 
     def _split(self, x: Tensor) -> Tensor:
-        """(batch, rows, size) -> (batch, heads, rows, head_dim)."""
         return x.unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)
 
     def project_positions(self, vectors: Tensor) -> Tensor:
@@ -105,18 +126,18 @@ class RelativeAttention(nn.Module):
         start: int = 0,
         wants_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attend from new rows to the cached rows and themselves.
+        """Attend from new rows to the cached rows and to the new rows.
 
         Args:
             x: (batch, n, size), the new rows.
             positions: (heads, offsets, head_dim), projected, offsets descending (`relative_shift`).
-            mask: True where a query may look, broadcastable to (batch, heads, n, keys); None: everywhere.
-            cache: keys and values before the new rows, which are added to it; None: there are none.
+            mask: true where a query may attend, broadcastable to (batch, heads, n, keys); None: everywhere.
+            cache: keys and values of earlier rows, to which the new ones are appended; None: no earlier rows.
             start: number of rows in the cache.
-            wants_weights: also return the attention (slower).
+            wants_weights: whether to also return the attention weights, which is slower.
 
         Returns:
-            (batch, n, size), and None or (batch, heads, n, keys).
+            (batch, n, size), and None or the weights (batch, heads, n, keys).
         """
         query = self._split(self.linear_q(x))
         keys, values = self._split(self.linear_k(x)), self._split(self.linear_v(x))
@@ -139,7 +160,7 @@ class RelativeAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with an activation between."""
+    """Two linear layers with an activation in between."""
 
     def __init__(self, size: int, hidden: int, activation: nn.Module, dropout: float) -> None:
         super().__init__()
@@ -181,7 +202,7 @@ class RelativeBlock(nn.Module):
         start: int = 0,
         wants_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """As `RelativeAttention.forward`."""
+        """Do the same as `RelativeAttention.forward`, for the whole block."""
         before_attention, before_feed_forward = self.norms
         attended, weights = self.self_attn(before_attention(x), positions, mask, cache, start, wants_weights)
         x = x + self.dropout(attended)
@@ -190,12 +211,13 @@ class RelativeBlock(nn.Module):
 
 @dataclass
 class EncoderState:
-    """Rows that a causal encoder has seen: cached keys and values of all layers.
+    """Cached keys and values of the rows that a causal encoder has seen.
 
     Attributes:
         layers: one cache per block.
-        positions: one (heads, offsets, head_dim) table per block, offsets descending to 0; shared.
-        length: rows in the caches.
+        positions: one (heads, offsets, head_dim) table per block, with offsets descending to 0. All states
+            share them.
+        length: number of rows in the caches.
     """
 
     layers: list[LayerCache]
@@ -204,7 +226,7 @@ class EncoderState:
 
 
 class InputLayer(nn.Module):
-    """Linear layer and LayerNorm (and ReLU), scaled by sqrt(size)."""
+    """Linear layer, LayerNorm and optional ReLU, scaled by sqrt(size)."""
 
     def __init__(self, settings: EncoderSettings) -> None:
         super().__init__()
@@ -223,7 +245,7 @@ class InputLayer(nn.Module):
 
 
 class RelativeEncoder(nn.Module):
-    """Input layer, blocks, final LayerNorm."""
+    """Input layer, blocks and final LayerNorm."""
 
     def __init__(self, settings: EncoderSettings) -> None:
         super().__init__()
@@ -236,7 +258,7 @@ class RelativeEncoder(nn.Module):
 
     @property
     def blocks(self) -> list[RelativeBlock]:
-        """The blocks, typed (the attribute has its published name)."""
+        """The blocks, with their type; `encoders` is the published name."""
         return cast(list[RelativeBlock], list(self.encoders))
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -244,7 +266,7 @@ class RelativeEncoder(nn.Module):
 
         Args:
             x: (batch, rows, input_size), padded on the right.
-            lengths: (batch,) valid rows. Needed only when not causal: a causal row sees no padding.
+            lengths: (batch,) valid rows. Causal encoders do not need it: their rows see no padding.
 
         Returns:
             (batch, rows, size).
@@ -267,14 +289,14 @@ class RelativeEncoder(nn.Module):
 
     @torch.no_grad()
     def new_state(self, capacity: int) -> EncoderState:
-        """Return an empty state of one item, for at most `capacity` rows."""
+        """Return an empty state for one item of at most `capacity` rows."""
         weight, first = self.after_norm.weight, self.blocks[0].self_attn
         shape = (1, first.heads, capacity, first.head_dim)
         layers = [LayerCache(weight.new_zeros(shape), weight.new_zeros(shape)) for _ in self.encoders]
         return EncoderState(layers, self._position_tables(capacity))
 
     def _position_tables(self, capacity: int) -> list[Tensor]:
-        """Projected tables for at least `capacity` offsets; kept until the weights change."""
+        """Return tables for at least `capacity` offsets, which are kept until the weights change."""
         attentions = [block.self_attn for block in self.blocks]
         weights = [attention.linear_pos.weight for attention in attentions]
         versions = [0 if weight.is_inference() else weight._version for weight in weights]
@@ -299,20 +321,21 @@ class RelativeEncoder(nn.Module):
 
         Args:
             x: (1, n, input_size).
-            state: advanced by n rows.
-            weights_for: keys whose attention weights are wanted,
-            weight_blocks: in these blocks.
-            visible: by block (heads, 1, keys): which rows each head may look at; other blocks look at all.
+            state: state to advance by n rows.
+            weights_for: keys whose attention weights to return.
+            weight_blocks: blocks whose attention weights to return.
+            visible: by block (heads, 1, keys), true for the rows that each head may see; other blocks see
+                all rows.
 
         Returns:
             (1, n, size), and by block the weights (1, heads, n, keys of `weights_for`).
 
         Raises:
-            ValueError: the rows do not fit the state.
+            ValueError: the rows do not fit into the state.
         """
         rows, keys, capacity = x.shape[1], state.length + x.shape[1], state.layers[0].keys.shape[2]
         if keys > capacity:
-            raise ValueError(f"{keys} rows do not fit a state made for {capacity}; make a larger one")
+            raise ValueError(f"{keys} rows do not fit into a state made for {capacity}; create a larger one")
         mask = None
         if rows > 1:
             mask = torch.ones((rows, keys), dtype=torch.bool, device=x.device).tril(state.length)

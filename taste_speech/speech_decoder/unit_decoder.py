@@ -4,28 +4,26 @@ The language model over units sees
 
     [sos, speaker, condition of ASR token 1..N, task, unit 1, unit 2, ...]
 
-and each row from `task` on predicts the unit that comes next, or the stop id.
+and each row from `task` on predicts the next unit or the stop id.
 """
 
-import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from taste_speech.speech_decoder.configuration import (
-    SpeechDecoderConfig,
-    UnitDecodingConfig,
-    audio_settings,
-    check_supported,
-    language_model_settings,
-    text_settings,
+from taste_speech.configuration_sections import SpeechDecoderConfig, UnitDecodingConfig
+from taste_speech.speech_decoder.decoding import (
+    FIRST_CONDITION,
+    AlignmentWindow,
+    UnitDecoderState,
+    greedy_unit,
+    sample_unit,
 )
-from taste_speech.speech_decoder.decoding import FIRST_CONDITION, AlignmentWindow, greedy_unit, sample_unit
-from taste_speech.speech_decoder.encoder import EncoderState, RelativeEncoder
+from taste_speech.speech_decoder.encoder import EncoderSettings, RelativeEncoder
 
 IGNORED_TARGET = -1
 _STRUCTURE_ROWS = 3  # sos, speaker, task
@@ -37,7 +35,7 @@ class UnitPrediction:
 
     Attributes:
         logits: (batch, units + 1, vocabulary + 1).
-        targets: (batch, units + 1): units, then the stop id; -1 where nothing is to be predicted.
+        targets: (batch, units + 1): units, then the stop id; -1 where there is no target.
     """
 
     logits: Tensor
@@ -53,40 +51,9 @@ class UnitPrediction:
         )
 
     def accuracy(self) -> Tensor:
-        """Return the share of targets that are the most probable id."""
+        """Return the fraction of targets that have the highest logit."""
         valid = self.targets != IGNORED_TARGET
         return ((self.logits.argmax(-1) == self.targets) & valid).sum() / valid.sum().clamp(min=1)
-
-
-@dataclass
-class UnitDecoderState:
-    """What the unit decoder has seen: prefix and units.
-
-    Attributes:
-        encoder: cached rows of the language model.
-        condition_tokens: ASR tokens in the prefix.
-        attention: one (condition_tokens,) vector per row since the task row: where it looked.
-        window: what the alignment heads may see of the condition; None: all.
-    """
-
-    encoder: EncoderState
-    condition_tokens: int
-    attention: list[Tensor]
-    window: AlignmentWindow | None = None
-
-    def clone(self) -> Self:
-        """Return a state that goes on by itself."""
-        return copy.deepcopy(self)
-
-    @property
-    def condition(self) -> slice:
-        """Rows of the condition."""
-        return slice(FIRST_CONDITION, FIRST_CONDITION + self.condition_tokens)
-
-    @property
-    def may_stop(self) -> bool:
-        """Whether the window, if there is one, has reached the end of the text."""
-        return self.window is None or self.window.may_stop
 
 
 @dataclass(frozen=True)
@@ -94,9 +61,9 @@ class GeneratedUnits:
     """Result of `UnitDecoder.generate_with_alignment`.
 
     Attributes:
-        ids: (1, units) int32, without the forced ones.
-        attention: (forced + new units, condition tokens), how much the prediction of each unit looked at
-            each ASR token.
+        ids: (1, units) int32, without the forced units.
+        attention: (forced + new units, condition tokens), attention of each unit's prediction to each ASR
+            token.
     """
 
     ids: Tensor
@@ -109,7 +76,7 @@ def rows_at(rows: Tensor, places: Tensor) -> Tensor:
 
 
 class WeightedSum(nn.Module):
-    """Trained mixture of two sequences of equal length; index 0 is the audio side."""
+    """Learned weighted sum of two sequences of equal length; index 0 is the audio side."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,43 +88,52 @@ class WeightedSum(nn.Module):
         return weights[0] * audio + weights[1] * text
 
 
-class UnitRunner(Protocol):
-    """Another way to feed one unit."""
-
-    def step(self, unit: int, state: UnitDecoderState, align: bool) -> Tensor:
-        """Feed a unit as `UnitDecoder.step` does."""
-
-
 class UnitDecoder(nn.Module):
-    """Decodes speech units; attribute names are the published ones below `speech_decoder.`."""
+    """Decodes speech units. Attribute names are the published ones below `speech_decoder.`.
+
+    Raises:
+        ValueError: the configuration names a variant or alignment heads that do not exist.
+    """
 
     def __init__(self, config: SpeechDecoderConfig, decoding: UnitDecodingConfig) -> None:
         super().__init__()
-        check_supported(config, decoding)
+        config.check_supported("speech_decoder_config")
+        decoding.check_heads(config.llm__num_blocks, config.llm__attention_heads)
         self.config, self.decoding = config, decoding
         size = config.llm_input_size
+        causal = config.encoder__static_chunk_size == 1
+        text_settings = _settings(config, "encoder", config.encoder_input_size, size, causal=causal)
         self.text_embedding = nn.Embedding(config.text_token_size, config.encoder_input_size)
-        self.text_encoder = RelativeEncoder(text_settings(config))
+        self.text_encoder = RelativeEncoder(text_settings)
         self.text_encoder_affine_layer = nn.Linear(size, size)
         self.audio_embed_affine_layer = nn.Linear(config.audio_encoder_input_size, config.encoder_input_size)
-        self.audio_token_encoder = RelativeEncoder(audio_settings(config, decoding))
+        self.audio_token_encoder = RelativeEncoder(
+            replace(
+                text_settings,
+                heads=decoding.audio_encoder_heads,
+                linear_units=decoding.audio_encoder_linear_units,
+                blocks=decoding.audio_encoder_blocks,
+            )
+        )
         self.audio_token_encoder_affine_layer = nn.Linear(size, size)
         self.fuse_encoded_audio_text_module = WeightedSum()
         self.llm_embedding = nn.Embedding(2, size)
         self.spk_embed_affine_layer = nn.Linear(config.spk_embed_dim, size)
-        self.llm = RelativeEncoder(language_model_settings(config))
+        self.llm = RelativeEncoder(
+            _settings(config, "llm", size, config.llm_output_size, transformer=True, input_relu=True)
+        )
         self.llm_decoder = nn.Linear(config.llm_output_size, config.speech_token_size + 1)
         self.speech_embedding = nn.Embedding(config.speech_token_size, size)
         heads = decoding.alignment_heads
         every = range(config.llm__num_blocks)
         self.aligned_blocks = frozenset(every if heads is None else (block for block, _ in heads))
-        """Blocks whose attention says which word a unit belongs to."""
-        self.unit_runner: UnitRunner | None = None
-        """Takes single units in the place of `step`, where there is one."""
+        """Blocks whose attention tells which word a unit belongs to."""
+        self.unit_runner: Callable[[int, UnitDecoderState, bool], Tensor] | None = None
+        """Replacement of `step` for single units: unit, state, align -> logits."""
 
     @property
     def stop_id(self) -> int:
-        """The id after the last unit."""
+        """The id that ends the units."""
         return self.config.speech_token_size
 
     def encode_condition(
@@ -169,21 +145,14 @@ class UnitDecoder(nn.Module):
             lengths: (batch,) valid tokens; None: all. Causal encoders do not need it.
 
         Raises:
-            ValueError: not one audio vector for each token.
+            ValueError: there is not one audio vector for each token.
         """
         if asr_token_ids.shape != audio_embeds.shape[:2]:
             raise ValueError(
                 f"asr_token_ids {tuple(asr_token_ids.shape)} and audio_embeds {tuple(audio_embeds.shape)} "
                 "differ; give one audio vector for each ASR token"
             )
-        return self.fuse(self.encode_text(asr_token_ids, lengths), audio_embeds, lengths)
-
-    def encode_text(self, asr_token_ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(batch, tokens) -> (batch, tokens, size): what the text alone says."""
-        return self.text_encoder(self.text_embedding(asr_token_ids), lengths)
-
-    def fuse(self, text: Tensor, audio_embeds: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """`encode_text`'s result and (batch, tokens, audio width) -> condition rows (batch, tokens, size)."""
+        text = self.text_encoder(self.text_embedding(asr_token_ids), lengths)
         audio = self.audio_token_encoder(self.audio_embed_affine_layer(audio_embeds), lengths)
         return self.fuse_encoded_audio_text_module(
             self.audio_token_encoder_affine_layer(audio), self.text_encoder_affine_layer(text)
@@ -205,7 +174,7 @@ class UnitDecoder(nn.Module):
         unit_lengths: Tensor | None = None,
         forced_lengths: Tensor | None = None,
     ) -> UnitPrediction:
-        """Predict the units of a batch, teacher-forced; padded on the right with any valid id.
+        """Predict the units of a batch with teacher forcing. Pad on the right with any valid id.
 
         Args:
             speaker_embeds: (batch, speaker width), any norm.
@@ -213,14 +182,13 @@ class UnitDecoder(nn.Module):
             audio_embeds: (batch, tokens, audio width).
             unit_ids: (batch, units).
             asr_token_lengths, unit_lengths: (batch,); None: everything is valid.
-            forced_lengths: (batch,) units that are given, not to be learned; None: none.
+            forced_lengths: (batch,) number of given units, which are no targets; None: none.
         """
         batch, tokens = asr_token_ids.shape
-        units, device = unit_ids.shape[1], unit_ids.device
         if asr_token_lengths is None:
-            asr_token_lengths = torch.full((batch,), tokens, device=device)
+            asr_token_lengths = torch.full((batch,), tokens, device=unit_ids.device)
         if unit_lengths is None:
-            unit_lengths = torch.full((batch,), units, device=device)
+            unit_lengths = torch.full((batch,), unit_ids.shape[1], device=unit_ids.device)
         condition = self.encode_condition(asr_token_ids, audio_embeds, asr_token_lengths)
         rows, places = self.lay_out(self.prefix(speaker_embeds, condition), asr_token_lengths, unit_ids)
         outputs = rows_at(self.llm(rows), places)
@@ -229,9 +197,9 @@ class UnitDecoder(nn.Module):
         )
 
     def lay_out(self, prefix: Tensor, token_lengths: Tensor, unit_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Lay out the rows of the language model for a padded batch, and tell which of them predict.
+        """Arrange the language model's rows for a padded batch.
 
-        Rows of shorter conditions move left: the task row follows directly, as in generation.
+        The padding of shorter conditions moves to the end: the task row follows directly, as in generation.
 
         Args:
             prefix: (batch, tokens + 3, size) from `prefix`.
@@ -239,7 +207,8 @@ class UnitDecoder(nn.Module):
             unit_ids: (batch, units).
 
         Returns:
-            (batch, tokens + 3 + units, size), and (batch, units + 1) places of the task row and of the units.
+            rows (batch, tokens + 3 + units, size), and the indices (batch, units + 1) of the rows that
+            predict: the task row and those of the units.
         """
         rows = torch.cat([prefix, self.speech_embedding(unit_ids)], dim=1)
         task_row = (FIRST_CONDITION + token_lengths)[:, None]
@@ -252,7 +221,7 @@ class UnitDecoder(nn.Module):
     def unit_targets(
         self, unit_ids: Tensor, unit_lengths: Tensor, forced_lengths: Tensor | None = None
     ) -> Tensor:
-        """Return (batch, units + 1) ids that the rows from the task row on should predict; -1 for nothing."""
+        """Return the target ids (batch, units + 1) of the rows from the task row on; -1 for none."""
         steps = torch.arange(unit_ids.shape[1] + 1, device=unit_ids.device)
         targets = F.pad(unit_ids, (0, 1)).masked_fill(steps == unit_lengths[:, None], self.stop_id)
         ignored = steps > unit_lengths[:, None]
@@ -269,14 +238,14 @@ class UnitDecoder(nn.Module):
         align: bool = False,
         said_tokens: int = 0,
     ) -> tuple[Tensor, UnitDecoderState]:
-        """Feed prefix and forced units; return logits (1, vocabulary + 1) of what follows.
+        """Feed prefix and forced units; return the next logits (1, vocabulary + 1) and the state.
 
         Args:
             prefix: (1, tokens + 3, size) from `prefix`.
-            capacity: most rows (prefix and units) that will come.
-            forced_units: (1, units) that were decoded before.
-            align: collect attention on the condition.
-            said_tokens: tokens at the start of the condition that the forced units say.
+            capacity: maximum number of rows (prefix and units).
+            forced_units: (1, units) decoded earlier.
+            align: whether to collect the attention to the condition.
+            said_tokens: number of tokens at the start of the condition that the forced units cover.
         """
         tokens, how, window = prefix.shape[1] - _STRUCTURE_ROWS, self.decoding, None
         if how.alignment_window is not None and how.alignment_heads is not None:
@@ -290,9 +259,9 @@ class UnitDecoder(nn.Module):
 
     @torch.no_grad()
     def step(self, unit_ids: Tensor, state: UnitDecoderState, align: bool = False) -> Tensor:
-        """Feed (1, n) units; return logits (1, vocabulary + 1) of what follows."""
+        """Feed (1, n) units; return the next logits (1, vocabulary + 1)."""
         if self.unit_runner is not None and unit_ids.shape[1] == 1:
-            return self.unit_runner.step(int(unit_ids), state, align)
+            return self.unit_runner(int(unit_ids), state, align)
         rows, new_rows, window = self.speech_embedding(unit_ids), unit_ids.shape[1], state.window
         if window is None:
             return self._advance(rows, state, align, new_rows)
@@ -309,21 +278,21 @@ class UnitDecoder(nn.Module):
         new_rows: int,
         visible: Mapping[int, Tensor] | None = None,
     ) -> Tensor:
-        looked_at = state.condition if align else None
-        hidden, weights = self.llm.step(rows, state.encoder, looked_at, self.aligned_blocks, visible)
+        weights_for = state.condition if align else None
+        hidden, weights = self.llm.step(rows, state.encoder, weights_for, self.aligned_blocks, visible)
         if weights:
             state.attention += list(self.alignment(weights)[-new_rows:])
         return self.llm_decoder(hidden[:, -1])
 
     def alignment(self, weights: dict[int, Tensor]) -> Tensor:
-        """Average attention by block, each (1, heads, rows, keys) -> (rows, keys)."""
+        """Average the attention of the alignment heads: by block (1, heads, rows, keys) -> (rows, keys)."""
         if self.decoding.alignment_heads is None:
             return torch.stack(list(weights.values())).mean(dim=(0, 1, 2))
         chosen = [weights[block][0, head] for block, head in self.decoding.alignment_heads]
         return torch.stack(chosen).mean(dim=0)
 
     def generate(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Return units of one item, (1, units) int32; arguments as `generate_with_alignment`."""
+        """Generate units (1, units) int32 of one item; arguments as for `generate_with_alignment`."""
         return self.generate_with_alignment(*args, **kwargs | {"align": False}).ids
 
     @torch.no_grad()
@@ -340,22 +309,22 @@ class UnitDecoder(nn.Module):
         align: bool = True,
         said_tokens: int = 0,
     ) -> GeneratedUnits:
-        """Generate units of one item, and tell where each of them looked.
+        """Generate the units of one item, and the attention of each unit to the text.
 
         Args:
             speaker_embeds: (1, speaker width).
             asr_token_ids, audio_embeds: (1, tokens), (1, tokens, audio width).
-            forced_units: (1, units) that the decoder has said for the first words of the condition.
-            generator: random generator of the draws; None uses torch's global one.
-            greedy: the most probable unit instead of a draw.
-            min_units, max_units: limits of the new units; None: by the published ratio to the prefix
-                length, less the forced units.
-            align: collect the attention (some slower).
-            said_tokens: tokens at the start of the condition that the forced units say; a configured
-                `alignment_window` goes on from there.
+            forced_units: (1, units) decoded earlier for the first words of the condition.
+            generator: source of random numbers; None uses torch's global one.
+            greedy: whether to take the most probable unit instead of sampling.
+            min_units, max_units: limits of the new units; None: the published ratio to the prefix length,
+                minus the forced units.
+            align: whether to collect the attention, which is a little slower.
+            said_tokens: number of tokens at the start of the condition that the forced units cover; a
+                configured `alignment_window` starts there.
 
         Raises:
-            ValueError: more than one item.
+            ValueError: there is more than one item.
         """
         if len(asr_token_ids) != 1:
             raise ValueError(f"asr_token_ids has batch {len(asr_token_ids)}; generate one item at a time")
@@ -366,9 +335,13 @@ class UnitDecoder(nn.Module):
         most = most if max_units is None else max_units
         capacity = prefix.shape[1] + forced + most
         logits, state = self.start(prefix, capacity, forced_units, align, said_tokens)
-        ids: list[int] = []
+        how, ids = self.decoding, list[int]()
         while len(ids) < most:
-            unit = self._choose(logits[0], len(ids) >= least and state.may_stop, generator, greedy)
+            may_stop = len(ids) >= least and state.may_stop
+            if greedy:
+                unit = greedy_unit(logits[0], self.stop_id, may_stop)
+            else:
+                unit = sample_unit(logits[0], self.stop_id, may_stop, how.top_k, generator, how.temperature)
             if unit == self.stop_id:
                 break
             ids.append(unit)
@@ -377,15 +350,31 @@ class UnitDecoder(nn.Module):
         attention = torch.stack(state.attention)[: forced + len(ids)] if align else prefix.new_zeros(0, 0)
         return GeneratedUnits(torch.tensor([ids], dtype=torch.int32, device=prefix.device), attention)
 
-    def _choose(self, logits: Tensor, may_stop: bool, generator: torch.Generator | None, greedy: bool) -> int:
-        """The next unit, or the stop id, of (vocabulary + 1,) logits."""
-        if greedy:
-            return greedy_unit(logits, self.stop_id, may_stop)
-        how = self.decoding
-        return sample_unit(logits, self.stop_id, may_stop, how.top_k, generator, how.temperature)
-
     def length_limits(self, prefix_rows: int, forced: int = 0) -> tuple[int, int]:
-        """Return the least and most new units for a prefix of that many rows; `forced` exist already."""
+        """Return the minimum and maximum number of new units, given the rows of the prefix.
+
+        Args:
+            forced: number of units that exist already.
+        """
         least = int(self.decoding.min_units_per_row * prefix_rows)
         most = int(self.decoding.max_units_per_row * prefix_rows)
         return max(0, least - forced), max(0, most - forced)
+
+
+_PUBLISHED_NAMES = {
+    "heads": "attention_heads",
+    "linear_units": "linear_units",
+    "blocks": "num_blocks",
+    "dropout": "dropout_rate",
+    "positional_dropout": "positional_dropout_rate",
+    "attention_dropout": "attention_dropout_rate",
+}
+
+
+def _settings(
+    config: SpeechDecoderConfig, prefix: str, input_size: int, size: int, **flags: bool
+) -> EncoderSettings:
+    sizes: dict[str, Any] = {
+        ours: getattr(config, f"{prefix}__{published}") for ours, published in _PUBLISHED_NAMES.items()
+    }
+    return EncoderSettings(input_size, size, **sizes, **flags)

@@ -7,39 +7,45 @@ import torch
 from torch import Tensor
 
 from taste_speech.audio_tower.quantizer import NO_TASTE, ResidualQuantizer
-from taste_speech.spoken_lm.arrangement import arrange
 from taste_speech.spoken_lm.language_model import SpokenLM
-from taste_speech.spoken_lm.sampling import TextSampling, sample_text
-from taste_speech.spoken_lm.vocabulary import Vocabulary
-from taste_speech.spoken_lm.word_delay import WordDelay
+from taste_speech.spoken_lm.sampling import TextSampling, Vocabulary, sample_text
+from taste_speech.spoken_lm.word_delay import WordDelay, arrange
 
 MODES = ("zero", "text", "audio", "instruct")
-"""What a completion can be conditioned on."""
+"""The published modes of conditioning."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a completion starts from."""
+    """Start of a completion.
+
+    Attributes:
+        rows: (1, S, hidden) input rows.
+        seen_ids: ids that the repetition penalty covers from the start.
+        pending: audio embeddings (1, 1, width) of prompt words that the delay holds back.
+    """
 
     rows: Tensor
-    """(1, S, hidden) input rows."""
     seen_ids: tuple[int, ...]
-    """Ids that the repetition penalty covers from the start."""
     pending: tuple[Tensor, ...] = ()
-    """Audio embeddings (1, 1, width) of prompt words that the delay has not let in yet."""
 
 
 @dataclass
 class Completion:
-    """Tokens of a completion."""
+    """Tokens of a completion.
+
+    Attributes:
+        text_ids: LLM ids.
+        word_ids: index of the word that each id belongs to.
+        codes: one row of L codes per step since the first word was complete; -1 where no word begins.
+    """
 
     text_ids: list[int] = field(default_factory=list)
     word_ids: list[int] = field(default_factory=list)
     codes: list[list[int]] = field(default_factory=list)
-    """One row of L codes per step since the first word was complete; -1 where no word begins."""
 
     def append(self, token: int, starts_word: bool) -> None:
-        """Add a text token; the first one begins a word in any case."""
+        """Append a text token; the first one always starts a word."""
         self.word_ids.append(self.word_ids[-1] + starts_word if self.word_ids else 0)
         self.text_ids.append(token)
 
@@ -52,7 +58,7 @@ class Completion:
 def arrange_rows(
     lm: SpokenLM, quantizer: ResidualQuantizer, text_ids: Tensor, codes: Tensor, delay: int
 ) -> tuple[Tensor, Tensor]:
-    """Lay out the input rows of an utterance whose words have taste tokens.
+    """Arrange the input rows of an utterance whose words have taste tokens.
 
     Args:
         text_ids: (1, T) LLM ids.
@@ -89,9 +95,8 @@ def make_prompt(
         prefix_ids, suffix_ids: text around the utterance, for instruct.
 
     Raises:
-        ValueError: an unknown mode, or one that needs text or audio which is not given.
+        ValueError: the mode is unknown, or text or audio that it needs is missing.
     """
-    device = lm.pad_audio_unit_embed.device
     if mode not in MODES:
         raise ValueError(f"unknown conditional_mode {mode!r}; choose zero, text, audio or instruct")
     if mode == "zero":
@@ -108,11 +113,11 @@ def make_prompt(
     if mode == "audio":
         return Prompt(rows, ids, tuple(tail))
     before, after = (
-        torch.tensor([list(side)], dtype=torch.long, device=device) for side in (prefix_ids, suffix_ids)
+        lm.embed_text(torch.tensor([list(side)], dtype=torch.long, device=rows.device))
+        for side in (prefix_ids, suffix_ids)
     )
-    rows = torch.cat([lm.embed_text(before), rows[:, 1:], lm.embed_text(after)], dim=1)
-    # The published mode leaves the first id out of the penalty.
-    return Prompt(rows, (*prefix_ids, *ids, *suffix_ids)[1:])
+    # The published mode excludes the first id from the penalty.
+    return Prompt(torch.cat([before, rows[:, 1:], after], dim=1), (*prefix_ids, *ids, *suffix_ids)[1:])
 
 
 @torch.inference_mode()
@@ -127,41 +132,36 @@ def complete(
     generator: torch.Generator | None = None,
     use_cache: bool = True,
 ) -> Completion:
-    """Continue `prompt` until `machine` terminates.
+    """Continue `prompt` until `machine` ends the completion.
 
-    Special tokens other than the machine's stop id are never drawn. `use_cache=False` runs all rows at every
-    step, as a reference for tests and benchmarks.
+    Special tokens are never drawn, except for the machine's stop id. `use_cache=False` runs all rows at every
+    step, as a reference for tests.
     """
     allowed = () if machine.stop_id is None else (machine.stop_id,)
     banned = vocabulary.banned_but(*allowed).to(prompt.rows.device)
-    seen = set(prompt.seen_ids)
-    pending = list(prompt.pending)
+    seen, pending = set(prompt.seen_ids), list(prompt.pending)
     audio = pad = lm.pad_audio_unit_embed.float()[None, None]
     cache = lm.new_cache() if use_cache else None
     rows, result = prompt.rows, Completion()
     while True:
         hidden, logits = lm(rows, cache, last_only=True)
-        token = sample_text(
-            logits[0, -1],
-            banned,
-            torch.tensor(sorted(seen), device=logits.device),
-            sampling,
-            generator,
-        )
+        seen_ids = torch.tensor(sorted(seen), device=logits.device)
+        token = sample_text(logits[0, -1], banned, seen_ids, sampling, generator)
         decision = machine.step(token, vocabulary.starts[token], vocabulary.ends[token])
         seen.add(token)
         if decision.is_text:
             result.append(token, decision.starts_word)
-        if decision.audio == "taste":
-            codes = torch.full((1, 1, quantizer.num_quantizers), NO_TASTE, device=logits.device)
-            if decision.reads_codes:
-                codes = quantizer.indices_from_code(lm.read_taste(hidden))
-                audio = quantizer.output_from_indices(codes)
-            result.codes.append(codes[0, 0].tolist())
-        elif decision.audio == "prompt":
-            audio = pending.pop(0)
-        elif decision.audio == "pad":
-            audio = pad
+        match decision.audio:
+            case "taste":
+                codes = torch.full((1, 1, quantizer.num_quantizers), NO_TASTE, device=logits.device)
+                if decision.reads_codes:
+                    codes = quantizer.indices_from_code(lm.read_taste(hidden))
+                    audio = quantizer.output_from_indices(codes)
+                result.codes.append(codes[0, 0].tolist())
+            case "prompt":
+                audio = pending.pop(0)
+            case "pad":
+                audio = pad
         if decision.ends:
             return result
         row = lm.fuse(lm.embed_text(torch.tensor([[token]], device=logits.device)), audio)

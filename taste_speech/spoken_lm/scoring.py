@@ -1,4 +1,4 @@
-"""Rows of text and taste -> logits, taste vectors and losses: training, fine-tuning and scoring."""
+"""Rows of text and taste -> logits, taste vectors and losses, for training, fine-tuning and scoring."""
 
 from dataclasses import dataclass
 
@@ -11,17 +11,17 @@ from taste_speech.audio_tower.quantizer import NO_TASTE, ResidualQuantizer
 from taste_speech.spoken_lm.language_model import SpokenLM
 
 IGNORED = -100
-"""The label of a row that has no text target, as transformers has it."""
+"""Label of a row without a text target, as in transformers."""
 
 
 @dataclass
 class TasteOutput(ModelOutput):
-    """What the spoken LM says of rows; the losses only where there are targets.
+    """Outputs of the spoken LM for rows; the losses are None without targets.
 
     Attributes:
-        loss: (), text and taste loss, weighted as `spoken_lm_config.loss_weights` says.
-        logits: (batch, rows, vocabulary), of the text token that follows each row.
-        taste_mean: (batch, rows, codebook_dim), of the taste vector that each row yields.
+        loss: (), text and taste loss, weighted by `spoken_lm_config.loss_weights`.
+        logits: (batch, rows, vocabulary), for the text token that follows each row.
+        taste_mean: (batch, rows, codebook_dim), mean of the taste vector that each row yields.
         text_loss: (), cross-entropy.
         taste_loss: (), see `taste_loss`.
     """
@@ -35,10 +35,10 @@ class TasteOutput(ModelOutput):
 
 @dataclass(frozen=True)
 class RowTargets:
-    """What rows should yield.
+    """Targets of rows.
 
     Attributes:
-        text_ids: (batch, rows), the text token that follows each row; any id where its weight is 0.
+        text_ids: (batch, rows), the text token that follows each row; any id where the weight is 0.
         text_weights: (batch, rows), 0 where a row has no text target.
         taste_ids: (batch, rows, levels), the taste token that each row yields, -1 for none.
     """
@@ -54,9 +54,9 @@ def embed_rows(
     """Return input rows (batch, rows, hidden) of the LM.
 
     Args:
-        lm, quantizer: of one model.
+        lm, quantizer: parts of the same model.
         text_ids: (batch, rows).
-        taste_ids: (batch, rows, levels), the taste token fused at each row; -1: the pad embedding.
+        taste_ids: (batch, rows, levels), the taste token to fuse at each row; -1: the pad embedding.
         begins: whether a conversation begins with the first row, which is then not fused.
     """
     text = lm.embed_text(text_ids)
@@ -79,18 +79,18 @@ def score_rows(
     targets_only: bool = False,
     generator: torch.Generator | None = None,
 ) -> TasteOutput:
-    """Run rows through the LM and compare what they yield with the targets.
+    """Run rows through the LM and compare the outputs with the targets.
 
     Args:
-        lm, quantizer: of one model.
+        lm, quantizer: parts of the same model.
         inputs_embeds: (batch, rows, hidden), see `embed_rows`.
-        targets: of the losses; None: there are none.
-        attention_mask: (batch, rows), 0 at padding; not needed where rows are padded at their end.
-        loss_weights: of text and taste.
-        label_smoothing: of the text loss.
+        targets: targets of the losses; None: no losses.
+        attention_mask: (batch, rows), 0 at padding; not needed if the padding is at the end.
+        loss_weights: weights of text and taste loss.
+        label_smoothing: label smoothing of the text loss.
         sample: see `taste_loss`.
-        targets_only: compute no logits of rows without a target, and leave `logits` out of the result.
-        generator: of the sample, on the CPU; None: torch's global one.
+        targets_only: whether to skip the logits of rows without a target, and leave out `logits`.
+        generator: source of random numbers for the sample, on the CPU; None: torch's global one.
     """
     output = lm.language_model.model(
         inputs_embeds=inputs_embeds.to(lm.dtype), attention_mask=attention_mask, use_cache=False
@@ -122,13 +122,18 @@ def score_rows(
 def taste_loss(
     lm: SpokenLM, hidden: Tensor, wanted: Tensor, sample: bool, generator: torch.Generator | None
 ) -> Tensor:
-    """Return the loss () of what (rows, hidden) yield as taste, where (rows, codebook_dim) are wanted.
+    """Return the taste loss () of the published model.
 
-    As of the published model: half the squared error of a vector, half the divergence of N(mu, sigma) from a
-    unit Gaussian around the target (the sum of the word's codes); both are means over rows and dimensions.
-    The vector is z = mu + k sigma, as it is read at inference, or with `sample` z = mu + k sigma noise. Of a
-    model that reads mu alone (k = `taste_deviations` = 0) the noise is left out: it is many times the error,
-    and all but hides it.
+    It is the mean of two terms: the squared error of a vector z, and the divergence of N(mu, sigma) from a
+    unit Gaussian around the target. Both are averaged over rows and dimensions. At inference, z is
+    mu + k sigma.
+
+    Args:
+        hidden: (rows, hidden) hidden states.
+        wanted: (rows, codebook_dim) targets: the sum of each word's codes.
+        sample: whether to use z = mu + k sigma noise. With k = `taste_deviations` = 0 there is no noise,
+            which would be many times larger than the error and hide it.
+        generator: source of random numbers for the noise.
     """
     mu, logvar = lm.extraction(hidden)
     deviation = lm.taste_deviations * torch.exp(0.5 * logvar)

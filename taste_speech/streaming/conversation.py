@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from taste_speech.errors import CheckpointError
-from taste_speech.spoken_lm.vocabulary import Vocabulary
+from taste_speech.spoken_lm.sampling import Vocabulary
 from taste_speech.streaming.layout import PromptFormat, Row, row_list
 from taste_speech.streaming.row_cache import RowCache
 from taste_speech.streaming.segment import TASTESegment

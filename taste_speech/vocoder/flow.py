@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from taste_speech.speech_decoder.configuration import EncoderSettings
-from taste_speech.speech_decoder.encoder import RelativeEncoder
+from taste_speech.speech_decoder.encoder import EncoderSettings, RelativeEncoder
 from taste_speech.vocoder.configuration import FlowConfig, VoiceGeneratorConfig
 from taste_speech.vocoder.length_regulator import LengthRegulator, stretched_units
 from taste_speech.vocoder.masked import frame_mask, masked

@@ -3,7 +3,7 @@ import pytest
 import torch
 from transformers import WhisperFeatureExtractor
 
-from taste_speech.audio_tower.configuration import TowerConfig
+from taste_speech.configuration_sections import TowerConfig
 from taste_speech.features import LogMelFeatures
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from vector_quantize_pytorch import ResidualVQ
 
-from taste_speech.audio_tower.configuration import TowerConfig
 from taste_speech.audio_tower.tower import AudioTower
+from taste_speech.configuration_sections import TowerConfig
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.speech_decoder.decoding import FIRST_CONDITION
 from taste_speech.speech_decoder.encoder import descending_offsets, sinusoids

@@ -25,10 +25,10 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 from taste_speech.audio_tower.quantizer import ResidualQuantizer
 from taste_speech.checkpoint_files import ASR_FOLDER
 from taste_speech.configuration_base import StrictSection
+from taste_speech.configuration_sections import SpokenLMConfig
 from taste_speech.conversion.names import LLM, source_of
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.pretrained.smollm2 import smollm2_folder
-from taste_speech.spoken_lm.configuration import SpokenLMConfig
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.streaming.layout import NONE, PromptFormat
 from taste_speech.training.autoencoder import heard_by

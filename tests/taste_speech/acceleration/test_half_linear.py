@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from taste_speech.acceleration import Acceleration, accelerate, decelerate, smaller
-from taste_speech.acceleration.smaller import HalfHead
+from taste_speech.acceleration import Acceleration, accelerate, decelerate, switch
+from taste_speech.acceleration.switch import HalfHead
 from taste_speech.cpu import can_pack
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
@@ -114,7 +114,7 @@ def test_rows_of_all_small_types_equal_their_plain_steps(tiny_model: Any) -> Non
 
 
 def test_a_cpu_that_cannot_keeps_float32(tiny_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smaller, "can_pack", lambda: False)
+    monkeypatch.setattr(switch, "can_pack", lambda: False)
     model = copy.deepcopy(tiny_model)
     accelerate(model, None, HALVED)
     torch.testing.assert_close(_logits(model), _logits(tiny_model), atol=2e-4, rtol=1e-3)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from taste_speech.acceleration import Acceleration, accelerate, decelerate, lm_rows
+from taste_speech.acceleration import Acceleration, accelerate, decelerate
+from taste_speech.acceleration import rows as row_paths
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
 from tests.talk import FOLLOW_UP, QUESTION, stream, talk, words_of
@@ -68,7 +69,7 @@ def _rows(count: int, levels: int) -> list[Row]:
 
 @pytest.mark.parametrize("cached_bytes", [0, 2**18])
 def test_lm_rows_have_the_outputs_of_the_plain_steps(both, monkeypatch, cached_bytes):
-    monkeypatch.setattr(lm_rows, "_CACHED_BYTES", cached_bytes)
+    monkeypatch.setattr(row_paths, "_CACHED_BYTES", cached_bytes)
     rows = _rows(300, both[0].num_quantizers)
     caches = [RowCache(model.spoken_lm, model.audio_tower.quantizer) for model in both]
     for cache in caches:

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from taste_speech.audio_tower.configuration import JointEncoderSegmenterConfig, QuantizerConfig, TowerConfig
 from taste_speech.audio_tower.tower import AudioTower
+from taste_speech.configuration_sections import JointEncoderSegmenterConfig, QuantizerConfig, TowerConfig
 
 SIZES = {
     "d_model": 16,

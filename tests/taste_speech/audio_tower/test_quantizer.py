@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from taste_speech.audio_tower.configuration import QuantizerConfig
 from taste_speech.audio_tower.quantizer import ResidualQuantizer
+from taste_speech.configuration_sections import QuantizerConfig
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 import torch
 
-from taste_speech.speech_decoder.configuration import (
+from taste_speech.configuration_sections import (
     AlignmentWindowConfig,
     SpeechDecoderConfig,
     UnitDecodingConfig,

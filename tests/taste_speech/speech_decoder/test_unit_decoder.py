@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from taste_speech.speech_decoder.configuration import SpeechDecoderConfig, UnitDecodingConfig
+from taste_speech.configuration_sections import SpeechDecoderConfig, UnitDecodingConfig
 from taste_speech.speech_decoder.decoding import greedy_unit, sample_unit
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder
 
@@ -201,7 +201,7 @@ def test_state_that_is_full(decoder: UnitDecoder) -> None:
         inputs["speaker_embeds"], decoder.encode_condition(inputs["asr_token_ids"], inputs["audio_embeds"])
     )
     _, state = decoder.start(prefix, 10)
-    with pytest.raises(ValueError, match="11 rows do not fit a state made for 10"):
+    with pytest.raises(ValueError, match="11 rows do not fit into a state made for 10"):
         decoder.step(inputs["unit_ids"][:, :2], state)
 
 

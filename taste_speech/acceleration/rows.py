@@ -1,0 +1,201 @@
+"""Single rows of the spoken LM and of the unit decoder on the CPU, with few calls and few bytes read."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm
+
+from taste_speech.cpu import RowLinear, one_thread_if_small
+from taste_speech.speech_decoder.decoding import UnitDecoderState
+from taste_speech.speech_decoder.encoder import LayerCache, RelativeBlock
+from taste_speech.speech_decoder.unit_decoder import UnitDecoder
+from taste_speech.spoken_lm.language_model import ConversationCache, GrowingCache
+
+_ANGLE_ROWS = 256
+_CACHED_BYTES = 2**18
+"""Size up to which values stay in a core's cache from one step to the next."""
+
+
+class LlamaRows:
+    """`SpokenLM.forward` for one row. It uses the Llama's own weights and keeps no state of a conversation.
+
+    Args:
+        llama: a float32 Llama on the CPU; its linear layers may store their weights in any type.
+    """
+
+    def __init__(self, llama: LlamaForCausalLM) -> None:
+        self._llama = llama
+        self._layers = [_LlamaLayerRow(layer, index) for index, layer in enumerate(llama.model.layers)]
+        self._weights = sum(layer.weights for layer in self._layers) + llama.model.embed_tokens.weight.numel()
+        self._rotary: nn.Module | None = None
+        self._cosines = self._sines = torch.empty(0)
+
+    def new_cache(self) -> GrowingCache:
+        """Return an empty cache; the caller owns it."""
+        return GrowingCache(len(self._layers))
+
+    @torch.no_grad()
+    def run(self, x: Tensor, cache: ConversationCache, last_only: bool) -> tuple[Tensor, Tensor] | None:
+        """Run one row as `SpokenLM.forward` does; return None for several rows or another type of cache."""
+        if x.shape[:2] != (1, 1) or not isinstance(cache, GrowingCache):
+            return None
+        with one_thread_if_small(self._weights):
+            rotation = self._rotation(cache.get_seq_length())
+            row = x[0]
+            for layer in self._layers:
+                row = layer(row, rotation, cache)
+            hidden = _normed(row, self._llama.model.norm)[None]
+            return hidden, self._llama.lm_head(hidden)
+
+    def _rotation(self, position: int) -> tuple[Tensor, Tensor]:
+        """Return cosines and sines of a position, (head_dim,) each, the sines of the first half negated."""
+        rotary = self._llama.model.rotary_emb
+        if rotary is not self._rotary or position >= len(self._cosines):
+            rows = torch.arange(max(_ANGLE_ROWS, 2 * position))[None]
+            cosines, sines = rotary(self._llama.model.norm.weight, rows)
+            first, second = sines[0].chunk(2, dim=-1)
+            self._rotary, self._cosines = rotary, cosines[0]
+            self._sines = torch.cat([-first, second], dim=-1)
+        return self._cosines[position], self._sines[position]
+
+
+class _LlamaLayerRow:
+    """`LlamaDecoderLayer` for one row."""
+
+    def __init__(self, layer: LlamaDecoderLayer, index: int) -> None:
+        attention, feed_forward = layer.self_attn, layer.mlp
+        self._index, self._head_dim = index, attention.head_dim
+        self._scale, self._zero = 1 / math.sqrt(attention.head_dim), torch.zeros(1, 1, 1)
+        self._before_attention = layer.input_layernorm
+        self._before_feed_forward = layer.post_attention_layernorm
+        self._query, self._key, self._value = attention.q_proj, attention.k_proj, attention.v_proj
+        self._output, self._activation = attention.o_proj, feed_forward.act_fn
+        self._gate, self._up = feed_forward.gate_proj, feed_forward.up_proj
+        self._down = feed_forward.down_proj
+        self._key_heads = self._key.out_features // self._head_dim
+        linear = (self._query, self._key, self._value, self._output, self._gate, self._up, self._down)
+        self.weights = sum(part.in_features * part.out_features for part in linear)
+
+    def __call__(self, x: Tensor, rotation: tuple[Tensor, Tensor], cache: GrowingCache) -> Tensor:
+        """(1, hidden) -> (1, hidden)."""
+        x = x + self._attend(_normed(x, self._before_attention), rotation, cache)
+        normed = _normed(x, self._before_feed_forward)
+        return x + self._down(self._activation(self._gate(normed)) * self._up(normed))
+
+    def _attend(self, x: Tensor, rotation: tuple[Tensor, Tensor], cache: GrowingCache) -> Tensor:
+        rotated = torch.cat([self._query(x), self._key(x)], dim=-1).view(-1, self._head_dim)
+        rotated = _rotated(rotated, *rotation)
+        query = rotated[: -self._key_heads].view(self._key_heads, -1, self._head_dim)
+        key, value = rotated[None, -self._key_heads :, None], self._value(x)
+        value = value.view(1, self._key_heads, 1, self._head_dim)
+        keys, values = cache.layers[self._index].update(key, value)
+        # The keys are the left factor so that they are read in memory order.
+        by_key = torch.baddbmm(self._zero, keys[0], query.transpose(1, 2), beta=0, alpha=self._scale)
+        _read_ahead(values)
+        weights = torch.softmax(by_key.transpose(1, 2), dim=-1)
+        return self._output(torch.bmm(weights, values[0]).view(1, -1))
+
+
+def _read_ahead(x: Tensor) -> None:
+    """Load a large `x` into the CPU cache.
+
+    A sum reads it in memory order, at full memory bandwidth. The matrix product reads it in another order,
+    which takes three times as long from memory, but not from the cache.
+    """
+    if x.nbytes > _CACHED_BYTES:
+        x.sum()
+
+
+def _normed(x: Tensor, norm: LlamaRMSNorm) -> Tensor:
+    return F.rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
+
+
+def _rotated(heads: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    """Apply the rotary embedding to (heads, head_dim)."""
+    return torch.addcmul(heads * cosines, heads.roll(heads.shape[-1] // 2, -1), sines)
+
+
+class UnitRows:
+    """`UnitDecoder.step` for one unit. It holds the weights in the form that rows need, but no state.
+
+    Args:
+        decoder: a unit decoder in eval mode.
+    """
+
+    @torch.no_grad()
+    def __init__(self, decoder: UnitDecoder) -> None:
+        self._decoder, llm = decoder, decoder.llm
+        self._weights = sum(weight.numel() for weight in llm.parameters())
+        # The input layer's output depends on the unit only.
+        self._inputs = llm.embed(decoder.speech_embedding.weight)
+        self._blocks = [_BlockRow(block) for block in llm.blocks]
+        self._head = RowLinear(decoder.llm_decoder)
+
+    def __call__(self, unit: int, state: UnitDecoderState, align: bool) -> Tensor:
+        """Feed a unit; return the next logits (1, vocabulary + 1).
+
+        Args:
+            unit: unit id.
+            state: state to advance by one row.
+            align: whether to collect the attention to the condition in `state`; an alignment window always
+                needs it.
+        """
+        decoder, encoder, window = self._decoder, state.encoder, state.window
+        x = self._inputs[unit : unit + 1]
+        visible = {} if window is None else window.visible(encoder.length + 1)
+        weights: dict[int, Tensor] = {}
+        with one_thread_if_small(self._weights):
+            for index, block in enumerate(self._blocks):
+                x, attention = block(
+                    x, encoder.layers[index], encoder.positions[index], encoder.length, visible.get(index)
+                )
+                if (align or window is not None) and index in decoder.aligned_blocks:
+                    weights[index] = attention[None, ..., state.condition]
+            encoder.length += 1
+            if weights:
+                state.attention.append(decoder.alignment(weights)[0])
+            if window is not None:
+                window.follow(state.attention[-1])
+            return self._head(decoder.llm.after_norm(x))
+
+
+class _BlockRow:
+    """`RelativeBlock.forward` for one row."""
+
+    def __init__(self, block: RelativeBlock) -> None:
+        attention, feed_forward = block.self_attn, block.feed_forward
+        self._shape = (3, attention.heads, 1, attention.head_dim)
+        self._scale = attention.head_dim**-0.5
+        self._biases = torch.stack([attention.pos_bias_u, attention.pos_bias_v])[:, :, None]
+        self._inputs = RowLinear(attention.linear_q, attention.linear_k, attention.linear_v)
+        self._output = RowLinear(attention.linear_out)
+        self._before_attention, self._before_feed_forward = block.norms
+        self._widen, self._narrow = RowLinear(feed_forward.w_1), RowLinear(feed_forward.w_2)
+        self._activation = feed_forward.activation
+
+    def __call__(
+        self, x: Tensor, cache: LayerCache, table: Tensor, position: int, visible: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Process the row (1, size) at `position`; return the next (1, size) and (heads, 1, keys) attention.
+
+        Args:
+            cache: keys and values of earlier rows, to which this one is appended.
+            table: (heads, offsets, head_dim), offsets descending to 0.
+            visible: (heads, 1, keys), true for the rows that each head may see; None: all.
+        """
+        query, key, value = self._inputs(self._before_attention(x)).view(self._shape).unbind()
+        keys, values = cache.write(position, key[None], value[None])
+        by_content, by_place = (query + self._biases).unbind()
+        places = table[:, table.shape[1] - position - 1 :]
+        scores = torch.bmm(by_place, places.transpose(1, 2))
+        scores = torch.baddbmm(
+            scores, by_content, keys[0].transpose(1, 2), beta=self._scale, alpha=self._scale
+        )
+        if visible is not None:
+            scores.masked_fill_(~visible, -torch.inf)
+        weights = torch.softmax(scores, dim=-1)
+        x = x + self._output(torch.bmm(weights, values[0]).view(x.shape))
+        return x + self._narrow(self._activation(self._widen(self._before_feed_forward(x)))), weights
