@@ -45,15 +45,15 @@ _V0_TEXT_CONFIG = {
 
 
 class RecognitionConfig(StrictSection):
-    """Section `recognition` (ours): which Whisper model recognizes speech."""
+    """Section `recognition` (ours): the Whisper model that recognizes speech."""
 
     whisper_name: str = "openai/whisper-large-v3"
-    """Hub id, or `tiny.en`: from a package (`taste_speech.pretrained.whisper`)."""
+    """Hub id, or "tiny.en" for the model in an installed package (`taste_speech.pretrained.whisper`)."""
     language: str = "english"
 
 
 class PretrainedModels(StrictSection):
-    """Section `pretrained` (ours): models whose weights and tokenizers are outside the checkpoint."""
+    """Section `pretrained` (ours): models whose weights and tokenizers are not in the checkpoint."""
 
     language_model: Literal["smollm2-135m-instruct"] | None = None
     encoder: Literal["whisper-tiny.en"] | None = None
@@ -63,19 +63,19 @@ class TasteConfig(PreTrainedConfig):
     """Configuration of `TasteForCausalLM`, `TasteProcessor` and `VoiceGenerator`.
 
     Args:
-        audio_tower_config, speech_decoder_config, spoken_lm_config: sections of the published file;
-            unknown keys in them are warned about once.
+        audio_tower_config, speech_decoder_config, spoken_lm_config: sections of the published file; each
+            unknown key is reported once.
         text_config, asr_config: Llama and Whisper sections, as transformers writes them.
-        tower: sizes of the audio tower. None: taken from `asr_config` where they fit the stored tensors
+        tower: sizes of the audio tower. None: those of `asr_config` if they match the stored tensors
             (`resolve_tower`), else V0's.
         vocabulary, unit_decoding, voice_generator, streaming, recognition, pretrained: sections of this
-            project; an unknown key in them is an error.
+            project; unknown keys are errors.
     """
 
     model_type = "taste"
     sub_configs = {"text_config": LlamaConfig, "asr_config": WhisperConfig}
 
-    # Each is also taken as a dictionary, as it stands in `config.json`.
+    # Each can also be given as a dictionary, as in `config.json`.
     audio_tower_config: AudioTowerConfig = field(default_factory=AudioTowerConfig)
     speech_decoder_config: SpeechDecoderConfig = field(default_factory=SpeechDecoderConfig)
     spoken_lm_config: SpokenLMConfig = field(default_factory=SpokenLMConfig)
@@ -105,7 +105,7 @@ class TasteConfig(PreTrainedConfig):
     def to_dict(self) -> dict[str, Any]:
         """Return the whole configuration as JSON types."""
         sections = {name: value for name, value in vars(self).items() if isinstance(value, BaseModel)}
-        # transformers' own conversion knows no pydantic models; it gets a copy without them.
+        # transformers' own conversion does not support pydantic models; it gets a copy without them.
         plain = copy.copy(self)
         plain.__dict__.update(dict.fromkeys(sections))
         output = super(TasteConfig, plain).to_dict()

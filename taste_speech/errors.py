@@ -1,20 +1,20 @@
-"""Errors that a user of the package can cause.
+"""Errors that users of the package can cause.
 
-Each message is one line: what was given, what is allowed, what to do next.
+Each message is one line that says what was given, what is allowed and what to do next.
 """
 
 
 class TasteError(Exception):
-    """Base class of this package's own errors."""
+    """Base class of this package's errors."""
 
 
 class CheckpointError(TasteError):
-    """A checkpoint is missing, incomplete or does not fit its configuration."""
+    """A checkpoint is missing or incomplete, or it does not match its configuration."""
 
 
 class AudioError(TasteError, ValueError):
-    """Audio that the model cannot take (empty, NaN, too long, wrong shape or rate)."""
+    """Audio that the model cannot use: empty, NaN, too long, or of the wrong shape or rate."""
 
 
 class TextError(TasteError, ValueError):
-    """Text or text tokens that the model cannot take (empty, special tokens, too long)."""
+    """Text or text tokens that the model cannot use: empty, too long, or with special tokens."""

@@ -11,18 +11,18 @@ from taste_speech.configuration_sections import TowerConfig
 
 _FLOOR = 1e-10
 _DYNAMIC_RANGE = 8.0
-"""Decades below the loudest bin at which the log-mel spectrogram is clipped."""
+"""Dynamic range of the log-mel spectrogram below its maximum, in powers of ten."""
 
 
 class LogMelFeatures:
-    """Computes log-mel frames with the settings of a tower."""
+    """Computes log-mel features with the settings of an audio tower."""
 
     def __init__(self, config: TowerConfig):
         self.config = config
 
     @property
     def max_samples(self) -> int:
-        """Longest utterance that fits the encoder's positions, in samples."""
+        """Maximum length of an utterance in samples."""
         return 2 * self.config.max_source_positions * self.config.hop_samples
 
     @property
@@ -31,11 +31,10 @@ class LogMelFeatures:
         return self.max_samples / self.config.sampling_rate_hz
 
     def __call__(self, samples: Tensor | np.ndarray) -> Tensor:
-        """(samples,) float32 at the tower's rate -> (1, mel frames, bins).
+        """(samples,) float32 at the tower's rate -> (1, mel frames, bins), scaled to about [-1, 1].
 
-        For checkpoints that were trained so (`source_windows`, `pad_to_max_source`) the audio is padded with
-        silence, or cut, to a window's length; for others there is a frame for each hop of the audio, which
-        is padded to one FFT at least. The values are scaled to about [-1, 1].
+        With `source_windows` or `pad_to_max_source` the audio is padded with silence, or cut, to the length
+        of a window. Otherwise there is one frame per hop, and short audio is padded to one FFT.
         """
         config = self.config
         audio = torch.as_tensor(samples, dtype=torch.float32)
@@ -55,7 +54,7 @@ class LogMelFeatures:
         return ((torch.maximum(log_mel, log_mel.max() - _DYNAMIC_RANGE) + 4.0) / 4.0)[None]
 
     def frame_count(self, n_samples: int) -> int:
-        """Return the number of mel frames of `n_samples`, without padding to the full length."""
+        """Return the number of mel frames of `n_samples` without padding."""
         return max(n_samples, self.config.n_fft) // self.config.hop_samples
 
     @cached_property
@@ -64,7 +63,7 @@ class LogMelFeatures:
 
     @cached_property
     def _filters(self) -> Tensor:
-        """(bins, n_fft // 2 + 1): Slaney's mel scale and area norm, from 0 Hz to half the rate."""
+        """(bins, n_fft // 2 + 1), with Slaney's mel scale and normalization, from 0 Hz to half the rate."""
         filters = mel_filter_bank(
             num_frequency_bins=self.config.n_fft // 2 + 1,
             num_mel_filters=self.config.num_mel_bins,

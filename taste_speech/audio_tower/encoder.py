@@ -1,7 +1,7 @@
-"""Running a Whisper encoder so that it yields what the aggregator attends to.
+"""Run a Whisper encoder to get what the aggregator attends to.
 
-Whisper's own `forward` insists on 30 s of padding and has no mask. A TASTE checkpoint may be trained on
-utterances of their own length, or in shorter windows, so the encoder's layers are run here.
+Whisper's own `forward` requires padding to 30 s and has no mask. TASTE checkpoints can be trained on unpadded
+utterances or on shorter windows, so the encoder's layers are run here.
 """
 
 from collections.abc import Sequence
@@ -26,12 +26,12 @@ _SIZES = (
 
 @dataclass(frozen=True)
 class EncodedAudio:
-    """Encoder output in the two forms that the aggregator's cross-attention reads.
+    """Encoder output in the two forms that the aggregator's cross-attention uses.
 
     Attributes:
-        keys: (batch, frames, d_model), last hidden state after the final layer norm.
-        values: (batch, frames, d_model), hidden state that enters layer `target_hidden_layer`.
-        mask: (batch, frames), true where a frame belongs to the utterance; None when all of them do.
+        keys: (batch, frames, d_model), hidden state after the final layer norm.
+        values: (batch, frames, d_model), input of layer `target_hidden_layer`.
+        mask: (batch, frames), true for frames of the utterance; None: all of them are.
     """
 
     keys: Tensor
@@ -57,12 +57,12 @@ Count = TypeVar("Count", int, Tensor)
 
 
 def encoder_frames(mel_frames: Count) -> Count:
-    """Count the encoder frames of mel frames: the second convolution halves the rate, rounding up."""
+    """Return the number of encoder frames: the second convolution halves the rate, rounding up."""
     return (mel_frames + 1) // 2
 
 
 def pad_together(items: Sequence[EncodedAudio]) -> EncodedAudio:
-    """Join items of a batch of one each, without masks, into one batch with a mask where they need it."""
+    """Join items with batch size 1 and no mask into one batch, with a mask if their lengths differ."""
     counts = torch.tensor([item.keys.shape[1] for item in items], device=items[0].keys.device)
     keys, values = (
         nn.utils.rnn.pad_sequence([getattr(item, name)[0] for item in items], batch_first=True)
@@ -78,17 +78,17 @@ def encode_features(
     value_layer: int,
     n_frames: Tensor | None = None,
 ) -> EncodedAudio:
-    """Run the encoder on mel frames of any length up to its position table.
+    """Run the encoder on mel frames of any length that fits its position table.
 
-    Items of a batch that are shorter than the longest come out as if they had been encoded alone.
+    The results for shorter items of a batch equal those of encoding them alone.
 
     Args:
         features: (batch, mel frames, bins) log-mel.
         value_layer: index of the layer whose input becomes `values`.
-        n_frames: (batch,) mel frames of each item; None when all fill the tensor.
+        n_frames: (batch,) mel frames of each item; None: there is no padding.
 
     Raises:
-        AudioError: no frames, more than the position table has, or a wrong number of bins.
+        AudioError: there are no frames or too many, or the number of bins is wrong.
     """
     bins, positions = encoder.config.num_mel_bins, encoder.config.max_source_positions
     if features.ndim != 3 or features.shape[2] != bins or not features.shape[1]:
@@ -127,5 +127,5 @@ def encode_features(
 
 
 def additive_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """(batch, keys) booleans -> (batch, 1, 1, keys): 0 where true, the lowest number where false."""
+    """(batch, keys) booleans -> (batch, 1, 1, keys): 0 for true, the lowest number for false."""
     return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)[:, None, None]

@@ -6,14 +6,14 @@ from torch import Tensor, nn
 from taste_speech.configuration_sections import QuantizerConfig
 
 NO_TASTE = -1
-"""In every tensor of codes: there is no taste token here. As the index of a taste token: there is none."""
+"""Code or index that stands for "no taste token"."""
 
 
 class ResidualQuantizer(nn.Module):
     """Quantizes vectors of width `dim` in a projected space of width `codebook_dim`.
 
-    Level q takes the codebook entry nearest to what the levels before it left over. Distances are computed
-    in float32 whatever the weights' dtype, because near ties would flip with less.
+    Each level takes the codebook entry closest to the residual of the levels before it. Distances are always
+    computed in float32, because near ties would flip at lower precision.
     """
 
     def __init__(self, config: QuantizerConfig):
@@ -25,20 +25,18 @@ class ResidualQuantizer(nn.Module):
 
     @property
     def num_quantizers(self) -> int:
-        """Levels, the width of a taste token."""
+        """Number of levels, which is the length of a taste token."""
         return self.codebooks.shape[0]
 
     def quantize(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Replace vectors by their quantized form.
-
-        In training mode the gradient passes straight through the quantization to `x`.
+        """Quantize vectors. In training mode the gradient passes straight through to `x`.
 
         Args:
             x: (..., dim).
-            mask: (...), false where there is nothing to quantize: the indices there are -1, the codes zero.
+            mask: (...), false where there is nothing to quantize; codes are zero and indices -1 there.
 
         Returns:
-            (..., dim) output (the output bias where masked) and (..., levels) int64 indices.
+            quantized vectors (..., dim) and int64 indices (..., levels).
         """
         projected = self.project_in(x.to(self.project_in.weight.dtype))
         codes, indices = self.search(projected, mask)
@@ -47,7 +45,7 @@ class ResidualQuantizer(nn.Module):
         return self.project_out(codes.to(projected.dtype)), indices
 
     def search(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Find the residual codes nearest to (..., codebook_dim): float32 sum and (..., levels) indices."""
+        """(..., codebook_dim) -> float32 sum and indices (..., levels) of the closest residual codes."""
         residual = x.float()
         levels, total = [], torch.zeros_like(residual)
         for codebook in self.codebooks.float():
@@ -64,7 +62,7 @@ class ResidualQuantizer(nn.Module):
         return total, torch.stack(levels, dim=-1)
 
     def codes_from_indices(self, indices: Tensor) -> Tensor:
-        """(..., up to `levels`) indices -> (..., levels, codebook_dim); -1 and missing levels give zeros."""
+        """(..., up to `levels`) indices -> (..., levels, codebook_dim); zeros for -1 and missing levels."""
         missing = self.num_quantizers - indices.shape[-1]
         indices = nn.functional.pad(indices, (0, missing), value=NO_TASTE)
         levels = torch.arange(self.num_quantizers, device=indices.device)
@@ -72,13 +70,13 @@ class ResidualQuantizer(nn.Module):
         return codes * (indices != NO_TASTE)[..., None]
 
     def code_from_indices(self, indices: Tensor) -> Tensor:
-        """(..., up to `levels`) indices -> (..., codebook_dim): the sum of the levels' codes."""
+        """(..., up to `levels`) indices -> (..., codebook_dim), the sum of the codes."""
         return self.codes_from_indices(indices).sum(-2)
 
     def output_from_indices(self, indices: Tensor) -> Tensor:
-        """(..., up to `levels`) indices -> (..., dim): what `quantize` put out for them."""
+        """(..., up to `levels`) indices -> (..., dim), as `quantize` returns."""
         return self.project_out(self.code_from_indices(indices))
 
     def indices_from_code(self, code: Tensor) -> Tensor:
-        """(..., codebook_dim) -> (..., levels): residual search without the input projection."""
+        """(..., codebook_dim) -> (..., levels), without the input projection."""
         return self.search(code)[1]

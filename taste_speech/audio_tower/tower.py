@@ -1,8 +1,8 @@
 """The audio tower: log-mel features and the words that were said -> one taste token per word.
 
-After TASTE (arXiv:2504.07053), section 3.1: ASR tokens attend to the encoded audio. The attention weights
-come from the encoder's last layer, which knows the text, the attended values from an earlier layer, which
-still holds how it was said. The tokens of a word share their mean.
+Follows TASTE (arXiv:2504.07053), section 3.1: ASR tokens attend to the encoded audio. The keys come from the
+encoder's last layer, which represents the text, and the values from an earlier layer, which still represents
+how it was said. The tokens of a word share their mean.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from taste_speech.errors import AudioError, TextError
 
 
 class TwoSourceAttention(WhisperAttention):
-    """Whisper cross-attention whose keys and values are projections of two different hidden states."""
+    """Whisper cross-attention with keys and values from two different hidden states."""
 
     def forward(
         self,
@@ -42,7 +42,7 @@ class TwoSourceAttention(WhisperAttention):
         attention_mask: Tensor | None = None,
         **_: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attend from (batch, tokens, d) to the pair (key source, value source), each (batch, frames, d)."""
+        """Attend from (batch, tokens, d) to a key source and a value source, each (batch, frames, d)."""
         key_source, value_source = key_value_states
         queries = self._heads(self.q_proj(hidden_states) * self.scaling)
         keys, values = self._heads(self.k_proj(key_source)), self._heads(self.v_proj(value_source))
@@ -73,7 +73,7 @@ class AggregatorLayer(WhisperDecoderLayer):
 
 
 class Aggregator(nn.Module):
-    """Whisper-shaped decoder over ASR tokens; parameter names below it are Whisper's."""
+    """Whisper-like decoder over ASR tokens, with Whisper's parameter names."""
 
     def __init__(self, config: WhisperConfig):
         super().__init__()
@@ -85,7 +85,7 @@ class Aggregator(nn.Module):
             nn.init.normal_(table.weight, std=config.init_std)
 
     def forward(self, token_ids: Tensor, encoded: EncodedAudio) -> Tensor:
-        """(batch, tokens) ids, prefix included -> (batch, tokens, d_model); causal over the tokens."""
+        """(batch, tokens) ids with the prefix -> (batch, tokens, d_model); causal."""
         length = token_ids.shape[1]
         positions = torch.arange(length, device=token_ids.device)
         hidden = self.embed_tokens(token_ids) + self.embed_positions(positions)
@@ -93,7 +93,7 @@ class Aggregator(nn.Module):
         causal = causal.to(hidden.dtype).triu(1)[None, None]
         frame_mask = None if encoded.mask is None else additive_mask(encoded.mask, hidden.dtype)
         for layer in self.layers:
-            # The layer only hands its encoder states on to `encoder_attn`, so they may be a pair.
+            # The layer only passes its encoder states to `encoder_attn`, so they can be a pair.
             hidden = layer(
                 hidden,
                 attention_mask=causal,
@@ -105,11 +105,11 @@ class Aggregator(nn.Module):
 
 
 def average_words(hidden: Tensor, word_ids: Tensor) -> Tensor:
-    """Give every token the mean over its run of equal word ids.
+    """Replace each token by the mean over its run of equal word ids.
 
     Args:
         hidden: (batch, tokens, d).
-        word_ids: (batch, tokens); padding has an id that no neighboring word has, such as -1.
+        word_ids: (batch, tokens); padding needs an id that differs from its neighbors, such as -1.
     """
     changes = word_ids[:, 1:] != word_ids[:, :-1]
     runs = torch.nn.functional.pad(changes.long().cumsum(1), (1, 0))  # (batch, tokens): index of the run
@@ -121,7 +121,7 @@ def average_words(hidden: Tensor, word_ids: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TowerOutput:
-    """What the tower knows of each ASR token; tokens of one word share their values.
+    """Result for each ASR token; tokens of one word share their values.
 
     Attributes:
         segmented: (batch, tokens, dim) before quantization.
@@ -139,8 +139,8 @@ class AudioTower(nn.Module):
 
     Args:
         config: sizes of encoder and aggregator.
-        joint, quantizer: the published sections.
-        attn_implementation: `sdpa` or `eager`.
+        joint, quantizer: published sections of the configuration.
+        attn_implementation: "sdpa" or "eager".
     """
 
     def __init__(
@@ -160,19 +160,19 @@ class AudioTower(nn.Module):
 
     @property
     def max_asr_tokens(self) -> int:
-        """Most ASR tokens of one utterance: the position table less the prefix and the closing token."""
+        """Maximum number of ASR tokens: size of the position table minus the prefix and the end token."""
         return self.config.max_target_positions - len(self.config.prefix_ids) - 1
 
     def encode(self, features: Tensor, n_frames: Tensor | None = None) -> EncodedAudio:
         """Encode log-mel features of whole utterances.
 
         Args:
-            features: (batch, mel frames, bins); padded with zeros to the full source length where the
-                checkpoint was trained so (`pad_to_max_source`), else used as long as they are.
-            n_frames: (batch,) mel frames of each item, where utterances are not padded to the full length.
+            features: (batch, mel frames, bins); with `pad_to_max_source` they are padded with zeros to the
+                full source length.
+            n_frames: (batch,) mel frames of each item; ignored with `pad_to_max_source`.
 
         Raises:
-            AudioError: wrong shape, or more frames than the encoder has positions for.
+            AudioError: the shape is wrong, or there are more frames than the encoder has positions.
         """
         if self.config.source_windows:
             return self._encode_in_windows(features, n_frames)
@@ -188,7 +188,7 @@ class AudioTower(nn.Module):
         return encode_features(self.encoder, features, self.joint.target_hidden_layer, n_frames)
 
     def _encode_in_windows(self, features: Tensor, n_frames: Tensor | None) -> EncodedAudio:
-        """Encode each item in its window of `source_windows`; the silence behind it is cut off."""
+        """Encode each item in its window of `source_windows`, and remove the silence after it."""
         counts = [features.shape[1]] * len(features) if n_frames is None else n_frames.tolist()
         items = []
         for row, count in zip(features, counts, strict=True):
@@ -204,18 +204,15 @@ class AudioTower(nn.Module):
         return pad_together(items)
 
     def aggregate(self, encoded: EncodedAudio, asr_token_ids: Tensor, asr_word_ids: Tensor) -> Tensor:
-        """Attend from the text to the audio, one vector per ASR token, averaged over each word.
+        """Attend from the text to the audio; return vectors (batch, tokens, d_model) before quantization.
 
         Args:
-            encoded: what `encode` returned.
-            asr_token_ids: (batch, tokens); right padding of any id is ignored by the tokens before it.
-            asr_word_ids: (batch, tokens), equal and adjacent for the tokens of one word, -1 on padding.
-
-        Returns:
-            (batch, tokens, d_model), before quantization.
+            encoded: result of `encode`.
+            asr_token_ids: (batch, tokens), padded on the right with any id.
+            asr_word_ids: (batch, tokens), index of each token's word, -1 for padding.
 
         Raises:
-            TextError: no tokens, or more than `max_asr_tokens`.
+            TextError: there are no tokens, or more than `max_asr_tokens`.
         """
         count = asr_token_ids.shape[-1]
         if not 0 < count <= self.max_asr_tokens:
@@ -226,7 +223,7 @@ class AudioTower(nn.Module):
         device = encoded.keys.device
         prefix = torch.tensor(self.config.prefix_ids, device=device).expand(asr_token_ids.shape[0], -1)
         token_ids = torch.cat([prefix, asr_token_ids.to(device).long().clamp(min=0)], dim=1)
-        # The published model appends an end token whose output it drops; causal attention lets us omit it.
+        # The published model appends an end token and drops its output; causal attention makes it needless.
         hidden = self.aggregator(token_ids, encoded)[:, self.joint.skip_prefix_idx :]
         return average_words(hidden, asr_word_ids.to(device)) if self.joint.is_word_level else hidden
 
@@ -240,7 +237,8 @@ class AudioTower(nn.Module):
     ) -> TowerOutput:
         """Tokenize a batch of utterances; see `encode` and `aggregate` for the arguments.
 
-        `asr_token_lengths` (batch,) says how many of the ASR tokens of each item count.
+        Args:
+            asr_token_lengths: (batch,) number of valid ASR tokens of each item.
         """
         encoded = self.encode(features, n_frames)
         return self.tokenize(encoded, asr_token_ids, asr_token_lengths, asr_word_ids)
@@ -248,7 +246,7 @@ class AudioTower(nn.Module):
     def tokenize(
         self, encoded: EncodedAudio, asr_token_ids: Tensor, asr_token_lengths: Tensor, asr_word_ids: Tensor
     ) -> TowerOutput:
-        """Do what `forward` does, from audio that is encoded already."""
+        """Do the same as `forward` for audio that is already encoded."""
         device = encoded.keys.device
         tokens = torch.arange(asr_token_ids.shape[1], device=device)
         mask = tokens < asr_token_lengths.to(device)[:, None]
