@@ -18,9 +18,8 @@ from taste_agent.commands.checks import check_names
 from taste_agent.config import AgentSettings, ModelSettings
 from taste_agent.dialog.brain_loader import load_brain
 from taste_agent.dialog.first_use import announce_first_use
-from taste_agent.duplex.items import find_items
-from taste_agent.duplex.run import Measured, Summary, run_items, summarize
-from taste_agent.duplex.turn_ends import Silence, cut_off_at, delay_at, sweep
+from taste_agent.duplex.measures import Silence, cut_off_at, delay_at, sweep
+from taste_agent.duplex.run import Measured, Summary, find_items, run_items, summarize
 from taste_agent.errors import AgentError
 from taste_agent.output_folder import check_writable
 

@@ -1,49 +1,46 @@
-"""What the session and the dialog worker say to each other: frozen messages, audio included.
+"""Messages between the turn manager, the session and the dialog worker.
 
-Commands are executed in order, except that hearing goes before speaking. Positions are samples: of the
-session for the person's audio, of the reply for the agent's.
+The manager gives orders to the session, which passes commands on to the worker; the worker returns results.
+Commands are executed in order, except that hearing goes before speaking. Positions are samples, counted from
+the start of the session for the person's audio and from the start of the reply for the agent's.
 """
 
 from dataclasses import dataclass
 
 from taste_agent.audio.ports import Samples
+from taste_agent.events import Event
 from taste_speech.words import Word
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Hear:
-    """Audio of a piece; the first one opens it.
-
-    Attributes:
-        piece: number of the piece.
-        start: input sample of the first of `samples`.
-        samples: what was heard since.
-        silent: whether the person has paused; the end of the piece may follow at once.
-    """
+    """Audio of a piece of speech; the first one opens the piece."""
 
     piece: int
     start: int
+    """Input sample at which `samples` begin."""
     samples: Samples
     silent: bool = False
+    """Whether the person has paused, so that the end of the piece may follow at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClosePiece:
-    """The piece is complete: recognize it to its end. Answered by `Recognized`."""
+    """Recognize the piece to its end; answered by `Recognized`."""
 
     piece: int
 
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Tokenize these pieces and read them into the model, ahead of the decision. Answered by `Prepared`."""
+    """Tokenize these pieces and read them into the model ahead of the decision; answered by `Prepared`."""
 
     pieces: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Reply to these pieces. Answered by `Spoken` chunks and `Generated`."""
+    """Reply to these pieces; answered by `Spoken` chunks and `Generated`."""
 
     generation: int
     pieces: tuple[int, ...]
@@ -51,7 +48,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class AnswerText:
-    """Reply to something typed."""
+    """Reply to typed text."""
 
     generation: int
     text: str
@@ -59,14 +56,14 @@ class AnswerText:
 
 @dataclass(frozen=True, slots=True)
 class GoOn:
-    """Forget the turn that waits, and go on with the reply that was settled last."""
+    """Forget the open turn, and continue the reply that was settled last."""
 
     generation: int
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """The reply is over: the history keeps the heard words; after none of them the turn is open again."""
+    """Keep the heard words of the reply in the history; if there are none, reopen the turn."""
 
     generation: int
     heard_words: int
@@ -74,13 +71,13 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """These pieces are not part of the conversation."""
+    """Remove these pieces from the conversation."""
 
     pieces: tuple[int, ...]
 
 
 ITS_TURN = 0.5
-"""From this probability of speaking on the model thinks that it is its turn."""
+"""Probability of speaking above which the model considers it its turn."""
 
 ReplyCommand = Answer | AnswerText | GoOn | Settle
 Command = Hear | ClosePiece | Prepare | ReplyCommand | Drop
@@ -88,7 +85,7 @@ Command = Hear | ClosePiece | Prepare | ReplyCommand | Drop
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What has been recognized of an open piece, up to input sample `until`. `echo_text` is the agent's."""
+    """Text of an open piece up to input sample `until`; `echo_text` is the agent's own."""
 
     piece: int
     text: str
@@ -98,9 +95,9 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Recognized:
-    """The text of a closed piece; empty when nothing was understood. `echo_text` was the agent's own.
+    """Text of a closed piece, empty if nothing was understood; `echo_text` was the agent's own.
 
-    `finished` is as in `Recognition`.
+    `finished` is that of `Recognition`.
     """
 
     piece: int
@@ -114,7 +111,7 @@ class Recognized:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The model has read these pieces. The probability is None where the checkpoint has no such choice."""
+    """The model has read these pieces; the probability is None for a checkpoint without that choice."""
 
     pieces: tuple[int, ...]
     speaking_probability: float | None
@@ -124,9 +121,9 @@ class Prepared:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Spoken:
-    """A chunk of the reply's sound, following on the previous one; its words with their ends.
+    """The next chunk of the reply's sound, and its words with their ends.
 
-    `tokenize_ms` and `prefill_ms` are what the turn cost before its first chunk (0 in later ones).
+    `tokenize_ms` and `prefill_ms` are the costs of the turn before its first chunk, and 0 in later chunks.
     """
 
     generation: int
@@ -140,7 +137,7 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """The reply is complete: `finished`, `max_length` or `interrupted`; `text` is empty if there is none."""
+    """The reply is complete; `reason` is `finished`, `max_length` or `interrupted`, `text` may be empty."""
 
     generation: int
     reason: str
@@ -149,10 +146,51 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A step failed with an error that a person can understand; the worker goes on."""
+    """A step failed with an error that a person can understand; the worker continues."""
 
     generation: int | None
     text: str
 
 
 Result = Partial | Recognized | Prepared | Spoken | Generated | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class ListenFrom:
+    """Pass the audio from input sample `start` on to the worker as this piece."""
+
+    piece: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListenStop:
+    """End the piece with the current frame."""
+
+    piece: int
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Append a chunk to playback; `Generated` means that no more chunks will come."""
+
+    chunk: Spoken | Generated
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Stop playback, to be resumed or for good."""
+
+    for_good: bool
+    cut: bool
+    """Whether the loudspeaker drops the samples in its queue."""
+    unheard_words: int | None = None
+    """Words that were pulled but will not be heard; None if output has no latency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Resume playback from the start of the interrupted word."""
+
+
+Order = Command | ListenFrom | ListenStop | Play | Silence | Resume | Event

@@ -1,1 +1,1 @@
-"""How an agent takes turns, measured by the definitions of Full-Duplex-Bench v1 and v1.5."""
+"""Turn-taking of an agent, measured by the definitions of Full-Duplex-Bench v1 and v1.5."""

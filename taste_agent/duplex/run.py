@@ -1,10 +1,17 @@
-"""Runs an agent on the items of a folder, writes what it says beside them, and sums up."""
+"""Run an agent on recordings in the layout of Full-Duplex-Bench, and sum up how it takes turns.
 
+An item is a folder with `input.wav` and a note that tells when something happens in it. The agent's side is
+written beside them.
+"""
+
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from statistics import mean, median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import soundfile
 
@@ -12,44 +19,63 @@ from taste_agent.clock import seconds_of_samples
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.brain import Brain
 from taste_agent.duplex import measures
-from taste_agent.duplex.items import CLEAN_INPUT, CLEAN_OUTPUT, INPUT, OUTPUT, Item, Task, write_words
-from taste_agent.duplex.turn_ends import Silence
+from taste_agent.errors import AgentError
 from taste_agent.events import Event, RunAheadReady
 from taste_agent.replay import run_replay
 from taste_agent.session.transcript import TranscriptWord
 from taste_speech.sound_file import SoundFile
 
+_INPUT, _CLEAN_INPUT = "input.wav", "clean_input.wav"
+_OUTPUT, _CLEAN_OUTPUT = "output", "clean_output"
+
+
+class Task(StrEnum):
+    """The subject of an item; the values are the benchmark's names."""
+
+    PAUSE = "pause_handling"
+    TURN = "smooth_turn_taking"
+    INTERRUPTION = "user_interruption"
+    OVERLAP = "overlap"
+    """Version 1.5: somebody speaks over the agent; `clean_input.wav` is the same input without that."""
+    OTHER = "other"
+
+
+_NOTES = {
+    "pause.json": Task.PAUSE,
+    "turn_taking.json": Task.TURN,
+    "interrupt.json": Task.INTERRUPTION,
+    "metadata.json": Task.OVERLAP,
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One recording.
+
+    `window_s` is the time of the pause, of the next speaker's first word, of the interruption or of the
+    overlap; None without a note.
+    """
+
+    folder: Path
+    task: Task
+    window_s: tuple[float, float] | None = None
+
 
 @dataclass(frozen=True)
 class Measured:
-    """What happened in one item.
-
-    Attributes:
-        item: which.
-        took_over: whether the agent took a turn, after the interruption where there is one.
-        latency_s: from the end of the person's turn to the reply; None where that is not measured.
-        stops_s: how long both spoke at once.
-        responses_s: from ends of the person's speech to the agent's next start.
-        silence: the pause, or that after the turn, with what the model thought of it; None in other tasks.
-    """
+    """Figures of one item; None where a figure does not apply to its task."""
 
     item: Item
     took_over: bool
+    """Whether the agent took a turn; after the interruption, if there is one."""
     latency_s: float | None
+    """From the end of the person's turn to the reply."""
     stops_s: list[float]
+    """Durations for which both spoke at once."""
     responses_s: list[float]
-    silence: Silence | None
-
-
-@dataclass(frozen=True)
-class Spoken:
-    """When each side speaks, the agent's words, and what the model thought when."""
-
-    person: list[measures.Interval]
-    agent: list[measures.Interval]
-    words: list[TranscriptWord]
-    thoughts: list[tuple[float, float]]
-    """Seconds at which the model had read a turn so far, and its probability of speaking then."""
+    """From the end of the person's speech to the agent's next start."""
+    silence: measures.Silence | None
+    """The pause, or the silence after the turn, with the model's probability."""
 
 
 @dataclass(frozen=True)
@@ -64,33 +90,85 @@ class Summary:
     response_s: float | None
 
 
+@dataclass(frozen=True)
+class _Talk:
+    """When each side speaks, the agent's words, and (second, probability of speaking) of the model."""
+
+    person: list[measures.Interval]
+    agent: list[measures.Interval]
+    words: list[TranscriptWord]
+    thoughts: list[tuple[float, float]]
+
+
+def find_items(folder: Path) -> list[Item]:
+    """Return all items below a folder, sorted by path.
+
+    Raises:
+        AgentError: there are none, or a note cannot be read.
+    """
+    found = [_item(path.parent) for path in sorted(folder.rglob(_INPUT))]
+    if not found:
+        *names, last = _NOTES
+        raise AgentError(
+            f"{folder} holds no {_INPUT}; give a folder in the layout of Full-Duplex-Bench (ID/{_INPUT} with "
+            f"{', '.join(names)} or {last})"
+        )
+    return found
+
+
+def _item(folder: Path) -> Item:
+    for name, task in _NOTES.items():
+        if (folder / name).is_file():
+            return Item(folder, task, _window(folder / name))
+    return Item(folder, Task.OTHER)
+
+
+def _window(path: Path) -> tuple[float, float]:
+    try:
+        note: Any = json.loads(path.read_text(encoding="utf-8"))
+        start, end = note["timestamps"] if isinstance(note, dict) else note[0]["timestamp"]
+        return float(start), float(end)
+    except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
+        raise AgentError(
+            f"{path} does not tell when it happens ({type(error).__name__}); expected, in seconds, "
+            '[{"timestamp": [start, end]}], or {"timestamps": [start, end]} in metadata.json'
+        ) from error
+
+
+def write_words(path: Path, words: Sequence[TranscriptWord]) -> None:
+    """Write the times of words as the benchmark's recognizer does."""
+    chunks = [{"text": word.text.strip(), "timestamp": [word.start_s, word.end_s]} for word in words]
+    text = " ".join(word.text.strip() for word in words)
+    path.write_text(json.dumps({"text": text, "chunks": chunks}, indent=4), encoding="utf-8")
+
+
 def run_items(
     items: Sequence[Item], settings: AgentSettings, load_brain: Callable[[AgentSettings], Brain]
 ) -> Iterator[Measured]:
-    """Run the agent on each item with one model, and yield what was measured.
+    """Run the agent on each item with one model, and yield its figures.
 
-    `output.wav`, as long as the input, and `output.json` go beside it; of an input without overlap so do
-    `clean_output.wav` and `clean_output.json`. What the agent says after the input has ended is left out, as
-    in a recording of both sides that ends with the person's.
+    Writes `output.wav`, as long as the input, and `output.json` beside the input, and `clean_output.wav` and
+    `clean_output.json` for a `clean_input.wav`. Leaves out what the agent says after the end of the input.
 
     Raises:
-        AudioError: an input cannot be read; AgentError: a folder cannot be written.
+        AudioError: an input cannot be read.
+        AgentError: a folder cannot be written.
     """
     brain = load_brain(settings)
     for item in items:
-        if (item.folder / CLEAN_INPUT).is_file():
-            clean = _speak(item.folder / CLEAN_INPUT, item.folder / CLEAN_OUTPUT, settings, brain)
-            write_words(item.folder / f"{CLEAN_OUTPUT}.json", clean.words)
-        spoken = _speak(item.folder / INPUT, item.folder / OUTPUT, settings, brain)
+        if (item.folder / _CLEAN_INPUT).is_file():
+            clean = _speak(item.folder / _CLEAN_INPUT, item.folder / _CLEAN_OUTPUT, settings, brain)
+            write_words(item.folder / f"{_CLEAN_OUTPUT}.json", clean.words)
+        spoken = _speak(item.folder / _INPUT, item.folder / _OUTPUT, settings, brain)
         counted = spoken.words
         if item.task is Task.INTERRUPTION and item.window_s is not None:
             counted = measures.after(counted, item.window_s[1])
-        write_words(item.folder / f"{OUTPUT}.json", counted)
+        write_words(item.folder / f"{_OUTPUT}.json", counted)
         yield _measured(item, spoken, counted)
 
 
 def summarize(measured: Sequence[Measured]) -> list[Summary]:
-    """Return the figures of each task that there is, in the order of `Task`."""
+    """Return the figures of each task that has items, in the order of `Task`."""
     found = []
     for task in Task:
         own = [one for one in measured if one.item.task is task]
@@ -111,8 +189,8 @@ def summarize(measured: Sequence[Measured]) -> list[Summary]:
     return found
 
 
-def _speak(source: Path, target: Path, settings: AgentSettings, brain: Brain) -> Spoken:
-    """Run the agent on one input; writes the agent's side."""
+def _speak(source: Path, target: Path, settings: AgentSettings, brain: Brain) -> _Talk:
+    """Run the agent on one input and write its side as a WAV file."""
     sound = SoundFile(source)
     thoughts: list[tuple[float, float]] = []
 
@@ -134,10 +212,10 @@ def _speak(source: Path, target: Path, settings: AgentSettings, brain: Brain) ->
         if word.start_s < sound.duration_s
     ]
     person = measures.merged(person, measures.PERSON_GAP_S)
-    return Spoken(person, measures.spans(side, rate), heard, thoughts)
+    return _Talk(person, measures.spans(side, rate), heard, thoughts)
 
 
-def _measured(item: Item, spoken: Spoken, counted: list[TranscriptWord]) -> Measured:
+def _measured(item: Item, spoken: _Talk, counted: list[TranscriptWord]) -> Measured:
     ends = {Task.TURN: 0, Task.INTERRUPTION: 1}
     latency = None
     if item.window_s is not None and item.task in ends:
@@ -152,10 +230,10 @@ def _measured(item: Item, spoken: Spoken, counted: list[TranscriptWord]) -> Meas
     )
 
 
-def _silence(item: Item, thoughts: list[tuple[float, float]]) -> Silence | None:
+def _silence(item: Item, thoughts: list[tuple[float, float]]) -> measures.Silence | None:
     if item.window_s is None or item.task not in (Task.PAUSE, Task.TURN):
         return None
     start_s, end_s = item.window_s
     duration_s = end_s - start_s if item.task is Task.PAUSE else None
     inside = (p for at_s, p in thoughts if at_s > start_s and (duration_s is None or at_s <= end_s))
-    return Silence(duration_s, next(inside, None))
+    return measures.Silence(duration_s, next(inside, None))

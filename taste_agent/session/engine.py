@@ -15,7 +15,6 @@ from taste_agent.dialog import messages as m
 from taste_agent.events import Event, SessionEnded, SessionStarted
 from taste_agent.session.runner import Runner
 from taste_agent.turns.manager import TurnManager
-from taste_agent.turns.orders import ListenFrom, ListenStop, Order, Play, Resume, Silence
 from taste_agent.turns.vad import FrameClassifier, is_gap, level_dbfs
 
 _NOTHING = np.zeros(0, np.float32)
@@ -160,27 +159,27 @@ class Session:
             for result in results:
                 self._carry_out(self._manager.on_result(self.now, result))
 
-    def _carry_out(self, orders: list[Order]) -> None:
+    def _carry_out(self, orders: list[m.Order]) -> None:
         for order in orders:
             match order:
                 case Event():
                     self._emit(order)
-                case Play(m.Spoken() as chunk):
+                case m.Play(m.Spoken() as chunk):
                     self._playback.push(chunk.generation, chunk.samples, chunk.words)
-                case Play(end):
+                case m.Play(end):
                     self._playback.complete(end.generation)
-                case Silence():
+                case m.Silence():
                     self._fall_silent(order)
-                case Resume():
+                case m.Resume():
                     self.cut = False
                     self._playback.resume()
-                case ListenFrom(piece, start):
+                case m.ListenFrom(piece, start):
                     heard = np.concatenate([_NOTHING, *self._recent])
                     heard = heard[max(0, len(heard) - (self.now - start)) :]
                     self._piece, self._piece_blocks = piece, [heard]
                     self._piece_sent = self.now - len(heard)
                     self._send_piece()
-                case ListenStop():
+                case m.ListenStop():
                     self._send_piece()
                     self._piece = None
                 case _:
@@ -188,7 +187,7 @@ class Session:
                         self._playback.begin(order.generation)
                     self._runner.submit(order, self.now)
 
-    def _fall_silent(self, order: Silence) -> None:
+    def _fall_silent(self, order: m.Silence) -> None:
         self.cut |= order.cut
         if order.for_good:
             self._playback.cancel()

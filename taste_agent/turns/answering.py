@@ -1,4 +1,4 @@
-"""The agent's side: the reply that is thought or spoken, from its first order to its last word. Pure."""
+"""The agent's side of turn-taking: the running reply, from its request to its last word. Pure."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -8,12 +8,11 @@ from taste_agent.audio.playback import Pulled
 from taste_agent.clock import ms_of_samples
 from taste_agent.dialog import messages as m
 from taste_agent.turns.hearing import Stretch
-from taste_agent.turns.orders import Order, Play, Resume, Silence
 
 
 @dataclass(slots=True)
 class Reply:
-    """What is known about the reply that is being thought or spoken."""
+    """State of the reply that is being generated or spoken."""
 
     generation: int
     question: Stretch
@@ -26,23 +25,23 @@ class Reply:
     heard_words: int = 0
     first_chunk: m.Spoken | None = None
     generated: bool = False
-    """Whether all its words are there."""
+    """Whether all its words have arrived."""
     audio_samples: int = 0
     compute_ms: float = 0.0
     underruns: int = 0
     paused: bool = False
     echoes: bool = False
-    """It was paused by its own echo; from then on only words that are not its own pause it."""
+    """Whether its own echo has paused it; from then on only words that are not its own do."""
     on_the_way: deque[tuple[int, int, bool]] = field(default_factory=deque)
-    """(input sample at which it is heard, words that end with it, whether the reply does)."""
+    """Pulled audio: (input sample at which it is heard, words that end in it, whether the reply ends)."""
 
     @property
     def heard_whole(self) -> bool:
-        """Whether its last word was heard, whatever silence may follow."""
+        """Whether its last word was heard, even if silence is still to be played."""
         return self.generated and self.heard_words == len(self.words)
 
     def take_chunk(self, chunk: m.Spoken) -> None:
-        """Count a chunk that was generated."""
+        """Count a generated chunk."""
         if self.first_chunk is None:
             self.first_chunk = chunk
             self.tokenize_ms += chunk.tokenize_ms
@@ -52,21 +51,21 @@ class Reply:
         self.compute_ms += chunk.tokenize_ms + chunk.prefill_ms + chunk.generate_ms + chunk.detokenize_ms
 
     def forget_unheard(self, now: int) -> int:
-        """What would be heard after `now` is not: it was silenced on its way. Returns its words."""
+        """Remove audio that would be heard after `now` but was silenced; return the number of its words."""
         words = 0
         while self.on_the_way and self.on_the_way[-1][0] > now:
             words += self.on_the_way.pop()[1]
         return words
 
     def text(self, first: int = 0, last: int | None = None) -> str:
-        """Words of the reply as text."""
+        """Return words of the reply as text."""
         return " ".join(word.strip() for word in self.words[first:last] if word.strip())
 
 
 class Answering:
-    """Keeps the running reply; what follows from an input is appended to `out`, in order."""
+    """Keeps the running reply, and appends the orders that follow from an input to `out`."""
 
-    def __init__(self, out: list[Order]) -> None:
+    def __init__(self, out: list[m.Order]) -> None:
         self._out = out
         self._generation = 0
         self.reply: Reply | None = None
@@ -74,30 +73,30 @@ class Answering:
         self.output_latency_samples = 0
 
     def begin(self, question: Stretch, end_of_speech: int, end_of_turn: int) -> Reply:
-        """A reply is asked for; its generation is new."""
+        """Start a reply with a new generation."""
         self._generation += 1
         self.reply = Reply(self._generation, question, end_of_speech, end_of_turn)
         return self.reply
 
     def take(self, now: int, reply: Reply, result: m.Spoken | m.Generated) -> bool:
-        """The worker has something of the running reply; returns whether there still is one."""
+        """Take a result for the running reply; return whether there still is one."""
         if isinstance(result, m.Spoken):
             reply.take_chunk(result)
             words = tuple(word.text for word in result.words)
             costs = (result.generate_ms, result.detokenize_ms)
             chunk = ev.ReplyChunk(now, reply.generation, words, len(result.samples), *costs)
-            self._out += [Play(result), chunk]
+            self._out += [m.Play(result), chunk]
         elif reply.words:
             reply.generated = True
             generated = ev.ReplyGenerated(now, reply.generation, result.reason, result.text)
-            self._out += [generated, Play(result)]
+            self._out += [generated, m.Play(result)]
         else:  # nothing to say
             self._out += [ev.NoSpeech(now, reply.generation), m.Settle(reply.generation, 0)]
             self.reply = None
         return self.reply is not None
 
     def take_pulled(self, now: int, pulled: Pulled) -> None:
-        """Playback took samples that sound from `now` on."""
+        """Note samples that were pulled for playback from `now` on."""
         reply = self.reply
         if reply is None:
             return
@@ -111,7 +110,7 @@ class Answering:
             reply.on_the_way.append((heard_at, pulled.words_ended, pulled.finished))
 
     def hear_words(self, now: int) -> bool:
-        """Tell which words have sounded by now; returns whether the reply has been heard to its end."""
+        """Report the words heard by now; return whether the reply was heard to its end."""
         reply = self.reply
         while reply is not None and reply.on_the_way and reply.on_the_way[0][0] <= now:
             _, words, finished = reply.on_the_way.popleft()
@@ -132,26 +131,26 @@ class Answering:
         self.reply = None
 
     def pause(self, now: int, reply: Reply, first_sample: int) -> None:
-        """Somebody speaks over the reply."""
+        """Pause the reply because somebody speaks over it."""
         if reply.paused:
             return
         reply.paused = True
         unheard = reply.forget_unheard(now) if self.output_latency_samples else None
         paused = ev.PlaybackPaused(now, reply.generation, first_sample)
-        self._out += [Silence(for_good=False, cut=True, unheard_words=unheard), paused]
+        self._out += [m.Silence(for_good=False, cut=True, unheard_words=unheard), paused]
 
     def resume(self, now: int, reply: Reply, reason: str) -> None:
-        """It was nothing."""
+        """Resume the reply after an interjection that was not meant to stop it."""
         reply.echoes |= reason == "echo"
         if not reply.paused:
             return
         reply.paused = False
         from_word = reply.heard_words + sum(words for _, words, _ in reply.on_the_way)
-        self._out += [Resume(), ev.PlaybackResumed(now, reply.generation, reason, from_word)]
+        self._out += [m.Resume(), ev.PlaybackResumed(now, reply.generation, reason, from_word)]
 
     def cancel(self, now: int, reply: Reply, reason: str) -> None:
-        """The reply stops; its heard words stay in the history. One whose last word was heard is finished."""
-        self._out.append(Silence(for_good=True, cut=not reply.heard_whole))
+        """Stop the reply and keep its heard words in the history; finish it if its last word was heard."""
+        self._out.append(m.Silence(for_good=True, cut=not reply.heard_whole))
         if reply.heard_whole:
             self._complete(now, reply)
             return

@@ -1,4 +1,4 @@
-"""The person's side: from frames and recognized text to the pieces of a turn, or of an interjection. Pure."""
+"""The person's side of turn-taking: frames and text become pieces of a turn or an interjection. Pure."""
 
 from dataclasses import dataclass, field
 
@@ -6,14 +6,13 @@ from taste_agent import events as ev
 from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
 from taste_agent.config import AgentSettings, VadSettings
 from taste_agent.dialog import messages as m
-from taste_agent.turns.orders import ListenFrom, ListenStop, Order
 from taste_agent.turns.rules import Interjection
 from taste_agent.turns.vad import FrameDecision, VadMachine, VadStarted, VadStopped
 from taste_speech.recognition.base import FINISHED_STEP_S
 from taste_speech.words import Word
 
 _CUT_PAUSE_MS = 100
-"""Long speech is cut where it has paused for so long."""
+"""Pause in which long speech is cut."""
 
 
 @dataclass(slots=True)
@@ -24,21 +23,21 @@ class Piece:
     first_sample: int
     """First sample of speech, without pre-roll."""
     audio_start: int
-    """First sample that the recognizer gets."""
+    """First sample passed to the recognizer."""
     end: int
     """One past the last sample of speech so far."""
     partial_text: str = ""
     text: str = ""
     words: tuple[Word, ...] = ()
     echo_text: str = ""
-    """Recognized, but the agent's own words; only where nothing else was."""
+    """The agent's own words, if nothing else was recognized."""
     recognized_until: int = 0
-    """The recognizer has told what it understood up to this sample."""
+    """Input sample up to which text has been recognized."""
     recognize_ms: float = 0.0
     heard_until: int = 0
-    """One past the last sample that the recognizer gets."""
+    """One past the last sample passed to the recognizer."""
     finished: tuple[float, ...] = ()
-    """Probabilities that the person had finished with it, by how it sounds; as in `Recognition`."""
+    """Probabilities, judged by the sound, that the person has finished; see `Recognition`."""
     open: bool = True
     recognized: bool = False
     dropped: bool = False
@@ -48,7 +47,7 @@ class Piece:
     steadiness_sum: float = 0.0
 
     def take_frame(self, frame: FrameDecision) -> None:
-        """Count what the frame tells about the kind of sound."""
+        """Count the properties of a frame from which `kind` is judged."""
         self.voiced_frames += frame.voiced
         self.speech_frames += frame.is_speech
         if frame.steadiness is not None:
@@ -56,7 +55,7 @@ class Piece:
             self.steadiness_sum += frame.steadiness
 
     def kind(self, settings: VadSettings) -> str:
-        """`speech`, `music` (its harmonics stay in place) or `noise` (it has hardly any pitch)."""
+        """Return `speech`, `music` (steady harmonics) or `noise` (hardly any pitch)."""
         if self.speech_frames and self.voiced_frames < settings.min_voiced * self.speech_frames:
             return "noise"
         if self.steady_frames and self.steadiness_sum > settings.max_steadiness * self.steady_frames:
@@ -66,7 +65,7 @@ class Piece:
 
 @dataclass(slots=True)
 class Stretch:
-    """Pieces that belong together: a user turn, or what is said over the agent."""
+    """Pieces that belong together: a turn, or an interjection while the agent speaks."""
 
     pieces: list[Piece] = field(default_factory=list)
 
@@ -75,12 +74,12 @@ class Stretch:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Numbers of the pieces, in order."""
+        """The numbers of the pieces, in order."""
         return tuple(piece.number for piece in self.pieces)
 
     @property
     def text(self) -> str:
-        """Recognized text of the complete pieces."""
+        """The recognized text of the complete pieces."""
         return " ".join(piece.text for piece in self.pieces if piece.text)
 
     @property
@@ -89,7 +88,7 @@ class Stretch:
         return tuple(word for piece in self.pieces for word in piece.words)
 
     def finished(self, now: int) -> float | None:
-        """Probability that the person has finished, by how it sounds up to now; None where nothing tells."""
+        """Return the probability, judged by the sound, that the person has finished; None if unknown."""
         last = self.pieces[-1]
         if not last.finished:
             return None
@@ -98,7 +97,7 @@ class Stretch:
 
     @property
     def unheard_reason(self) -> str:
-        """Why there is no text, when there is none."""
+        """The reason why nothing was understood."""
         echo = any(piece.echo_text for piece in self.pieces)
         return "echo" if echo else "nothing_recognized"
 
@@ -109,13 +108,13 @@ class Stretch:
 
 
 class Hearing:
-    """Cuts speech into pieces and keeps what was understood of them.
+    """Cuts speech into pieces and keeps their recognized text.
 
-    `turn` is what waits for an answer, `interjection` what is said over the agent. What follows from an
-    input is appended to `out`, in order.
+    `turn` waits for an answer; `interjection` is said over the agent. The orders that follow from an input
+    are appended to `out`.
     """
 
-    def __init__(self, settings: AgentSettings, out: list[Order]) -> None:
+    def __init__(self, settings: AgentSettings, out: list[m.Order]) -> None:
         self._settings = settings
         self._out = out
         self._vad = VadMachine(settings.vad)
@@ -124,15 +123,15 @@ class Hearing:
         self._open: Piece | None = None
         self._ran_ahead = False
         self._ignoring = False
-        """Whether the speech that goes on is not listened to until it pauses."""
+        """Whether running speech is ignored until it pauses."""
         self.turn = Stretch()
         self.interjection = Stretch()
         self.trusts_vad = True
-        """Whether what does not sound like speech is not meant; false with a talk key."""
+        """Whether sound that is not speech is dropped; false with a talk key."""
 
     @property
     def speaking(self) -> bool:
-        """Whether the person speaks."""
+        """Whether the person is speaking."""
         return self._vad.speaking and not self._ignoring
 
     @property
@@ -147,26 +146,24 @@ class Hearing:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is said, and nothing was said over the agent."""
+        """Whether nobody speaks and there is no interjection."""
         return not (self.speaking or self._open or self.interjection)
 
     def push(self, frame: FrameDecision) -> VadStarted | VadStopped | None:
-        """Take the next frame; tells whether speech began or ended with it."""
+        """Take the next frame; return the start or end of speech that it brings, if any."""
         change = self._vad.push(frame.is_speech)
         if self._ignoring:
             self._ignoring = self._vad.speaking
             return None
         return change
 
-    # ---- pieces
-
     def begin_piece(self, now: int, first_sample: int, over_reply: bool) -> None:
-        """Speech began, after what was heard last."""
+        """Open a piece for speech that has begun."""
         start = max(first_sample - samples_of_ms(self._settings.vad.pre_roll_ms), self._last_audio_end)
         self._open_piece(first_sample, start, now, over_reply)
 
     def follow(self, now: int, frame: FrameDecision, over_reply: bool) -> None:
-        """Let the open piece, if any, go on, end or be cut."""
+        """Continue, end or cut the open piece, if any."""
         piece = self._open
         if piece is None:
             return
@@ -192,13 +189,13 @@ class Hearing:
             self._open_piece(now, now, now, over_reply)
 
     def stop(self, now: int) -> None:
-        """End running speech without waiting for silence; what follows at once is new speech."""
+        """End running speech without waiting for silence; whatever follows is new speech."""
         self._end_speech(now)
         if self._open is not None:
             self._close_piece(now, self._open)
 
     def stop_listening(self, now: int) -> None:
-        """End running speech, and hear nothing of how it goes on until it pauses."""
+        """End running speech, and ignore the rest of it until it pauses."""
         if self.speaking:
             self._ignoring = True
             self._out.append(ev.SpeechEnded(now, self._vad.speech_end))
@@ -214,14 +211,14 @@ class Hearing:
         self._open = piece = Piece(self._next_piece, first_sample, start, end)
         self._next_piece += 1
         (self.interjection if over_reply else self.turn).pieces.append(piece)
-        self._out.append(ListenFrom(piece.number, start))
+        self._out.append(m.ListenFrom(piece.number, start))
 
     def _close_piece(self, now: int, piece: Piece) -> None:
         piece.open = False
         piece.end = max(piece.first_sample, min(piece.end, now))
         self._open = None
         self._last_audio_end = piece.heard_until = now
-        self._out.append(ListenStop(piece.number))
+        self._out.append(m.ListenStop(piece.number))
         kind = piece.kind(self._settings.vad)
         if kind != "speech" and self.trusts_vad:
             piece.recognized = True  # as nothing
@@ -237,10 +234,8 @@ class Hearing:
         if piece in self.turn.pieces:
             self.turn.pieces.remove(piece)
 
-    # ---- what was understood
-
     def take_partial(self, now: int, result: m.Partial) -> None:
-        """The recognizer has understood so far."""
+        """Take the text recognized so far of an open piece."""
         piece = self._find(result.piece)
         if piece is not None and not piece.recognized:
             if result.text != piece.partial_text:
@@ -249,7 +244,7 @@ class Hearing:
             piece.echo_text = "" if result.text else result.echo_text
 
     def take_recognized(self, now: int, result: m.Recognized) -> None:
-        """The recognizer has finished a piece."""
+        """Take the final text of a piece."""
         piece = self._find(result.piece)
         if piece is None:
             return
@@ -269,7 +264,7 @@ class Hearing:
         return next((piece for piece in pieces if piece.number == number), None)
 
     def drop(self, now: int, pieces: list[Piece], reason: str) -> None:
-        """These pieces, as far as they were not dropped before, are not answered."""
+        """Drop pieces that will not be answered, except those dropped before."""
         pieces = [piece for piece in pieces if not piece.dropped]
         if not pieces:
             return
@@ -279,27 +274,25 @@ class Hearing:
         texts = (piece.echo_text if reason == "echo" else piece.text for piece in pieces)
         self._out += [ev.SpeechDropped(now, numbers, reason, " ".join(filter(None, texts))), m.Drop(numbers)]
 
-    # ---- turns
-
     def drop_run_ahead(self, now: int) -> None:
-        """The person goes on with the turn."""
+        """Give up work done ahead, because the person continues the turn."""
         if self.turn and self._ran_ahead:
             self._out.append(ev.RunAheadDropped(now, self.turn.numbers))
         self._ran_ahead = False
 
     def take_turn(self) -> Stretch:
-        """The turn that is answered now; the next one is empty."""
+        """Return the turn, to be answered now, and start an empty one."""
         turn, self.turn = self.turn, Stretch()
         self._ran_ahead = False
         return turn
 
     def interrupting(self, now: int) -> Interjection:
-        """What is known about the speech over the agent."""
+        """Return what is known about the interjection."""
         said = self.interjection
         silence = 0 if self.speaking else now - said.pieces[-1].end
         kinds = {piece.kind(self._settings.vad) for piece in said.pieces}
         speech_samples = 0
-        if "speech" in kinds or not self.trusts_vad:  # all that is not known as echo, as far as was compared
+        if "speech" in kinds or not self.trusts_vad:  # all compared speech that is not known to be echo
             compares = self._settings.recognition.partial_every_ms > 0
             for piece in said.pieces:
                 end = min(piece.end, piece.recognized_until) if compares else piece.end
@@ -308,17 +301,17 @@ class Hearing:
         return Interjection(speech_samples, silence, partial, said.text, said.pending)
 
     def forget_interjection(self, now: int, reason: str) -> None:
-        """It was nothing."""
+        """Drop the interjection, which was not meant to interrupt."""
         self.drop(now, self.interjection.pieces, reason)
         self.interjection = Stretch()
 
     def drop_turn(self, now: int, reason: str) -> None:
-        """What waits for an answer gets none, and who speaks is not listened to further."""
+        """Drop the turn and ignore running speech."""
         self.stop_listening(now)
         self.drop(now, self.take_turn().pieces, reason)
 
     def release(self, now: int, unanswered: Stretch) -> None:
-        """The agent is silent: what was said over it, as far as it was something, becomes the turn."""
+        """Make the understood pieces of the interjection the turn, now that the agent is silent."""
         said = self.interjection.pieces
         nothing = [piece for piece in said if piece.recognized and not piece.text]
         for piece in nothing:

@@ -1,4 +1,4 @@
-"""Who has the floor: the state machine of a conversation. Pure; see `taste_agent.session` for its place."""
+"""The state machine that decides who has the floor. Pure; see `taste_agent.session` for its place."""
 
 from taste_agent import events as ev
 from taste_agent.audio.playback import Pulled
@@ -7,25 +7,23 @@ from taste_agent.config import AgentSettings
 from taste_agent.dialog import messages as m
 from taste_agent.turns.answering import Answering, Reply
 from taste_agent.turns.hearing import Hearing, Stretch
-from taste_agent.turns.orders import Order
 from taste_agent.turns.rules import UNHEARD_MS, BargeInDecision, decide_barge_in, required_silence_ms
 from taste_agent.turns.vad import FrameDecision, VadStarted, VadStopped
 
 _KEPT_MS = 8000
-"""What waits for more to be said is forgotten after so much silence."""
+"""Silence after which an incomplete turn is forgotten."""
 
 
 class TurnManager:
     """Decides about turns from frame decisions, worker results and playback progress.
 
-    Every input method takes the input sample that is now and returns all that follows, in order: nothing else
-    leaves it. What the person says is kept by `Hearing`, the reply by `Answering`; here is what passes the
-    floor from one to the other.
+    Every input method takes the current input sample and returns the orders that follow. `Hearing` keeps the
+    person's speech and `Answering` keeps the reply; the manager passes the floor between them.
     """
 
     def __init__(self, settings: AgentSettings) -> None:
         self._settings = settings
-        self._out: list[Order] = []
+        self._out: list[m.Order] = []
         self._person = Hearing(settings, self._out)
         self._agent = Answering(self._out)
         self._requested: tuple[int, ...] = ()
@@ -33,29 +31,27 @@ class TurnManager:
         self._asked: tuple[int, ...] = ()
         self._forced = ""
         self._cut_short = False
-        """Whether the last reply was interrupted by voice after something of it was heard."""
+        """Whether the last reply was interrupted by voice after part of it was heard."""
         self._told_failure = ""
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is going on and nothing is owed."""
+        """Whether nobody speaks and no answer is due."""
         owed = self._person.turn and self._person.turn.numbers != self._asked
         return self._person.idle and not (owed or self.replying or self._cut_short)
 
     @property
     def replying(self) -> bool:
-        """Whether the agent thinks or speaks."""
+        """Whether the agent is preparing or speaking a reply."""
         return self._agent.reply is not None
 
     def set_latency(self, input_samples: int, output_samples: int) -> None:
-        """How old a frame is when it is judged, and how long after it was pulled a sample is heard."""
+        """Set the age of a frame when it is judged, and the time from pulling a sample to hearing it."""
         self._agent.input_latency_samples = input_samples
         self._agent.output_latency_samples = output_samples
 
-    # ---- inputs
-
-    def on_frame(self, now: int, frame: FrameDecision) -> list[Order]:
-        """A frame that ends at `now` was judged."""
+    def on_frame(self, now: int, frame: FrameDecision) -> list[m.Order]:
+        """Take the decision on the frame that ends at `now`."""
         if self._agent.hear_words(now):
             self._release(now, Stretch())
         change = self._person.push(frame)
@@ -73,8 +69,8 @@ class TurnManager:
             self._check_end_of_turn(now)
         return self._flush()
 
-    def on_result(self, now: int, result: m.Result) -> list[Order]:
-        """The worker has something; what belongs to an older reply is dropped."""
+    def on_result(self, now: int, result: m.Result) -> list[m.Order]:
+        """Take a result of the worker; drop results of older replies."""
         reply = self._agent.reply
         match result:
             case m.Partial():
@@ -96,13 +92,13 @@ class TurnManager:
                     self._release(now, Stretch())
         return self._flush()
 
-    def on_pulled(self, now: int, pulled: Pulled) -> list[Order]:
-        """Playback took samples that sound from `now` on."""
+    def on_pulled(self, now: int, pulled: Pulled) -> list[m.Order]:
+        """Note samples that were pulled for playback from `now` on."""
         self._agent.take_pulled(now, pulled)
         return self._flush()
 
-    def interrupt(self, now: int, reason: str = "key") -> list[Order]:
-        """Stop the reply at once; where there is none, the key takes the floor, and is answered."""
+    def interrupt(self, now: int, reason: str = "key") -> list[m.Order]:
+        """Stop the reply at once; without one, end the person's turn if `reason` is `key`."""
         if self._agent.reply is not None:
             self._cancel(now, self._agent.reply, reason)
         elif reason == "key":
@@ -111,11 +107,11 @@ class TurnManager:
         self._cut_short = False
         return self._flush()
 
-    def type_text(self, now: int, text: str) -> list[Order]:
-        """Answer something typed; it takes the floor, also from what was said and is not answered yet."""
+    def type_text(self, now: int, text: str) -> list[m.Order]:
+        """Answer typed text, which takes the floor from the reply and from unanswered speech."""
         if self._agent.reply is not None:
             self._cancel(now, self._agent.reply, "typed")
-        if self._person.turn:  # it was misheard, or is not worth waiting for
+        if self._person.turn:  # misheard, or not worth waiting for
             self._forget_turn(now, "typed")
         self._cut_short = False
         generation = self._agent.begin(Stretch(), now, now).generation
@@ -127,22 +123,20 @@ class TurnManager:
         return self._flush()
 
     def trust_talk_key(self, trusted: bool) -> None:
-        """With a talk key whatever is heard is meant, also what does not sound like speech."""
+        """Take all sound for meant while a talk key is used, even if it is not like speech."""
         self._person.trusts_vad = not trusted
 
-    def end_turn(self, now: int, reason: str) -> list[Order]:
-        """End the person's turn without waiting for silence (muted, or the talk key released)."""
+    def end_turn(self, now: int, reason: str) -> list[m.Order]:
+        """End the person's turn without waiting for silence (muted, or talk key released)."""
         self._person.stop(now)
         if self._person.turn and self._person.turn.numbers != self._asked:
             self._forced = reason
         return self._flush()
 
-    # ---- the floor
-
     def _speech_started(self, now: int, first_sample: int) -> None:
         self._out.append(ev.SpeechStarted(now, first_sample))
         self._forced = ""
-        if self._person.in_piece:  # a pause so short that the piece goes on
+        if self._person.in_piece:  # the pause was too short to end the piece
             return
         reply = self._agent.reply
         if reply is None:
@@ -185,7 +179,7 @@ class TurnManager:
         self._forced, self._requested, self._prepared, self._cut_short = "", (), None, False
 
     def _check_unanswered(self, now: int) -> None:
-        """Let a reply go on that was cut for nothing, and forget words to which no more was added."""
+        """Continue a reply that was interrupted by mistake, and forget a turn that stays incomplete."""
         turn = self._person.turn
         if self.replying or self._person.in_piece or self._person.speaking or turn.pending:
             return
@@ -199,7 +193,7 @@ class TurnManager:
             self._forget_turn(now, "unanswered")
 
     def _is_meant(self, turn: Stretch, silence: int) -> bool:
-        """Whether what interrupted a reply may be something that the model would answer."""
+        """Return whether the model may want to answer the turn that interrupted a reply."""
         prepared = self._prepared
         if prepared is None or prepared.pieces != turn.numbers or prepared.speaking_probability is None:
             return True
@@ -226,7 +220,7 @@ class TurnManager:
             self._agent.pause(now, reply, said.pieces[-1].first_sample)
 
     def _take_failure(self, now: int, result: m.Failed) -> None:
-        if result.text != self._told_failure:  # what fails ahead fails again when it is needed
+        if result.text != self._told_failure:  # work that fails ahead fails again when it is needed
             self._out.append(ev.Notice(now, "error", result.text))
         self._told_failure = result.text
         reply = self._agent.reply
@@ -248,7 +242,7 @@ class TurnManager:
         self._person.release(now, unanswered)
         self._asked = ()
 
-    def _flush(self) -> list[Order]:
+    def _flush(self) -> list[m.Order]:
         out = list(self._out)
         self._out.clear()
         return out

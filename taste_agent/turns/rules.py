@@ -1,4 +1,4 @@
-"""When the person has finished, and what follows when they speak over the agent. Pure."""
+"""Rules for the end of a turn and for interruptions of the agent. Pure."""
 
 import re
 from collections.abc import Collection
@@ -14,16 +14,16 @@ _MAY_END = frozenset((
     "at", "for", "from", "in", "is", "of", "so", "then", "to", "when", "where", "which", "with",
 ))
 # fmt: on
-"""Words that may hang and may end a sentence as well ("I think so."). Behind any other a period says nothing:
-a recognizer puts one behind whatever it has heard, behind "and the", too."""
+"""Hanging words that may also end a sentence ("I think so."). After any other one a period means nothing,
+because a recognizer ends everything with a period, even "and the"."""
 UNHEARD_MS = 400
-"""Silence beyond the minimum where nothing tells whether the person sounds finished."""
+"""Extra silence if the sound does not tell whether the person has finished."""
 _GOES_ON = (",", "-", "...", "…", ";", ":")
 
 
 def ends_hanging(text: str, hanging_words: tuple[str, ...]) -> bool:
-    """Whether the last word promises more (`and`, `the`), or the text ends with a comma, dash or ellipsis."""
-    if text.rstrip().endswith(_GOES_ON):  # before the full stop: an ellipsis ends with one
+    """Return whether more must follow: the text ends with a word like "and", a comma, dash or ellipsis."""
+    if text.rstrip().endswith(_GOES_ON):  # before checking for a period: an ellipsis ends with one
         return True
     words = re.findall(r"[a-z'-]+", text.lower())
     if not words or words[-1] not in hanging_words:
@@ -39,20 +39,20 @@ def required_silence_ms(
     finished: float | None = None,
     asks_model: bool = True,
 ) -> float:
-    """Silence after which the turn is over.
+    """Return the silence after which the turn is over.
 
-    A text that hangs in the air waits for the maximum. Else the less sure one of two decides: the model's
-    own probability of speaking, and how finished the turn sounds; linearly between `unsure_probability`
-    (maximum) and `sure_probability` (minimum). One word is too short to sound finished: where the model is
-    the surer one, both together decide, and the minimum is that for where nothing tells from the sound.
+    A text that must go on waits for the maximum. Otherwise the lower of two probabilities decides, the
+    model's probability of speaking or the probability that the turn sounds finished, linearly between
+    `unsure_probability` (maximum) and `sure_probability` (minimum). A single word is too short to sound
+    finished: if the model is more certain, both combined may decide too, with `UNHEARD_MS` more.
 
     Args:
-        settings: limits.
-        speaking_probability: of the model that has read the turn; None if it has none (or not yet).
-        text: what was recognized of the turn.
-        finished: probability that the person has finished, by how it sounds; None where nothing tells, which
-            takes `UNHEARD_MS` more.
-        asks_model: False if the checkpoint has no probability to wait for.
+        settings: the limits.
+        speaking_probability: from the model, which has read the turn; None if not available (yet).
+        text: recognized text of the turn.
+        finished: probability, judged by the sound, that the person has finished; None, which takes
+            `UNHEARD_MS` more, if unknown.
+        asks_model: whether the checkpoint has a probability to wait for.
     """
     high_ms = settings.max_silence_ms
     if ends_hanging(text, settings.hanging_words) or (speaking_probability is None and asks_model):
@@ -69,7 +69,7 @@ def required_silence_ms(
 
 
 def _together(one: float, other: float) -> float:
-    """Probability by two independent signs of the same: their odds multiply."""
+    """Combine two independent probabilities of the same event: their odds multiply."""
     both, neither = one * other, (1 - one) * (1 - other)
     return both / (both + neither) if both + neither else 0.5
 
@@ -82,7 +82,7 @@ def _sureness(settings: EndpointingSettings, probability: float) -> float:
 
 
 class BargeInDecision(Enum):
-    """What follows for the paused reply."""
+    """What to do with the paused reply."""
 
     WAIT = "wait"
     CANCEL_SPEECH = "speech"
@@ -92,22 +92,22 @@ class BargeInDecision(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Interjection:
-    """What is known about the speech that paused the reply."""
+    """Speech that paused the reply."""
 
     speech_samples: int
-    """Length so far of what the recognizer has taken in and has not found to be the agent's own words."""
+    """Length of recognized speech that is not the agent's own."""
     silence_samples: int
-    """Since its last sample; 0 while it goes on."""
+    """Silence since its last sample; 0 while it continues."""
     partial_text: str
-    """Recognized so far, of pieces that are not complete."""
+    """Text so far of incomplete pieces."""
     final_text: str
-    """Recognized of complete pieces."""
+    """Text of complete pieces."""
     pending: bool
     """Whether a piece is still open or not yet recognized."""
 
 
 def content_words(text: str, ignored: Collection[str]) -> list[str]:
-    """The words of a text that are not ignored, nor single letters."""
+    """Return the words of a text, without ignored words and single letters."""
     words = re.findall(r"[a-z0-9'-]+", text.lower())
     return [word for word in words if word.strip("-'") not in ignored and len(word) > 1]
 
@@ -115,10 +115,10 @@ def content_words(text: str, ignored: Collection[str]) -> list[str]:
 def decide_barge_in(
     settings: BargeInSettings, heard: Interjection, weak_words: Collection[str] = ()
 ) -> BargeInDecision:
-    """Cancel after enough speech or a word that is meant; resume after silence with neither.
+    """Cancel the reply after enough speech or a meaningful word; resume it after silence with neither.
 
-    A recognizer changes its mind: of what is not complete, the last word does not count yet, nor do
-    `weak_words`, which it hears in any murmur; `partial_words` others are needed.
+    Partial text may still change: its last word does not count, nor do `weak_words`, which are recognized in
+    any murmur. `partial_words` other words are needed.
     """
     if heard.speech_samples >= samples_of_ms(settings.cancel_after_ms):
         return BargeInDecision.CANCEL_SPEECH

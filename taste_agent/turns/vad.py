@@ -1,4 +1,4 @@
-"""When somebody speaks: WebRTC's detector, guarded by level and by how sound moves; hysteresis over it."""
+"""Voice activity detection: WebRTC's detector, checks for noise and music, and hysteresis."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -22,39 +22,38 @@ _VOICED_WINDOW_MS, _VOICED_MIN_MS = 800, 500
 _PITCH_LAGS = slice(40, 230)  # 70 to 400 Hz
 _VOICED_CORRELATION = 0.6
 _SPURIOUS_FRAMES = 1
-"""A speech frame alone inside silence does not count as going on."""
+"""Speech frames in a row that do not yet continue speech."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameDecision:
-    """One frame's verdict and what it was made from."""
+    """The decision on one frame and the measurements behind it."""
 
     is_speech: bool
     level_dbfs: float = _SILENCE_DBFS
     steadiness: float | None = None
-    """Likeness of the harmonics with those of 80 ms ago: tones near 1, speech near 0.3; None if not loud."""
+    """Similarity of the harmonics to those 80 ms ago: tones near 1, speech near 0.3; None if not loud."""
     voiced: bool = False
 
 
 def level_dbfs(samples: Samples) -> float:
-    """Root mean square level in dB below full scale; -100 for digital silence."""
+    """Return the root mean square level in dB relative to full scale; -100 for digital silence."""
     power = float(np.mean(np.square(samples, dtype=np.float64))) if len(samples) else 0.0
     return max(_SILENCE_DBFS, 10 * float(np.log10(power + 1e-12)))
 
 
 def is_gap(frame: Samples) -> bool:
-    """Whether half of a frame or more is digital silence: muted, gated or missing, no sound of the room."""
+    """Return whether at least half of a frame is digital silence: muted, gated or lost audio."""
     return bool(2 * np.count_nonzero(np.abs(frame) > _GAP_PEAK) <= len(frame))
 
 
 class FrameClassifier:
-    """Decides frame by frame, with a memory of the last seconds only.
+    """Decides for each frame whether it is speech, from the last seconds of sound.
 
-    A frame is speech when WebRTC's detector says so, its level is above `min_level_dbfs` and
-    `above_noise_db` above the noise floor (the quietest frame of the last seconds), and the sound of the
-    last moments was not as steady as music (notes keep their harmonics in place, voices glide) nor
-    without any pitch like noise. A gap is never speech, and neither the noise floor nor the detector
-    learns from it.
+    A frame is speech if WebRTC's detector says so, its level is above `min_level_dbfs` and by
+    `above_noise_db` above the noise floor (the quietest recent frame), and the recent sound was neither as
+    steady as music (notes hold their pitch, voices glide) nor as unpitched as noise. A gap is never speech,
+    and neither the noise floor nor the detector adapts to it.
     """
 
     def __init__(self, settings: VadSettings) -> None:
@@ -73,7 +72,7 @@ class FrameClassifier:
         self._voiced: deque[float] = deque(maxlen=_VOICED_WINDOW_MS // settings.frame_ms)
 
     def judge(self, frame: Samples, in_gap: bool = False) -> FrameDecision:
-        """Judge the next frame of exactly `frame_samples`; `in_gap` as `is_gap` says of it."""
+        """Judge the next frame of exactly `frame_samples`; `in_gap` is the result of `is_gap` for it."""
         level = level_dbfs(frame)
         if not in_gap:
             self._levels.append(level)
@@ -83,10 +82,10 @@ class FrameClassifier:
             self._steadiness.append(steadiness)
         if loud:
             self._voiced.append(voiced)
-        else:  # silence makes it forget
+        else:  # forget the sound during silence
             for memory in filter(None, (self._steadiness, self._voiced)):
                 memory.popleft()
-        # The detector adapts to what it hears, so it gets every frame of the room.
+        # The detector adapts to the room, so it gets every frame.
         pcm = (np.clip(frame, -1.0, 1.0) * 32767).astype("<i2").tobytes()
         detected = not in_gap and self._detector.is_speech(pcm, ENGINE_RATE_HZ)
         is_speech = detected and loud and not self._musical() and not self._hissing()
@@ -108,7 +107,7 @@ class FrameClassifier:
 
 
 class _Harmonics:
-    """The fine structure of the spectrum over time; works only while it is loud."""
+    """Follows the fine structure of the spectrum while the sound is loud."""
 
     def __init__(self, frame_ms: int) -> None:
         self._samples = np.zeros(_WINDOW_SAMPLES, np.float32)
@@ -118,7 +117,7 @@ class _Harmonics:
         self._taper = taper / np.sum(self._window**2)
 
     def push(self, frame: Samples, loud: bool) -> tuple[float | None, bool]:
-        """Take a frame; returns its likeness with the one 80 ms ago (None if one was quiet), and voicing."""
+        """Take a frame; return its similarity to that 80 ms ago (None if either was quiet), and voicing."""
         self._samples = np.concatenate([self._samples[len(frame) :], frame])
         past = self._past[0] if len(self._past) == self._past.maxlen else None
         if not loud:
@@ -135,7 +134,7 @@ class _Harmonics:
 
 
 def _fine_structure(magnitudes: np.ndarray) -> np.ndarray:
-    """Log spectrum without its envelope, scaled to length 1."""
+    """Return the log spectrum without its envelope, scaled to length 1."""
     log = np.log(magnitudes + 1e-2)
     log -= log.mean()
     fine = log - np.convolve(log, np.full(_SMOOTHING_BINS, 1 / _SMOOTHING_BINS), mode="same")
@@ -144,23 +143,23 @@ def _fine_structure(magnitudes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class VadStarted:
-    """Speech has begun at `first_sample`."""
+    """Speech began at `first_sample`."""
 
     first_sample: int
 
 
 @dataclass(frozen=True, slots=True)
 class VadStopped:
-    """Speech has paused; `last_sample` is one past its last sample."""
+    """Speech paused; `last_sample` is one past its last sample."""
 
     last_sample: int
 
 
 class VadMachine:
-    """Turns one boolean a frame into starts and stops of speech.
+    """Turns one boolean per frame into starts and stops of speech.
 
-    Speech starts when `start_ms` of the last `start_window_ms` were speech, and stops after `stop_ms`
-    without any (a lone speech frame does not count).
+    Speech starts when `start_ms` of the last `start_window_ms` were speech. It stops after `stop_ms` without
+    speech, in which a single speech frame does not count.
     """
 
     def __init__(self, settings: VadSettings) -> None:
@@ -176,7 +175,7 @@ class VadMachine:
         """One past the last sample of speech."""
 
     def push(self, is_speech: bool) -> VadStarted | VadStopped | None:
-        """Take the decision on the next frame; tells whether something began or ended with it."""
+        """Take the decision on the next frame; return the start or stop that it brings, if any."""
         self._now += self._frame_samples
         self._run = self._run + 1 if is_speech else 0
         self._recent.append(is_speech)
@@ -197,7 +196,7 @@ class VadMachine:
 
     @property
     def stirring(self) -> bool:
-        """Whether there was any speech in the last `start_window_ms` that might be a beginning."""
+        """Whether speech may be about to start: a frame of the last `start_window_ms` was speech."""
         return not self.speaking and any(self._recent)
 
     def stop(self) -> VadStopped | None:

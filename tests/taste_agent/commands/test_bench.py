@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from taste_agent.cli import app
 from taste_agent.commands import bench
-from taste_agent.duplex.turn_ends import Silence
+from taste_agent.duplex.measures import Silence
 from taste_agent.errors import AgentError
 from tests.taste_agent.fakes import FakeBrain
 from tests.taste_agent.speech import RATE, silence, spoken, track

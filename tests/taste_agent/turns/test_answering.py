@@ -6,9 +6,9 @@ from taste_agent import events as ev
 from taste_agent.audio.playback import PlaybackBuffer
 from taste_agent.config import PlaybackSettings
 from taste_agent.dialog import messages as m
+from taste_agent.dialog.messages import Play, Resume, Silence
 from taste_agent.turns.answering import Answering
 from taste_agent.turns.hearing import Stretch
-from taste_agent.turns.orders import Play, Resume, Silence
 from taste_speech.words import Word
 
 WORD = 1600

@@ -5,8 +5,8 @@ import pytest
 from taste_agent import events as ev
 from taste_agent.config import AgentSettings, RecognitionSettings
 from taste_agent.dialog import messages as m
+from taste_agent.dialog.messages import ListenFrom, ListenStop
 from taste_agent.turns.hearing import Hearing, Stretch
-from taste_agent.turns.orders import ListenFrom, ListenStop
 from taste_agent.turns.vad import FrameDecision, VadStarted
 
 FRAME = 320

@@ -3,8 +3,8 @@
 from taste_agent import events as ev
 from taste_agent.config import AgentSettings
 from taste_agent.dialog import messages as m
+from taste_agent.dialog.messages import Silence
 from taste_agent.turns.manager import TurnManager
-from taste_agent.turns.orders import Silence
 
 
 def new_manager():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from taste_agent.duplex.items import Task, find_items
+from taste_agent.duplex.run import Task, find_items
 from taste_speech.training.corpus import DEVELOPMENT_VOICES, HELD_OUT_VOICES, Spoken, Timing
 from taste_speech.training.evaluation.duplex_set import ONE_WORD_ANSWERS, RATE_HZ, write_duplex_set
 from taste_speech.vocoder.phones import PAUSE
