@@ -1,5 +1,7 @@
-"""The recipe of a checkpoint (`configs/train/*.yaml`): its model and the settings of each stage."""
+"""The recipe of a checkpoint (`configs/train/*.yaml`), and the folder of its run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -22,11 +24,11 @@ STAGES = (
     "turn_ends",
     "assemble",
 )
-"""In the order in which `run` goes through them; stage NAME is module `taste_speech.training.stages.NAME`.
+"""In the order in which `run` executes them; stage NAME is module `taste_speech.training.stages.NAME`.
 
 A stage module has `Settings` (a `StrictSection`) and `run(settings, context: StageContext)`.
-It resumes from its own folder `context.folder(NAME)` and returns at once when it has finished before.
-Told to stop while it trains, it saves, writes the weights that it has and raises `loop.StoppedError`.
+It resumes from its own folder `context.folder(NAME)` and returns at once if it has finished before.
+When told to stop, it saves its state, writes its weights and raises `loop.StoppedError`.
 """
 
 
@@ -37,9 +39,10 @@ class Recipe(StrictSection):
     workdir: Path = Path("runs")
     """Folder for corpora, states and weights; not in the repository."""
     model: dict[str, Any] = Field(default_factory=dict)
-    """Sections of `TasteConfig` that differ from those of `start`; without one, from the defaults."""
+    """Sections of `TasteConfig` that differ from those of `start`, or from the defaults without one."""
     start: str | None = None
-    """A checkpoint whose weights the stages begin with, as far as they fit: a folder or a shipped name."""
+    """Checkpoint to begin with, a folder or the name of a shipped one; the parts that no stage trains are its
+    own."""
     stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @classmethod
@@ -55,17 +58,25 @@ class Recipe(StrictSection):
 
 @dataclass(frozen=True)
 class StageContext:
-    """What every stage gets beside its own settings."""
+    """What every stage gets besides its own settings."""
 
     root: Path
     """Folder of the whole run."""
     config: TasteConfig
     """Configuration of the checkpoint that is trained."""
     start: Path | None = None
-    """Folder of the checkpoint that the stages begin with."""
+    """Folder of the checkpoint to begin with."""
 
     def folder(self, stage: str) -> Path:
-        """Folder of one stage, created on first use."""
+        """Return the folder of a stage, created on first use."""
         path = self.root / stage
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path to write to, which then replaces `path`, so that the file is always complete."""
+    partial = path.with_name(f"{path.name}.partial")
+    yield partial
+    partial.replace(path)

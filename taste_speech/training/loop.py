@@ -1,9 +1,9 @@
-"""A training loop that saves resumably and schedules by steps or by wall-clock minutes.
+"""A training loop that can resume, with a budget of steps and of minutes.
 
-The device (a GPU where there is one, else the CPU) and mixed precision are accelerate's; this file adds what
-a long run on a small machine needs: a learning rate that follows the larger of both budgets, a state file
-every few minutes, and a clean save when the process is told to stop. There is one process on one device:
-several would draw the same batches, and nothing synchronizes the methods by which stages compute losses.
+Accelerate chooses the device (a GPU if there is one, else the CPU) and the precision. This file adds what a
+long run on a small machine needs: a learning rate that follows whichever budget is used up faster, a state
+file every few minutes, and a clean save when the process is told to stop. It is for one process on one
+device: several would draw the same batches.
 """
 
 import json
@@ -11,39 +11,25 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
 from taste_speech.configuration_base import StrictSection
-from taste_speech.training.replacing import replacing
+from taste_speech.training.config import replacing
 
 logger = logging.getLogger(__name__)
 
 Losses = dict[str, Tensor]
 
 
-class Stateful(Protocol):
-    """What has a state to save: a module or an optimizer."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Its state."""
-
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
-        """Take a state over."""
-
-
 class StoppedError(Exception):
-    """The process was told to stop; what a stage had learned is saved.
-
-    Attributes:
-        signal_number: which signal said so.
-    """
+    """The process was told to stop by signal `signal_number`; what the stage has learned is saved."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
@@ -51,12 +37,12 @@ class StoppedError(Exception):
 
 
 class LoopSettings(StrictSection):
-    """What a stage's configuration says about its optimization."""
+    """The section of a stage's settings about its optimization."""
 
     steps: int = 10_000
     minutes: float | None = None
-    """Budget of time, of the threads that compute on a CPU, else of the clock: what other programs take of a
-    busy machine does not count. The learning rate reaches its end when either budget is spent."""
+    """Time budget: on a CPU, computing time of the process per thread, so that other programs do not count;
+    elsewhere wall-clock time. The learning rate reaches its end when either budget is spent."""
     learning_rate: float = 1e-3
     final_rate: float = 0.02
     """Learning rate at the end, as a fraction of `learning_rate`."""
@@ -65,7 +51,7 @@ class LoopSettings(StrictSection):
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
-    """`auto` is bf16 where the device computes with it, else no: emulated, it is several times slower."""
+    """`auto` is bf16 where the device supports it, else no: emulated bf16 is several times slower."""
     threads: int = 1
     save_every_s: float = 180.0
     log_every: int = 50
@@ -74,14 +60,14 @@ class LoopSettings(StrictSection):
 
 
 def learning_rate_factor(settings: LoopSettings, step: int, progress: float) -> float:
-    """Linear warm-up, then a cosine to `final_rate`; `progress` is the used part of the budget."""
+    """Return the factor of a linear warm-up, then a cosine to `final_rate`, at a fraction of the budget."""
     warmup = min(1.0, (step + 1) / max(1, settings.warmup_steps))
     cosine = 0.5 * (1 + math.cos(math.pi * progress))
     return warmup * (settings.final_rate + (1 - settings.final_rate) * cosine)
 
 
 def mixed_precision(settings: LoopSettings) -> str:
-    """Return what accelerate is told: `no`, `bf16` or `fp16`."""
+    """Return the precision for accelerate: `no`, `bf16` or `fp16`."""
     if settings.precision != "auto":
         return settings.precision
     if torch.cuda.is_available():
@@ -90,7 +76,7 @@ def mixed_precision(settings: LoopSettings) -> str:
 
 
 def take_what_fits(module: nn.Module, stored: Mapping[str, Tensor]) -> list[str]:
-    """Load the tensors that `module` has in the same shape; return the names of its others."""
+    """Load the tensors that `module` has in the same shape; return the names of its other tensors."""
     shapes = {name: tensor.shape for name, tensor in module.state_dict().items()}
     fitting = {name: tensor for name, tensor in stored.items() if shapes.get(name) == tensor.shape}
     module.load_state_dict(fitting, strict=False)
@@ -98,16 +84,14 @@ def take_what_fits(module: nn.Module, stored: Mapping[str, Tensor]) -> list[str]
 
 
 class TrainingLoop:
-    """Optimizes `module` by the losses of `compute_losses(step, generator)`; their sum is differentiated.
+    """Optimizes a module by the sum of the losses of `compute_losses(step, generator)`.
 
     Args:
         name: of the stage, for the log.
-        workdir: where `state.pt` (resumable), `metrics.jsonl` and the final weights go.
+        workdir: folder for `state.pt` (to resume from), `metrics.jsonl` and the final weights.
         module: everything that is trained.
         settings: budgets and optimizer settings.
-        parameters: what is optimized; default all parameters of `module` that require gradients.
-        given: tells, by their names, the tensors of `module` that are pretrained and stay as they are; they
-            are not saved.
+        given: whether the tensor of `module` with this name is pretrained and frozen, and so not saved.
     """
 
     def __init__(
@@ -116,40 +100,33 @@ class TrainingLoop:
         workdir: Path,
         module: nn.Module,
         settings: LoopSettings,
-        parameters: Iterable[nn.Parameter] | None = None,
         given: Callable[[str], bool] = lambda _: False,
     ) -> None:
         torch.set_num_threads(settings.threads)
         self.name, self.workdir, self.settings, self.given = name, Path(workdir), settings, given
         self.workdir.mkdir(parents=True, exist_ok=True)
+        self.state_path = self.workdir / "state.pt"
         self.accelerator = Accelerator(mixed_precision=mixed_precision(settings))
-        trained = list(parameters) if parameters is not None else list(module.parameters())
         self.optimizer = torch.optim.AdamW(
-            [p for p in trained if p.requires_grad],
+            [parameter for parameter in module.parameters() if parameter.requires_grad],
             lr=settings.learning_rate,
             betas=settings.betas,
             weight_decay=settings.weight_decay,
         )
         self.module, self.optimizer = self.accelerator.prepare(module, self.optimizer)
         self.generator = torch.Generator().manual_seed(settings.seed)
+        """On the CPU, so that random numbers are the same on all devices."""
         self.step = 0
         self.elapsed_s = 0.0
-        self.extra: dict[str, Stateful] = {}
-        """What is saved and resumed beside the module and its optimizer; to be set before `resume`."""
         self._stopped_by: int | None = None
 
     @property
     def device(self) -> torch.device:
-        """Where the module is; random numbers are drawn on the CPU, alike on all devices."""
+        """Device of the module."""
         return self.accelerator.device
 
-    @property
-    def state_path(self) -> Path:
-        """File of the resumable state."""
-        return self.workdir / "state.pt"
-
     def save(self) -> None:
-        """Write the state."""
+        """Write the state file."""
         module = self.accelerator.unwrap_model(self.module).state_dict()
         state = {
             "module": {name: value for name, value in module.items() if not self.given(name)},
@@ -158,18 +135,18 @@ class TrainingLoop:
             "global_generator": torch.get_rng_state(),
             "step": self.step,
             "elapsed_s": self.elapsed_s,
-            "extra": {name: part.state_dict() for name, part in self.extra.items()},
+            "extra": {},  # part of the format; nothing uses it
         }
         with replacing(self.state_path) as path:
             torch.save(state, path)
 
     def resume(self) -> bool:
-        """Continue from `state.pt` if there is one; return whether there was.
+        """Load `state.pt` if it exists; return whether it does.
 
-        A state without an optimizer (weights that were carried here from elsewhere) begins with a new one.
+        A state without an optimizer, such as weights from another machine, gets a new one.
 
         Raises:
-            ValueError: the state lacks tensors that are not given.
+            ValueError: the state is that of another model.
         """
         if not self.state_path.exists():
             return False
@@ -180,20 +157,18 @@ class TrainingLoop:
         if missing or unfit.unexpected_keys:
             wrong = [*missing, *unfit.unexpected_keys]
             raise ValueError(
-                f"{self.state_path} does not fit the recipe, see {wrong[0]}; remove it to begin anew"
+                f"{self.state_path} does not fit the recipe, see {wrong[0]}; delete it to start over"
             )
         if "optimizer" in state:
             self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["global_generator"])
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]
-        for name, part_state in state["extra"].items():
-            self.extra[name].load_state_dict(part_state)
         logger.info("%s: resumed at step %d (%.1f min)", self.name, self.step, self.elapsed_s / 60)
         return True
 
     def progress(self) -> float:
-        """Used fraction of the budget, 0 to 1."""
+        """Return the used fraction of the budget, from 0 to 1."""
         used = self.step / self.settings.steps
         if self.settings.minutes is not None:
             used = max(used, self.elapsed_s / (60 * self.settings.minutes))
@@ -214,13 +189,13 @@ class TrainingLoop:
         """Train until a budget is spent or the process is told to stop; save, then write.
 
         Args:
-            compute_losses: of a step.
-            evaluate: what to log of unseen items.
-            write: writes the stage's weights, also those of a run that was stopped early.
-            until: part of the budget at which to return, for something else to be prepared.
+            compute_losses: returns the losses of a step.
+            evaluate: returns metrics of unseen items for the log.
+            write: writes the stage's weights, also when training was stopped early.
+            until: fraction of the budget at which to return.
 
         Raises:
-            StoppedError: SIGINT or SIGTERM came; everything is saved and written.
+            StoppedError: the process got SIGINT or SIGTERM; everything is saved and written.
         """
         previous = signal.signal(signal.SIGTERM, self._on_signal)
         try:
@@ -251,7 +226,7 @@ class TrainingLoop:
     ) -> None:
         saved_at = time.monotonic()
         sums: dict[str, float] = {}
-        summed = 0  # steps: after a resume, or a loss that was left out, fewer than `log_every`
+        summed = 0  # number of steps; smaller than `log_every` after a resume or a skipped step
         while not self.finished and self.progress() < until and self._stopped_by is None:
             started = self._time_s()
             losses = self._one_step(compute_losses)
@@ -270,7 +245,7 @@ class TrainingLoop:
                 saved_at = time.monotonic()
 
     def _validate(self, evaluate: Callable[[], dict[str, float]]) -> None:
-        """Log `evaluate` with the same random numbers each time, which training does not miss."""
+        """Log `evaluate` with the same random numbers each time, without changing those of training."""
         self.module.eval()
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(self.settings.seed)
@@ -290,7 +265,7 @@ class TrainingLoop:
             losses = compute_losses(self.step, self.generator)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
-            logger.warning("%s: step %d has a non-finite loss and is left out", self.name, self.step)
+            logger.warning("%s: skipped step %d, its loss is not finite", self.name, self.step)
             return {}
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(total)
@@ -300,10 +275,9 @@ class TrainingLoop:
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def _log(self, split: str, metrics: dict[str, float]) -> None:
+        minutes = self.elapsed_s / 60
         text = " ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        logger.info("%s %s step %d %.1f min: %s", self.name, split, self.step, self.elapsed_s / 60, text)
+        logger.info("%s %s step %d %.1f min: %s", self.name, split, self.step, minutes, text)
+        record = {"split": split, "step": self.step, "minutes": minutes, **metrics}
         with (self.workdir / "metrics.jsonl").open("a") as file:
-            file.write(
-                json.dumps({"split": split, "step": self.step, "minutes": self.elapsed_s / 60, **metrics})
-                + "\n"
-            )
+            file.write(json.dumps(record) + "\n")

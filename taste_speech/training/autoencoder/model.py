@@ -1,4 +1,4 @@
-"""TASTE stage 1 as one module: aggregator, residual quantizer and unit decoder over a frozen encoder."""
+"""TASTE stage 1 as one module: aggregator, residual quantizer and unit decoder on a frozen encoder."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,11 +20,12 @@ from taste_speech.training.autoencoder.utterances import PROSODY_SIZE
 from taste_speech.training.autoencoder.windows import Windows, number_words
 from taste_speech.vocoder.phones import PHONES
 
-_REACH = 1.6  # tokens around the place of a unit that an aligned head may look at
+_REACH = 1.6
+"""Tokens around the place of a unit that an aligned head may attend to."""
 
 
 class Condition(Enum):
-    """What the unit decoder gets beside the text."""
+    """What the unit decoder gets besides the text."""
 
     TEXT = "text"
     CONTINUOUS = "continuous"
@@ -32,9 +33,10 @@ class Condition(Enum):
 
 
 def _mean_pace_loss(heard: Tensor, true: Tensor, told: Tensor) -> Tensor:
-    """Squared error of the mean pace of each window (batch, tokens) over the tokens that are `told`.
+    """Return the squared error of the mean pace of each window over the tokens that are `told`.
 
-    Most of what makes single words slow or fast is where they stand; that of a sentence is how it is spoken.
+    The pace of a single word depends mostly on its position; that of a sentence on how it is spoken.
+    All arguments are (batch, tokens).
     """
     count = told.sum(1).clamp(min=1)
     return (((heard - true) * told).sum(1) / count)[told.any(1)].square().mean()
@@ -47,7 +49,7 @@ class TasteAutoencoder(nn.Module):
         super().__init__()
         sections = config.audio_tower_config
         joint, sizes = sections.kwargs_for_joint_encoder_segmenter, sections.kwargs_for_quantizer
-        # Only eager attention tells its weights.
+        # Only eager attention returns its weights.
         self.tower = AudioTower(config.tower or TowerConfig(), joint, sizes, "eager")
         self.tower.encoder.requires_grad_(False)
         self.tower.quantizer.requires_grad_(False)
@@ -69,27 +71,22 @@ class TasteAutoencoder(nn.Module):
         self.phones = nn.Linear(config.speech_decoder_config.llm_output_size, len(PHONES))
         self.heard_prosody = nn.Linear(config.speech_decoder_config.llm_input_size, PROSODY_SIZE)
         self.said_prosody = nn.Linear(config.speech_decoder_config.llm_output_size, PROSODY_SIZE)
-        self.has_tower: Tensor
-        self.register_buffer("has_tower", torch.tensor(False))
-        self.is_final: Tensor
-        self.register_buffer("is_final", torch.tensor(False))
-        self.has_quantizer: Tensor
-        self.register_buffer("has_quantizer", torch.tensor(False))
+        self.has_tower, self.is_final, self.has_quantizer = (nn.Buffer(torch.tensor(False)) for _ in range(3))
 
     @torch.no_grad()
     def scale_inputs(self) -> None:
-        """Undo the scale of the input layers in their norms, so that the blocks matter from the start."""
+        """Cancel the scale of the input layers in their norms, so that the blocks matter from the start."""
         decoder = self.decoder
         for encoder in (decoder.text_encoder, decoder.audio_token_encoder, decoder.llm):
             nn.init.constant_(cast(Tensor, encoder.embed.out[1].weight), encoder.embed.scale**-1)
 
     @torch.no_grad()
     def begin_units(self, vectors: Tensor, counts: Tensor) -> None:
-        """Let units that sound alike begin alike, as inputs and as outputs, and be as probable as they are.
+        """Initialize the embeddings and outputs of units by their sound, and the output bias by frequency.
 
         Args:
-            vectors: (units, size) of mean square 1.
-            counts: (units,) how often each unit is said.
+            vectors: (units, size) with a mean square of 1; similar for units that sound similar.
+            counts: (units,) occurrences of each unit.
         """
         decoder, units = self.decoder, len(vectors)
         decoder.speech_embedding.weight.mul_(0.2).add_(vectors)
@@ -99,23 +96,23 @@ class TasteAutoencoder(nn.Module):
         head.bias[units:] = head.bias[:units].min()
 
     def prosody_loss(self, vectors: Tensor, windows: Windows) -> Tensor:
-        """Squared error of the words' prosody as read from their vectors (batch, tokens, dim)."""
+        """Return the squared error of the words' prosody as read from their vectors (batch, tokens, dim)."""
         spoken = windows.heard_words >= 0
         return functional.mse_loss(self.prosody(vectors[spoken]).float(), windows.prosody[spoken])
 
     def words(self, windows: Windows) -> Tensor:
-        """Aggregated vectors (batch, tokens, dim) of the whole utterances, before quantization."""
+        """Return the aggregated vectors (batch, tokens, dim) of the utterances, before quantization."""
         return self.tower.aggregate(windows.encoded, windows.token_ids, windows.word_ids)
 
     def listen(self, windows: Windows) -> tuple[Tensor, Tensor]:
-        """`words`, and how little half of the aggregator's heads look at the frames of each token's word."""
-        looked: list[Tensor] = []
-
-        def keep(_module: nn.Module, _given: object, output: tuple[Tensor, Tensor]) -> None:
-            looked.append(output[1])
-
-        layers = self.tower.aggregator.layers
-        hooks = [cast(nn.Module, layer.encoder_attn).register_forward_hook(keep) for layer in layers]
+        """Return `words`, and the loss of every other head's attention to the frames of each token's word."""
+        attention: list[Tensor] = []
+        hooks = [
+            cast(nn.Module, layer.encoder_attn).register_forward_hook(
+                lambda _module, _inputs, output: attention.append(output[1])
+            )
+            for layer in self.tower.aggregator.layers
+        ]
         try:
             vectors = self.words(windows)
         finally:
@@ -123,15 +120,16 @@ class TasteAutoencoder(nn.Module):
                 hook.remove()
         prefix = self.tower.joint.skip_prefix_idx
         right = windows.heard_words[..., None] == windows.frame_words[:, None]  # (batch, tokens, frames)
-        heard = windows.heard_words >= 0
         masses = [
-            (weights[:, ::2, prefix:].float() * right[:, None]).sum(-1).transpose(1, 2)[heard]
-            for weights in looked
+            (weights[:, ::2, prefix:].float() * right[:, None])
+            .sum(-1)
+            .transpose(1, 2)[windows.heard_words >= 0]
+            for weights in attention
         ]
         return vectors, -(torch.stack(masses) + 1e-4).log().mean()
 
     def quantize(self, vectors: Tensor, word_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantize one vector per word; returns (batch, tokens, dim) and the commitment loss."""
+        """Quantize one vector per word; return (batch, tokens, dim) and the commitment loss."""
         starts, words = number_words(word_ids)
         output, _, commitment = self.quantizer(vectors[starts].float()[None])
         return output[0][words], commitment.sum()
@@ -139,9 +137,11 @@ class TasteAutoencoder(nn.Module):
     def condition(
         self, windows: Windows, kind: Condition, dropped: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Audio vectors of the windows' tokens (batch, longest window, dim), and losses of their own.
+        """Return the audio vectors of the windows (batch, longest window, dim), and their losses.
 
         Args:
+            windows: a batch.
+            kind: of the audio vectors.
             dropped: (batch,) true where the audio is withheld (zeros); None: nowhere.
         """
         if kind is Condition.TEXT:
@@ -166,15 +166,15 @@ class TasteAutoencoder(nn.Module):
     def predict(
         self, windows: Windows, audio: Tensor, heard_units: Tensor, speaker: Tensor
     ) -> tuple[UnitPrediction, dict[str, Tensor]]:
-        """Teacher-forced prediction, and losses that say which token and which phone is being said.
+        """Return the teacher-forced prediction, and auxiliary losses.
 
-        Without the losses of `heard_prosody` and `heard_pace` (told from the condition rows) and of
-        `said_prosody` (told at each unit) the decoder long finds the text enough and does not listen to the
-        taste tokens.
+        The losses teach which token and which phone is being said. Without those of prosody and pace, read
+        from the condition rows and at each unit, the decoder relies on the text and ignores the taste tokens.
 
         Args:
+            windows: a batch.
             audio: (batch, longest window, dim) from `condition`.
-            heard_units: (batch, units) the units as the decoder sees them (with noise while training).
+            heard_units: (batch, units) input units (with noise in training).
             speaker: (1, speaker width).
         """
         decoder = self.decoder
@@ -188,14 +188,14 @@ class TasteAutoencoder(nn.Module):
         numbers = torch.arange(units, device=ids.device)
         valid = numbers < windows.n_units[:, None]
         right = self._being_said(windows)
-        looked = [
-            rows_at(weights, places[:, :-1])[..., FIRST_CONDITION : FIRST_CONDITION + tokens]
+        to_tokens = slice(FIRST_CONDITION, FIRST_CONDITION + tokens)
+        masses = [
+            (rows_at(weights, places[:, :-1])[..., to_tokens].float() * right).sum(-1)[valid]
             for weights in attention
         ]
-        masses = torch.stack([(weights.float() * right).sum(-1)[valid] for weights in looked])
         phones = self.phones(outputs[:, :-1][valid]).float()
         losses = {
-            "alignment": -(masses + 1e-4).log().mean(),
+            "alignment": -(torch.stack(masses) + 1e-4).log().mean(),
             "phones": functional.cross_entropy(phones, windows.unit_phones[valid]),
         }
         told = audio.abs().sum(-1) > 0
@@ -203,7 +203,7 @@ class TasteAutoencoder(nn.Module):
             heard, true = self.heard_prosody(condition).float(), windows.cut(windows.prosody)
             losses["heard_prosody"] = functional.mse_loss(heard[told], true[told])
             losses["heard_pace"] = _mean_pace_loss(heard[..., 0], true[..., 0], told)
-            # Of those that are given nothing is to be learned: they may have another pace than their word.
+            # Given units may have another pace than their word says.
             learned = valid & told.any(1)[:, None] & (numbers >= windows.n_given[:, None])
             said = self.said_prosody(outputs[:, :-1][learned]).float()
             losses["said_prosody"] = functional.mse_loss(said, windows.unit_prosody[learned])
@@ -212,14 +212,14 @@ class TasteAutoencoder(nn.Module):
 
     @staticmethod
     def _being_said(windows: Windows) -> Tensor:
-        """(batch, units, longest window) true where a token of the unit's word is near the unit's place."""
+        """Return (batch, units, longest window): true for tokens of a unit's word that are near the unit."""
         word_ids = windows.cut(windows.word_ids)
         numbers = torch.arange(word_ids.shape[1], device=word_ids.device) + windows.first_token[:, None]
         near = (windows.unit_places[..., None] - numbers[:, None]).abs() <= _REACH
         return near & (windows.unit_words[..., None] == word_ids[:, None])
 
     def _language_model(self, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The decoder's `llm` on whole sequences; also (batch, rows, rows) attention of the aligned heads."""
+        """Run the decoder's `llm`; return its output, and attention (batch, rows, rows) of aligned heads."""
         llm, length = self.decoder.llm, rows.shape[1]
         vectors = sinusoids(descending_offsets(length - 1, 0, rows.device), llm.settings.size)
         mask = torch.ones((length, length), dtype=torch.bool, device=rows.device).tril()
@@ -232,7 +232,7 @@ class TasteAutoencoder(nn.Module):
         return llm.after_norm(hidden), attention
 
     def finish_tower(self) -> None:
-        """From now on only the unit decoder learns: taste tokens are final."""
+        """Freeze all but the unit decoder: taste tokens are final."""
         self.export_quantizer()
         for part in (self.tower, self.quantizer, self.prosody):
             part.requires_grad_(False)
@@ -240,7 +240,7 @@ class TasteAutoencoder(nn.Module):
 
     @torch.no_grad()
     def export_quantizer(self) -> None:
-        """Copy the quantizer trained here, if any, into `tower.quantizer`, the one that inference uses."""
+        """Copy the quantizer, if it was trained here, to `tower.quantizer`, which inference uses."""
         if not bool(self.has_quantizer):
             return
         own, trained = self.tower.quantizer, self.quantizer

@@ -1,70 +1,97 @@
-"""Windows of whole words over utterances of the reply voice, as stage 1 takes them."""
+"""What the unit decoder sees in training: windows of whole words over utterances, with noise."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import torch
 from accelerate.utils import send_to_device
 from torch import Tensor
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from taste_speech.audio_tower.encoder import EncodedAudio
-from taste_speech.training.autoencoder.batching import LengthBatches, pad_ids
-from taste_speech.training.autoencoder.encoded_store import EncodedStore
+from taste_speech.audio_tower.quantizer import ResidualQuantizer
+from taste_speech.configuration_base import StrictSection
+from taste_speech.training.autoencoder.taste_tokens import EncodedStore
 from taste_speech.training.autoencoder.utterances import AlignedUtterance
+
+_LENGTH_NOISE = 0.15
+"""Random change of the length by which items are sorted, so that batches differ from pass to pass."""
+_pad = partial(pad_sequence, batch_first=True)
+
+
+class LengthBatches:
+    """Batches of indices of items of similar length.
+
+    Args:
+        lengths: of each item.
+        budget: largest padded size of a batch: number of items times the length of the longest.
+    """
+
+    def __init__(self, lengths: Sequence[int], budget: int) -> None:
+        self.lengths, self.budget = torch.tensor(lengths, dtype=torch.float32), budget
+
+    def one_pass(self, generator: torch.Generator | None = None) -> list[list[int]]:
+        """Return batches of all items: in random order, or sorted by length without a generator."""
+        keys = self.lengths
+        if generator is not None:
+            keys = keys * (1 + _LENGTH_NOISE * torch.rand(len(keys), generator=generator))
+        batches: list[list[int]] = [[]]
+        longest = 0.0
+        for index in keys.argsort().tolist():
+            longest = max(longest, float(self.lengths[index]))
+            if batches[-1] and longest * (len(batches[-1]) + 1) > self.budget:
+                batches.append([])
+                longest = float(self.lengths[index])
+            batches[-1].append(index)
+        if generator is None:
+            return batches
+        return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+
+    def endless(self, generator: torch.Generator) -> Iterator[list[int]]:
+        """Yield batches, pass after pass."""
+        while True:
+            yield from self.one_pass(generator)
 
 
 @dataclass(frozen=True)
 class Windows:
-    """A batch of windows of utterances, right-padded.
-
-    Attributes:
-        encoded: of the whole utterances.
-        token_ids, word_ids: (batch, tokens) ASR tokens of the whole utterances, word id -1 on padding.
-        first_token, n_tokens: (batch,) the window's part of the tokens.
-        unit_ids: (batch, units) of the window.
-        unit_words: (batch, units) word id that each unit belongs to.
-        n_units: (batch,).
-        prosody: (batch, tokens, PROSODY_SIZE) what each token's word sounds like, standardized.
-        unit_prosody: (batch, units, PROSODY_SIZE) of the word that each unit belongs to.
-        unit_phones: (batch, units) phone that each unit belongs to.
-        unit_places: (batch, units) where among the tokens of the utterance each unit is said.
-        n_given: (batch,) units at the start that are not to be learned: they have a pace of their own.
-        is_heard: (batch,) whether the utterance is encoded; of the others only the text is known.
-        frame_words: (batch, frames) word that is said at each encoder frame, -2 on padding.
-        taste_ids: (batch, tokens, levels) of the utterances, -1 on padding and of those that are not heard;
-            None: not final yet.
-    """
+    """A batch of windows of utterances, right-padded. An utterance without encoder states is not heard."""
 
     encoded: EncodedAudio
-    token_ids: Tensor
-    word_ids: Tensor
-    first_token: Tensor
-    n_tokens: Tensor
-    unit_ids: Tensor
-    unit_words: Tensor
-    n_units: Tensor
-    prosody: Tensor
-    unit_prosody: Tensor
-    unit_phones: Tensor
-    unit_places: Tensor
-    n_given: Tensor
-    is_heard: Tensor
-    frame_words: Tensor
+    """Encoder states of the whole utterances."""
+    token_ids: Tensor  # (batch, tokens) ASR tokens of the whole utterances
+    word_ids: Tensor  # (batch, tokens), -1 on padding
+    first_token: Tensor  # (batch,) where the window begins
+    n_tokens: Tensor  # (batch,) in the window
+    unit_ids: Tensor  # (batch, units) of the window
+    unit_words: Tensor  # (batch, units) word id that each unit belongs to, -2 on padding
+    n_units: Tensor  # (batch,)
+    prosody: Tensor  # (batch, tokens, PROSODY_SIZE) of each token's word, standardized
+    unit_prosody: Tensor  # (batch, units, PROSODY_SIZE) of each unit's word
+    unit_phones: Tensor  # (batch, units) phone that each unit belongs to
+    unit_places: Tensor  # (batch, units) position of each unit among the tokens of the utterance
+    n_given: Tensor  # (batch,) units at the start that are input only, at a pace of their own
+    is_heard: Tensor  # (batch,)
+    frame_words: Tensor  # (batch, frames) word at each encoder frame, -2 on padding
     taste_ids: Tensor | None = None
+    """(batch, tokens, levels), -1 on padding and where nothing is heard; None until they are final."""
 
     @property
     def heard_words(self) -> Tensor:
-        """`word_ids`, -1 also where the utterance is not heard."""
+        """`word_ids`, with -1 for all tokens of utterances that are not heard."""
         return self.word_ids.masked_fill(~self.is_heard[:, None], -1)
 
     def to(self, device: torch.device) -> Self:
-        """The same on a device."""
+        """Return the batch on a device."""
         moved = send_to_device({**vars(self), "encoded": vars(self.encoded)}, device)
         return replace(self, **moved | {"encoded": EncodedAudio(**moved["encoded"])})
 
     def cut(self, per_token: Tensor) -> Tensor:
-        """(batch, tokens, ...) of the utterances -> (batch, longest window, ...) of the windows."""
+        """Cut (batch, tokens, ...) of the utterances to (batch, longest window, ...) of the windows."""
         places = torch.arange(int(self.n_tokens.max()), device=per_token.device)
         index = (self.first_token[:, None] + places).clamp(max=per_token.shape[1] - 1)
         index = index.reshape(*index.shape, *[1] * (per_token.ndim - 2))
@@ -73,19 +100,19 @@ class Windows:
 
 @dataclass(frozen=True)
 class Span:
-    """Words [first, last) of an utterance, of which those before `learned` may be said at another pace."""
+    """Words [first, last) of an utterance; those before `learned` may be at another pace."""
 
     first: int
     last: int
     learned: int
     stretch: float = 1.0
-    """Times as many units for the words before `learned`."""
+    """Duration factor of the words before `learned`."""
 
     def places(self, ends: Sequence[int]) -> tuple[Tensor, int]:
-        """Which units of the utterance the window has, and how many of them are before `learned`.
+        """Return the indices of the window's units in the utterance, and how many precede `learned`.
 
         Args:
-            ends: units before each word, and all.
+            ends: number of units before each word, then of all units.
         """
         begin, middle, end = ends[self.first], ends[self.learned], ends[self.last]
         given = torch.arange(round((middle - begin) * self.stretch)) / self.stretch
@@ -97,13 +124,13 @@ class WindowBatches:
     """Batches of random windows of whole words.
 
     Args:
-        utterances: what to draw from; the same ones with taste tokens may take their place.
+        utterances: to draw from.
         encoded: their encoder states.
-        budget: most units in a padded batch.
-        whole_part: fraction of the batches that are whole utterances.
+        budget: most units and tokens in a padded batch.
+        whole_part: fraction of the batches that hold whole utterances.
         most_words: in a window that is not a whole utterance.
         device: of the batches.
-        strange_pace_part: fraction of the random windows whose first words have another pace than the rest.
+        strange_pace_part: fraction of the windows whose first words have another pace than the rest.
     """
 
     def __init__(
@@ -123,30 +150,26 @@ class WindowBatches:
         self.batches = LengthBatches([len(u.units) + len(u.token_ids) for u in utterances], budget)
 
     def take(self, utterances: Sequence[AlignedUtterance]) -> None:
-        """Take the same utterances with taste tokens in the place of those without."""
+        """Replace the utterances by the same ones with taste tokens."""
         self.utterances = utterances
         known = [item.taste_ids for item in utterances if item.taste_ids is not None]
-        self.has_taste = bool(known)
         self.levels = known[0].shape[1] if known else 0
 
     def endless(self, generator: torch.Generator) -> Iterator[Windows]:
-        """Random windows for training."""
+        """Yield random windows for training."""
         for chosen in self.batches.endless(generator):
             items = [self.utterances[i] for i in chosen]
-            # A batch is of one sort: a window beside whole utterances would be mostly padding.
+            # All or none of a batch: a short window beside whole utterances would be mostly padding.
             whole = float(torch.rand((), generator=generator)) < self.whole_part
-            spans = [self._draw(item, whole, generator) for item in items]
-            yield self.collate(items, spans)
+            yield self.collate(items, [self._draw(item, whole, generator) for item in items])
 
-    def whole(self) -> Iterator[tuple[list[AlignedUtterance], Windows]]:
-        """All utterances as they are, once."""
+    def whole(self) -> Iterator[Windows]:
+        """Yield all utterances as they are, once."""
         for chosen in self.batches.one_pass():
             items = [self.utterances[i] for i in chosen]
-            yield items, self.collate(items, [Span(0, len(item.word_end_units), 0) for item in items])
+            yield self.collate(items, [Span(0, len(item.word_end_units), 0) for item in items])
 
     def _draw(self, item: AlignedUtterance, whole: bool, generator: torch.Generator) -> Span:
-        """The words of a window, and which of them are said at another pace."""
-
         def draw(low: int, high: int) -> int:
             return int(torch.randint(low, high, (), generator=generator))
 
@@ -157,7 +180,7 @@ class WindowBatches:
         first, last = 0, count
         if not whole:
             first = draw(0, count)
-            # Half of the windows begin the utterance: the first chunks of a reply are the ones one waits for.
+            # Half of the windows start with the utterance: the delay of a reply depends on its first chunks.
             first = first if chance() < 0.5 else 0
             last = draw(first + 1, min(count, first + self.most_words) + 1)
         if chance() >= self.strange_pace_part:
@@ -165,74 +188,152 @@ class WindowBatches:
         return Span(first, last, draw(first, last), stretch=2 ** (1.6 * chance() - 0.8))
 
     def collate(self, items: Sequence[AlignedUtterance], spans: Sequence[Span]) -> Windows:
-        """Windows over the spans of the items."""
-        units, words, first_tokens, n_tokens, phones, places, n_given = [], [], [], [], [], [], []
-        for item, span in zip(items, spans, strict=True):
-            ends = [0, *item.word_end_units]
-            chosen, given = span.places(ends)
-            units.append(item.units[chosen])
-            phones.append(item.unit_phones[chosen])
-            places.append(item.unit_places[chosen])
-            words.append(torch.bucketize(chosen, torch.tensor(item.word_end_units), right=True))
-            first_tokens.append(item.word_ids.index(span.first))
-            n_tokens.append(sum(span.first <= word < span.last for word in item.word_ids))
-            n_given.append(given)
-        states = [self.encoded.states(item.key) for item in items]
-        pad = torch.nn.utils.rnn.pad_sequence
-        n_frames = torch.tensor([len(keys) for keys, _ in states])
+        """Return a batch of the spans of the items."""
+        word_ids = [torch.tensor(item.word_ids) for item in items]
+        word_ends = [torch.tensor(item.word_end_units) for item in items]
+        places = [span.places([0, *item.word_end_units]) for item, span in zip(items, spans, strict=True)]
+        with_units = [(item, units) for item, (units, _) in zip(items, places, strict=True)]
+        unit_words = [
+            torch.bucketize(units, ends, right=True)
+            for ends, (units, _) in zip(word_ends, places, strict=True)
+        ]
+        in_window = [
+            (words >= span.first) & (words < span.last) for words, span in zip(word_ids, spans, strict=True)
+        ]
+        keys, values = zip(*(self.encoded.states(item.key) for item in items), strict=True)
+        n_frames = torch.tensor([len(each) for each in keys])
         mask = torch.arange(int(n_frames.max())) < n_frames[:, None]
-        keys, values = (pad([pair[k] for pair in states], batch_first=True) for k in (0, 1))
         return Windows(
-            EncodedAudio(keys, values, mask),
-            pad_ids([item.token_ids for item in items], 0),
-            pad_ids([item.word_ids for item in items], -1),
-            torch.tensor(first_tokens),
-            torch.tensor(n_tokens),
-            pad(units, batch_first=True),
-            pad(words, batch_first=True, padding_value=-2),
-            torch.tensor([len(u) for u in units]),
-            pad([item.prosody[torch.tensor(item.word_ids)] for item in items], batch_first=True),
-            pad([item.prosody[of] for item, of in zip(items, words, strict=True)], batch_first=True),
-            pad(phones, batch_first=True),
-            pad(places, batch_first=True),
-            torch.tensor(n_given),
-            torch.tensor([item.key in self.encoded for item in items]),
-            _frame_words(items, n_frames),
-            self._taste_ids(items),
+            encoded=EncodedAudio(_pad(list(keys)), _pad(list(values)), mask),
+            token_ids=_pad([torch.tensor(item.token_ids) for item in items]),
+            word_ids=_pad(word_ids, padding_value=-1),
+            first_token=torch.tensor([int(inside.int().argmax()) for inside in in_window]),
+            n_tokens=torch.tensor([int(inside.sum()) for inside in in_window]),
+            unit_ids=_pad([item.units[units] for item, units in with_units]),
+            unit_words=_pad(unit_words, padding_value=-2),
+            n_units=torch.tensor([len(units) for units, _ in places]),
+            prosody=_pad([item.prosody[words] for item, words in zip(items, word_ids, strict=True)]),
+            unit_prosody=_pad([item.prosody[words] for item, words in zip(items, unit_words, strict=True)]),
+            unit_phones=_pad([item.unit_phones[units] for item, units in with_units]),
+            unit_places=_pad([item.unit_places[units] for item, units in with_units]),
+            n_given=torch.tensor([given for _, given in places]),
+            is_heard=torch.tensor([item.key in self.encoded for item in items]),
+            frame_words=_pad(
+                [
+                    # The encoder has as many frames per second as there are units.
+                    torch.bucketize(torch.arange(len(each)), ends, right=True).clamp(max=len(ends) - 1)
+                    for each, ends in zip(keys, word_ends, strict=True)
+                ],
+                padding_value=-2,
+            ),
+            taste_ids=self._taste_ids(items) if self.levels else None,
         ).to(self.device)
 
-    def _taste_ids(self, items: Sequence[AlignedUtterance]) -> Tensor | None:
-        """(batch, tokens, levels), -1 on padding; None while taste tokens still change."""
-        if not self.has_taste:
-            return None
+    def _taste_ids(self, items: Sequence[AlignedUtterance]) -> Tensor:
         rows = [
             torch.full((len(item.word_ids), self.levels), -1)
             if item.taste_ids is None
             else item.taste_ids[torch.tensor(item.word_ids)]
             for item in items
         ]
-        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
-
-
-def _frame_words(items: Sequence[AlignedUtterance], n_frames: Tensor) -> Tensor:
-    """(batch, frames): the encoder has as many frames a second as there are units."""
-    words = torch.full((len(items), int(n_frames.max())), -2)
-    for row, item, count in zip(words, items, n_frames.tolist(), strict=True):
-        ends = torch.tensor(item.word_end_units)
-        row[:count] = torch.bucketize(torch.arange(count), ends, right=True).clamp(max=len(ends) - 1)
-    return words
+        return _pad(rows, padding_value=-1)
 
 
 def number_words(word_ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Count the words of a batch.
+    """Number the words of a batch.
 
     Args:
         word_ids: (batch, tokens), -1 where there is no word.
 
     Returns:
-        (batch, tokens) true at the first token of each word, and the number of each token's word among all
-        words of the batch (of the word before where there is none).
+        (batch, tokens): true at the first token of each word; and for each token the number of its word
+        among all words of the batch (of the previous word where there is none).
     """
-    before = torch.nn.functional.pad(word_ids, (1, 0), value=-1)[:, :-1]
+    before = functional.pad(word_ids, (1, 0), value=-1)[:, :-1]
     starts = (word_ids != before) & (word_ids >= 0)
     return starts, (starts.flatten().long().cumsum(0) - 1).clamp(min=0).view_as(word_ids)
+
+
+class NoiseSettings(StrictSection):
+    """How many of the units that the decoder sees are replaced."""
+
+    replaced_units: tuple[float, float] = (0.8, 0.4)
+    """Largest fraction replaced in an item, at the start and at the end of the budget; each item draws its
+    own fraction below it. Without noise the decoder relies on the units alone, and its output only
+    sounds like speech (compare the dropout in the prenet of Tacotron 2, Shen et al., 2018)."""
+    near_part: float = 0.6
+    """Fraction of the replacements that are similar in sound; the others are any unit."""
+    neighbors: int = 6
+    """Number of units that count as similar."""
+    strange_pitch_part: float = 0.5
+    """Fraction of the items whose units are at random levels of pitch: the past then says nothing about the
+    pitch of the next unit, and the decoder must take it from the taste tokens."""
+
+
+class UnitNoise:
+    """Replaces units, so that the decoder recovers from its own mistakes and listens to its condition.
+
+    Args:
+        quantizer: tensors of the units, see `UnitQuantizer`: `centroids`, `voiced` and `pitch_edges`.
+        settings: amount of noise.
+    """
+
+    def __init__(self, quantizer: Mapping[str, Tensor], settings: NoiseSettings) -> None:
+        centroids = quantizer["centroids"]
+        self.settings, self.count = settings, len(centroids)
+        self.pitch_levels = len(quantizer["pitch_edges"]) + 1
+        self.n_voiced = len(quantizer["voiced"]) * self.pitch_levels
+        distances = torch.cdist(centroids, centroids)
+        self.near = distances.topk(settings.neighbors + 1, largest=False).indices[:, 1:]
+
+    def __call__(self, units: Tensor, generator: torch.Generator, progress: float) -> Tensor:
+        """Return units (batch, units) with noise; `progress` is the used fraction of the budget.
+
+        `generator` is a CPU generator, whatever the device of the units.
+        """
+        device, units = units.device, units.cpu()
+
+        def chance(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=generator)
+
+        first, last = self.settings.replaced_units
+        most = first + (last - first) * progress
+        replaced = chance(*units.shape) < most * chance(len(units), 1)
+        is_near = chance(*units.shape) < self.settings.near_part
+        anything = torch.randint(self.count, units.shape, generator=generator)
+        which = torch.randint(self.settings.neighbors, units.shape, generator=generator)
+        near = self.near[units].gather(-1, which[..., None])[..., 0]
+        heard = torch.where(replaced, torch.where(is_near, near, anything), units)
+        strange = chance(len(units), 1) < self.settings.strange_pitch_part
+        levels = torch.randint(self.pitch_levels, units.shape, generator=generator)
+        at_any_pitch = torch.where(heard < self.n_voiced, heard - heard % self.pitch_levels + levels, heard)
+        return torch.where(strange, at_any_pitch, heard).to(device)
+
+
+@torch.no_grad()
+def guess(
+    quantizer: ResidualQuantizer,
+    taste_ids: Tensor,
+    word_ids: Tensor,
+    explained: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return taste tokens such as a model would guess that explains a fraction of the codes' variance.
+
+    The best guess of a code is the mean of its distribution. With e the explained fraction, c the code, m the
+    mean of all and o the code of another word, g = m + e (c - m) + sqrt(e (1 - e)) (o - m) has the variance
+    (e) and the squared error (1 - e) of such a guess, relative to the variance of the codes.
+
+    Args:
+        taste_ids: (batch, tokens, levels), equal on all tokens of a word.
+        word_ids: (batch, tokens).
+        explained: from 0 to 1.
+        generator: a CPU generator.
+    """
+    starts, words = number_words(word_ids)
+    codes = quantizer.code_from_indices(taste_ids[starts])
+    mean = codes.mean(0)
+    others = codes[torch.randperm(len(codes), generator=generator).to(codes.device)]
+    share = math.sqrt(explained * (1 - explained))
+    guessed = mean + explained * (codes - mean) + share * (others - mean)
+    return torch.where((word_ids >= 0)[..., None], quantizer.indices_from_code(guessed)[words], taste_ids)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from taste_speech.training.config import replacing
 from taste_speech.training.corpus.audio_store import AudioStore, Clip, Timing
-from taste_speech.training.replacing import replacing
 from taste_speech.vocoder.phones import PAUSE, STRESS
 
 SAMPLE_RATE_HZ = 24_000

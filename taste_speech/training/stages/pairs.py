@@ -25,8 +25,8 @@ from taste_speech.configuration_base import StrictSection
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.speaker import load_voices
 from taste_speech.streaming.unit_stream import UnitStream, UnitStreamState
-from taste_speech.training.autoencoder import heard_by
-from taste_speech.training.config import StageContext
+from taste_speech.training.autoencoder.taste_tokens import heard_by
+from taste_speech.training.config import StageContext, replacing
 from taste_speech.training.corpus import (
     SAMPLE_RATE_HZ,
     AudioStore,
@@ -35,7 +35,6 @@ from taste_speech.training.corpus import (
     manner_of,
     store_utterance,
 )
-from taste_speech.training.replacing import replacing
 from taste_speech.training.stages import units
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.words import Word

@@ -24,11 +24,10 @@ from taste_speech.configuration_base import StrictSection
 from taste_speech.recognition.base import RECOGNITION_RATE_HZ
 from taste_speech.recognition.english_whisper import EnglishWhisper, tiny_en
 from taste_speech.recognition.turn_end import TurnEnd, last_states
-from taste_speech.training.config import StageContext
+from taste_speech.training.config import StageContext, replacing
 from taste_speech.training.corpus import SAMPLE_RATE_HZ, Manner, ReplyVoice, Spoken
 from taste_speech.training.corpus.dialogues import make_questions, written_talks
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
-from taste_speech.training.replacing import replacing
 from taste_speech.vocoder.phones import PAUSE
 
 logger = logging.getLogger(__name__)

@@ -93,23 +93,6 @@ def test_a_stopped_run_saves_and_writes_and_says_so(tmp_path, number):
     assert written == [True]
 
 
-def test_other_parts_are_saved_and_resumed_with_the_module(tmp_path):
-    def with_extra():
-        loop = make(tmp_path, steps=1)
-        part = nn.Linear(2, 1)
-        loop.extra = {"part": part, "optimizer": torch.optim.AdamW(part.parameters())}
-        return loop, part
-
-    loop, part = with_extra()
-    part(torch.ones(2)).sum().backward()
-    loop.extra["optimizer"].step()
-    loop.save()
-    again, other = with_extra()
-    assert again.resume()
-    assert torch.equal(other.weight, part.weight)
-    assert again.extra["optimizer"].state_dict()["state"]
-
-
 def test_the_mean_of_a_loss_is_over_the_steps_summed(tmp_path):
     def ones(loop):
         def losses(step, _generator):

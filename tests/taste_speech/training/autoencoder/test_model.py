@@ -5,8 +5,8 @@ import torch
 
 from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.configuration_taste import TasteConfig
-from taste_speech.training.autoencoder.encoded_store import EncodedStore
 from taste_speech.training.autoencoder.model import Condition, TasteAutoencoder
+from taste_speech.training.autoencoder.taste_tokens import EncodedStore
 from taste_speech.training.autoencoder.utterances import PROSODY_SIZE, AlignedUtterance
 from taste_speech.training.autoencoder.windows import Span, WindowBatches
 
@@ -53,7 +53,6 @@ CONFIG = TasteConfig(
 LONG = AlignedUtterance(
     "long",
     "train",
-    "ab c d",
     [1, 2, 3, 4],
     [0, 0, 1, 2],
     torch.arange(9),
@@ -65,7 +64,6 @@ LONG = AlignedUtterance(
 SHORT = AlignedUtterance(
     "short",
     "train",
-    "e f",
     [5, 6],
     [0, 1],
     torch.arange(10, 14),

@@ -6,8 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from taste_speech.training.autoencoder import EncodedStore, reply_utterances
-from taste_speech.training.config import StageContext
+from taste_speech.training.autoencoder import taste_tokens
+from taste_speech.training.autoencoder.taste_tokens import EncodedStore
+from taste_speech.training.autoencoder.utterances import load_utterances
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.loop import LoopSettings, StoppedError
 from taste_speech.training.stages import autoencoder
@@ -105,35 +106,22 @@ def test_at_the_end_of_the_budget_taste_tokens_are_final(context):
 
 
 def test_taste_tokens_are_looked_up_anew_only_for_another_tower(context, tiny_model, monkeypatch):
-    calls, look_up = [], reply_utterances._taste_ids
-    monkeypatch.setattr(reply_utterances, "_taste_ids", lambda *given: calls.append(1) or look_up(*given))
-    utterances, clips = reply_utterances.load_utterances(context, ["reply"])
+    calls, look_up = [], taste_tokens._taste_ids
+    monkeypatch.setattr(taste_tokens, "_taste_ids", lambda *given: calls.append(1) or look_up(*given))
+    utterances, clips = load_utterances(context, ["reply"])
     tower = copy.deepcopy(tiny_model.audio_tower)
     encoded = EncodedStore(context.folder("autoencoder") / "encoded", tower.config.d_model)
     encoded.prepare(list(clips.values()), tower)
     counts = []
     for _ in range(2):
-        first = reply_utterances.with_taste_ids(utterances, tower, encoded, context)
+        first = taste_tokens.with_taste_ids(utterances, tower, encoded, context)
         counts.append(len(calls))
     with torch.no_grad():
         tower.quantizer.codebooks.normal_()
-    other = reply_utterances.with_taste_ids(utterances, tower, encoded, context)
+    other = taste_tokens.with_taste_ids(utterances, tower, encoded, context)
     counts.append(len(calls))
     assert counts == [4, 4, 8]
     assert not all(torch.equal(a.taste_ids, b.taste_ids) for a, b in zip(first, other, strict=True))
-
-
-def test_a_run_from_a_checkpoint_keeps_its_taste_tokens(context, tiny_checkpoint, tiny_model):
-    begun = StageContext(context.root, context.config, tiny_checkpoint)
-    run(SETTINGS.model_copy(update={"loop": SETTINGS.loop.model_copy(update={"steps": 3})}), begun)
-    folder, stored = context.folder("autoencoder"), tiny_model.audio_tower.state_dict()
-    tower = load_file(folder / TOWER_NAME)
-    assert all(torch.equal(tower[name], value) for name, value in stored.items())
-    assert len(load_file(folder / "taste_ids.safetensors")) == 4
-    decoder = load_file(folder / "speech_decoder.safetensors")
-    given = tiny_model.speech_decoder.state_dict()
-    moved = {name: float((decoder[name] - given[name]).abs().max()) for name in given}
-    assert 0 < max(moved.values()) < 0.1  # it has learned, from there
 
 
 def test_units_begin_as_probable_as_they_are_and_alike_where_they_sound_alike(context):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from taste_speech.training.replacing import replacing
+from taste_speech.training.config import replacing
 
 
 def interrupted(path):

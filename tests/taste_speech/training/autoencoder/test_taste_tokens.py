@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from taste_speech.training.autoencoder.encoded_store import EncodedStore
+from taste_speech.training.autoencoder.taste_tokens import EncodedStore
 from taste_speech.training.corpus.audio_store import AudioStore
 
 

@@ -68,23 +68,6 @@ def test_centroids_follow_from_what_a_checkpoint_keeps(tmp_path):
         np.testing.assert_array_equal(read.encode(mel, f0), fitted.encode(mel, f0))
 
 
-def test_clusters_begin_where_other_units_had_them():
-    """Of two voices, one a shifted copy of the other, each unit stands for the same sound."""
-    sounds = [tone(140.0), np.convolve(tone(140.0), np.ones(16) / 16, "same").astype(np.float32)]
-    hiss = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
-    mels, pitches = zip(*(unit_features(sound, CONFIG) for sound in (*sounds, hiss)), strict=True)
-    settings = Settings(voiced_spectra=2, pitch_levels=2)
-    first = UnitQuantizer.fit(list(mels), list(pitches), 5, settings)
-    other = [0.5 * mel - 3.0 for mel in reversed(mels)]
-    pitches = [1.5 * pitch for pitch in reversed(pitches)]
-    spectra = first.spectra(other, pitches)
-    second = UnitQuantizer.fit(other, pitches, 5, settings, spectra)
-    for number in range(3):
-        old = first.encode(mels[2 - number], pitches[number] / 1.5)[10:40] // 2
-        new = second.encode(other[number], pitches[number])[10:40] // 2
-        assert np.bincount(old).argmax() == np.bincount(new).argmax()
-
-
 def test_units_tell_of_which_frames_they_were_made_when_the_voice_is_another(tmp_path, tiny_checkpoint):
     old = CONFIG.model_copy(update={"sampling_rate_hz": 8000, "mel_bins": 12})
     save_file({"voiced": np.zeros((3, 4), np.float32)}, tmp_path / "made.safetensors")

@@ -1,0 +1,171 @@
+"""Encoder states of recordings, and the taste tokens that an audio tower makes of them; both kept on disk."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from taste_speech.audio_tower.encoder import EncodedAudio
+from taste_speech.audio_tower.tower import AudioTower
+from taste_speech.features import LogMelFeatures
+from taste_speech.training.autoencoder.utterances import AlignedUtterance
+from taste_speech.training.config import StageContext, replacing
+from taste_speech.training.corpus import AudioStore, Clip
+from taste_speech.words import tokenize_words
+
+_SAVED_EVERY = 500
+"""Number of clips after which the index is written, so that a stopped run can resume."""
+_MADE_BY = "tower"
+"""Metadata entry of a file of taste tokens: fingerprint of the tower that made them."""
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Return the hexadecimal SHA-256 of the names, types, shapes and values of a module's weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _encode(tower: AudioTower, features: LogMelFeatures, store: AudioStore, clip: Clip) -> EncodedAudio:
+    samples = store.samples_at(clip, tower.config.sampling_rate_hz)
+    return tower.encode(features(samples), torch.tensor([features.frame_count(len(samples))]))
+
+
+class EncodedStore:
+    """Keys and values of a frozen encoder for many clips, on disk in half precision.
+
+    The index names the encoder that made them; an index that names none counts as empty.
+    """
+
+    def __init__(self, folder: Path, width: int) -> None:
+        self.folder, self.width = Path(folder), width
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._index = self.folder / "index.json"
+        index = json.loads(self._index.read_text()) if self._index.exists() else {}
+        self._made_by = index.get("made_by", "")
+        self.offsets = {key: (a, b) for key, (a, b) in index.get("offsets", {}).items()}
+
+    @torch.no_grad()
+    def prepare(self, clips: Sequence[tuple[AudioStore, Clip]], tower: AudioTower) -> None:
+        """Encode the clips that are missing; all of them if the encoder or its layer has changed."""
+        made_by = (
+            f"{fingerprint(tower.encoder)} {tower.joint.target_hidden_layer} {tower.config.source_windows}"
+        )
+        if made_by != self._made_by:
+            self._index.unlink(missing_ok=True)
+            self._made_by, self.offsets = made_by, {}
+        missing = [(store, clip) for store, clip in clips if clip.id not in self.offsets]
+        if not missing:
+            return
+        features = LogMelFeatures(tower.config)
+        position = sum(frames for _, frames in self.offsets.values())
+        with (self.folder / "states.f16").open("r+b" if self.offsets else "wb") as file:
+            file.seek(position * 2 * self.width * 2)
+            for number, (store, clip) in enumerate(missing, 1):
+                encoded = _encode(tower, features, store, clip)
+                states = torch.stack([encoded.keys[0], encoded.values[0]], dim=1).half().cpu().numpy()
+                file.write(states.tobytes())
+                self.offsets[clip.id] = (position, len(states))
+                position += len(states)
+                if number % _SAVED_EVERY == 0:
+                    file.flush()
+                    self._save()
+        self._save()
+
+    def _save(self) -> None:
+        with replacing(self._index) as path:
+            path.write_text(json.dumps({"made_by": self._made_by, "offsets": self.offsets}))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.offsets
+
+    def states(self, key: str) -> tuple[Tensor, Tensor]:
+        """Return keys and values of a clip, each (frames, width) float32; one zero frame if not encoded."""
+        if key not in self.offsets:
+            return torch.zeros(1, self.width), torch.zeros(1, self.width)
+        offset, frames = self.offsets[key]
+        every = np.memmap(self.folder / "states.f16", np.float16, "r").reshape(-1, 2, self.width)
+        both = torch.from_numpy(every[offset : offset + frames].astype(np.float32))
+        return both[:, 0], both[:, 1]
+
+
+def with_taste_ids(
+    utterances: Sequence[AlignedUtterance], tower: AudioTower, encoded: EncodedStore, context: StageContext
+) -> list[AlignedUtterance]:
+    """Return the utterances with taste tokens, except those that are not encoded.
+
+    The taste tokens are kept in a file that names their tower, and are only made again for another one.
+    """
+    path = context.folder("autoencoder") / "taste_ids.safetensors"
+    made_by = fingerprint(tower)
+    known = _read(path, made_by)
+    for item in utterances:
+        if item.key not in known and item.key in encoded:
+            device = tower.quantizer.codebooks.device
+            keys, values = (states[None].to(device) for states in encoded.states(item.key))
+            known[item.key] = _taste_ids(tower, EncodedAudio(keys, values), item.token_ids, item.word_ids)
+    _write(path, known, made_by)
+    return [
+        replace(item, taste_ids=known[item.key].long()) if item.key in known else item for item in utterances
+    ]
+
+
+@torch.no_grad()
+def heard_by(
+    tower: AudioTower, tokenizer: Any, clips: Sequence[tuple[AudioStore, Clip]], path: Path
+) -> dict[str, Tensor]:
+    """Return taste tokens (words, levels) of clips, as an audio tower hears them.
+
+    Args:
+        tower: makes the taste tokens.
+        tokenizer: ASR tokenizer of the tower.
+        clips: with the stores that hold them.
+        path: file that keeps the taste tokens.
+    """
+    features, made_by = LogMelFeatures(tower.config), fingerprint(tower)
+    known = _read(path, made_by)
+    for store, clip in clips:
+        if clip.id not in known:
+            tokens = tokenize_words(tokenizer, clip.text.split())
+            encoded = _encode(tower, features, store, clip)
+            known[clip.id] = _taste_ids(tower, encoded, tokens.token_ids, tokens.word_ids)
+    _write(path, known, made_by)
+    return known
+
+
+def _write(path: Path, taste_ids: dict[str, Tensor], made_by: str) -> None:
+    with replacing(path) as partial:
+        save_file(taste_ids, partial, {_MADE_BY: made_by})
+
+
+def _read(path: Path, made_by: str) -> dict[str, Tensor]:
+    if not path.exists():
+        return {}
+    with safe_open(path, "pt") as file:
+        same = (file.metadata() or {}).get(_MADE_BY) == made_by
+    return load_file(path) if same else {}
+
+
+@torch.no_grad()
+def _taste_ids(
+    tower: AudioTower, encoded: EncodedAudio, token_ids: Sequence[int], word_ids: Sequence[int]
+) -> Tensor:
+    """Return (words, levels) int16."""
+    device = tower.quantizer.codebooks.device
+    ids, words = (torch.tensor([row], device=device) for row in (token_ids, word_ids))
+    # Autocast, which training uses, would swap codes that are close to each other.
+    with torch.autocast(device.type, enabled=False):
+        lengths = torch.tensor([ids.shape[1]], device=device)
+        indices = tower.tokenize(encoded, ids, lengths, words).indices[0].cpu()
+    firsts = [0, *(i for i in range(1, ids.shape[1]) if word_ids[i] != word_ids[i - 1])]
+    return indices[firsts].short()
