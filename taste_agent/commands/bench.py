@@ -102,7 +102,7 @@ def make_set(folder: Path, voices: Path, seed: int) -> None:
     try:
         from taste_speech.pretrained.packaged import cache_folder
         from taste_speech.training.corpus import Listeners, ReplyVoice
-        from taste_speech.training.evaluation.duplex_set import write_duplex_set
+        from taste_speech.training.evaluation.recordings import write_duplex_set
 
         networks = cache_folder()
         speaker = Listeners(networks, voices, ReplyVoice(networks))

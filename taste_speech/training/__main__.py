@@ -132,7 +132,7 @@ def demo(
     target: Annotated[Path, typer.Option(help="Where the wavs go.")] = DEMO,
 ) -> None:
     """Speak what `make demo` replays: a question, one outside the dialogues, an interruption."""
-    from taste_speech.training.corpus.demo import write_demo
+    from taste_speech.training.evaluation.recordings import write_demo
 
     for path in write_demo(folder, voices, target):
         typer.echo(path)

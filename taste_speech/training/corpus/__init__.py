@@ -1,16 +1,13 @@
 """The training corpus: voices that say texts, and what they have said; `dialogues` are talks in text."""
 
-from taste_speech.training.corpus.audio_store import AudioStore, Clip, Timing
+from taste_speech.training.corpus.audio_store import AudioStore, Clip, Timing, pitch_hz
 from taste_speech.training.corpus.listeners import DEVELOPMENT_VOICES, HELD_OUT_VOICES, Listeners
-from taste_speech.training.corpus.pitch import pitch_hz
 from taste_speech.training.corpus.reply_texts import (
     carriers,
     held_out_words,
     is_for_training,
-    is_held_out,
     split_of,
     wordnet_texts,
-    words_of,
 )
 from taste_speech.training.corpus.reply_voice import (
     SAMPLE_RATE_HZ,
@@ -36,12 +33,10 @@ __all__ = [
     "carriers",
     "held_out_words",
     "is_for_training",
-    "is_held_out",
     "manner_of",
     "pitch_hz",
     "random_manner",
     "split_of",
     "store_utterance",
     "wordnet_texts",
-    "words_of",
 ]

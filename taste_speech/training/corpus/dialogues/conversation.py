@@ -1,34 +1,37 @@
-"""Talks drawn by seed from the kinds: what follows what, what is remembered, where somebody breaks in."""
+"""Talks drawn by seed from the kinds: follow-ups, memories, requests about the talk, and interruptions."""
 
 import random
 import re
 from dataclasses import replace
 from functools import cache
 
-from taste_speech.training.corpus.dialogues.grammar import WORDS, as_heard, sentence
 from taste_speech.training.corpus.dialogues.kinds import (
     CONTROL,
-    MANNERS,
     MEMORIES,
+    STYLES,
+    WORDS,
     Kind,
-    Manner,
-    Memory,
+    Row,
+    Style,
     all_kinds,
+    as_heard,
     core,
+    fill,
+    sentence,
 )
-from taste_speech.training.corpus.dialogues.tables import Row
 from taste_speech.training.corpus.dialogues.turns import Talk, Turn
 
 SPLITS = ("train", "valid", "test")
 LONG_ANSWER_WORDS = 12
-MORE_BEFORE_SHARE = 0.1
+"""Answers from this length on may be interrupted."""
 MOST_WORDS = 30
-"""Of a reply."""
-
-ONLY_UNFINISHED = 0.1
-"""Share of the talks that open with an unfinished turn and have no other."""
-HESITATING = 0.08
-"""Share of the spoken user turns that come in two pieces, the first of them not finished."""
+"""Longest answer that is repeated or joined with another."""
+MORE_BEFORE_SHARE = 0.1
+"""Share of the training questions with an opening that no other split has."""
+ONLY_UNFINISHED_SHARE = 0.1
+"""Share of the talks that are a single unfinished turn."""
+HESITATING_SHARE = 0.08
+"""Share of the spoken user turns that come in two pieces, the first of them unfinished."""
 
 
 @cache
@@ -39,10 +42,16 @@ def _weighted() -> tuple[tuple[Kind, ...], tuple[float, ...]]:
 
 @cache
 def _complete_sentences() -> frozenset[str]:
-    """Return every slotless paraphrase, so that a cut-off turn is never one of them."""
+    """Return every paraphrase without slots, so that a cut-off turn is never one of them."""
     return frozenset(
         as_heard(t) for kind in (*all_kinds(), *CONTROL.values()) for t in kind.ask if "{" not in t
     )
+
+
+def _open_ends(words: list[str]) -> list[int]:
+    """Return the lengths at which everybody hears that more is to come."""
+    ends = [i + 1 for i, word in enumerate(words[:-1]) if word.lower().strip(",") in WORDS["open_words"]]
+    return [i for i in ends if as_heard(" ".join(words[:i])) not in _complete_sentences()]
 
 
 class TalkWriter:
@@ -53,18 +62,17 @@ class TalkWriter:
         self.turns: list[Turn] = []
         self.known: dict[str, Row] = {}
         self.last: tuple[Kind, Row] | None = None
-        self.manner = Manner()
+        self.style = Style()
         self.rest = ""
-        self.hesitating = 0.0
+        self.hesitating_share = 0.0
 
     def write(self) -> list[Turn]:
         """Return the turns of the talk."""
-        self.hesitating = HESITATING
+        self.hesitating_share = HESITATING_SHARE
         if self.rng.random() < 0.35:
-            self.manner = self.rng.choice(MANNERS)
-            if self.manner.system:
-                self.turns.append(Turn("system", "text", self.rng.choice(self.manner.system)))
-        if self.rng.random() < ONLY_UNFINISHED:
+            self.style = self.rng.choice(STYLES)
+            self.turns.append(Turn("system", "text", self.rng.choice(self.style.system)))
+        if self.rng.random() < ONLY_UNFINISHED_SHARE:
             self._unfinished()
             if self.turns:
                 return self.turns
@@ -87,12 +95,15 @@ class TalkWriter:
         elif self.last and draw < 0.13:
             self._control()
         elif self.last and self.last[0].follow and draw < 0.30:
-            self._follow()
+            self._follow(*self.last)
         elif draw < 0.42:
             self._memory()
         else:
-            kind = self.rng.choices(*_weighted())[0]
-            self._ask(kind, self.rng.choice(kind.rows))
+            self._any_question()
+
+    def _any_question(self) -> None:
+        kind = self.rng.choices(*_weighted())[0]
+        self._ask(kind, self.rng.choice(kind.rows))
 
     def _paraphrase(self, kind: Kind, follow: bool = False) -> str | None:
         options = kind.paraphrases(self.split, follow)
@@ -100,19 +111,22 @@ class TalkWriter:
 
     def _ask(self, kind: Kind, row: Row) -> None:
         template = self._paraphrase(kind)
-        if template is None:
-            return
-        text = kind.question(template, row) if kind.plain else self._dressed(kind, template, row)
+        if template is not None:
+            text = fill(template, row) if kind.plain else self._dressed(kind, template, row)
+            self._question_and_answer(text, kind, row)
+
+    def _question_and_answer(self, text: str, kind: Kind, row: Row) -> None:
         self._user(text, kind.name, kind.accepted(row))
-        self._reply(kind, row)
+        self._assistant(kind.answer(row, self.style.name == "brief"), kind.name, kind.accepted(row))
+        self.last = (kind, row)
 
     def _dressed(self, kind: Kind, template: str, row: Row) -> str:
-        """Return the question with words of politeness or, in training, any opening around it."""
+        """Return the question with polite words or, in training, any opening around it."""
         training = self.split == "train"
         opened = training and self.rng.random() < MORE_BEFORE_SHARE
         dressed = self._opened(template) if opened else self._polite(template)
-        # "Do you know" before a question may make one that is held out.
-        return kind.question(template if training and core(dressed) in kind.held_out else dressed, row)
+        # "Do you know" before a question may turn it into one that is held out.
+        return fill(template if training and core(dressed) in kind.held_out else dressed, row)
 
     def _opened(self, text: str) -> str:
         before = self.rng.choice(WORDS["more_before"])
@@ -129,94 +143,68 @@ class TalkWriter:
 
     def _user(self, text: str, kind: str, accepted: str) -> None:
         modality = "speech" if self.rng.random() < 0.75 else "text"
-        broke_in = bool(self.turns) and self.turns[-1].cut_at_word is not None
-        whole = Turn(
-            "user", modality, sentence(text), kind=kind, accepted_pattern=accepted, given_cut=broke_in
-        )
-        if modality == "speech" and self.rng.random() < self.hesitating:
+        whole = Turn("user", modality, sentence(text), kind=kind, accepted_pattern=accepted)
+        if modality == "speech" and self.rng.random() < self.hesitating_share:
             words = whole.text.split()
-            open_ends = self._open_ends(words)
+            open_ends = _open_ends(words)
             if open_ends:
                 at = self.rng.choice(open_ends)
                 self.turns.append(replace(whole, text=" ".join(words[:at]), finished=False))
-                whole = replace(whole, text=" ".join(words[at:]), given_cut=False, goes_on=True)
+                whole = replace(whole, text=" ".join(words[at:]), goes_on=True)
         self.turns.append(whole)
 
-    @staticmethod
-    def _open_ends(words: list[str]) -> list[int]:
-        """Return the numbers of words after which everybody hears that more is to come."""
-        ends = [i + 1 for i, word in enumerate(words[:-1]) if word.lower().strip(",") in WORDS["open_words"]]
-        return [i for i in ends if as_heard(" ".join(words[:i])) not in _complete_sentences()]
-
-    def _reply(self, kind: Kind, row: Row) -> None:
-        brief = self.manner.style == "brief"
-        self._assistant(kind.answer(row, brief), kind.name, kind.accepted(row))
-        self.last = (kind, row)
-
     def _assistant(self, text: str, kind: str, accepted: str, manner: str = "") -> None:
-        text = self.manner.dress(text)
-        n_words = len(text.split())
+        text = self.style.apply(text)
+        words = text.split()
         cut = None
-        if n_words >= LONG_ANSWER_WORDS and self.rng.random() < 0.45:
-            cut = self.rng.randrange(3, n_words - 2)
-            self.rest = " ".join(text.split()[cut:])
-        how = manner or (self.manner.style if self.manner.style in ("slow", "fast") else "")
-        self.turns.append(
-            Turn(
-                "assistant", "speech", text, kind=kind, accepted_pattern=accepted, cut_at_word=cut, manner=how
-            )
-        )
+        if len(words) >= LONG_ANSWER_WORDS and self.rng.random() < 0.45:
+            cut = self.rng.randrange(3, len(words) - 2)
+            self.rest = " ".join(words[cut:])
+        manner = manner or (self.style.name if self.style.name in ("slow", "fast") else "")
+        self.turns.append(Turn("assistant", "speech", text, True, kind, accepted, cut, manner))
 
-    def _say_control(self, name: str, answer: str, accepted: str, manner: str = "") -> None:
+    def _say_control(self, name: str, answer: str = "", accepted: str = "", manner: str = "") -> None:
         kind = CONTROL[name]
         text = self._paraphrase(kind)
         if text is not None:
+            accepted = accepted or kind.accepted({})
             self._user(text, name, accepted)
-            self._assistant(answer, name, accepted, manner)
+            self._assistant(answer or kind.say, name, accepted, manner)
 
     def _after_interruption(self, rest: str) -> None:
         draw = self.rng.random()
         if draw < 0.4:
-            name = self.rng.choice(("stop", "never_mind", "wait"))
-            self._say_control(name, CONTROL[name].say, CONTROL[name].accepted({}))
+            self._say_control(self.rng.choice(("stop", "never_mind", "wait")))
             self.rest = rest
         elif draw < 0.75:
-            start = r" ".join(re.escape(w) for w in as_heard(rest).split()[:3])
+            start = r" ".join(re.escape(word) for word in as_heard(rest).split()[:3])
             self._say_control("go_on", sentence(rest), rf"\b{start}")
         else:
-            kind = self.rng.choices(*_weighted())[0]
-            self._ask(kind, self.rng.choice(kind.rows))
+            self._any_question()
 
     def _control(self) -> None:
         spoken = next(turn for turn in reversed(self.turns) if turn.role == "assistant")
         name = self.rng.choices(("repeat", "slower", "stop", "never_mind", "wait"), (4, 3, 1, 1, 1))[0]
-        if name in ("repeat", "slower") and len(spoken.text.split()) > 20:
-            name = "stop"
-        if name == "repeat":
-            self._say_control(name, spoken.text, spoken.accepted_pattern, spoken.manner)
-        elif name == "slower":
-            self._say_control(name, spoken.text, spoken.accepted_pattern, "slow")
+        if name not in ("repeat", "slower"):
+            self._say_control(name)
+        elif len(spoken.text.split()) > 20:
+            self._say_control("stop")
         else:
-            self._say_control(name, CONTROL[name].say, CONTROL[name].accepted({}))
+            manner = "slow" if name == "slower" else spoken.manner
+            self._say_control(name, spoken.text, spoken.accepted_pattern, manner)
 
-    def _follow(self) -> None:
-        if self.last is None:
-            return
-        kind, before = self.last
+    def _follow(self, kind: Kind, before: Row) -> None:
         rows = [row for row in kind.rows if row != before]
         template = self._paraphrase(kind, follow=True)
-        if template is None or not rows:
-            return
-        row = self.rng.choice(rows)
-        self._user(kind.question(template, row), kind.name, kind.accepted(row))
-        self._reply(kind, row)
+        if template is not None and rows:
+            row = self.rng.choice(rows)
+            self._question_and_answer(fill(template, row), kind, row)
 
     def _memory(self) -> None:
-        memory: Memory = self.rng.choice(MEMORIES)
+        memory = self.rng.choice(MEMORIES)
         if memory.name in self.known or self.rng.random() < 0.15:
             row = self.known.get(memory.name)
-            kind = memory.recall if row is not None else memory.unknown
-            self._ask(kind, row or {})
+            self._ask(memory.recall if row else memory.unknown, row or {})
             return
         row = self.rng.choice(memory.tell.rows)
         before = len(self.turns)
@@ -231,14 +219,13 @@ class TalkWriter:
         if template is None or (kind.plain and not tells):
             return
         words = self._dressed(kind, template, self.rng.choice(kind.rows)).split()
-        open_ends = self._open_ends(words)
+        open_ends = _open_ends(words)
         if not open_ends:
             return
         text = " ".join(words[: self.rng.choice(open_ends)])
         if self.rng.random() < 0.3:
             text += self.rng.choice((", um", ", uh"))
-        whole = Turn("user", "speech", sentence(text), finished=False, kind=kind.name)
-        self.turns.append(replace(whole, text=whole.text.rstrip(".?")))
+        self.turns.append(Turn("user", "speech", sentence(text).rstrip(".?"), False, kind.name))
 
 
 def make_talks(n: int, seed: int, split: str) -> list[Talk]:
@@ -252,7 +239,7 @@ def make_talks(n: int, seed: int, split: str) -> list[Talk]:
 
 
 def make_questions(n: int, seed: int, split: str) -> list[Talk]:
-    """Return `n` talks of one question and its answer, without a system segment, the kinds in turn.
+    """Return `n` talks of one question and its answer, without a system prompt, cycling through the kinds.
 
     Raises:
         ValueError: an unknown split.
@@ -269,7 +256,7 @@ def make_questions(n: int, seed: int, split: str) -> list[Talk]:
 
 
 def make_pairs(n: int, seed: int, split: str) -> list[Talk]:
-    """Return at most `n` talks of two questions in one turn, answered one after the other in a short reply.
+    """Return at most `n` talks of two questions in one turn, both answered in one short reply.
 
     Raises:
         ValueError: an unknown split.
@@ -277,19 +264,17 @@ def make_pairs(n: int, seed: int, split: str) -> list[Talk]:
     asked = make_questions(2 * n, seed, split)
     talks = []
     for number, (first, second) in enumerate(zip(asked[::2], asked[1::2], strict=True)):
-        (question, answer), (more, answer_to_more) = first.turns, second.turns
-        said = f"{answer.text} {answer_to_more.text}"
-        if len(said.split()) <= MOST_WORDS:
-            turns = (
-                replace(question, text=f"{question.text} {more.text}", kind="pair", accepted_pattern=""),
-                replace(answer, text=said, kind="pair", accepted_pattern=""),
-            )
+        turns = tuple(
+            replace(turn, text=f"{turn.text} {other.text}", kind="pair", accepted_pattern="")
+            for turn, other in zip(first.turns, second.turns, strict=True)
+        )
+        if len(turns[1].text.split()) <= MOST_WORDS:
             talks.append(Talk(f"pair-{split}-{seed}-{number:06d}", split, turns))
     return talks
 
 
 def asked_again(talk: Talk, rng: random.Random) -> Talk:
-    """Return `talk` with a request for an answer again, and the answer; as it is if no answer is short."""
+    """Return `talk` with a request to repeat one of its short answers, and the answer again."""
     places = [
         index
         for index, turn in enumerate(talk.turns, 1)

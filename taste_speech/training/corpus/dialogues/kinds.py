@@ -1,78 +1,126 @@
-"""Kinds of question with their answers, and what else steers a talk: control words, manners, memories."""
+"""Kinds of questions with their answers, and what else shapes a talk: control words, styles and memories.
+
+Paraphrases are written as `(what is|tell me) the capital of {country}`: alternatives in parentheses, slots in
+braces. The text is in the YAML files beside this module.
+"""
 
 import hashlib
+import itertools
 import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from taste_speech.errors import TasteError
-from taste_speech.training.corpus.dialogues.grammar import (
-    COURSE,
-    WORDS,
-    as_heard,
-    expand,
-    fill,
-    read_yaml,
-    sentence,
-    slots_of,
-)
-from taste_speech.training.corpus.dialogues.tables import TABLES, Row
+import yaml
+from num2words import num2words
 
-TEST_SHARE = 0.15
-VALID_SHARE = 0.05
-POLITE, OPENERS = frozenset(WORDS["polite"].split()), frozenset(WORDS["openers"].split())
-FOR_TRAINING = Path(__file__).parent / "training_only"
-NO_SLOTS: tuple[Row, ...] = ({},)
+from taste_speech.errors import TasteError
+
+FOLDER = Path(__file__).parent
+TEST_SHARE, VALID_SHARE = 0.15, 0.05
+Row = dict[str, str]
+# The C loader is ten times as fast; not every build of PyYAML has it.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file."""
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+
+
+WORDS: dict[str, Any] = read_yaml(FOLDER / "course" / "words.yaml")
+"""Words around questions, and in murmurs."""
+_QUESTION_STARTS = frozenset(WORDS["question_starts"].split())
+_POLITE, _OPENERS = frozenset(WORDS["polite"].split()), frozenset(WORDS["openers"].split())
+
+
+def expand(template: str) -> list[str]:
+    """Return every sentence that the alternatives allow; slots stay.
+
+    Raises:
+        TasteError: a parenthesis is not closed.
+    """
+    pieces = re.split(r"\(([^()]*)\)", template)
+    if "(" in "".join(pieces[::2]) or ")" in "".join(pieces[::2]):
+        raise TasteError(f"parentheses of {template!r} do not match; write (one|other), without nesting")
+    choices = [piece.split("|") if i % 2 else [piece] for i, piece in enumerate(pieces)]
+    return [" ".join("".join(parts).split()) for parts in itertools.product(*choices)]
+
+
+def _expand_all(templates: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(sentence for template in templates for sentence in expand(template)))
+
+
+def _slots_of(*templates: str) -> set[str]:
+    return {slot for template in templates for slot in re.findall(r"\{(\w+)\}", template)}
+
+
+def fill(template: str, row: Row) -> str:
+    """Put the values of `row` into the slots."""
+    return re.sub(r"\{(\w+)\}", lambda match: row[match.group(1)], template)
+
+
+def sentence(text: str) -> str:
+    """Return `text` with a capital letter and, if it has none, a final period or question mark."""
+    text = re.sub(r"\bi\b", "I", text)
+    text = text[0].upper() + text[1:]
+    if text[-1] in ".?":
+        return text
+    words = text.split()
+    asks = words[0].strip(",").lower() in _QUESTION_STARTS or any(
+        first.endswith(",") and second.lower() in _QUESTION_STARTS
+        for first, second in itertools.pairwise(words)
+    )
+    return text + ("?" if asks else ".")
+
+
+def as_heard(text: str) -> str:
+    """Return `text` as a recognizer without punctuation writes it: lowercase words and apostrophes only."""
+    return " ".join(re.sub(r"[^a-z' ]", " ", text.lower()).split())
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of question. Paraphrases and answers may hold slots in braces that a row of `rows` fills."""
+    """One kind of question. Paraphrases and answers may hold slots, which a row of `rows` fills."""
 
     name: str
-    topic: str
     ask: tuple[str, ...]
     say: str
-    rows: tuple[Row, ...] = NO_SLOTS
-    accept: str = ""
+    rows: tuple[Row, ...]
+    accept: str
     """Regular expression; the slots in it stand for their values."""
     follow: tuple[str, ...] = ()
-    """Ways of asking the same about another row, right after."""
+    """Ways to ask the same about another row, right after."""
     brief: str = ""
-    """The shortest right answer, for people who want it short."""
+    """Shortest right answer, for people who want it short."""
     weight: float = 1.0
     plain: bool = False
-    """Asked without words of politeness around it."""
+    """Whether it is asked without polite words around it."""
     splits: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
-    held_out: frozenset[str] = field(default_factory=frozenset, repr=False, compare=False)
-    """The `core` of each paraphrase that is not for training."""
+
+    @cached_property
+    def held_out(self) -> frozenset[str]:
+        """The `core` of each paraphrase that is not for training."""
+        return frozenset(core(t) for t, split in self.splits.items() if split != "train")
 
     def paraphrases(self, split: str, follow: bool = False) -> list[str]:
         """Return the templates of `train`, `valid` or `test`; the splits share none."""
         return [t for t in (self.follow if follow else self.ask) if self.splits[t] == split]
 
-    def question(self, template: str, row: Row) -> str:
-        """Return a paraphrase with the facts of `row`, without a capital and a period."""
-        return fill(template, dict(row))
-
     def answer(self, row: Row, brief: bool = False) -> str:
-        """Return the answer for `row`, as a sentence."""
-        return sentence(fill(self.brief if brief and self.brief else self.say, dict(row)))
+        """Return the answer for `row` as a sentence."""
+        return sentence(fill(self.brief if brief and self.brief else self.say, row))
 
     def accepted(self, row: Row) -> str:
-        """Return the regular expression that a right answer for `row` matches, in the form of `as_heard`."""
+        """Return the regular expression that `as_heard` of a right answer for `row` matches."""
         heard = {name: re.escape(as_heard(value)).replace(r"\ ", " ") for name, value in row.items()}
         return rf"\b(?:{fill(self.accept, heard)})\b"
 
-    def is_right(self, row: Row, answer: str) -> bool:
-        """Return whether `answer` is right for `row`."""
-        return re.search(self.accepted(row), as_heard(answer)) is not None
 
-
-def core(template: str, empty: frozenset[str] = POLITE) -> str:
-    """Return a paraphrase without words of politeness at its ends."""
+def core(template: str, empty: frozenset[str] = _POLITE) -> str:
+    """Return a paraphrase without the polite words at its ends."""
     words = as_heard(re.sub(r"\{\w+\}", "slot", template)).split()
     while words and words[0] in empty:
         words = words[1:]
@@ -81,8 +129,13 @@ def core(template: str, empty: frozenset[str] = POLITE) -> str:
     return " ".join(words)
 
 
-def fixed_splits(name: str, templates: tuple[str, ...]) -> dict[str, str]:
-    """Divide the paraphrases of a kind by hash: of five or more, 15 % (at least one) are test, 5 % valid.
+def _bare(template: str) -> str:
+    """Return `core` without the words that may open any question."""
+    return core(template, _POLITE | _OPENERS).removeprefix("tell me ")
+
+
+def _fixed_splits(name: str, templates: Iterable[str]) -> dict[str, str]:
+    """Split the paraphrases of a kind by hash: of five or more, 15 % (at least one) are test, 5 % valid.
 
     Paraphrases that differ only in politeness share a split.
     """
@@ -90,125 +143,133 @@ def fixed_splits(name: str, templates: tuple[str, ...]) -> dict[str, str]:
     order = sorted(cores, key=lambda c: hashlib.sha256(f"{name}:{c}".encode()).digest())
     n_test = max(1, round(TEST_SHARE * len(order))) if len(order) >= 5 else 0
     n_valid = max(1, round(VALID_SHARE * len(order))) if len(order) >= 8 else 0
-    split = {
-        c: "test" if i < n_test else "valid" if i < n_test + n_valid else "train" for i, c in enumerate(order)
-    }
-    return {t: split[core(t)] for t in templates}
+    held_out = dict.fromkeys(order[:n_test], "test") | dict.fromkeys(
+        order[n_test : n_test + n_valid], "valid"
+    )
+    return {t: held_out.get(core(t), "train") for t in templates}
 
 
-def follow_splits(templates: tuple[str, ...]) -> dict[str, str]:
-    """Keep one way to follow up, "how about ...", for the test; the kinds share these ways."""
-    return {t: "test" if t.startswith("how about") else "train" for t in templates}
-
-
-def make_kind(name: str, topic: str, ask: list[str], say: str, **more: Any) -> Kind:
-    """Build a kind: expand the brackets, fix the splits and derive the accepted pattern where none is given.
+def make_kind(
+    name: str,
+    ask: Iterable[str],
+    say: str,
+    rows: Sequence[Row] = ({},),
+    accept: str = "",
+    follow: Iterable[str] = (),
+    split_name: str = "",
+    **more: Any,
+) -> Kind:
+    """Build a kind: expand alternatives, assign splits and, if none is given, derive the accepted pattern.
 
     Raises:
-        TasteError: a kind without anything to accept, or with slots that the rows lack.
+        TasteError: the kind accepts no answer, or has slots that the rows lack.
     """
-    questions = tuple(dict.fromkeys(e for template in ask for e in expand(template)))
-    follow = tuple(dict.fromkeys(e for template in more.pop("follow", ()) for e in expand(template)))
-    rows: tuple[Row, ...] = tuple(more.pop("rows", NO_SLOTS))
-    answer_slots = sorted(slot for slot in slots_of(say) if not all(slot in slots_of(q) for q in questions))
-    accept = more.pop("accept", "") or ".*".join(f"{{{slot}}}" for slot in answer_slots)
-    unknown = {s for t in (*questions, *follow, say, accept) for s in slots_of(t)} - set(rows[0])
+    questions, follow_ups = _expand_all(ask), _expand_all(follow)
+    answer_slots = sorted(slot for slot in _slots_of(say) if not all(slot in _slots_of(q) for q in questions))
+    accept = accept or ".*".join(f"{{{slot}}}" for slot in answer_slots)
+    unknown = _slots_of(*questions, *follow_ups, say, accept) - set(rows[0])
     if not accept or unknown:
         problem = f"slots {sorted(unknown)} without values" if unknown else "no accepted answer"
-        raise TasteError(f"kind {name!r} of {topic} has {problem}; complete its entry")
-    splits = fixed_splits(more.pop("split_name", name), questions) | follow_splits(follow)
-    held_out = frozenset(core(t) for t, split in splits.items() if split != "train")
-    return Kind(name, topic, questions, say, rows, accept, follow, splits=splits, held_out=held_out, **more)
+        raise TasteError(f"kind {name!r} has {problem}; complete its entry")
+    # All kinds share these ways to follow up, so "how about ..." is kept for the test in all of them.
+    splits = {t: "test" if t.startswith("how about") else "train" for t in follow_ups}
+    splits = _fixed_splits(split_name or name, questions) | splits
+    return Kind(name, questions, say, tuple(rows), accept, follow_ups, splits=splits, **more)
 
 
 def with_training_paraphrases(
-    kind: Kind, templates: list[str], elsewhere: frozenset[str] = frozenset()
+    kind: Kind, templates: Iterable[str], elsewhere: frozenset[str] = frozenset()
 ) -> Kind:
-    """Return the kind with more ways of asking, in brackets' notation, all in split `train`.
+    """Return the kind with more ways to ask, all of them in split `train`.
 
-    The splits of the others stay. What is held out, but for an opening or words of politeness, is left out,
-    and what is held out of another kind: `elsewhere`, as `core` writes it.
+    Left out is what is held out, also behind an opening or polite words, and what `elsewhere`, in the form of
+    `core`, other kinds hold out.
 
     Raises:
-        TasteError: a slot that the rows lack.
+        TasteError: the rows lack a slot.
     """
-    more = [t for template in templates for t in expand(template)]
     held_out = {_bare(t) for t, split in kind.splits.items() if split != "train"}
-    new = [t for t in dict.fromkeys(more) if t not in kind.splits]
-    more = [t for t in new if _bare(t) not in held_out and core(t) not in elsewhere]
-    unknown = {slot for t in more for slot in slots_of(t)} - set(kind.rows[0])
+    new = [t for t in _expand_all(templates) if t not in kind.splits]
+    new = [t for t in new if _bare(t) not in held_out and core(t) not in elsewhere]
+    unknown = _slots_of(*new) - set(kind.rows[0])
     if unknown:
         raise TasteError(f"kind {kind.name!r} has slots {sorted(unknown)} without values; complete its entry")
-    # A training paraphrase that "tell me" or the like makes of a held-out one would give that away.
+    # "tell me" before a held-out paraphrase would give that away in training.
     kept = [t for t in kind.ask if kind.splits[t] != "train" or _bare(t) not in held_out]
-    splits = kind.splits | dict.fromkeys(more, "train")
-    return replace(kind, ask=(*kept, *more), splits=splits)
+    return replace(kind, ask=(*kept, *new), splits=kind.splits | dict.fromkeys(new, "train"))
 
 
-def _bare(template: str) -> str:
-    """Return `core` without the words that may open any question."""
-    return core(template, POLITE | OPENERS).removeprefix("tell me ")
+def _numbers(of_pair: Callable[[int, int], tuple[int, int, int] | None], top: int) -> list[Row]:
+    """Return rows of slots a, b and c for all pairs of numbers up to `top` for which there are values."""
+    pairs = itertools.product(range(1, top + 1), repeat=2)
+    found = [values for a, b in pairs if (values := of_pair(a, b))]
+    return [{slot: num2words(n).replace("-", " ") for slot, n in zip("abc", v, strict=True)} for v in found]
 
 
-def _rows(text: str) -> tuple[Row, ...]:
-    """Read a small table: the first line names the slots, values are divided by semicolons."""
+_COMPUTED: dict[str, Callable[[], list[Row]]] = {
+    "sums": lambda: _numbers(lambda a, b: (a, b, a + b) if a + b <= 20 else None, 20),
+    "differences": lambda: _numbers(lambda a, b: (a, b, a - b) if b <= a else None, 20),
+    "products": lambda: _numbers(lambda a, b: (a, b, a * b) if a * b <= 20 or a == b else None, 10),
+    "quotients": lambda: _numbers(lambda a, b: (a * b, b, a) if a * b <= 20 else None, 10),
+    "comparisons": lambda: _numbers(lambda a, b: (a, b, max(a, b)) if abs(a - b) in (1, 3, 7) else None, 20),
+}
+"""Rows that the YAML files name under `computed`."""
+
+
+def _rows(text: str) -> list[Row]:
+    """Read a small table: the first line names the slots, semicolons separate values."""
     header, *lines = [[cell.strip() for cell in line.split(";")] for line in text.strip().splitlines()]
     for line in lines:
         if len(line) != len(header):
-            raise TasteError(f"row {'; '.join(line)!r} has {len(line)} values; {len(header)} are wanted")
-    return tuple(dict(zip(header, line, strict=True)) for line in lines)
-
-
-def load_kinds(path: Path) -> list[Kind]:
-    """Read the kinds of one yaml file; its stem is their topic."""
-    kinds = []
-    for name, entry in read_yaml(path).items():
-        if "rows" in entry:
-            entry["rows"] = _rows(entry["rows"])
-        if "computed" in entry:
-            entry["rows"] = TABLES[entry.pop("computed")]()
-        kinds.append(make_kind(name, path.stem, **entry))
-    return kinds
+            raise TasteError(f"row {'; '.join(line)!r} has {len(line)} values; expected {len(header)}")
+    return [dict(zip(header, line, strict=True)) for line in lines]
 
 
 @cache
 def all_kinds() -> tuple[Kind, ...]:
-    """Return every kind: those of the yaml files beside this module."""
-    paths = sorted(Path(__file__).parent.glob("*.yaml"))
-    kinds = {kind.name: kind for path in paths for kind in load_kinds(path)}
+    """Return every kind of the YAML files, with the paraphrases of `training_only`."""
+    kinds: dict[str, Kind] = {}
+    for path in sorted(FOLDER.glob("*.yaml")):
+        for name, entry in read_yaml(path).items():
+            if "rows" in entry:
+                entry["rows"] = _rows(entry["rows"])
+            elif "computed" in entry:
+                entry["rows"] = _COMPUTED[entry.pop("computed")]()
+            kinds[name] = make_kind(name, **entry)
     held_out = frozenset[str]().union(*(kind.held_out for kind in kinds.values()))
     more: dict[str, list[str]] = {name: [] for name in kinds}
-    for path in sorted(FOR_TRAINING.glob("*.yaml")):
+    for path in sorted((FOLDER / "training_only").glob("*.yaml")):
         for name, templates in read_yaml(path).items():
             more[name] += templates
-    return tuple(with_training_paraphrases(kinds[name], more[name], held_out) for name in kinds)
+    return tuple(with_training_paraphrases(kind, more[name], held_out) for name, kind in kinds.items())
 
 
 CONTROL: dict[str, Kind] = {
-    name: make_kind(name, "control", plain=True, **entry)
-    for name, entry in read_yaml(COURSE / "control.yaml").items()
+    name: make_kind(name, plain=True, **entry)
+    for name, entry in read_yaml(FOLDER / "course" / "control.yaml").items()
 }
+"""Requests about the talk itself."""
 
 
 @dataclass(frozen=True)
-class Manner:
-    """A manner of answering: the system sentences that set it, and what it changes."""
+class Style:
+    """A style of answering: the system prompts that set it, and what it puts before short answers."""
 
-    style: str = ""
+    name: str = ""
     system: tuple[str, ...] = ()
     before: str = ""
 
-    def dress(self, text: str) -> str:
-        """Return an answer in this manner."""
+    def apply(self, text: str) -> str:
+        """Return an answer in this style."""
         return f"{self.before} {text}" if self.before and len(text.split()) <= 12 else text
 
 
-MANNERS = tuple(Manner(**entry) for entry in read_yaml(COURSE / "manners.yaml"))
+STYLES = tuple(Style(**entry) for entry in read_yaml(FOLDER / "course" / "styles.yaml"))
 
 
 @dataclass(frozen=True)
 class Memory:
-    """A thing to remember: how it is told, how it is asked for, and what to say when it was never told."""
+    """Something to remember: telling it, asking for it, and asking for it when it was never told."""
 
     name: str
     tell: Kind
@@ -217,14 +278,14 @@ class Memory:
 
 
 def _memory(name: str, values: str, tell: list[str], told: str, ask: list[str], recalled: str) -> Memory:
-    about = {"rows": [{"value": value} for value in values.split(", ")], "accept": "{value}"}
+    rows = [{"value": value} for value in values.split(", ")]
     missing = f"You have not told me your {name.replace('_', ' ')} yet."
     return Memory(
         name,
-        make_kind(f"tell_{name}", "memory", tell, told, plain=True, **about),
-        make_kind(f"recall_{name}", "memory", ask, recalled, split_name=name, **about),
-        make_kind(f"unknown_{name}", "memory", ask, missing, accept="not told me", split_name=name),
+        make_kind(f"tell_{name}", tell, told, rows, "{value}", plain=True),
+        make_kind(f"recall_{name}", ask, recalled, rows, "{value}", split_name=name),
+        make_kind(f"unknown_{name}", ask, missing, accept="not told me", split_name=name),
     )
 
 
-MEMORIES = tuple(_memory(name, **entry) for name, entry in read_yaml(COURSE / "memories.yaml").items())
+MEMORIES = tuple(_memory(name, **e) for name, e in read_yaml(FOLDER / "course" / "memories.yaml").items())

@@ -4,8 +4,14 @@ import pytest
 
 from taste_speech.errors import TasteError
 from taste_speech.training.corpus import reply_texts
-from taste_speech.training.corpus.reply_texts import is_for_training, is_held_out, split_of, words_of
-from taste_speech.training.corpus.wordnet import entries, sentences
+from taste_speech.training.corpus.reply_texts import (
+    entries,
+    is_for_training,
+    is_held_out,
+    sentences,
+    split_of,
+    words_of,
+)
 
 NOUNS = """  1 This software and database is being provided to you
 00592652 04 n 02 generalship 0 field_work 0 001 @ 00586262 n 0000 | the office (and authority) of a \

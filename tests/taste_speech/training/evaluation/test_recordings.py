@@ -8,7 +8,7 @@ import soundfile
 
 from taste_agent.duplex.run import Task, find_items
 from taste_speech.training.corpus import DEVELOPMENT_VOICES, HELD_OUT_VOICES, Spoken, Timing
-from taste_speech.training.evaluation.duplex_set import ONE_WORD_ANSWERS, RATE_HZ, write_duplex_set
+from taste_speech.training.evaluation.recordings import ONE_WORD_ANSWERS, RATE_HZ, write_duplex_set
 from taste_speech.vocoder.phones import PAUSE
 
 WORD_S = 0.5
