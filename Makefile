@@ -6,6 +6,7 @@ INSTALL := $(BIN)/pip install --disable-pip-version-check -c constraints.txt
 USER_READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
 DEMO_OUT := demo-out
+DEMO_WAVS := $(addprefix taste_agent/demo/,question.wav anything.wav interruption.wav)
 
 .PHONY: demo chat test lint soak clean
 
@@ -22,8 +23,8 @@ $(DEV_READY): $(USER_READY)
 	@touch $@
 
 demo: $(USER_READY)
-	$(BIN)/taste-agent replay taste_agent/demo/question.wav --out $(DEMO_OUT)
-	@echo "Reply: $(DEMO_OUT)/reply.wav   Both sides: $(DEMO_OUT)/session.wav   Picture: $(DEMO_OUT)/session.png"
+	$(BIN)/taste-agent replay $(DEMO_WAVS) --out $(DEMO_OUT)
+	@echo "In each folder: the reply is reply.wav, both sides are session.wav, a picture of them is session.png."
 
 chat: $(USER_READY)
 	$(BIN)/taste-agent chat
