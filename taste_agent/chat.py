@@ -1,4 +1,4 @@
-"""`taste-agent chat`: builds the engine on a sound card, and shows and steers it from the terminal."""
+"""`taste-agent chat`: runs the engine on a sound card; the terminal shows and controls it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 
 from taste_agent.audio.device_ports import DeviceSink, DeviceSource
 from taste_agent.audio.echo import (
@@ -32,21 +30,9 @@ from taste_agent.events import TYPING
 from taste_agent.session.engine import Levels
 from taste_agent.session.recording import TalkFolder
 from taste_agent.session.runner import ThreadRunner
-from taste_agent.ui.chat_lines import PlainChat
-from taste_agent.ui.chat_screen import LiveChat, can_draw
+from taste_agent.ui.chat_views import ChatOptions, LiveChat, PlainChat, can_draw
 from taste_agent.ui.state import Figures
 from taste_agent.ui.terminal import native_stderr_silenced
-
-
-@dataclass(frozen=True)
-class ChatOptions:
-    """What belongs to one call of the command rather than to the settings."""
-
-    text_only: bool = False
-    push_to_talk: bool = False
-    record: bool = False
-    out: Path | None = None
-    json_events: bool = False
 
 
 def run_chat(
@@ -57,18 +43,19 @@ def run_chat(
 ) -> None:
     """Talk until the quit key, Ctrl-C, SIGTERM or the end of typed input.
 
-    The sound card is opened before the model is loaded, so that a missing device is told at once, and what is
-    said meanwhile is answered.
+    The sound card is opened before the model is loaded: a missing device is reported at once, and what the
+    person says while the model loads is answered.
 
     Args:
-        settings, options: of the agent and of this call.
-        load_brain: makes the model; other threads must get their turn while it does.
-        prepare: the part of loading that keeps them waiting, during which nothing is heard.
+        settings: settings of the agent.
+        options: options of the command.
+        load_brain: loads the model, while other threads keep running.
+        prepare: the part of loading that blocks other threads. Nothing is heard meanwhile.
 
     Raises:
         AudioDeviceError: a device that was named cannot be opened, or there is none at all.
-        EchoUnavailableError: it is asked for and does not run here.
-        KeyboardInterrupt, Terminated: after the session was ended cleanly.
+        EchoUnavailableError: echo cancellation is required by the settings and does not run here.
+        KeyboardInterrupt, Terminated: after a clean end of the session.
     """
     live = not options.json_events and can_draw(sys.stdin, sys.stdout, os.environ.get("TERM", ""))
     with ExitStack() as stack:
@@ -76,7 +63,7 @@ def run_chat(
         notices: list[tuple[str, str]] = []
         parts = _Parts(settings, options, stack, lambda level, text: notices.append((level, text)))
         folder = TalkFolder(options.out)
-        # The screen would hide these lines and the progress of the download, so that comes before it.
+        # A download comes first, because the screen would hide its progress.
         brain = load_brain(settings) if announce_first_use(settings.model) else None
         view: LiveChat | PlainChat = LiveChat(options, folder) if live else PlainChat(options, folder)
         stack.enter_context(view)
@@ -105,7 +92,7 @@ def run_chat(
                 raise
         finally:
             engine.stop(reason)
-            if brain is not None:  # else there was no talk to show
+            if brain is not None:  # otherwise there was no conversation to show
                 view.drain(engine)
         if engine.error is not None:
             raise engine.error
@@ -125,7 +112,7 @@ def _reason_of(stop: BaseException) -> str:
 
 
 class _Parts:
-    """The ports and what can be measured on them."""
+    """The sound card, echo cancellation and runner of a chat, and measurements of them."""
 
     def __init__(
         self,
@@ -154,7 +141,6 @@ class _Parts:
 
     @property
     def hears(self) -> bool:
-        """Whether there is a microphone now."""
         return self._card is not None and self._card.capture is not None
 
     def watch(self) -> None:
@@ -165,28 +151,20 @@ class _Parts:
         if self._card is not None and self._settings.echo.text_gate:
             self._gate = EchoGate(self._echo_reach_s)
         name = self._card.names["input"] if self._card and self._card.capture else TYPING
-        engine = self._engine = ChatEngine(
-            self._settings,
-            self._runner,
-            self.source,
-            self.sink,
-            self._gate,
-            name,
-            speaks=self._card is not None,
-        )
-        return engine
+        ports, speaks = (self.source, self.sink), self._card is not None
+        self._engine = ChatEngine(self._settings, self._runner, *ports, self._gate, name, speaks)
+        return self._engine
 
     def _echo_reach_s(self) -> float:
-        """A closed microphone and headphones leave no more to the gate than a working canceller."""
+        # A closed microphone and headphones let through no more echo than a working canceller.
         figures = EchoFigures(return_loss_db=float("inf"))
         if self._canceller is not None and self._echo_mode == "webrtc":
             figures = self._canceller.figures()
         return echo_reach_s(figures, self._settings.echo.text_gate_slack_s)
 
     def begin(self, brain: Brain) -> None:
-        """Have what was said and what will be said answered by `brain`."""
-        speaks = self._card is not None
-        self._runner.begin(DialogWorker(brain, self._settings, CostMeter(), speaks, self._gate))
+        worker = DialogWorker(brain, self._settings, CostMeter(), self._card is not None, self._gate)
+        self._runner.begin(worker)
 
     def figures(self) -> Figures:
         levels = self._engine.levels if self._engine else Levels()
@@ -212,10 +190,10 @@ class _Parts:
 def choose_canceller(
     settings: EchoSettings, notify: Callable[[str, str], None]
 ) -> tuple[str, Canceller | None]:
-    """The mode that takes effect and its canceller; a fallback is told through `notify`.
+    """Return the echo mode in effect and its canceller; `notify` is told of a fallback.
 
     Raises:
-        EchoUnavailableError: `webrtc` is asked for and does not run here.
+        EchoUnavailableError: the settings require `webrtc`, which does not run here.
     """
     if settings.mode == "headphones":
         return "headphones", None

@@ -23,14 +23,14 @@ from taste_speech.words import Word
 
 Command = Callable[[Session], None]
 JOIN_LIMIT_S = 5.0
-"""How long the end waits for the session, which waits for a step and completes files."""
+"""How long `stop` waits for the session to finish its step and complete its files."""
 
 
 class ChatEngine:
-    """Runs a session in a thread of its own.
+    """Runs a session in its own thread.
 
-    Everything that comes from keys is a command that runs there between two blocks; everything that goes
-    out is an event in `events`, which one other thread takes.
+    Keys become commands, which run in that thread between two blocks of audio. The session's events go to
+    `events`, which one other thread empties.
     """
 
     def __init__(
@@ -43,9 +43,16 @@ class ChatEngine:
         source_name: str = "",
         speaks: bool = True,
     ) -> None:
-        """Prepare; `start` begins. `gate` learns which words were heard.
+        """Prepare a session, which begins with `start`.
 
-        With `speaks` False nothing sounds, and replies are shown as they are thought.
+        Args:
+            settings: settings of the agent.
+            runner: runs the dialog.
+            source: the microphone.
+            sink: the loudspeaker.
+            gate: is told which words were heard.
+            source_name: name of the microphone.
+            speaks: False for replies that are only shown, as soon as they are generated.
         """
         self._settings = settings
         self._runner = runner
@@ -70,17 +77,17 @@ class ChatEngine:
 
     @property
     def now(self) -> int:
-        """Input samples processed so far."""
+        """Number of input samples processed so far."""
         return self._session.now if self._session else 0
 
     @property
     def idle(self) -> bool:
-        """Whether nobody speaks, nothing is owed and every command was taken."""
+        """Whether nobody is speaking, no answer is pending and every command has run."""
         return self._session is not None and self._commands.empty() and self._session.idle
 
     @property
     def running(self) -> bool:
-        """Whether the thread still runs."""
+        """Whether the session's thread is running."""
         return self._thread.is_alive()
 
     @property
@@ -89,20 +96,20 @@ class ChatEngine:
         return self._recording
 
     def start(self, recording: SessionRecording | None = None) -> None:
-        """Begin to listen, and to write to `recording`, which is closed at the end."""
+        """Start listening and writing to `recording`, which is closed at the end."""
         self._recording = recording
         self._thread.start()
 
     def do(self, command: Command) -> None:
-        """Have `command` called with the session, in its thread."""
+        """Call `command` with the session, in the session's thread."""
         self._commands.put(command)
 
     def notice(self, level: str, text: str) -> None:
-        """Tell the person something; from any thread."""
+        """Tell the person something. May be called from any thread."""
         self.do(lambda session: self._emit(ev.Notice(session.now, level, text)))
 
     def record(self, recording: SessionRecording | None) -> None:
-        """Write to `recording` from now on, or stop with None."""
+        """Write to `recording` from now on; None stops recording."""
         self.do(lambda session: self._switch_recording(recording))
 
     def stop(self, reason: str) -> None:
@@ -146,11 +153,11 @@ class ChatEngine:
         spoken = session.process(samples)
         if session.cut:
             session.cut = False
-            # What the loudspeaker still holds is silenced, and the fade of playback with it.
+            # Silence what is queued for the loudspeaker, which includes the fade-out.
             self._sink.cut(round(ms_of_samples(len(spoken))) + self._settings.playback.fade_ms)
         self._sink.write(spoken)
         self._source.idle = session.idle
-        # What is recorded is what was heard.
+        # Record what was heard: nothing while muted.
         heard = np.zeros_like(samples) if session.muted else samples
         self._record(lambda recording: recording.write(heard, spoken))
 
@@ -161,7 +168,7 @@ class ChatEngine:
         self._record(lambda recording: recording.take(event))
 
     def _record(self, write: Callable[[SessionRecording], None]) -> None:
-        """Have the recording, if any, written to; one that fails ends, the talk does not."""
+        """Write to the recording, if any. If that fails, the recording ends and the conversation goes on."""
         recording = self._recording
         if recording is None:
             return
@@ -169,7 +176,7 @@ class ChatEngine:
             write(recording)
         except AgentError as error:
             self._recording = None
-            with suppress(AgentError):  # what can be completed is
+            with suppress(AgentError):  # complete as many files as possible
                 recording.close()
             self._emit(ev.Notice(self.now, "error", str(error)))
 

@@ -1,14 +1,14 @@
 """Everything that happens in a session, as frozen messages.
 
-`at` is the input sample at which it happened (see `taste_agent.clock`). Words used everywhere:
+`at` is the input sample at which it happened (see `taste_agent.clock`). Terms used everywhere:
 
 * *end of speech*: the last sample of speech.
 * *end of turn*: the decision that the person has finished.
-* *first audio*: the first sample of a reply handed to playback.
-* *waited* = *silence* (end of speech to end of turn) + *computing* (from there to first audio) + *card* (what
-  the sound card takes to hear and to play; 0 for files).
+* *first audio*: the moment when the first sample of a reply goes to playback.
+* *waited* = *silence* (end of speech to end of turn) + *computing* (end of turn to first audio) + *card*
+  (latency of the sound card for input and output; 0 for files).
 * The stages of computing: *recognize* the words, *tokenize* how they were said, *read* them into the model,
-  *think* of the first words of the reply, and give them their *voice*. Some run during the silence.
+  *think* of the first words of the reply, and give them a *voice*. Some run during the silence.
 """
 
 import dataclasses
@@ -32,18 +32,18 @@ class Event:
         return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
 
     def to_json(self) -> str:
-        """One line of JSON with `kind` first; floats are rounded so that logs compare byte by byte."""
+        """Return one line of JSON that starts with `kind`. Rounded floats make logs comparable."""
         fields = dataclasses.asdict(self, dict_factory=_logged)
         return json.dumps({"kind": self.kind, **rounded(fields)}, ensure_ascii=False)
 
 
 def _logged(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of a word the log has its text and times; heard ones have no tokens."""
+    """Leave the tokens of words out of the log."""
     return {name: value for name, value in fields if name not in ("ids", "taste")}
 
 
 def rounded(value: Any) -> Any:
-    """`value` for JSON: reals in it with three digits after the point, tuples as lists."""
+    """Return `value` for JSON: floats rounded to three digits after the point, tuples as lists."""
     if isinstance(value, float):
         return round(value, 3)
     if isinstance(value, dict):
@@ -54,7 +54,7 @@ def rounded(value: Any) -> Any:
 
 
 TYPING = "typing"
-"""The source of a session without a microphone."""
+"""Source of a session without a microphone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,10 @@ class SessionStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted(Event):
-    """The VAD is sure that somebody speaks."""
+    """The VAD is sure that somebody is speaking."""
 
     first_sample: int
-    """First sample of the speech (before `at` by the hysteresis)."""
+    """First sample of the speech, which is before `at`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class SpeechEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class PartialHeard(Event):
-    """What has been recognized of the running piece so far (may still change)."""
+    """The text recognized so far in the current piece of speech; it may still change."""
 
     piece: int
     text: str
@@ -94,7 +94,7 @@ class PartialHeard(Event):
 
 @dataclass(frozen=True, slots=True)
 class PieceRecognized(Event):
-    """The recognizer has finished a piece of speech; `text` is empty when nothing was understood."""
+    """The recognizer has finished a piece of speech. `text` is empty if nothing was understood."""
 
     piece: int
     text: str
@@ -105,11 +105,11 @@ class PieceRecognized(Event):
 
 @dataclass(frozen=True, slots=True)
 class SpeechDropped(Event):
-    """Speech or sound that is not answered.
+    """Speech or another sound that is not answered.
 
-    `reason` is `nothing_recognized`, `backchannel`, `noise`, `music`, `echo`, `failed`, `typed` (something
-    typed took its place) or `unanswered` (the model had nothing to say to it, or waiting for more of it took
-    too long). Of an echo `text` is what was recognized of the agent's own words.
+    `reason` is `nothing_recognized`, `backchannel`, `noise`, `music`, `echo`, `failed`, `typed` (typed text
+    replaced it) or `unanswered` (the model had nothing to say, or the rest took too long to come). For an
+    echo, `text` is what was recognized of the agent's own words.
     """
 
     pieces: tuple[int, ...]
@@ -119,7 +119,7 @@ class SpeechDropped(Event):
 
 @dataclass(frozen=True, slots=True)
 class PieceCut(Event):
-    """Speech went on for so long that it was cut at a pause (or at the limit) into a further piece."""
+    """Long speech was cut into another piece, at a pause or at the limit."""
 
     piece: int
     cut_sample: int
@@ -128,14 +128,14 @@ class PieceCut(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunAheadStarted(Event):
-    """Recognition, tokenizing and prefill have begun although the person might go on."""
+    """Recognition, tokenizing and prefill have begun, although the person might go on."""
 
     pieces: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RunAheadReady(Event):
-    """Run-ahead is done; `speaking_probability` is the model's own, None if it has none."""
+    """Run-ahead is done. `speaking_probability` comes from the model, or is None if it has no estimate."""
 
     pieces: tuple[int, ...]
     speaking_probability: float | None
@@ -145,14 +145,14 @@ class RunAheadReady(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunAheadDropped(Event):
-    """The person went on; what was computed ahead is thrown away."""
+    """The person went on, so what was computed ahead is thrown away."""
 
     pieces: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded(Event):
-    """The decision that the person has finished; the reply with this `generation` is asked for."""
+    """The person has finished, and the reply with this `generation` is requested."""
 
     generation: int
     pieces: tuple[int, ...]
@@ -160,12 +160,12 @@ class TurnEnded(Event):
     silence_ms: float
     speaking_probability: float | None
     reason: str
-    """`silence`, `typed`, `muted`, `push_to_talk` or `key` (which takes the floor)."""
+    """`silence`, `typed`, `muted`, `push_to_talk` or `key` (the interrupt key)."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserTurn(Event):
-    """What the reply answers, final."""
+    """The final text that the reply answers."""
 
     generation: int
     text: str
@@ -183,7 +183,7 @@ class NoSpeech(Event):
 
 @dataclass(frozen=True, slots=True)
 class ReplyChunk(Event):
-    """A chunk of the reply is ready (not yet heard)."""
+    """A chunk of the reply is ready, but not heard yet."""
 
     generation: int
     words: tuple[str, ...]
@@ -203,15 +203,15 @@ class ReplyGenerated(Event):
 
 @dataclass(frozen=True, slots=True)
 class FirstAudio(Event):
-    """The first sample of a reply is handed to playback; how long the person waits for it to be heard."""
+    """The first sample of a reply goes to playback. The fields say why the person had to wait."""
 
     generation: int
     silence_ms: float
-    """End of turn minus end of speech; 0 for something typed."""
+    """From end of speech to end of turn; 0 for typed text."""
     computing_ms: float
-    """First audio minus end of turn."""
+    """From end of turn to first audio."""
     card_ms: float
-    """What the sound card takes for the person's last sound and for the agent's first one."""
+    """Latency of the sound card, for input and output together."""
     recognize_ms: float
     tokenize_ms: float
     read_ms: float
@@ -220,7 +220,7 @@ class FirstAudio(Event):
 
     @property
     def latency_ms(self) -> dict[str, float]:
-        """Milliseconds by name, `waited` first."""
+        """Milliseconds by name, starting with `waited`."""
         names = [field.name for field in dataclasses.fields(self) if field.name.endswith("_ms")]
         parts = {name.removesuffix("_ms"): float(getattr(self, name)) for name in names}
         return {"waited": self.silence_ms + self.computing_ms + self.card_ms, **parts}
@@ -237,7 +237,7 @@ class WordHeard(Event):
 
 @dataclass(frozen=True, slots=True)
 class PlaybackPaused(Event):
-    """Somebody speaks over the agent: playback fades out and waits."""
+    """Somebody is speaking over the agent: playback fades out and waits."""
 
     generation: int
     speech_first_sample: int
@@ -245,7 +245,7 @@ class PlaybackPaused(Event):
 
 @dataclass(frozen=True, slots=True)
 class PlaybackResumed(Event):
-    """It was nothing: playback goes on from a word boundary."""
+    """The interruption was nothing to answer: playback resumes at a word boundary."""
 
     generation: int
     reason: str
@@ -254,7 +254,7 @@ class PlaybackResumed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ReplyCancelled(Event):
-    """The person took the floor. `heard_text` stays in the history, `cut_text` was not heard."""
+    """The reply was interrupted. `heard_text` stays in the history; `cut_text` was not heard."""
 
     generation: int
     reason: str
@@ -266,14 +266,14 @@ class ReplyCancelled(Event):
 
 @dataclass(frozen=True, slots=True)
 class ReplyTakenUp(Event):
-    """What had interrupted the last reply was nothing to answer: it goes on as the reply `generation`."""
+    """The last interruption was nothing to answer: the reply goes on under a new `generation`."""
 
     generation: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyFinished(Event):
-    """The reply has been heard to its end."""
+    """The reply was heard to the end."""
 
     generation: int
     text: str
@@ -285,7 +285,7 @@ class ReplyFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class Underrun(Event):
-    """Playback ran dry for `gap_samples` although more was to come."""
+    """Playback ran dry for `gap_samples` in the middle of a reply."""
 
     generation: int
     gap_samples: int
@@ -293,7 +293,7 @@ class Underrun(Event):
 
 @dataclass(frozen=True, slots=True)
 class Notice(Event):
-    """Something that the person should know, one line (device lost, half duplex, ...)."""
+    """One line that the person should see, such as a lost device."""
 
     level: str
     """`info`, `warning` or `error`."""

@@ -1,4 +1,4 @@
-"""Where a command writes to."""
+"""Checks and errors of the folder that a command writes to."""
 
 import errno
 import os
@@ -9,12 +9,10 @@ from taste_agent.errors import AgentError
 
 
 def check_writable(folder: Path) -> None:
-    """See that a folder can be written, or made: what is to go there takes long to make.
-
-    Nothing is made or left behind, for what comes first may fail.
+    """Check that a folder can be written or created, without creating anything.
 
     Raises:
-        AgentError: it cannot be made or written.
+        AgentError: the folder cannot be created or written.
     """
     try:
         with TemporaryFile(dir=next(there for there in (folder, *folder.parents) if there.exists())):
@@ -24,12 +22,12 @@ def check_writable(folder: Path) -> None:
 
 
 def owner_only(path: str, flags: int) -> int:
-    """Opener (of `open`) for files that nobody else may read."""
+    """Open a file that only its owner can read; an `opener` for `open`."""
     return os.open(path, flags, 0o600)
 
 
 def cannot_write(folder: Path, error: OSError) -> AgentError:
-    """The error that says why nothing more goes to a folder, and what to do."""
+    """Return the error for a failed write to a folder."""
     if error.errno == errno.ENOSPC:
         return AgentError(f"the disk of {folder} is full; free some space and run again")
     reason = os.strerror(error.errno) if error.errno else str(error)

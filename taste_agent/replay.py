@@ -1,4 +1,4 @@
-"""`taste-agent replay`: a sound file through the whole agent, on a virtual clock."""
+"""`taste-agent replay`: runs a sound file through the whole agent, on a virtual clock."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -28,13 +28,13 @@ from taste_speech.sound_file import SoundFile
 
 _SILENCE_SAMPLES = ENGINE_RATE_HZ // 10
 _WRITE_SAMPLES = ENGINE_RATE_HZ
-"""Audio is written in pieces of a second."""
+"""Audio is written in blocks of one second."""
 NAMES = ("reply.wav", "session.wav", "session.png", "events.jsonl", "transcript.txt", "transcript.json")
 
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """Where a replay went and what was said."""
+    """The output folder of a replay, and what was said."""
 
     out: Path
     transcript: Transcript
@@ -51,21 +51,21 @@ def run_replay(
 ) -> ReplayResult:
     """Run one file through the agent and write everything to `out`.
 
-    The folder is checked before the model is loaded; it is made, and earlier outputs in it are replaced, when
-    that is there. Whatever stops the session (an error, Ctrl-C), all files are complete up to that moment.
+    The folder is checked before the model is loaded, and created, or cleared of earlier results, afterwards.
+    Even if an error or Ctrl-C stops the session, all files are complete up to that moment.
 
     Args:
-        sound: what is heard.
-        settings: of the agent.
-        out: folder of the results.
-        load_brain: makes the model.
+        sound: the file.
+        settings: settings of the agent.
+        out: folder for the results.
+        load_brain: loads the model.
         on_event: called with every event.
         on_progress: called with (seconds done, seconds of the file).
-        block_samples: file frames read at a time (of no influence on the result).
+        block_samples: file frames to read at a time; does not change the result.
 
     Raises:
-        AudioError: the file cannot be read any more.
-        AgentError: it would be overwritten, or the folder cannot be written.
+        AudioError: the file cannot be read.
+        AgentError: the file would be overwritten, or the folder cannot be written.
     """
     check_writable(out)
     for name in NAMES:
@@ -115,13 +115,13 @@ def _run(
         step(samples)
         on_progress(read_s, sound.duration_s)
     limit = session.now + int(settings.replay.max_tail_s * ENGINE_RATE_HZ)
-    while session.now < limit and not session.idle:  # the last reply is heard to its end
+    while session.now < limit and not session.idle:  # let the last reply end
         step(np.zeros(_SILENCE_SAMPLES, np.float32))
         on_progress(sound.duration_s, sound.duration_s)
 
 
 class _Outputs:
-    """The files of one session, written as it goes on; only their owner can read them."""
+    """The files of one session, written while it runs. Only their owner can read them."""
 
     def __init__(self, out: Path, title: str) -> None:
         self.transcript = Transcript()
@@ -151,7 +151,7 @@ class _Outputs:
         text, data = self.transcript.as_text(), self.transcript.as_json()
         failure: OSError | AgentError | None = None
         with signals_held(), self._stack:
-            for write in (  # each on its own: what can be written is
+            for write in (  # each on its own, so that one failure does not stop the others
                 lambda: write_private(self._out / "transcript.txt", text),
                 lambda: write_private(self._out / "transcript.json", data),
                 lambda: self._write_audio(everything=True),
@@ -161,11 +161,10 @@ class _Outputs:
                     write()
                 except (OSError, AgentError) as problem:
                     failure = failure or problem
-        if failure is not None and error is None:  # else the first error is the one to tell
+        if failure is not None and error is None:  # otherwise, the first error is the one to report
             raise (cannot_write(self._out, failure) if isinstance(failure, OSError) else failure)
 
     def take(self, event: Event) -> None:
-        """Log an event."""
         try:
             self._log.write(event.to_json() + "\n")
         except OSError as error:
@@ -174,18 +173,16 @@ class _Outputs:
         self._picture.take(event)
 
     def begin_audio(self, lead_samples: int) -> None:
-        """The agent's first frame sounds after the first frame was heard."""
         self._sides.begin(lead_samples)
 
     def write(self, person: Samples, agent: Samples) -> None:
-        """Take what was heard and what was said meanwhile."""
         self._sides.add(person, agent)
         self._pending += len(agent)
         if self._pending >= _WRITE_SAMPLES:
             self._write_audio()
 
     def _write_audio(self, everything: bool = False) -> None:
-        """Write what both sides have; at the end the shorter one gets silence."""
+        """Write the audio that both sides have; at the end, pad the shorter one with silence."""
         self._pending = 0
         person, agent = self._sides.take(everything)
         self._reply.write(agent)

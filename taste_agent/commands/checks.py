@@ -1,4 +1,4 @@
-"""Checks that need nothing loaded, created or computed. Importing this is cheap."""
+"""Checks of names in the settings, before anything is loaded. Importing this is cheap."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,7 @@ def check_names(settings: AgentSettings) -> None:
         require_file(folder, "config.json", name)
         voices = _voices(folder)
     if (os.sep in voice or Path(voice).suffix) and not Path(voice).exists():
-        raise AudioError(f"no recording {voice} to speak like; give --voice a file, or a voice's name")
+        raise AudioError(f"the recording {voice} does not exist; give --voice a recording or a voice's name")
     if voices and voice and voice not in voices and not Path(voice).exists():
         raise AudioError(
             f"no voice and no audio file {voice!r}; voices of this checkpoint: {', '.join(sorted(voices))}"
@@ -31,7 +31,7 @@ def check_names(settings: AgentSettings) -> None:
 
 
 def _voices(folder: Path) -> list[str]:
-    """Return the names of a checkpoint's fixed voices; a damaged file is reported when it is loaded."""
+    """Return the names of a checkpoint's fixed voices, or none if the file is damaged or missing."""
     from safetensors import SafetensorError, safe_open
 
     try:

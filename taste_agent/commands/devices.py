@@ -1,4 +1,4 @@
-"""`taste-agent devices`: lists sound devices, plays a tone, shows the microphone's level."""
+"""`taste-agent devices`: lists sound devices, plays a test tone, shows the microphone's level."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LISTEN_S = 1.0
 
 
 def show_devices(settings: DeviceSettings, tone_s: float = 0.0, meter_s: float = 0.0) -> None:
-    """List the devices and show the microphone's level, for at least a second; play a tone if requested.
+    """List the devices, show the microphone's level for at least a second, and play a tone if requested.
 
     Raises:
         AudioDeviceError: PortAudio is missing, or a device that was named cannot be opened.
@@ -49,8 +49,8 @@ def show_devices(settings: DeviceSettings, tone_s: float = 0.0, meter_s: float =
 
 
 def device_table(listed: DeviceList) -> Table:
-    """Return a row for each device; `*` marks the system's defaults."""
-    table = Table(title="Audio devices: give --input and --output a name, a part of it, or the number")
+    """Return a table of the devices, in which `*` marks the system's defaults."""
+    table = Table(title="Audio devices: give --input and --output a name, part of a name, or a number")
     for name in ("#", "Name", "In", "Out", "Rate", "System"):
         table.add_column(name, justify="right" if name in ("#", "Rate") else "left")
     for device in listed.devices:
@@ -66,7 +66,7 @@ def device_table(listed: DeviceList) -> Table:
 
 
 def test_tone(seconds: float) -> np.ndarray:
-    """Return a soft 440 Hz tone with fades, (T,) samples at the engine's rate."""
+    """Return a soft 440 Hz tone with fades, at the engine's rate."""
     time_s = np.arange(round(seconds * ENGINE_RATE_HZ)) / ENGINE_RATE_HZ
     fades = np.minimum(1.0, np.minimum(time_s, seconds - time_s) / FADE_S)
     tone = 10 ** (TONE_DBFS / 20) * np.sqrt(2) * np.sin(2 * np.pi * TONE_HZ * time_s) * fades
@@ -74,7 +74,6 @@ def test_tone(seconds: float) -> np.ndarray:
 
 
 def _run(settings: DeviceSettings, tone_s: float, seconds: float, console: Console) -> None:
-    """Play and listen at the same time, as in a conversation."""
     tone = test_tone(tone_s)
     card = SoundCard(settings, lambda level, text: console.print(text, markup=False))
     card.open()
@@ -98,7 +97,6 @@ def _run(settings: DeviceSettings, tone_s: float, seconds: float, console: Conso
 
 
 def _meter(dbfs: float, level: MicrophoneLevel) -> Text:
-    """Return the level as a bar, with advice."""
     bar = level_bar(dbfs, BAR_CELLS, "green")
     bar.append(f" {dbfs:5.0f} dB, loudest {level.loudest_dbfs:.0f} dB")
     if advice := verdict(level):

@@ -1,4 +1,4 @@
-"""`taste-agent doctor`: checks whether this machine can hold a conversation, and says how to fix it."""
+"""`taste-agent doctor`: checks whether this machine can hold a conversation, and suggests fixes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check: `ok`, `warning` (works, with less) or `failed`, and what to do about it."""
+    """The result of one check. `status` is `ok`, `warning` (works, with limits) or `failed`."""
 
     name: str
     status: str
@@ -42,7 +42,7 @@ class Finding:
 
 
 def show_diagnosis(settings: AgentSettings) -> bool:
-    """Print all findings and return whether nothing failed."""
+    """Print all findings and return True if nothing failed."""
     findings: list[Finding] = []
     with native_stderr_silenced():
         for finding in diagnose(settings):
@@ -62,7 +62,7 @@ def show_diagnosis(settings: AgentSettings) -> bool:
 
 
 def diagnose(settings: AgentSettings) -> Iterable[Finding]:
-    """Run all checks, one after the other."""
+    """Yield the findings of all checks."""
     checks: tuple[Callable[[AgentSettings], Finding], ...] = (
         check_python,
         check_torch,
@@ -103,7 +103,7 @@ def check_torch(settings: AgentSettings) -> Finding:
 
 
 def check_device(settings: AgentSettings) -> Finding:
-    """Check where the model would run."""
+    """Check the device that the model would run on."""
     import torch
 
     from taste_agent.dialog.loading import choose_device
@@ -111,19 +111,19 @@ def check_device(settings: AgentSettings) -> Finding:
     try:
         device = choose_device(settings.model.device)
     except AgentError as error:
-        return Finding("model device", "failed", str(error), "change model.device or --device")
+        return Finding("model device", "failed", str(error), "change --device or the setting model.device")
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info()
         name = torch.cuda.get_device_name()
         return Finding("model device", "ok", f"{name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free")
     if device.type == "cpu":
-        advice = "the shipped checkpoint answers in time on a CPU; V0 needs a GPU"
+        advice = "the shipped checkpoint is fast enough on a CPU; V0 needs a GPU"
         return Finding("model device", "ok", "cpu (no GPU is used)", advice)
     return Finding("model device", "ok", device.type)
 
 
 def check_packages(settings: AgentSettings) -> Finding:
-    """Check the Python packages with native parts."""
+    """Check the Python packages with native code."""
     missing = []
     for name in PACKAGES:
         try:
@@ -137,7 +137,7 @@ def check_packages(settings: AgentSettings) -> Finding:
 
 
 def check_portaudio(settings: AgentSettings) -> Finding:
-    """Check the audio library."""
+    """Check PortAudio."""
     from taste_agent.audio.devices import portaudio
 
     try:
@@ -148,7 +148,7 @@ def check_portaudio(settings: AgentSettings) -> Finding:
 
 
 def check_microphone(settings: AgentSettings) -> Finding:
-    """Check the input device that `chat` would use, and what it gives."""
+    """Check the input device that `chat` would use, and its level."""
     from taste_agent.audio.microphone import listen, verdict
 
     finding = _check_side("microphone", settings.devices.input, "input")
@@ -173,7 +173,7 @@ def _check_side(name: str, wanted: str, direction: str) -> Finding:
         check = getattr(portaudio(), f"check_{direction}_settings")
         check(device=device.index, channels=1, dtype="float32", samplerate=device.default_rate_hz)
     except Exception as error:
-        return Finding(name, "failed", str(error), "`taste-agent devices` lists what there is")
+        return Finding(name, "failed", str(error), "`taste-agent devices` lists the devices")
     return Finding(name, "ok", f"{device.name} ({device.host_api}, {device.default_rate_hz} Hz)")
 
 
@@ -189,7 +189,7 @@ def check_canceller(settings: AgentSettings) -> Finding:
         frame = np.zeros(canceller.frame_samples, dtype=np.float32)
         canceller.process(frame, frame)
     except (EchoUnavailableError, RuntimeError) as error:
-        advice = "wear headphones and set echo.mode to headphones, or do without interrupting"
+        advice = "wear headphones and set echo.mode to headphones, or use half duplex"
         return Finding(name, "warning", str(error), advice)
     if settings.echo.mode in ("auto", "webrtc"):
         return Finding(name, "ok", "WebRTC")
@@ -197,7 +197,7 @@ def check_canceller(settings: AgentSettings) -> Finding:
 
 
 def check_checkpoint(settings: AgentSettings) -> Finding:
-    """Check the model's files without downloading any; those in a folder are loaded."""
+    """Check the model's files. Files in a folder are loaded; nothing is downloaded."""
     from taste_agent.dialog.first_use import is_downloaded, is_on_hub
     from taste_speech.conversion.hub import SHIPPED, shipped_names
 
@@ -207,10 +207,10 @@ def check_checkpoint(settings: AgentSettings) -> Finding:
         return _check_folder(name, folder)
     if not is_on_hub(name):
         advice = f"give --model a folder, hub id or shipped name ({', '.join(shipped_names()) or 'none'})"
-        return Finding("checkpoint", "failed", f"{name} is no folder", advice)
+        return Finding("checkpoint", "failed", f"{name} does not exist", advice)
     if is_downloaded(name):
         return Finding("checkpoint", "ok", f"{name}: downloaded")
-    advice = "it is downloaded at its first use, which says how much that is"
+    advice = "it is downloaded on first use; its size is shown first"
     return Finding("checkpoint", "warning", f"{name}: not downloaded yet", advice)
 
 
@@ -223,20 +223,20 @@ def _check_folder(name: str, folder: Path) -> Finding:
         _ = processor.llm_tokenizer, processor.audio_tokenizer
     except Exception as error:  # a damaged file can fail in any way
         text = " ".join(str(error).split())
-        return Finding("checkpoint", "failed", f"{name}: {text}", "fetch it again, or give another --model")
+        return Finding("checkpoint", "failed", f"{name}: {text}", "get it again, or give another --model")
     size_mb = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
-    return Finding("checkpoint", "ok", f"{name}: {size_mb:.0f} MB at {folder}, loads")
+    return Finding("checkpoint", "ok", f"{name}: {size_mb:.0f} MB in {folder}, loads")
 
 
 def check_whisper(settings: AgentSettings) -> Finding:
-    """Check the package with Whisper for English, with which the shipped checkpoint recognizes speech."""
+    """Check the package with the English Whisper model, the recognizer of the shipped checkpoint."""
     from taste_speech.pretrained.whisper import TINY_EN_FILES
 
     return _check_weights("whisper", TINY_EN_FILES, settings)
 
 
 def check_smollm2(settings: AgentSettings) -> Finding:
-    """Check the package with SmolLM2, with which the shipped checkpoint thinks."""
+    """Check the package with SmolLM2, the language model of the shipped checkpoint."""
     from taste_speech.pretrained.smollm2 import SMOLLM2_FILE
 
     return _check_weights("smollm2", (SMOLLM2_FILE,), settings)
@@ -255,7 +255,7 @@ def _check_weights(name: str, files: Sequence[PackagedFile], settings: AgentSett
 
 
 def check_disk(settings: AgentSettings) -> Finding:
-    """Check the room for recordings and downloads."""
+    """Check the free space for recordings and downloads."""
     free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
     if free_gb < MIN_FREE_GB:
         return Finding("disk", "warning", f"{free_gb:.1f} GB free", "free some space before you record")
@@ -263,11 +263,11 @@ def check_disk(settings: AgentSettings) -> Finding:
 
 
 def check_terminal(settings: AgentSettings) -> Finding:
-    """Check whether the live view can be drawn."""
+    """Check whether the live screen can be drawn."""
     size = shutil.get_terminal_size()
     detail = f"{size.columns}x{size.lines}, {sys.stdout.encoding}"
     if not sys.stdout.isatty():
-        return Finding("terminal", "warning", "no terminal", "chat then writes plain lines")
+        return Finding("terminal", "warning", "no terminal", "chat writes plain lines instead")
     if size.columns < 80 or size.lines < 24:
-        return Finding("terminal", "warning", detail, "80x24 or more shows everything")
+        return Finding("terminal", "warning", detail, "make it 80x24 or larger to see everything")
     return Finding("terminal", "ok", detail)

@@ -1,4 +1,4 @@
-"""`taste-agent replay`: shows a replay while it runs and after it."""
+"""`taste-agent replay`: shows the progress and the result of replays."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -28,11 +28,10 @@ def replay_files(
     json_events: bool = False,
     ray_address: str = "",
 ) -> None:
-    """Replay each file into a folder of its own and show the result on stdout.
+    """Replay each file into its own folder and show the result on stdout.
 
-    With a `ray_address` they are spread over a Ray cluster; `local` makes one of this machine.
-
-    Progress, notices and, with `plain_text` or `json_events`, the folder go to stderr.
+    With a `ray_address`, the files are spread over a Ray cluster; `local` starts one on this machine.
+    Progress and notices go to stderr, and so does the folder with `plain_text` or `json_events`.
 
     Raises:
         AudioError: a file cannot be read.
@@ -40,12 +39,12 @@ def replay_files(
         AgentError: a folder cannot be written.
     """
     check_names(settings)
-    sounds = [SoundFile(path) for path in files]  # all of them, before the first takes its time
+    sounds = [SoundFile(path) for path in files]  # all are checked before the first is replayed
     base = out or recording_folder()
     names = _session_names([Path(sound.name) for sound in sounds])
     folders = [base] if len(files) == 1 else [base / name for name in names]
     if ray_address and json_events:
-        raise AgentError("events of several machines cannot be printed as they happen; leave --json or --ray")
+        raise AgentError("--json cannot print the events of a cluster; omit --json or --ray")
     results = (
         _replay_on_ray(ray_address, sounds, settings, folders, show_progress=not plain_text)
         if ray_address
@@ -65,14 +64,14 @@ def replay_files(
         console = _plain_console(stderr=plain_text or json_events)
         if not result.transcript.turns:
             console.print(
-                f"no words were heard in {sound.name}, whose loudest is at {sound.loudest_dbfs:.0f} dBFS; "
+                f"no words were heard in {sound.name}, whose peak is {sound.loudest_dbfs:.0f} dBFS; "
                 "if somebody speaks in it, record it louder and closer, or lower vad.above_noise_db"
             )
         console.print(f"Written to {result.out}: {', '.join(NAMES)}")
 
 
 def _session_names(files: list[Path]) -> list[str]:
-    """Return a unique name for each file: its own without suffix, numbered where that is taken."""
+    """Return a unique name for each file: its name without suffix, and a number if that is taken."""
     stems = {path.stem.casefold() for path in files}  # some file systems ignore case
     taken: set[str] = set()
     names = []
@@ -143,5 +142,5 @@ def _load_brain(settings: AgentSettings) -> Brain:
 
 
 def _plain_console(stderr: bool = False) -> Console:
-    """Return a console that prints lines unchanged, however long."""
+    """Return a console that prints lines of any length unchanged."""
     return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)

@@ -1,4 +1,4 @@
-"""`taste-agent say`: speaks a text in the checkpoint's voice."""
+"""`taste-agent say`: speaks a text with the checkpoint's voice."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ _FORMATS = (".wav", ".flac", ".ogg", ".mp3")
 
 
 def say_text(text: str, settings: AgentSettings, out: Path | None) -> float:
-    """Speak `text` on the loudspeaker or into the sound file `out`, and return its duration in seconds.
+    """Speak a text on the loudspeaker or to a sound file, and return its duration in seconds.
 
     Args:
-        text: at least one word; `-` reads it from stdin.
-        settings: of the agent; model, voice, loudspeaker and seed are used.
-        out: its suffix is the format.
+        text: at least one word; `-` reads the text from stdin.
+        settings: settings of the agent, of which model, voice, loudspeaker and seed are used.
+        out: the sound file, whose suffix is its format.
 
     Raises:
         AudioDeviceError: PortAudio or the loudspeaker is missing, cannot be opened, or stops.
         AudioFileError: `out` cannot be written.
-        TextError: there are no words, or words that cannot be spoken.
+        TextError: the text has no words, or words that cannot be spoken.
     """
     if text == "-":
         text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
@@ -76,23 +76,22 @@ def _play(samples: np.ndarray, wanted: str) -> None:
             try:
                 _feed(samples, side)
             finally:
-                with suppress(StuckError):  # the command ends anyway
+                with suppress(StuckError):
                     stream.close()
         except AudioDeviceError as error:
-            raise AudioDeviceError(f"{error}; or write a wav with --out") from error
+            raise AudioDeviceError(f"{error}; or write a sound file with --out") from error
 
 
 def _new_side(rate_hz: int) -> PlaybackSide:
-    """Return a side for the longest blocks, which survive the longest hiccups: nobody waits here."""
+    """Return a side for the longest blocks, which survive the longest hiccups; latency does not matter."""
     return PlaybackSide(
         rate_hz, prime_samples=0, fade_samples=round(rate_hz * FADE_S), latency_s=2 * MAX_BLOCK_MS / 1000
     )
 
 
 def _feed(samples: np.ndarray, side: PlaybackSide) -> None:
-    """Play (T,) samples at the engine's rate to their end; `AudioDeviceError` if the device stops earlier."""
     resampler = StreamResampler(ENGINE_RATE_HZ, side.rate_hz)
-    # A last block of silence, so that the speech is out as soon as that block is on its way.
+    # With a block of silence at the end, the speech is over when that block has gone to the device.
     silence = np.zeros(side.rate_hz * MAX_BLOCK_MS // 1000, dtype=np.float32)
     left = np.concatenate((resampler.feed(samples), resampler.finish(), silence))
     while left.size or side.queue.available:
@@ -107,7 +106,7 @@ def _check_out(path: Path) -> None:
     if path.suffix.lower() not in _FORMATS:
         raise AudioFileError(f"cannot write {path}; its name must end in {', '.join(_FORMATS)}")
     if not path.parent.is_dir() or path.is_dir():
-        raise AudioFileError(f"cannot write {path}; name a .wav file in a folder that is there")
+        raise AudioFileError(f"cannot write {path}; name a .wav file in an existing folder")
     check_writable(path.parent)
 
 

@@ -34,8 +34,8 @@ def show_tokens(path: Path, settings: AgentSettings, text: str | None, as_json: 
 
     Args:
         path: a recording of at most 48 s with the shipped checkpoint, 30 s with V0.
-        settings: of the agent; the model is used.
-        text: what is said; None has it recognized.
+        settings: settings of the agent, of which the model is used.
+        text: what is said; by default, it is recognized.
         as_json: print a JSON list instead of a table.
 
     Raises:
@@ -55,12 +55,12 @@ def show_tokens(path: Path, settings: AgentSettings, text: str | None, as_json: 
     limit_s = TasteProcessor.from_pretrained(settings.model.checkpoint).features.max_duration_s
     if sound.duration_s > limit_s:
         raise AudioError(
-            f"{path} lasts {sound.duration_s:.1f} s, at most {limit_s:g} s are allowed; split it into parts"
+            f"{path} lasts {sound.duration_s:.1f} s; at most {limit_s:g} s are allowed: split it into parts"
         )
     samples = resample(sound.samples(), sound.rate_hz, ENGINE_RATE_HZ)
     rows = _rows(samples, settings, text)
     if not rows:
-        raise AgentError(f"no words were recognized in {path}; give them with --text")
+        raise AgentError(f"no words were recognized in {path}; give the words with --text")
     if as_json:
         Console(soft_wrap=True, highlight=False, markup=False).print(json.dumps(rows, ensure_ascii=False))
     else:
@@ -69,7 +69,7 @@ def show_tokens(path: Path, settings: AgentSettings, text: str | None, as_json: 
 
 
 def _rows(samples: Samples, settings: AgentSettings, text: str | None) -> list[dict[str, Any]]:
-    """Return the columns of each word; nothing if no words were recognized."""
+    """Return the figures of each word, or an empty list if no words were recognized."""
     model, processor = load_model(settings.model, speaks=False)
     if text is None:
         recognizer = processor.recognizer()
@@ -97,7 +97,7 @@ def _rows(samples: Samples, settings: AgentSettings, text: str | None) -> list[d
 
 
 def _pitch_of(word: RecognizedWord, pitch: np.ndarray) -> float | None:
-    """Return the median pitch of the voiced frames of a word, in Hz; None if there are none."""
+    """Return the median pitch of a word's voiced frames in Hz, or None if there are none."""
     if word.start_s is None or word.end_s is None:
         return None
     middles_s = (np.arange(len(pitch)) * HOP_SAMPLES + WINDOW_SAMPLES / 2) / ENGINE_RATE_HZ

@@ -1,4 +1,4 @@
-"""The live view: a pure function from state to screen, for a terminal of any size."""
+"""The live view: a pure function from the state to a screen of any size."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ PHASES = {
     "waiting": ("waiting for you", "magenta"),
 }
 NOTICE_STYLES = {"info": "yellow", "warning": "bold yellow", "error": "bold red"}
-# Clocks differ by less; anything that looks like more is sound that a busy machine has lost.
 MAX_DRIFT_PPM = 1000
+"""The clocks of sound cards differ by less. A higher value means that a busy machine lost audio."""
 COMPACT_HEIGHT = 14
-"""Below this, only what a conversation needs is shown."""
+"""A lower screen shows only what a conversation needs."""
 INPUT_LINES = 3
 SHORT_KEYS = {
     "p push-to-talk": "p push",
@@ -51,13 +51,13 @@ SOUND_KEYS = ("m", "p, then space", "r")
 
 
 def level_bar(dbfs: float, size: int, style: str) -> Text:
-    """Return a bar of `size` cells, filled from `FLOOR_DBFS` to 0 dB."""
+    """Return a level bar of `size` cells for `FLOOR_DBFS` to 0 dB."""
     filled = round(max(0.0, min(1.0, 1 - dbfs / FLOOR_DBFS)) * size)
     return Text.assemble(("█" * filled, style), ("░" * (size - filled), "dim"))
 
 
 def render(state: ViewState, width: int, height: int) -> RenderableType:
-    """Return a renderable of exactly `height` lines, none wider than `width`."""
+    """Return a screen of exactly `height` lines, none wider than `width`."""
     head, foot = _head(state, width, height), _foot(state, width, height)
     room = height - len(head) - len(foot)
     if room < 1:  # a terminal of a few lines
@@ -101,11 +101,10 @@ def _foot(state: ViewState, width: int, height: int) -> list[Text]:
 
 
 def _phase(state: ViewState) -> tuple[str, str]:
-    """Return words and style for what the agent is doing."""
     silent = state.phase in ("listening", "hearing")
     if silent and state.text_only:
         return "ready", "green"
-    # Speech from before the microphone was muted is still processed, but nobody is being heard now.
+    # Speech from before the microphone was muted may still be processed, but nobody is heard now.
     if silent and state.muted:
         return "not listening", "red"
     if state.phase == "listening" and not state.figures.input_name and state.figures.output_name:
@@ -184,7 +183,7 @@ def _blocks(state: ViewState, width: int) -> Iterator[list[Text]]:
 
 
 def _conversation(state: ViewState, width: int, room: int) -> list[Text]:
-    """Return the lines that fit into `room`, filled with blank ones from above."""
+    """Return the lines that fit into `room`, with blank lines above them."""
     lines: list[Text] = []
     for block in _blocks(state, width):
         if state.top is None and len(lines) >= room:
@@ -213,7 +212,7 @@ def _help(state: ViewState, width: int, room: int) -> list[Text]:
 
 
 def _input(line: Line, width: int) -> list[Text]:
-    """Return the line that is being typed, at most `INPUT_LINES` rows around the cursor."""
+    """Return the line that is being typed: up to `INPUT_LINES` rows around the cursor."""
     label = "Type: "
     typed = Text.assemble((label, "bold yellow"), f"{line.text} ")
     cursor = len(label) + line.cursor
@@ -298,5 +297,5 @@ def _keys(state: ViewState, width: int) -> Text:
         if len(" · ".join(keys)) > width:
             keys = [short if key == long else key for key in keys]
     while len(" · ".join(keys)) > width and len(keys) > 1:
-        del keys[-2]  # the help lists the others
+        del keys[-2]  # the help lists them all
     return Text(" · ".join(keys), style="reverse")

@@ -26,15 +26,15 @@ _LANE_HEIGHT, _EDGE = 0.36, 1.05
 _COLUMNS = 1600
 _WIDTH_IN, _LEFT_IN, _RIGHT_IN, _TITLE_IN, _TICKS_IN = 16.0, 0.7, 0.2, 0.6, 0.35
 _UNIT_IN = 0.85
-"""Height of a unit of the rows' y axis; a line of text is `_LINE` units high."""
+"""Height of a unit of the rows' y axis. A line of text is `_LINE` units high."""
 _LINE, _TEXT_PT, _LETTERS = 0.19, 8.5, 205
-"""`_LETTERS` letters of that size fit into a row."""
+"""`_LETTERS` letters of size `_TEXT_PT` fit into a row."""
 _TICK_STEPS_S = (1, 2, 5, 10, 30, 60, 300)
 
 
 @dataclass
 class Envelope:
-    """The peaks of a waveform, one per 20 ms: an hour takes less than a megabyte."""
+    """The peaks of a waveform, one every 20 ms. An hour takes less than a megabyte."""
 
     peaks: array = field(default_factory=lambda: array("f"))
     _rest: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
@@ -48,7 +48,7 @@ class Envelope:
         self._rest = pending[count * _BIN_SAMPLES :]
 
     def between(self, start_s: float, end_s: float, columns: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return times and peaks of a stretch, at most `columns` of them."""
+        """Return the times and peaks of a stretch, at most `columns` of them."""
         bins_per_s = ENGINE_RATE_HZ / _BIN_SAMPLES
         first, last = int(start_s * bins_per_s), min(int(end_s * bins_per_s), len(self.peaks))
         peaks = np.asarray(self.peaks[first:last], np.float32)
@@ -66,7 +66,7 @@ class _Span:
 
 
 class SessionPicture:
-    """Collects what happens in a session, and draws it at the end."""
+    """Collects the events of a session and draws them at the end."""
 
     def __init__(self) -> None:
         self.person = Envelope()
@@ -75,7 +75,7 @@ class SessionPicture:
         self._open: dict[str, float] = {}
 
     def take(self, event: ev.Event) -> None:
-        """Add what an event says."""
+        """Add an event."""
         at_s = seconds_of_samples(event.at)
         match event:
             case ev.SpeechStarted():
@@ -130,7 +130,6 @@ class SessionPicture:
         rows = rows_of(duration_s, busy + [(turn.start_s, turn.end_s) for turn in turns], turns)
         sides = {role: [turn for turn in turns if turn.role == role] for role in ("user", "assistant")}
         texts = [{role: captions(row, side, _LETTERS) for role, side in sides.items()} for row in rows]
-        # In units.
         limits = [(-_EDGE - _height(text["assistant"]), _EDGE + _height(text["user"])) for text in texts]
         heights = [(top - bottom) * _UNIT_IN + _TICKS_IN for bottom, top in limits]
         height = sum(heights) + _TITLE_IN
@@ -177,7 +176,7 @@ class SessionPicture:
 
 
 def _height(texts: list[Caption]) -> float:
-    """Return the height of the highest text, in units."""
+    """Return the height of the tallest text, in units of the y axis."""
     lines = max((len(text.heard) + len(text.cut) for text in texts), default=0)
     return lines * _LINE + (0.1 if lines else 0.0)
 
@@ -219,7 +218,7 @@ def _draw_span(axes: Any, span: _Span, row: Row) -> None:
         _draw_label(axes, span.label, start if at_end else end, at_end, _INK)
     elif span.kind == "cut" and row.holds(span.start_s):
         axes.plot([start] * 2, [-1.0, 1.0], color=_ALARM, linewidth=1.4)
-        # On the right, the arrow to the next answer may be in the way.
+        # To the right, the arrow to the next answer may be in the way.
         _draw_label(axes, span.label, start, start > MIN_SHARE * row.width_s, _ALARM)
 
 
@@ -241,7 +240,7 @@ def _draw_captions(axes: Any, texts: list[Caption], above: bool, color: str) -> 
 
 
 def drawable(text: str, instead: str) -> str:
-    """Replace the letters that the font lacks by `instead`; if that is empty, drop the whole text."""
+    """Replace the characters that the font lacks with `instead`; if that is empty, drop the whole text."""
     known = _letters_of_font()
     if instead:
         return "".join(letter if ord(letter) in known else instead for letter in text)

@@ -1,4 +1,4 @@
-"""The layout of the picture of a session: rows break between turns, silences are folded."""
+"""The layout of a session's picture: rows break between turns, and long silences are folded."""
 
 import textwrap
 from bisect import bisect_right
@@ -10,12 +10,12 @@ from taste_agent.session.transcript import Turn
 
 ROW_S = 20.0
 LONGEST_S = 2 * ROW_S
-"""A span that belongs together stays in one row up to this length, at a smaller scale."""
+"""A span up to this length stays in one row, at a smaller scale if necessary."""
 MOST_ROWS = 30
 FOLD_FROM_S, FOLD_KEEPS_S, FOLD_S = 3.0, 0.7, 0.6
-"""The shortest silence that is folded, how much stays at each end, and how wide the fold is drawn."""
+"""Shortest silence that is folded, how much of it stays at each end, and the width of the fold."""
 MIN_SHARE = 0.12
-"""The share of a row's width that every text gets, unless there are too many."""
+"""Share of a row's width that every text gets, unless there are too many texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +29,19 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Stretches from left to right, with a fold between two of them."""
+    """Stretches from left to right, with folds between them."""
 
     stretches: tuple[Stretch, ...]
     width_s: float
 
     def x_of(self, at_s: float) -> float:
-        """Return where a moment of the session is drawn; one in a fold is drawn at its edge."""
+        """Return where a moment of the session is drawn. A moment in a fold is drawn at its edge."""
         starts = [stretch.start_s for stretch in self.stretches]
         stretch = self.stretches[max(0, bisect_right(starts, at_s) - 1)]
         return stretch.x + min(max(at_s, stretch.start_s), stretch.end_s) - stretch.start_s
 
     def holds(self, at_s: float) -> bool:
-        """Return whether a moment of the session is in this row."""
+        """Return whether this row contains a moment of the session."""
         return self.stretches[0].start_s <= at_s < self.stretches[-1].end_s
 
 
@@ -49,9 +49,9 @@ def rows_of(duration_s: float, busy: Iterable[tuple[float, float]], turns: Seque
     """Lay out a session in rows.
 
     Args:
-        duration_s: of the session.
-        busy: (start, end) of everything that happens in it; overlapping spans are kept together.
-        turns: of both sides; spans that are too long for a row are cut between turns, or between words.
+        duration_s: duration of the session.
+        busy: (start, end) of everything that happens in it. Overlapping spans stay together.
+        turns: turns of both sides. A span too long for a row is cut between turns, or between words.
     """
     whole = [part for atom in _merged(busy, duration_s) for part in _cut(atom, turns)]
     stretches = _folded(whole, duration_s)
@@ -92,7 +92,7 @@ def _cut(atom: tuple[float, float], turns: Sequence[Turn]) -> list[tuple[float, 
 
 
 def _folded(parts: list[tuple[float, float]], duration_s: float) -> list[tuple[float, float]]:
-    """Extend the parts by the silences around them, as far as these are shown."""
+    """Extend the parts by the silence around them that is shown."""
     if not parts:
         return [(0.0, min(duration_s, ROW_S))]
     stretches = []
@@ -117,7 +117,7 @@ def _placed(row: Sequence[tuple[float, float]]) -> Iterable[Stretch]:
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """The text of a turn in a row: lines that were heard, then lines that were not."""
+    """The text of a turn in a row: the lines that were heard, and those that were not."""
 
     x: float
     heard: tuple[str, ...]
@@ -128,8 +128,8 @@ def captions(row: Row, turns: Sequence[Turn], letters: int) -> list[Caption]:
     """Place the texts of one side in a row, without overlap.
 
     Args:
-        row: where they go.
-        turns: of one side, in order.
+        row: the row.
+        turns: turns of the side, in order.
         letters: number of letters that fit into the width of the row.
     """
     here = [(turn, *_text_in(row, turn)) for turn in turns]
@@ -146,7 +146,7 @@ def captions(row: Row, turns: Sequence[Turn], letters: int) -> list[Caption]:
 
 
 def _text_in(row: Row, turn: Turn) -> tuple[str, str]:
-    """Return the words of a turn that belong to the row: heard, and cut off."""
+    """Return the words of a turn that belong in the row: heard, and cut off."""
     if turn.words:
         heard = " ".join(word.text.strip() for word in turn.words if row.holds(word.start_s))
     else:

@@ -1,4 +1,4 @@
-"""The state of the live view, and how events change it. Pure."""
+"""The state of the live view, and how events and keys change it. Pure."""
 
 from __future__ import annotations
 
@@ -6,30 +6,39 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from taste_agent import events as ev
-from taste_agent.ui.terminal import Line
+from taste_agent.ui import terminal as keys
+from taste_agent.ui.terminal import Key, Line, Paste, edit
 
 MAX_TURNS = 1000
 NOTHING_TO_SAY = "it has nothing to say to that"
 AGENT = "assistant"
+SCROLL_KEYS = {
+    keys.UP: "line up",
+    keys.DOWN: "line down",
+    keys.PAGE_UP: "page up",
+    keys.PAGE_DOWN: "page down",
+    keys.HOME: "top",
+    keys.END: "end",
+}
 
 
 @dataclass(frozen=True)
 class TurnView:
-    """A turn of the conversation. Of an agent's `words`, the first `heard` have sounded."""
+    """A turn of the conversation. The first `heard` of an agent's `words` have been played."""
 
     role: str
     words: tuple[str, ...]
     generation: int = 0
     heard: int = 0
     cut: bool = False
-    """Interrupted; for a person's turn, not answered."""
+    """Whether an agent's turn was interrupted, or a person's turn was not answered."""
     start: int = 0
     """First sample of a person's turn."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Measurements, which the view requests many times a second."""
+    """Measurements that the view reads many times a second."""
 
     input_dbfs: float = -100.0
     output_dbfs: float = -100.0
@@ -44,7 +53,7 @@ class Figures:
     input_name: str = ""
     output_name: str = ""
     microphone_advice: str = ""
-    """What is wrong with the microphone's level."""
+    """A problem with the microphone's level."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +72,16 @@ class ViewState:
     reply_underruns: int = 0
     muted: bool = False
     talk_key: bool | None = None
-    """With push-to-talk: whether the person may talk now; None without it."""
+    """Whether the person may talk now; None without push-to-talk."""
     recording: str = ""
     typing: Line | None = None
-    """The line that is being typed; None while keys are commands."""
+    """The line being typed; None while keys are commands."""
     history: tuple[str, ...] = ()
-    """The lines typed before, oldest first."""
+    """Earlier typed lines, oldest first."""
     help: bool = False
     """Whether the help is shown instead of the conversation."""
     top: int | None = None
-    """First visible line of the conversation when scrolled back; None at its end."""
+    """First visible line of the conversation when scrolled back; None at the end."""
     notice: str = ""
     notice_level: str = "info"
     text_only: bool = False
@@ -150,7 +159,7 @@ def _person_said(state: ViewState, event: ev.UserTurn) -> ViewState:
     turns = state.turns
     if turns and turns[-1].role == AGENT and not turns[-1].words:
         turns = turns[:-1]
-        # A turn that continued before it was answered is reported again, as a whole.
+        # A turn that went on before it was answered is reported again as a whole.
         if turns and turns[-1].role == "user" and turns[-1].start == event.start:
             turns = turns[:-1]
     person = TurnView("user", tuple(event.text.split()), event.generation, start=event.start)
@@ -161,6 +170,63 @@ def _person_said(state: ViewState, event: ev.UserTurn) -> ViewState:
 def _change(
     state: ViewState, role: str, generation: int, change: Callable[[TurnView], TurnView]
 ) -> ViewState:
-    """Change the turns of `role` in a generation."""
     turns = (change(t) if (t.role, t.generation) == (role, generation) else t for t in state.turns)
     return replace(state, turns=tuple(turns))
+
+
+@dataclass(frozen=True)
+class KeyOutcome:
+    """The state after a key, and a command for the engine or the screen, with its text."""
+
+    state: ViewState
+    action: str = ""
+    text: str = ""
+
+
+def press(state: ViewState, key: Key) -> KeyOutcome:
+    """Return what `key` does in `state`."""
+    if state.help and not isinstance(key, Paste):
+        return KeyOutcome(replace(state, help=False))
+    if key in (keys.PAGE_UP, keys.PAGE_DOWN) or (state.typing is None and key in SCROLL_KEYS):
+        return KeyOutcome(state, "scroll", SCROLL_KEYS[str(key)])
+    if state.typing is not None:
+        return _press_while_typing(state, state.typing, key)
+    match key:
+        case Paste():
+            return KeyOutcome(replace(state, typing=edit(Line(), key), help=False))
+        case "q":
+            return KeyOutcome(state, "quit")
+        case "t" | keys.ENTER:
+            return KeyOutcome(replace(state, typing=Line()))
+        case "i" | keys.ESCAPE:
+            return KeyOutcome(state, "interrupt")
+        case "s":
+            return KeyOutcome(state, "save")
+        case "?":
+            return KeyOutcome(replace(state, help=True))
+    if not state.text_only:
+        match key:
+            case "m":
+                return KeyOutcome(replace(state, muted=not state.muted), "mute")
+            case "r":
+                return KeyOutcome(state, "record")
+            case "p":
+                talk_key = False if state.talk_key is None else None
+                return KeyOutcome(replace(state, talk_key=talk_key), "talk")
+            case " " if state.talk_key is not None:
+                return KeyOutcome(replace(state, talk_key=not state.talk_key), "talk")
+    return KeyOutcome(state)
+
+
+def _press_while_typing(state: ViewState, line: Line, key: Key) -> KeyOutcome:
+    if key not in (keys.ENTER, keys.ESCAPE):
+        return KeyOutcome(replace(state, typing=edit(line, key, state.history)))
+    text = line.text.strip()
+    # Text that is not sent can be recalled.
+    history = (*state.history, text) if text and state.history[-1:] != (text,) else state.history
+    state = replace(state, typing=None, history=history)
+    if key == keys.ESCAPE:
+        return KeyOutcome(state)
+    if state.text_only:
+        state = replace(state, typing=Line())
+    return KeyOutcome(replace(state, top=None), "type" if text else "", text)

@@ -1,4 +1,4 @@
-"""Tables that fit the terminal, the table of turns, and latencies in the same words everywhere."""
+"""Tables that fit the terminal, the table of turns, and the wording of latencies."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -9,16 +9,16 @@ from rich.text import Text
 from taste_agent.session.transcript import Turn
 
 STAGES = ("recognize", "tokenize", "read", "think", "voice")
-"""The parts of computing, in order; some of it is done during the silence already."""
+"""The stages of computing, in order. Some already run during the silence."""
 _WRAPPED, _LEAST = 20, 8
-"""Widths to which the first column may shrink: before another column is dropped, and at all."""
+"""Smallest widths of the first column: while other columns can be dropped, and at all."""
 _NO_ANSWER = "[dim]no answer[/dim]"
 _NARROW = 60
-"""Below this width, three columns leave no room for words."""
+"""Below this width, three columns would leave no room for words."""
 
 
 def waited_text(latency_ms: Mapping[str, float]) -> str:
-    """Return how long the person waited, and the parts of it; `latency_ms` is that of `FirstAudio`."""
+    """Return how long the person waited, with its parts. `latency_ms` is that of `FirstAudio`."""
     silence, computing, card = (round(latency_ms[name]) for name in ("silence", "computing", "card"))
     total = silence + computing + card
     return f"you waited {total} ms = silence {silence} + computing {computing} + card {card}"
@@ -32,14 +32,14 @@ def stages_text(latency_ms: Mapping[str, float]) -> str:
 def fitting_table(
     title: str, columns: dict[str, list[str]], width: int, spare: Sequence[str], words: Sequence[str] = ()
 ) -> Table:
-    """Return a table for a terminal `width` characters wide, in which no figure is cut.
+    """Return a table that fits a terminal without cutting figures.
 
     Args:
         title: the table's title.
-        columns: cells, by the column's name.
-        width: of the terminal.
+        columns: the cells of each column, by its name.
+        width: width of the terminal in characters.
         spare: columns to drop, in this order, until the others fit.
-        words: columns besides the first that hold words, which may wrap.
+        words: columns, besides the first, whose text may wrap.
     """
     shown = dict(columns)
     first = next(iter(shown))
@@ -61,7 +61,7 @@ def fitting_table(
 
 
 def turn_table(turns: list[Turn], width: int = 80) -> Table:
-    """Return what was heard and said and how long each step took, for a terminal `width` characters wide."""
+    """Return a table of what was heard and said and how long each step took."""
     table = Table(title="Turns", expand=True, show_lines=True)
     table.add_column("#", justify="right", no_wrap=True)
     if width < _NARROW:
@@ -78,7 +78,7 @@ def turn_table(turns: list[Turn], width: int = 80) -> Table:
 
 
 def _rows(turns: list[Turn]) -> Iterator[tuple[str, str, str]]:
-    """Yield what was heard, the reply and its timing, with rich markup."""
+    """Yield the cells of each row, in rich markup."""
     heard: Turn | None = None
     for turn in turns:
         if turn.role == "user":

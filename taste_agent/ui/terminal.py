@@ -1,4 +1,4 @@
-"""The terminal: its keys, the line that is typed, and its protection from native libraries."""
+"""The terminal: its keys, the line being typed, and protection from messages of native libraries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ except ImportError:  # not a POSIX terminal
     termios = None  # type: ignore[assignment]
 
 ESCAPE, ENTER, BACKSPACE = "\x1b", "\r", "\x7f"
-# Arrows and the like are the control characters that mean the same to a line editor.
+# Arrows and similar keys become the control characters with the same meaning in a line editor.
 HOME, LEFT, DELETE, END, RIGHT = "\x01", "\x02", "\x04", "\x05", "\x06"
 KILL_TO_END, DOWN, UP, KILL_TO_START, KILL_WORD, YANK = "\x0b", "\x0e", "\x10", "\x15", "\x17", "\x19"
 WORD_LEFT, WORD_RIGHT, PAGE_UP, PAGE_DOWN = "word left", "word right", "page up", "page down"
@@ -39,14 +39,14 @@ _SEQUENCES = {
 _PASTE_BEGINS, _PASTE_ENDS = "\x1b[200~", "\x1b[201~"
 _SEQUENCE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O[@-~]|[bf\x7f\b])")
 _UNFINISHED = re.compile(r"\x1b(\[[0-?]*[ -/]*|O)?$")
-# The bytes of one key may come in two reads; nobody presses Escape and the next key this quickly.
+# The bytes of one key may arrive in two reads. Nobody presses Escape and another key this quickly.
 _SEQUENCE_LIMIT_S = 0.03
 _UNMARKED_PASTE = 3
 
 
 @dataclass(frozen=True)
 class Paste:
-    """Text that was pasted; no character of it is a key."""
+    """Pasted text, whose characters are not keys."""
 
     text: str
 
@@ -64,13 +64,9 @@ def keys_available(stream: TextIO | None = sys.stdin) -> bool:
 
 
 class KeyReader:
-    """Reads keys without waiting for Enter within its context, which restores the terminal's settings.
-
-    Ctrl-C still interrupts.
-    """
+    """Context in which keys can be read without waiting for Enter. Ctrl-C still interrupts."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        """Read from `stream`, by default standard input."""
         self._descriptor = (stream or sys.stdin).fileno()
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="ignore")
         self._parser = KeyParser()
@@ -83,7 +79,7 @@ class KeyReader:
         changed[0] &= ~(termios.ICRNL | termios.IXON)
         changed[3] &= ~(termios.ICANON | termios.ECHO | termios.IEXTEN)
         changed[6][termios.VMIN], changed[6][termios.VTIME] = 0, 0
-        # Stopping or dying in the middle of the drawn screen would leave the terminal unusable.
+        # Ctrl-Z or Ctrl-\ in the middle of the screen would leave the terminal unusable.
         changed[6][termios.VSUSP] = changed[6][termios.VQUIT] = b"\0"
         termios.tcsetattr(self._descriptor, termios.TCSADRAIN, changed)
         return self
@@ -94,7 +90,7 @@ class KeyReader:
             self._saved = None
 
     def read(self, timeout_s: float) -> list[Key]:
-        """Return the keys pressed within `timeout_s`; a key without a meaning gives nothing."""
+        """Return the keys pressed within `timeout_s`, without those that have no meaning."""
         if not self._ready(timeout_s):
             return []
         keys = self._parser.feed(self._received())
@@ -110,15 +106,14 @@ class KeyReader:
 
 
 class KeyParser:
-    """Splits what a terminal sends into keys. A paste, which most terminals mark, may come in many parts."""
+    """Splits the characters from a terminal into keys. A marked paste may arrive in many parts."""
 
     def __init__(self) -> None:
-        """Start outside a paste."""
         self._rest = ""
 
     @property
     def unfinished(self) -> bool:
-        """Whether the last bytes may be the beginning of a longer sequence."""
+        """Whether the last characters may begin a longer sequence."""
         return bool(self._rest) and not self._rest.startswith(_PASTE_BEGINS)
 
     def feed(self, text: str) -> list[Key]:
@@ -146,7 +141,7 @@ class KeyParser:
         return keys
 
     def flush(self) -> list[Key]:
-        """Return what an unfinished sequence means when nothing follows: the Escape key."""
+        """Return the Escape key if a sequence is unfinished, because nothing follows."""
         if not self.unfinished:
             return []
         self._rest = ""
@@ -156,8 +151,8 @@ class KeyParser:
 def next_key(keys: list[Key], typing: bool) -> tuple[Key, list[Key]]:
     """Return the next key to press and those left.
 
-    Not every terminal marks a paste. Outside typing, several different characters at once are a paste,
-    because nobody types that quickly, unless they start with the key that opens the input line.
+    Not every terminal marks a paste. Outside the input line, several different characters at once are taken
+    for a paste, because nobody types that quickly, unless they start with the key that opens the input line.
     """
     single = [key for key in keys if isinstance(key, str) and len(key) == 1]
     text = [key for key in single if key == ENTER or key.isprintable()]
@@ -170,16 +165,16 @@ def next_key(keys: list[Key], typing: bool) -> tuple[Key, list[Key]]:
 
 @dataclass(frozen=True)
 class Line:
-    """A line that is being typed; the cursor stands before `text[cursor]`."""
+    """A line that is being typed. The cursor is before `text[cursor]`."""
 
     text: str = ""
     cursor: int = 0
     back: int = 0
-    """How many entries of the history back `text` was taken from; 0 if it is new."""
+    """How many entries back in the history `text` was found; 0 if it is new."""
     draft: str = ""
-    """The new text while an older one is shown."""
+    """The new text, while an older one is shown."""
     killed: str = ""
-    """What the last kill removed, for Ctrl-Y."""
+    """The text that the last kill removed, for Ctrl-Y."""
 
     def insert(self, new: str) -> Line:
         """Insert the printable characters of `new` at the cursor."""
@@ -200,7 +195,7 @@ class Line:
         return replace(self.remove(start, end), killed=self.text[start:end] or self.killed)
 
     def recall(self, back: int, history: tuple[str, ...]) -> Line:
-        """Show the text `back` entries back in the history; 0 shows the draft."""
+        """Show the text `back` entries back in the history, or the draft for 0."""
         if not 0 <= back <= len(history) or back == self.back:
             return self
         draft = self.draft if self.back else self.text
@@ -239,7 +234,7 @@ _EDITS: dict[str, Callable[[Line, tuple[str, ...]], Line]] = {
 
 
 def edit(line: Line, key: Key, history: tuple[str, ...] = ()) -> Line:
-    """Return the line after `key`, as a shell edits it; a key without a meaning changes nothing."""
+    """Return the line after `key`, edited as in a shell. A key without a meaning changes nothing."""
     if isinstance(key, Paste):
         return line.insert(" ".join(key.text.split()))
     if key in _EDITS:
@@ -249,9 +244,9 @@ def edit(line: Line, key: Key, history: tuple[str, ...] = ()) -> Line:
 
 @contextmanager
 def native_stderr_silenced() -> Iterator[None]:
-    """Within the context, let only Python write to standard error.
+    """Let only Python write to standard error within the context.
 
-    PortAudio and ALSA report every lost device there in dozens of lines, which the agent reports in one.
+    PortAudio and ALSA write dozens of lines there for a lost device, which the agent reports in one.
     """
     python_stderr = sys.stderr
     try:

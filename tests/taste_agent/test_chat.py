@@ -14,8 +14,7 @@ from taste_agent.config.sources import load_settings
 from taste_agent.dialog.brain import Brain
 from taste_agent.errors import AgentError
 from taste_agent.session.recording import TalkFolder
-from taste_agent.ui.chat_lines import PlainChat
-from taste_agent.ui.chat_screen import SPEAK_ALREADY, LiveChat, can_draw
+from taste_agent.ui.chat_views import SPEAK_ALREADY, LiveChat, PlainChat, can_draw
 from tests.taste_agent.fakes import FakeBrain
 
 

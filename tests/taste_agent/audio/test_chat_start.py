@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from taste_agent.ui.chat_screen import SPEAK_ALREADY
+from taste_agent.ui.chat_views import SPEAK_ALREADY
 from tests.taste_agent.audio.test_chat_on_pulseaudio import chat
 
 __all__ = ["chat"]

@@ -138,7 +138,7 @@ def test_plain_lines_of_several_files_name_them_and_the_folders(sound, tmp_path,
 def test_a_file_without_words_is_told_with_its_level(sound, tmp_path, capsys):
     run([sound("still.wav")], tmp_path / "out")
     shown = capsys.readouterr().out
-    assert "no words were heard in still.wav, whose loudest is at -75 dBFS; if somebody speaks" in shown
+    assert "no words were heard in still.wav, whose peak is -75 dBFS; if somebody speaks" in shown
     assert "Turns" not in shown
 
 

@@ -117,14 +117,14 @@ def _nothing_is_loaded(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("say", TEXT, "--out", "none/say.wav"), "cannot write none/say.wav; name a .wav file in a folder"),
+        (("say", TEXT, "--out", "none/say.wav"), "cannot write none/say.wav; name a .wav file in an existing folder"),
         (("say", TEXT, "--out", "say.xyz"), "its name must end in .wav, .flac, .ogg, .mp3"),
         (("say", TEXT, "--out", "a.wav", "--voice", "nobody"), "no voice and no audio file 'nobody'"),
-        (("say", TEXT, "--out", "a.wav", "--voice", "none.wav"), "no recording none.wav to speak like"),
+        (("say", TEXT, "--out", "a.wav", "--voice", "none.wav"), "the recording none.wav does not exist"),
         (("say", TEXT, "--out", "a.wav", "--device", "mps"), "device mps is not available here"),
         (("say", " ", "--out", "a.wav"), "the text is empty; give at least one word"),
         (("tokens", "none.wav"), "none.wav does not exist"),
-        (("tokens", "long.wav"), "long.wav lasts 31.0 s, at most 30 s are allowed; split it into parts"),
+        (("tokens", "long.wav"), "long.wav lasts 31.0 s; at most 30 s are allowed: split it into parts"),
         (("tokens", "long.wav", "--text", ""), "the text is empty; give at least one word"),
     ],
 )
@@ -212,7 +212,7 @@ def test_say_tells_why_nothing_is_heard_and_the_way_out(monkeypatch, rates, live
     backend = FakeBackend(rates=rates)
     Loudspeaker(backend, monkeypatch, lives_s)
     say = importlib.import_module("taste_agent.commands.say")
-    with pytest.raises(AudioDeviceError, match=f"{reason}; or write a wav with --out$"):
+    with pytest.raises(AudioDeviceError, match=f"{reason}; or write a sound file with --out$"):
         say._play(np.ones(5 * 16000, dtype=np.float32), wanted)
     assert backend.open_streams == 0
 

@@ -49,7 +49,7 @@ def test_what_was_there_is_replaced(recording: Path, tmp_path: Path) -> None:
 
 
 def test_events_of_several_machines_are_not_printed(recording: Path, tmp_path: Path) -> None:
-    with pytest.raises(AgentError, match="leave --json or --ray"):
+    with pytest.raises(AgentError, match="omit --json or --ray"):
         replay_files([recording], settings(), tmp_path / "out", json_events=True, ray_address="local")
 
 

@@ -10,7 +10,7 @@ from taste_agent.dialog.echo_gate import EchoGate
 from taste_agent.dialog.worker import CostMeter, DialogWorker
 from taste_agent.session.engine import Session
 from taste_agent.session.runner import VirtualRunner
-from taste_agent.ui.chat_lines import plain_line
+from taste_agent.ui.chat_views import plain_line
 from taste_agent.ui.live import render
 from taste_agent.ui.state import ViewState, reduce
 from taste_speech.recognition.base import Recognition, RecognizedWord

@@ -5,8 +5,7 @@ import termios
 import pytest
 
 from taste_agent.ui import terminal as k
-from taste_agent.ui.chat_screen import press
-from taste_agent.ui.state import ViewState
+from taste_agent.ui.state import ViewState, press
 from taste_agent.ui.terminal import (
     BACKSPACE,
     ENTER,

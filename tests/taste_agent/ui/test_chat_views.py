@@ -1,7 +1,7 @@
 import pytest
 
 from taste_agent import events as ev
-from taste_agent.ui.chat_lines import plain_line
+from taste_agent.ui.chat_views import plain_line
 
 
 @pytest.mark.parametrize(
