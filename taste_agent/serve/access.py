@@ -1,4 +1,4 @@
-"""Who may connect: pure decisions about a request's headers."""
+"""Decides from a request's headers who may connect."""
 
 import hmac
 import ipaddress
@@ -9,18 +9,18 @@ from urllib.parse import urlsplit
 from taste_agent.errors import AgentError
 
 TOKEN_PROTOCOL = "openai-insecure-api-key."
-"""How a browser, which can send no header of its own, sends its token: as a subprotocol."""
+"""Prefix of the subprotocol that carries a browser's token, because browsers cannot send the header."""
 PROTOCOL = "realtime"
 
 
 @dataclass(frozen=True)
 class Access:
-    """Whom the server lets in.
+    """Who may connect to the server.
 
     Attributes:
-        host: what it listens on.
-        token: secret of the clients; empty: none is needed, which is allowed on loopback only.
-        origins: pages of other hosts that may connect, each as `scheme`, `://` and host with port.
+        host: the address to listen on.
+        token: secret that clients must send. It may be empty on a loopback address only.
+        origins: other origins whose pages may connect, each as `scheme`, `://` and host with port.
     """
 
     host: str
@@ -28,10 +28,10 @@ class Access:
     origins: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """See that it is safe.
+        """Check that the server is not open to the network without a token.
 
         Raises:
-            AgentError: it would be open to the network without a token.
+            AgentError: it would be.
         """
         if not self.token and not is_loopback(self.host):
             raise AgentError(
@@ -42,7 +42,7 @@ class Access:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a request is refused, as an HTTP status with one line."""
+    """The reason why a request is refused, with its HTTP status."""
 
     status: int
     code: str
@@ -50,7 +50,7 @@ class Refusal:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
+    """Return whether only this machine can reach `host`."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -60,12 +60,12 @@ def is_loopback(host: str) -> bool:
 def refusal(
     access: Access, headers: Mapping[str, str], protocols: Sequence[str] = (), secret: bool = True
 ) -> Refusal | None:
-    """Why a request is refused; None where it is not. `secret` False: it needs no token."""
+    """Return why a request is refused, or None if it is allowed. With `secret` False, no token is needed."""
     host, origin = headers.get("host", ""), headers.get("origin")
     named = urlsplit(f"//{host}").hostname or ""
     if not access.token and not (is_loopback(named) or named == access.host):
-        # Another site's name may have been made to lead here.
-        return Refusal(403, "host_not_allowed", "this server answers to the name of this machine only")
+        # The name of another site may resolve to this machine (DNS rebinding).
+        return Refusal(403, "host_not_allowed", "this server answers only to the name of this machine")
     if origin is not None and origin not in access.origins and urlsplit(origin).netloc != host:
         return Refusal(403, "origin_not_allowed", "pages of this origin may not connect; see --allow-origin")
     if secret and access.token and not _has_token(access.token, headers, protocols):

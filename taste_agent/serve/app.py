@@ -1,4 +1,4 @@
-"""The ASGI application: page, protocol, health and figures. The same one for uvicorn and for Ray Serve."""
+"""The ASGI application: page, protocol, health and metrics. uvicorn and Ray Serve run the same one."""
 
 import asyncio
 import logging
@@ -37,9 +37,9 @@ _HEADERS = {
 
 
 class Reception:
-    """Takes connections in, at most `max_sessions` at a time, and knows those that are there.
+    """Accepts up to `max_sessions` connections at a time and keeps track of them.
 
-    All but the talks themselves belongs to the event loop.
+    Everything but the talks themselves runs in the event loop.
     """
 
     def __init__(self, around: Surroundings, access: Access, max_sessions: int, metrics: Metrics) -> None:
@@ -58,12 +58,12 @@ class Reception:
         return any(talk.replying for talk in self.talks)
 
     def end_all(self) -> None:
-        """Ends the sessions that go on."""
+        """End all sessions."""
         for talk in self.talks:
             talk.end(SessionOver("server_shutting_down", "the server is stopped", 1001, "server_error"))
 
     async def realtime(self, websocket: WebSocket) -> None:
-        """One connection of the protocol."""
+        """Handle one connection of the protocol."""
         protocols = websocket.scope.get("subprotocols", [])
         refused = refusal(self.access, websocket.headers, protocols)
         if refused is not None:
@@ -104,7 +104,7 @@ class Reception:
         self.metrics.ended.labels(reason).inc()
 
     async def _carry(self, websocket: WebSocket, talk: Talk, outbox: asyncio.Queue[Outgoing]) -> None:
-        """Carries messages both ways until one side ends."""
+        """Pass messages both ways until one side ends."""
         receiving = asyncio.create_task(_receive_all(websocket, talk))
         sending = asyncio.create_task(self._send_all(websocket, outbox))
         try:
@@ -138,7 +138,7 @@ async def _receive_all(websocket: WebSocket, talk: Talk) -> None:
         if text is None:
             text = ProtocolError("invalid_event", "events are JSON text, not binary messages")
         elif len(text) > MAX_MESSAGE_BYTES:
-            limit = f"a message has at most {MAX_MESSAGE_BYTES} bytes; send sound in several"
+            limit = f"a message may have at most {MAX_MESSAGE_BYTES} bytes; send sound in several messages"
             text = ProtocolError("message_too_large", limit)
         if not talk.put(text):
             talk.end(SessionOver("rate_limit_exceeded", "too many messages wait", 1008, "rate_limit_error"))
@@ -157,7 +157,7 @@ def _denied(refused: Refusal) -> Response:
 
 
 class _Guard:
-    """Checks what is no WebSocket, and sends the headers that keep the page to itself."""
+    """Checks HTTP requests and adds the headers that isolate the page."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app, self._access = app, access
@@ -179,7 +179,7 @@ class _Guard:
 
 
 def make_app(reception: Reception) -> ASGIApp:
-    """The application around a reception."""
+    """Return the application for a reception."""
 
     async def page(request: Request) -> Response:
         return FileResponse(PAGE / "index.html")

@@ -1,4 +1,4 @@
-"""The audio formats of the protocol, to and from the engine's samples."""
+"""Converts between the audio formats of the protocol and the engine's samples."""
 
 import base64
 import binascii
@@ -21,7 +21,7 @@ PCM_RATE_HZ, G711_RATE_HZ = 24000, 8000
 
 @dataclass(frozen=True)
 class Codec:
-    """How samples become bytes; `bytes_per_sample` is 2 or 1."""
+    """Converts between samples and bytes."""
 
     rate_hz: int
     bytes_per_sample: int
@@ -31,7 +31,7 @@ class Codec:
 
 @cache
 def codec(name: FormatName) -> Codec:
-    """The codec of a format."""
+    """Return the codec of a format."""
     if name == "audio/pcm":
         return Codec(PCM_RATE_HZ, 2, _decode_pcm16, _encode_pcm16)
     law: G711 = mu_law() if name == "audio/pcmu" else a_law()
@@ -39,10 +39,10 @@ def codec(name: FormatName) -> Codec:
 
 
 def bytes_of_base64(text: str, param: str) -> bytes:
-    """What base64 text stands for.
+    """Decode base64 text.
 
     Raises:
-        ProtocolError: it is not base64.
+        ProtocolError: the text is not base64.
     """
     try:
         return base64.b64decode(text, validate=True)
@@ -51,7 +51,7 @@ def bytes_of_base64(text: str, param: str) -> bytes:
 
 
 class AudioDecoder:
-    """A client's stream of bytes as engine samples. A sample may be split between two calls."""
+    """Converts a client's stream of bytes to engine samples. A sample may be split between two calls."""
 
     def __init__(self, name: FormatName) -> None:
         self._codec = codec(name)
@@ -59,31 +59,31 @@ class AudioDecoder:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> Samples:
-        """(T,) samples at the engine's rate; the resampler's look-ahead comes with the next call."""
+        """Return (T,) samples at the engine's rate. The resampler holds some back for the next call."""
         chunk = self._rest + chunk
         whole = len(chunk) - len(chunk) % self._codec.bytes_per_sample
         chunk, self._rest = chunk[:whole], chunk[whole:]
         return self._resampler.feed(self._codec.decode(chunk)) if chunk else np.zeros(0, np.float32)
 
     def finish(self) -> Samples:
-        """What the resampler still holds; the next call of `feed` begins anew."""
+        """Return the samples that the resampler still holds, and start over."""
         self._rest = b""
         return self._resampler.finish()
 
 
 class AudioEncoder:
-    """Engine samples as a client's stream of bytes; counts what was made."""
+    """Converts engine samples to a client's stream of bytes."""
 
     def __init__(self, name: FormatName) -> None:
         self._codec = codec(name)
         self._resampler = StreamResampler(ENGINE_RATE_HZ, self._codec.rate_hz)
 
     def feed(self, samples: Samples) -> bytes:
-        """Bytes of (T,) samples."""
+        """Return the bytes of (T,) samples."""
         return self._codec.encode(self._resampler.feed(samples))
 
     def finish(self) -> bytes:
-        """The end of a reply's sound."""
+        """Return the bytes that the resampler still holds at the end of a reply."""
         return self._codec.encode(self._resampler.finish())
 
 

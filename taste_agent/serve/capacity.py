@@ -1,4 +1,4 @@
-"""How many conversations this machine holds in real time: measured with one before it serves any."""
+"""Measures how many conversations this machine can hold in real time."""
 
 import time
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from taste_speech.audio_io import load_audio
 
 QUESTION = Path(__file__).parents[1] / "demo" / "question.wav"
 USABLE = 0.8
-"""Share of the time that may be spent; the rest is for what comes at once."""
+"""Share of the time that may be spent on average; the rest is a reserve for coincidences."""
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """Compute time per second of sound: while somebody is heard, and while a reply is made."""
+    """Computing time per second of sound, for hearing and for speaking."""
 
     hearing_rtf: float
     speaking_rtf: float
 
     @property
     def sessions(self) -> int:
-        """Conversations that go on in real time, all of them at their dearest."""
+        """Number of conversations in real time, even if all are at their most expensive."""
         return int(USABLE / max(self.hearing_rtf, self.speaking_rtf, 1e-9))
 
 
 def measure_capacity(mind: Mind, settings: AgentSettings) -> Capacity:
-    """Answer a recorded question twice and time the second answer: the first one is to warm up."""
+    """Answer a recorded question twice and time the second answer. The first one is a warm-up."""
     question = load_audio(QUESTION, ENGINE_RATE_HZ)
     _answer(mind, settings, question)
     return _answer(mind, settings, question)

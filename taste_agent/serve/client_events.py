@@ -1,6 +1,6 @@
-"""What a client may send: the events of the OpenAI Realtime protocol that are supported, checked.
+"""The events of the OpenAI Realtime protocol that a client may send, and their validation.
 
-Values that would change nothing are taken; what asks for something that there is not is refused, by its name.
+Values without an effect are accepted. Requests for unsupported features are refused by name.
 """
 
 import json
@@ -13,7 +13,7 @@ from taste_agent.serve.errors import ProtocolError
 
 Modality = Literal["audio", "text"]
 Extension = Literal["taste.words", "taste.latency"]
-"""Events of our own that a client may ask for with `include`."""
+"""Our own events, which a client may request with `include`."""
 
 
 class Strict(BaseModel):
@@ -40,7 +40,7 @@ AudioFormat = Annotated[Pcm | G711Format, Field(discriminator="type")]
 
 
 class ServerVad(Strict):
-    """Turns by silence. `threshold` is taken without effect: the detector has no such number."""
+    """Turn detection by silence. `threshold` has no effect, because the detector has no such number."""
 
     type: Literal["server_vad"]
     threshold: float = Field(default=0.5, ge=0, le=1)
@@ -52,7 +52,7 @@ class ServerVad(Strict):
 
 
 class SemanticVad(Strict):
-    """Turns by silence and by what the model makes of the words, as in chat."""
+    """Turn detection by silence and by the model, as in chat."""
 
     type: Literal["semantic_vad"]
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
@@ -64,7 +64,7 @@ TurnDetection = Annotated[ServerVad | SemanticVad, Field(discriminator="type")]
 
 
 class Transcription(Strict):
-    """Taken without effect: the checkpoint's recognizer is the only one, and always on."""
+    """Has no effect: the checkpoint's recognizer is the only one, and always on."""
 
     model: str = "checkpoint"
     language: str | None = None
@@ -72,7 +72,7 @@ class Transcription(Strict):
 
 
 class InputAudio(Strict):
-    """What comes from the client."""
+    """Audio from the client."""
 
     format: AudioFormat = Pcm(type="audio/pcm")
     noise_reduction: None = None
@@ -81,7 +81,7 @@ class InputAudio(Strict):
 
 
 class OutputAudio(Strict):
-    """What goes to the client."""
+    """Audio to the client."""
 
     format: AudioFormat = Pcm(type="audio/pcm")
     voice: str | None = None
@@ -89,7 +89,7 @@ class OutputAudio(Strict):
 
 
 class Audio(Strict):
-    """Both directions."""
+    """Audio in both directions."""
 
     input: InputAudio = InputAudio()
     output: OutputAudio = OutputAudio()
@@ -117,27 +117,27 @@ class SessionFields(Strict):
 
 
 class ClientEvent(Strict):
-    """Any event of a client; `event_id` comes back with an error."""
+    """Base of a client's events. An error returns the `event_id`."""
 
     event_id: str | None = Field(default=None, max_length=512)
 
 
 class SessionUpdate(ClientEvent):
-    """Changes the named fields."""
+    """Changes the given fields of the session."""
 
     type: Literal["session.update"]
     session: dict[str, Any]
 
 
 class Append(ClientEvent):
-    """More sound."""
+    """Appends sound."""
 
     type: Literal["input_audio_buffer.append"]
     audio: str
 
 
 class Commit(ClientEvent):
-    """What was said is complete."""
+    """Ends what was said."""
 
     type: Literal["input_audio_buffer.commit"]
 
@@ -149,14 +149,14 @@ class Clear(ClientEvent):
 
 
 class InputText(Strict):
-    """Something typed."""
+    """Typed text."""
 
     type: Literal["input_text"]
     text: str = Field(min_length=1, max_length=8000)
 
 
 class InputAudioPart(Strict):
-    """A recording; its transcript, if given, is not used."""
+    """A recording. Its transcript, if given, is ignored."""
 
     type: Literal["input_audio"]
     audio: str
@@ -164,7 +164,7 @@ class InputAudioPart(Strict):
 
 
 class UserMessage(Strict):
-    """What a person says or types; roles `system` and `assistant` are refused."""
+    """A person's speech or text. The roles `system` and `assistant` are refused."""
 
     type: Literal["message"]
     role: Literal["user"]
@@ -175,7 +175,7 @@ class UserMessage(Strict):
 
 
 class CreateItem(ClientEvent):
-    """A message that waits for `response.create`."""
+    """Adds a message, which waits for `response.create`."""
 
     type: Literal["conversation.item.create"]
     item: UserMessage
@@ -183,7 +183,7 @@ class CreateItem(ClientEvent):
 
 
 class TruncateItem(ClientEvent):
-    """Of the last answer, only this much was heard."""
+    """Says how much of the last answer was heard."""
 
     type: Literal["conversation.item.truncate"]
     item_id: str
@@ -192,21 +192,21 @@ class TruncateItem(ClientEvent):
 
 
 class DeleteItem(ClientEvent):
-    """Takes a message or an answer out of the conversation."""
+    """Removes a message or an answer from the conversation."""
 
     type: Literal["conversation.item.delete"]
     item_id: str
 
 
 class RetrieveItem(ClientEvent):
-    """Asks for an item as the server has it."""
+    """Requests an item as the server has it."""
 
     type: Literal["conversation.item.retrieve"]
     item_id: str
 
 
 class ResponseFields(Strict):
-    """What may be said of one response: nothing that differs from the session's."""
+    """Fields of one response, which must not differ from the session's."""
 
     output_modalities: tuple[Modality] | None = None
     conversation: Literal["auto"] = "auto"
@@ -216,14 +216,14 @@ class ResponseFields(Strict):
 
 
 class CreateResponse(ClientEvent):
-    """Answer now."""
+    """Requests an answer now."""
 
     type: Literal["response.create"]
     response: ResponseFields = ResponseFields()
 
 
 class CancelResponse(ClientEvent):
-    """Stop the answer."""
+    """Stops the answer."""
 
     type: Literal["response.cancel"]
     response_id: str | None = None
@@ -246,10 +246,10 @@ _SUPPORTED = tuple(kind.model_fields["type"].annotation.__args__[0] for kind in 
 
 
 def parse(text: str) -> Known:
-    """The event of a message.
+    """Parse a message.
 
     Raises:
-        ProtocolError: the message is no JSON, no event that is supported, or has a field that is not allowed.
+        ProtocolError: the message is not JSON, not a supported event, or has a field that is not allowed.
     """
     try:
         message = json.loads(text)
@@ -268,7 +268,7 @@ def parse(text: str) -> Known:
 
 
 def event_id_of(text: str) -> str | None:
-    """The `event_id` of a message that may be anything."""
+    """Return the `event_id` of a message, if it has one."""
     try:
         message = json.loads(text)
     except (json.JSONDecodeError, RecursionError):
@@ -278,10 +278,10 @@ def event_id_of(text: str) -> str | None:
 
 
 def checked(adapter: TypeAdapter[Any], message: Any, prefix: str = "") -> Any:
-    """The message as its type.
+    """Validate a message.
 
     Raises:
-        ProtocolError: on its first mistake.
+        ProtocolError: describes the first mistake.
     """
     try:
         return adapter.validate_python(message)
@@ -290,7 +290,7 @@ def checked(adapter: TypeAdapter[Any], message: Any, prefix: str = "") -> Any:
 
 
 def explained(found: ErrorDetails, prefix: str = "") -> ProtocolError:
-    """An error of pydantic as one of the protocol; values are not repeated where they may be long."""
+    """Translate an error of pydantic to one of the protocol, without values, which may be long."""
     path = [str(part) for part in found["loc"] if part not in _TAGS]
     param = ".".join([prefix, *path] if prefix else path) or None
     if found["type"] == "extra_forbidden":
@@ -304,7 +304,7 @@ def explained(found: ErrorDetails, prefix: str = "") -> ProtocolError:
 _TAGS = frozenset(
     (*_SUPPORTED, "audio/pcm", "audio/pcmu", "audio/pcma", "server_vad", "semantic_vad", "input_text")
 )
-"""What pydantic puts into a path to say which member of a union it means."""
+"""Parts of pydantic's paths that only name the member of a union."""
 
 
 def _shown(kind: Any) -> str:

@@ -1,4 +1,4 @@
-"""One thread computes for all sessions: the next step is that of the session which is due first."""
+"""One thread computes for all sessions. The next step is that of the most urgent session."""
 
 import logging
 import threading
@@ -15,33 +15,33 @@ from taste_agent.serve.mind import Mind, MindWorker, Usage
 logger = logging.getLogger(__name__)
 
 Job = Callable[[MindWorker, Mind], list[Result]]
-"""Something to be done with a session's mind between two steps."""
+"""A change to a session's mind between two steps."""
 STEP_LIMIT_S = 5.0
-"""How long the end waits for the step that runs."""
+"""How long `stop` waits for the current step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a session waits for: a step that is due at `due_s`, asked for as the `order`-th."""
+    """A request for a step that is due at `due_s`; `order` counts all requests."""
 
     due_s: float
     order: int
 
 
 def first_due(claims: Iterable[Claim]) -> Claim | None:
-    """The claim that is served next: the earliest, and of two the one that was there first."""
+    """Return the claim to serve next: the one due first or, if several are, the oldest."""
     return min(claims, key=lambda claim: (claim.due_s, claim.order), default=None)
 
 
 class SharedRunner:
-    """The `Runner` of one session: its commands wait here until the computing thread takes them.
+    """The `Runner` of one session, whose commands wait here for the computing thread.
 
-    What was asked for is due at once, in order. A reply that goes on is due when the sound that is made has
-    been played; so what is made ahead waits while others need to be heard.
+    Commands are due at once, in order. The next part of a reply is due when the sound made so far has been
+    played, so that replies made ahead wait for sessions that are more urgent.
     """
 
     def __init__(self, computing: "Computing", make: Callable[[], tuple[MindWorker, Mind]]) -> None:
-        """Prepare; `make` is called by the computing thread, as the first step."""
+        """Prepare a runner. The computing thread calls `make` as the first step."""
         self._computing = computing
         self._make = make
         self._made: tuple[MindWorker, Mind] | None = None
@@ -52,22 +52,22 @@ class SharedRunner:
         self._order = 0
         self.closed = False
         self.usage: dict[int, Usage] = {}
-        """Tokens of the replies by generation; whoever reports one takes it out."""
+        """Tokens of the replies, by generation. The reporter removes what it has reported."""
 
     # ---- for the session's thread
 
     def submit(self, command: Command, now: int) -> None:
-        """Queues a command."""
+        """Queue a command."""
         self.do(command)
 
     def do(self, task: Command | Job) -> None:
-        """Queues a command, or a job."""
+        """Queue a command or a job."""
         with self._computing.changed:
             self._inbox.append((time.monotonic(), self._computing.next_order(), task))
             self._computing.changed.notify()
 
     def collect(self, now: int) -> list[Result]:
-        """Results that have arrived; an unexpected error is raised here."""
+        """Return the results that have arrived, or raise an unexpected error of a step."""
         if self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -77,13 +77,13 @@ class SharedRunner:
         return due
 
     def close(self) -> None:
-        """No further step; safe to call twice."""
+        """End the computing for this session. Safe to call twice."""
         self._computing.leave(self)
 
     # ---- for the computing thread
 
     def claim(self) -> Claim | None:
-        """What is to be done next, if anything."""
+        """Return the claim for the next step, if there is one."""
         if self._inbox:
             asked_s, order, _ = self._inbox[0]
             return Claim(asked_s, order)
@@ -92,7 +92,7 @@ class SharedRunner:
         return None
 
     def step(self) -> None:
-        """One step. An unexpected error ends the session's computing, not the thread."""
+        """Run one step. An unexpected error ends this session's computing, not the thread."""
         try:
             self._ready.extend(self._step())
         except Exception as error:  # raised again in the session's thread
@@ -133,11 +133,11 @@ class Computing:
         self._thread = threading.Thread(target=self._run, name="computing", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the step that runs; too long a step is left behind."""
+        """Stop after the current step, which is left behind if it takes too long."""
         with self.changed:
             self._stopping = True
             self.changed.notify()
@@ -145,21 +145,21 @@ class Computing:
             join_or_leave(self._thread, STEP_LIMIT_S)
 
     def join(self, make: Callable[[], tuple[MindWorker, Mind]]) -> SharedRunner:
-        """A runner for a new session."""
+        """Return a runner for a new session."""
         runner = SharedRunner(self, make)
         with self.changed:
             self._runners.append(runner)
         return runner
 
     def leave(self, runner: SharedRunner) -> None:
-        """A session has ended."""
+        """Remove the runner of a session that has ended."""
         with self.changed:
             runner.closed = True
             if runner in self._runners:
                 self._runners.remove(runner)
 
     def next_order(self) -> int:
-        """A number for what is asked for now."""
+        """Return the number of a new request."""
         self._orders += 1
         return self._orders
 

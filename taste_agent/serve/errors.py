@@ -1,4 +1,4 @@
-"""Errors that a client is told of."""
+"""Errors that are sent to a client."""
 
 from typing import Literal
 
@@ -6,13 +6,13 @@ ErrorType = Literal["invalid_request_error", "rate_limit_error", "server_error"]
 
 
 class ProtocolError(Exception):
-    """An `error` event: the session goes on.
+    """An `error` event, after which the session goes on.
 
     Args:
-        code: for programs.
-        message: for people: what was given, what is allowed, what to do.
-        param: the field that it is about.
-        kind: whose fault it is.
+        code: code for programs.
+        message: message for people: what was given, what is allowed, what to do.
+        param: the field in question.
+        kind: the protocol's type of error.
     """
 
     def __init__(
@@ -23,13 +23,13 @@ class ProtocolError(Exception):
 
 
 class SessionOver(Exception):  # noqa: N818 - an end, which need not be an error
-    """The session ends: an `error` event, then the connection is closed.
+    """The end of a session: an `error` event, after which the connection is closed.
 
     Args:
-        code: for programs.
-        message: for people.
-        close_code: of the WebSocket.
-        kind: whose fault it is.
+        code: code for programs.
+        message: message for people; empty for a normal end.
+        close_code: close code of the WebSocket.
+        kind: the protocol's type of error.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The items of a conversation as the protocol knows them."""
+"""The items of a conversation in the protocol."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -9,24 +9,24 @@ from taste_agent.audio.ports import Samples
 from taste_agent.serve.errors import ProtocolError
 
 KEPT_ITEMS = 1000
-"""Older ones are forgotten; the model has forgotten them long before."""
+"""Older items are forgotten, long after the model has forgotten them."""
 
 
 class Ids:
-    """Names that are unique, and in order within a session."""
+    """Makes unique names, which are in order within a session."""
 
     def __init__(self, session: str | None = None) -> None:
         self.session = session or secrets.token_hex(6)
         self._count = count(1)
 
     def new(self, kind: str) -> str:
-        """A name that begins with `kind`."""
+        """Return a new name that begins with `kind`."""
         return f"{kind}_{self.session}_{next(self._count):05d}"
 
 
 @dataclass(slots=True)
 class Item:
-    """A message. `text` is what was typed, recognized or said; None while it is not known."""
+    """A message. `text` was typed, recognized or said; it is None while unknown."""
 
     id: str
     role: Literal["user", "assistant"]
@@ -35,7 +35,7 @@ class Item:
     status: Literal["completed", "incomplete", "in_progress"] = "completed"
 
     def as_json(self) -> dict[str, Any]:
-        """As events have it: without sound."""
+        """Return the item as in events, without its sound."""
         key = "text" if self.part.endswith("text") else "transcript"
         empty = self.role == "assistant" and self.status == "in_progress"
         content = [] if empty else [{"type": self.part, key: self.text}]
@@ -51,7 +51,7 @@ class Item:
 
 @dataclass(slots=True)
 class Waiting:
-    """A user's message that no response has answered: text, or (T,) engine samples."""
+    """A user's message that waits for a response: text, or (T,) engine samples."""
 
     item: Item
     text: str = ""
@@ -67,11 +67,11 @@ class Items:
 
     @property
     def last_id(self) -> str | None:
-        """The newest item."""
+        """Id of the newest item."""
         return next(reversed(self.known), None)
 
     def add(self, item: Item) -> str | None:
-        """Appends an item; returns the id of the one before it."""
+        """Append an item and return the id of the item before it."""
         previous = self.last_id
         self.known[item.id] = item
         if len(self.known) > KEPT_ITEMS:
@@ -79,15 +79,15 @@ class Items:
         return previous
 
     def remove(self, item_id: str) -> None:
-        """Forgets an item."""
+        """Remove an item."""
         self.known.pop(item_id, None)
         self.waiting = [waiting for waiting in self.waiting if waiting.item.id != item_id]
 
     def get(self, item_id: str, param: str = "item_id") -> Item:
-        """An item.
+        """Return an item by its id.
 
         Raises:
-            ProtocolError: there is none with this id.
+            ProtocolError: there is no such item.
         """
         item = self.known.get(item_id)
         if item is None:

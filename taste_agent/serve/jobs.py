@@ -1,4 +1,4 @@
-"""What is done to a session's memory between two steps, because its client says so."""
+"""Changes to a session's memory that a client requests. They run between two steps."""
 
 from taste_agent.dialog import messages as m
 from taste_agent.serve.computing import Job
@@ -6,7 +6,7 @@ from taste_agent.serve.mind import Mind, MindWorker
 
 
 def remember(generation: int, heard: int) -> Job:
-    """Cuts the memory of the last answer to its heard words; a question that is being read is read anew."""
+    """Cut the memory of the last answer to its heard words. A question being read is read again."""
 
     def job(worker: MindWorker, mind: Mind) -> list[m.Result]:
         mind.discard()
@@ -19,7 +19,7 @@ def remember(generation: int, heard: int) -> Job:
 
 
 def forget(generation: int, answer: bool) -> Job:
-    """Forgets what a reply answered, or the answer; a question that is being read is read anew."""
+    """Forget the question of a reply, or its answer. A question being read is read again."""
 
     def job(worker: MindWorker, mind: Mind) -> list[m.Result]:
         results = worker.execute(m.Settle(generation, 0))

@@ -1,4 +1,4 @@
-"""What Ray Serve's proxy tells the clients of a replica that has died. Loaded by the proxy: keep it light."""
+"""The error for clients of a Ray Serve replica that has died. Loaded by the proxy, so it must stay light."""
 
 import json
 
@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MIDDLEWARES = "taste_agent.serve.lost_replica:middlewares"
 PROXY_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
-"""The environment variable that tells the proxies of a cluster where to find `middlewares`."""
+"""Environment variable that tells the proxies of a cluster where to find `middlewares`."""
 LOST = {
     "type": "error",
     "event_id": "event_end",
@@ -22,13 +22,13 @@ LOST = {
 
 
 class LostReplica:
-    """Says it where a conversation ends without a word of the replica that held it."""
+    """Sends the error if a conversation ends without a message from its replica."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One connection."""
+        """Handle one connection."""
         if scope["type"] != "websocket":
             await self._app(scope, receive, send)
             return
@@ -55,5 +55,5 @@ class LostReplica:
 
 
 def middlewares() -> list[Middleware]:
-    """For Ray Serve's proxies."""
+    """Return the middlewares for Ray Serve's proxies."""
     return [Middleware(LostReplica)]

@@ -1,4 +1,4 @@
-"""What Prometheus is told: counts and times, nothing of what is said."""
+"""Metrics for Prometheus: counts and times, nothing that was said."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -9,7 +9,7 @@ _RTF = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0, 1.5, 2.0, 5.0)
 
 
 class Metrics:
-    """The figures of one server."""
+    """The metrics of one server."""
 
     def __init__(self, max_sessions: int) -> None:
         self.registry = registry = CollectorRegistry()
@@ -33,7 +33,7 @@ class Metrics:
         self._failures = Counter("taste_failures", "Steps that failed", registry=registry)
 
     def observe(self, event: ev.Event) -> None:
-        """Counts an event of a session; from any thread."""
+        """Count an event of a session. May be called from any thread."""
         match event:
             case ev.FirstAudio():
                 for part, ms in event.latency_ms.items():
@@ -49,5 +49,5 @@ class Metrics:
                 self._failures.inc()
 
     def text(self) -> bytes:
-        """All figures in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)

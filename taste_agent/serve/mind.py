@@ -14,7 +14,7 @@ from taste_speech.recognition.base import Recognizer
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Text tokens and taste tokens."""
+    """Numbers of text tokens and taste tokens."""
 
     text: int = 0
     taste: int = 0
@@ -24,13 +24,13 @@ class Tokens:
 
     @property
     def total(self) -> int:
-        """Both."""
+        """Number of both kinds together."""
         return self.text + self.taste
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a reply has read and made; of `read`, `remembered` was read before."""
+    """Tokens that a reply has read and made. `remembered` is the part of `read` that was read earlier."""
 
     read: Tokens = Tokens()
     remembered: Tokens = Tokens()
@@ -39,7 +39,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Memory:
-    """How what a brain remembers is read: its segments, oldest first, and of each its tokens and its side."""
+    """Access to the memory of a brain: its segments, oldest first, and the tokens and the side of each."""
 
     segments: Callable[[], Iterable[Any]]
     tokens: Callable[[Any], Tokens]
@@ -47,7 +47,7 @@ class Memory:
 
 
 class Mind:
-    """A `Brain` that counts its tokens, and knows which segments belong to which reply."""
+    """A `Brain` that counts its tokens and knows which segments belong to which reply."""
 
     def __init__(self, brain: Brain, memory: Memory) -> None:
         self._brain = brain
@@ -56,45 +56,45 @@ class Mind:
         self._known = tuple(memory.segments())
         self._exchanges: dict[int, tuple[Any, ...]] = {}
         self.usage = Usage()
-        """Of the reply that is made, or was made last."""
+        """Tokens of the current or last reply."""
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What the person should know."""
+        """Lines that the person should see."""
         return self._brain.notices
 
     def recognizer(self) -> Recognizer:
-        """The recognizer, one for the whole session."""
+        """Return the recognizer of the session."""
         return self._brain.recognizer()
 
     def tokenize(self, text: str, samples: Samples) -> list[Any]:
-        """User segments of speech."""
+        """Return the user segments of speech."""
         return self._brain.tokenize(text, samples)
 
     def text_segment(self, text: str) -> Any:
-        """A user segment that was typed."""
+        """Return the user segment of typed text."""
         return self._brain.text_segment(text)
 
     def prefill(self, segments: list[Any]) -> float | None:
-        """Reads user segments."""
+        """Read user segments and return the probability that it is the agent's turn, if known."""
         self._new = self._sum(segments)
         return self._brain.prefill(segments)
 
     def reply(self) -> Generator[ReplyItem, None, None]:
-        """Answers what was read."""
+        """Answer what was read."""
         return self._counted(self._brain.reply())
 
     def go_on(self) -> Generator[ReplyItem, None, None]:
-        """Goes on with the last answer."""
+        """Continue the last answer."""
         self._new = Tokens()
         return self._counted(self._brain.go_on())
 
     def speak(self, item: ReplyItem) -> Sound:
-        """The sound of an item."""
+        """Return the sound of an item."""
         return self._brain.speak(item)
 
     def settle(self, heard_words: int) -> None:
-        """Keeps the heard words."""
+        """Keep the heard words of the answer."""
         self._brain.settle(heard_words)
 
     def take_back(self) -> None:
@@ -102,15 +102,15 @@ class Mind:
         self._brain.take_back()
 
     def discard(self) -> None:
-        """Forgets the open exchange."""
+        """Forget the open exchange."""
         self._brain.discard()
 
     def forget(self, segments: Collection[Any]) -> None:
-        """Takes segments out of the history."""
+        """Remove segments from the history."""
         self._brain.forget(segments)
 
     def note(self, generation: int) -> None:
-        """The reply with this number was settled: what is new in the history belongs to it."""
+        """Assign what is new in the history to the reply with this number, which was settled."""
         now = tuple(self._memory.segments())
         old = [s for s in self._exchanges.pop(generation, ()) if _has(now, s)]
         new = [s for s in now if not _has(self._known, s)]
@@ -119,7 +119,7 @@ class Mind:
         self._known = now
 
     def forget_side(self, generation: int, answer: bool) -> None:
-        """Forgets what was answered by the reply with this number, or the answer."""
+        """Forget the answer with this number, or what it answered."""
         part = self._exchanges.get(generation, ())
         self.forget([s for s in part if self._memory.is_answer(s) == answer])
         self._known = tuple(self._memory.segments())
@@ -137,14 +137,14 @@ class Mind:
 
 
 class MindWorker(DialogWorker):
-    """A worker that tells its mind which reply was settled."""
+    """A worker that tells its mind when a reply is settled."""
 
     def __init__(self, mind: Mind, settings: AgentSettings, meter: CostMeter, speaks: bool = True) -> None:
         super().__init__(mind, settings, meter, speaks)
         self._mind = mind
 
     def execute(self, command: m.Command, behind: bool = False) -> list[m.Result]:
-        """As `DialogWorker.execute`."""
+        """Execute a command like `DialogWorker`."""
         results = super().execute(command, behind)
         if isinstance(command, m.Settle) and command.heard_words:
             self._mind.note(command.generation)
@@ -157,7 +157,7 @@ def _has(segments: Iterable[Any], wanted: Any) -> bool:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What clients are told of the model."""
+    """What clients are told about the model."""
 
     name: str
     voices: tuple[str, ...] = ()
@@ -165,7 +165,7 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model that any number of sessions share; all of it is used by one thread at a time."""
+    """A model that many sessions share. Only one thread may use it at a time."""
 
     facts: ModelFacts
     make_mind: Callable[[AgentSettings], Mind]
@@ -175,8 +175,8 @@ def load_served_model(settings: AgentSettings) -> ServedModel:
     """Load the checkpoint of the settings, with its recognizer and voices.
 
     Raises:
-        TasteError: it cannot be loaded.
-        AgentError: the device is not there.
+        TasteError: the checkpoint cannot be loaded.
+        AgentError: the device is not available.
     """
     from taste_agent.dialog.loading import load_model
     from taste_agent.dialog.taste_brain import TasteBrain

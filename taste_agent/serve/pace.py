@@ -1,28 +1,28 @@
-"""When the session's clock goes on although the client sends nothing. Pure: the time is given."""
+"""The session's clock while the client sends nothing. Pure: the caller passes the time."""
 
 STALL_S = 0.25
-"""A client that sends may be held up by its network for so long without silence being put in its place."""
+"""A client whose network stalls for less than this gets no silence in place of its audio."""
 MOST_S = 1.0
-"""More is not made up for at once."""
+"""Most silence that is made up for at once."""
 
 
 class SilencePace:
-    """Frames of silence that are due where a client sends none, at the pace of the wall clock."""
+    """Counts the frames of silence that replace missing audio, in real time."""
 
     def __init__(self, frame_s: float, now_s: float) -> None:
         self._frame_s = frame_s
         self._due_s = now_s
 
     def heard(self, now_s: float) -> None:
-        """The client has sent sound."""
+        """Note that the client has sent audio."""
         self._due_s = max(self._due_s, now_s + STALL_S)
 
     def rest(self, now_s: float) -> None:
-        """Nothing is owed: the clock stands still."""
+        """Note that no answer is pending: the clock stands still."""
         self._due_s = max(self._due_s, now_s)
 
     def due_frames(self, now_s: float) -> int:
-        """How many frames of silence are due now; they are taken as made."""
+        """Return how many frames of silence are due now, and count them as made."""
         self._due_s = max(self._due_s, now_s - MOST_S)
         count = max(0, int((now_s - self._due_s) / self._frame_s))
         self._due_s += count * self._frame_s

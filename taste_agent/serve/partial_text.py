@@ -1,15 +1,15 @@
-"""What of a transcript that still changes can be told already."""
+"""The part of a changing transcript that can already be shown."""
 
 
 class PartialText:
-    """Text that only grows: words on which two successive transcripts agree."""
+    """A text that only grows: the words on which two successive transcripts agree."""
 
     def __init__(self) -> None:
         self._last: list[str] = []
         self.told: list[str] = []
 
     def take(self, text: str) -> str:
-        """Takes the newest transcript; returns what is new of the words that are sure."""
+        """Take the newest transcript and return the words that are newly certain."""
         words = text.split()
         agreed = 0
         while agreed < min(len(words), len(self._last)) and words[agreed] == self._last[agreed]:

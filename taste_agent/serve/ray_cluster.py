@@ -1,4 +1,4 @@
-"""The same application on many machines, by Ray Serve: a replica is a model with its sessions."""
+"""Serves on many machines with Ray Serve. A replica is a model with its sessions."""
 
 import os
 import time
@@ -16,18 +16,19 @@ from taste_agent.serve.server import Service
 LOCAL = "local"
 APPLICATION = "taste-agent"
 FREE_SHARE = 0.8
-"""Of the sessions that the replicas hold, this share may be taken before another replica is begun."""
+"""When more than this share of the replicas' sessions is taken, another replica is started."""
 PAGES = 16
-"""Requests for the page, health and figures that a replica answers beside its sessions."""
+"""Requests for the page, health and metrics that a replica answers in addition to its sessions."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where, and how many.
+    """A Ray cluster and its number of replicas.
 
     Attributes:
-        address: of a Ray cluster, or `local` for one of its own on this machine.
-        least, most: replicas.
+        address: address of the cluster, or `local` for a new one on this machine.
+        least: fewest replicas.
+        most: most replicas.
     """
 
     address: str
@@ -36,10 +37,10 @@ class Cluster:
 
 
 def replicas(text: str) -> tuple[int, int]:
-    """Least and most replicas of `MIN:MAX` or `N`.
+    """Parse the fewest and most replicas from `MIN:MAX` or `N`.
 
     Raises:
-        AgentError: it is neither.
+        AgentError: the text is neither.
     """
     least, _, most = text.partition(":")
     try:
@@ -52,12 +53,12 @@ def replicas(text: str) -> tuple[int, int]:
 
 
 def connect(address: str) -> Any:
-    """Ray, connected.
+    """Connect to a cluster and return the module `ray`.
 
     Raises:
-        AgentError: it is not installed, or the cluster cannot be reached.
+        AgentError: Ray is not installed, or the cluster cannot be reached.
     """
-    os.environ.setdefault(PROXY_VARIABLE, MIDDLEWARES)  # for a cluster of its own; others are started with it
+    os.environ.setdefault(PROXY_VARIABLE, MIDDLEWARES)  # for a new cluster; others are started with it
     try:
         import ray
     except ModuleNotFoundError as error:
@@ -76,20 +77,20 @@ def deploy(
     options: ServeOptions,
     load: Callable[[AgentSettings], ServedModel],
 ) -> None:
-    """Have a cluster serve the application; returns when its first replicas are ready.
+    """Start the application on a cluster, and return when its first replicas are ready.
 
     Args:
-        cluster: where, and how many.
-        settings: of the sessions.
-        options: `max_sessions` is of each replica.
-        load: makes the model; called in each replica.
+        cluster: the cluster.
+        settings: settings of the sessions.
+        options: options of the server; `max_sessions` is for each replica.
+        load: loads the model; called in each replica.
 
     Raises:
         AgentError: `max_sessions` is missing, or there is no cluster.
     """
     if options.max_sessions is None:
         raise AgentError(
-            "--ray needs --max-sessions, of each replica; `taste-agent serve` on such a machine says how many"
+            "--ray needs --max-sessions for each replica; `taste-agent serve` on such a machine says how many"
         )
     connect(cluster.address)
     from ray import serve
@@ -130,10 +131,10 @@ def serve_on_ray(
     load: Callable[[AgentSettings], ServedModel],
     tell: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """Serve on a cluster until a signal comes, then take the application down.
+    """Serve on a cluster until a signal arrives, then remove the application.
 
     Raises:
-        AgentError: as `deploy`, or the server would be open to the network without a token.
+        AgentError: as for `deploy`, or the server would be open to the network without a token.
     """
     options.access.check()
     deploy(cluster, settings, options, load)

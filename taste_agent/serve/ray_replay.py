@@ -1,4 +1,4 @@
-"""Many recordings through the agent, on the machines of a Ray cluster: the files are those of one machine."""
+"""Replays many recordings on a Ray cluster, with the same results as on one machine."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,18 +14,18 @@ from taste_agent.session.transcript import Transcript
 from taste_speech.sound_file import SoundFile
 
 Outcome = tuple[dict[str, bytes], Transcript]
-"""Contents of the files of a session by name, and its turns."""
+"""The contents of a session's files by name, and its transcript."""
 
 
 class Replayer:
-    """An actor: a model on some machine of the cluster, which answers one recording after the other."""
+    """An actor on a machine of the cluster: a model that replays one recording after the other."""
 
     def __init__(self, settings: AgentSettings, load: Callable[[AgentSettings], ServedModel]) -> None:
         self._settings = settings
         self._model = load(settings)
 
     def replay(self, name: str, content: bytes) -> Outcome:
-        """The files that a recording's session leaves."""
+        """Replay a recording and return its files and transcript."""
         with tempfile.TemporaryDirectory() as folder:
             path, out = Path(folder) / "in" / name, Path(folder) / "out"
             path.parent.mkdir()
@@ -41,14 +41,14 @@ def replay_on_ray(
     folders: Sequence[Path],
     load: Callable[[AgentSettings], ServedModel],
 ) -> Iterator[ReplayResult]:
-    """Spread recordings over a cluster; results come in the order of the recordings, written here.
+    """Replay recordings on a cluster, write the results here, and yield them in order.
 
     Args:
-        ray: connected.
-        sounds: files of this machine.
-        settings: of all sessions.
-        folders: where the results of each go.
-        load: makes the model; called once in each actor.
+        ray: Ray, connected to the cluster.
+        sounds: files on this machine.
+        settings: settings of all sessions.
+        folders: output folder of each recording.
+        load: loads the model; called once in each actor.
 
     Raises:
         AgentError: a folder cannot be written, or a machine was lost.
@@ -69,12 +69,12 @@ def replay_on_ray(
             yield _written(outcome, folder)
     except ray.exceptions.RayActorError as error:
         raise AgentError(
-            "a machine of the cluster was lost; what is complete is written, replay the rest"
+            "a machine of the cluster was lost; complete results are written, replay the rest"
         ) from error
 
 
 THREADS = 2
-"""CPUs that an actor reserves where `model.threads` says nothing."""
+"""CPUs that an actor reserves if `model.threads` is not set."""
 
 
 def _most_actors(resources: dict[str, float]) -> int:
@@ -87,7 +87,7 @@ def _actor(ray: Any, settings: AgentSettings, load: Callable[[AgentSettings], Se
     remote = ray.remote(
         num_cpus=settings.model.threads or min(THREADS, CORES),
         num_gpus=1 if settings.model.device == "cuda" else 0,
-        # Sums depend on the number of threads: as many as on this machine, for the same bytes.
+        # Sums depend on the number of threads, so use as many as on this machine.
         runtime_env={"env_vars": {"OMP_NUM_THREADS": str(CORES)}},
     )(Replayer)
     return remote.remote(settings, load)

@@ -1,4 +1,4 @@
-"""A conversation over the Realtime protocol: client events in, server events out. One thread; no socket."""
+"""A conversation over the Realtime protocol: client events in, server events out. One thread, no socket."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class Engine(Protocol):
     session: Session
 
     def do(self, job: Job) -> None:
-        """Have a job done by the computing thread, after what was asked for before."""
+        """Run a job in the computing thread, after everything that was queued before it."""
 
     def usage(self, generation: int) -> Usage:
-        """Tokens of a reply."""
+        """Return the tokens of a reply."""
 
 
 OpenEngine = Callable[[AgentSettings, Callable[[ev.Event], None], bool], Engine]
-"""Begins a session: settings, what takes its events, whether it speaks."""
+"""Opens a session. Takes the settings, a function for its events, and whether it speaks."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Surroundings:
 
 
 class Realtime:
-    """One conversation. All methods belong to one thread; the time is that of a monotonic clock.
+    """One conversation. All methods belong to one thread; times come from a monotonic clock.
 
-    The session begins with the first sound or response: until then everything about it can be changed.
+    The session begins with the first sound or response. Until then, everything about it can be changed.
     """
 
     def __init__(self, around: Surroundings, send: Callable[[ServerEvent], None], now_s: float) -> None:
@@ -81,13 +81,8 @@ class Realtime:
         self._reporter.send("session.created", session=shown(fields, self._session_id))
 
     @property
-    def id(self) -> str:
-        """The session's, which holds nothing of the client."""
-        return self._session_id
-
-    @property
     def busy(self) -> bool:
-        """Whether the clock goes on by itself: somebody speaks, or an answer is owed."""
+        """Whether time goes on by itself: somebody is speaking, or an answer is pending."""
         return self._engine is not None and not self._engine.session.idle
 
     @property
@@ -98,7 +93,7 @@ class Realtime:
     # ---- from outside
 
     def receive(self, text: str, now_s: float) -> None:
-        """Does what a client's message asks for; a mistake in it is answered with `error`.
+        """Handle a client's message. A mistake in it is answered with `error`.
 
         Raises:
             SessionOver: the session cannot go on.
@@ -117,11 +112,11 @@ class Realtime:
         self._reporter.flush()
 
     def refuse(self, error: ProtocolError) -> None:
-        """Tells of a message that was none."""
+        """Report a message that could not be read."""
         self._tell(error, None)
 
     def advance(self, now_s: float) -> None:
-        """Lets the wall clock move the session on.
+        """Advance the session to the current time.
 
         Raises:
             SessionOver: the session has lasted, or was idle, for too long.
@@ -142,7 +137,7 @@ class Realtime:
             raise SessionOver("idle_timeout", f"nothing was said for {self._limits.idle_s:g} s", 1001)
 
     def close(self, reason: str) -> None:
-        """Ends the session; safe to call twice."""
+        """End the session. Safe to call twice."""
         if self._engine is not None:
             self._engine.session.close(reason)
 
@@ -190,7 +185,7 @@ class Realtime:
     def _only_what_may_change(
         self, old: ce.SessionFields, new: ce.SessionFields, settings: AgentSettings
     ) -> None:
-        """Once something was said: turn detection on or off, and the formats, between responses."""
+        """Allow only changes of formats and turn detection on or off once something was said."""
         off = new.audio.input.turn_detection is None or old.audio.input.turn_detection is None
         same = ("dialog", "sampling") if off else ("dialog", "sampling", "endpointing", "vad", "barge_in")
         for name in same:
@@ -202,7 +197,9 @@ class Realtime:
                 )
         if new.output_modalities != old.output_modalities:
             raise ProtocolError(
-                "cannot_update", "the modality is that with which the conversation began", "session"
+                "cannot_update",
+                "output_modalities can be changed only before the conversation begins",
+                "session",
             )
         if self.replying and new.audio.output.format != old.audio.output.format:
             raise ProtocolError("cannot_update", "a response is in progress; change the format after it")
@@ -227,7 +224,8 @@ class Realtime:
         waiting = sum(map(len, self._uncommitted)) + len(samples)
         if seconds_of_samples(waiting) > self._limits.buffer_s:
             raise ProtocolError(
-                "input_audio_buffer_full", f"{self._limits.buffer_s:g} s wait already; commit or clear them"
+                "input_audio_buffer_full",
+                f"{self._limits.buffer_s:g} s of sound are waiting already; commit or clear them",
             )
         self._uncommitted.append(samples)
 
@@ -235,7 +233,7 @@ class Realtime:
         if self._by_voice:
             if self._reporter.spoken_item is None or self.replying:
                 raise ProtocolError("input_audio_buffer_commit_empty", "nobody has said anything to commit")
-            self._running().session.interrupt()  # which takes the floor, and is answered
+            self._running().session.interrupt()  # ends the turn, which is answered
             return
         samples = np.concatenate([np.zeros(0, np.float32), *self._uncommitted, self._decoder.finish()])
         self._uncommitted = []
@@ -261,7 +259,7 @@ class Realtime:
             )
         item_id = event.item.id or self._ids.new("item")
         if item_id in self._items.known:
-            raise ProtocolError("invalid_value", f"there is an item {item_id!r} already", "item.id")
+            raise ProtocolError("invalid_value", f"there is already an item {item_id!r}", "item.id")
         part = event.item.content[0]
         if isinstance(part, ce.InputText):
             self._wait(Waiting(Item(item_id, "user", "input_text", part.text), text=part.text))
@@ -302,7 +300,7 @@ class Realtime:
             )
         if wanted.output_modalities not in (None, self._reporter.fields.output_modalities):
             raise ProtocolError(
-                "invalid_value", "a response has the session's modality", "response.output_modalities"
+                "invalid_value", "a response must have the session's modality", "response.output_modalities"
             )
         waiting, said = self._items.waiting, self._reporter.spoken_item is not None
         if not waiting and not (said and self._by_voice):
@@ -313,14 +311,14 @@ class Realtime:
         if len(kinds) > 1:
             raise ProtocolError(
                 "unsupported",
-                "what is said and what is typed cannot be answered together; create a response each",
+                "speech and text cannot be answered together; create a response for each",
             )
         self._reporter.metadata = wanted.metadata
         self._active_s = now_s
         self._items.waiting = []
         session = self._running().session
         if not waiting:
-            session.interrupt()  # which takes the floor, and is answered
+            session.interrupt()  # ends the turn, which is answered
         elif waiting[0].samples is None:
             self._reporter.typed = [item.item for item in waiting]
             session.type_text("\n".join(item.text for item in waiting))
@@ -328,7 +326,7 @@ class Realtime:
             self._say(session, waiting)
 
     def _say(self, session: Session, waiting: list[Waiting]) -> None:
-        """Lets the session hear committed messages, as with a talk key: all of it is meant."""
+        """Let the session hear committed messages, as with push-to-talk."""
         self._reporter.answering = [item.item for item in waiting]
         session.set_push_to_talk(True)
         sound = [item.samples for item in waiting if item.samples is not None]
@@ -344,17 +342,17 @@ class Realtime:
         self._interrupt()
 
     def _interrupt(self) -> None:
-        """Stops the response; whoever speaks over it at the moment is answered all the same."""
+        """Stop the response. Speech over it is still answered."""
         self._running().session.interrupt("client" if self._reporter.paused else "key")
 
     def _truncate(self, event: ce.TruncateItem) -> None:
         reporter, item = self._reporter, self._items.get(event.item_id)
         response = reporter.response or reporter.last
         if item.role != "assistant" or response is None or response.item is not item:
-            raise ProtocolError("invalid_value", "only the last answer can be cut", "item_id")
+            raise ProtocolError("invalid_value", "only the last answer can be truncated", "item_id")
         if event.audio_end_ms > response.sent_ms:
             raise ProtocolError(
-                "invalid_value", f"{response.sent_ms} ms of it were sent, not more", "audio_end_ms"
+                "invalid_value", f"only {response.sent_ms} ms of it were sent", "audio_end_ms"
             )
         if response is reporter.response:
             self._interrupt()
@@ -376,7 +374,7 @@ class Realtime:
         return self._running().session.frame_samples
 
     def _running(self) -> Engine:
-        """The session, begun if it was not."""
+        """Return the engine, and open it if necessary."""
         if self._engine is None:
             speaks = self._reporter.fields.output_modalities == ("audio",)
             self._engine = self._around.open_engine(self._settings, self._on_event, speaks)
@@ -394,7 +392,7 @@ class Realtime:
             self._step(pending[index * size : (index + 1) * size])
 
     def _step(self, frame: Samples) -> None:
-        """One frame at a time, so that what happens in it and what sounds in it are told together."""
+        """Process one frame at a time, so that events are reported along with their sound."""
         self._reporter.take_frame(self._running().session.process(frame))
 
     def _on_event(self, event: ev.Event) -> None:
@@ -409,7 +407,7 @@ class Realtime:
 
 
 def error_fields(error: ProtocolError | SessionOver, event_id: str | None = None) -> dict[str, Any]:
-    """What an `error` event says of an error."""
+    """Return the fields of an `error` event."""
     return {
         "type": error.kind,
         "code": error.code,

@@ -1,4 +1,4 @@
-"""What happens in a session, told in the protocol's server events. Knows neither clock nor socket."""
+"""Translates a session's events to the protocol's server events. Knows neither clock nor socket."""
 
 import base64
 from collections.abc import Callable
@@ -18,17 +18,18 @@ from taste_agent.serve.response import Response, Status
 
 _CANCELLED_BY_VOICE = ("speech", "word", "client")
 _FINAL = ("unanswered", "typed", "failed")
-"""Reasons for which words that were understood are dropped."""
+"""Reasons why words that were understood are not answered."""
 
 
 class Reporter:
     """Turns the session's events and frames into server events.
 
     Args:
-        fields: the protocol's session, kept up to date by whoever changes it.
-        ids, items: of the conversation.
+        fields: the protocol's session, kept up to date by the caller.
+        ids: makes the ids of the conversation.
+        items: items of the conversation.
         send: takes each server event, in order.
-        usage_of: tokens of the reply of a generation.
+        usage_of: returns the tokens of a reply, by its generation.
     """
 
     def __init__(
@@ -41,21 +42,21 @@ class Reporter:
     ) -> None:
         self.fields = fields
         self.response: Response | None = None
-        """The one in progress."""
+        """The response in progress."""
         self.last: Response | None = None
-        """The last one of which something was sent."""
+        """The last response of which something was sent."""
         self.paused = False
-        """Whether somebody speaks over the response, which waits."""
+        """Whether the response waits because somebody is speaking over it."""
         self.metadata: dict[str, str] | None = None
-        """Of the next response."""
+        """Metadata of the next response."""
         self.spoken_item: Item | None = None
-        """The message that is being said, if any."""
+        """The message that is being spoken, if any."""
         self.answering: list[Item] = []
         """The committed messages that the next turn consists of."""
         self.typed: list[Item] = []
         """The typed messages that the next turn consists of."""
         self.generations: dict[str, int] = {}
-        """Of items: the reply that answers them, or that they are."""
+        """For each item: the generation of the reply that answers it, or that it is."""
         self._ids, self._items, self._send_now, self._usage_of = ids, items, send, usage_of
         self._partial = PartialText()
         self._recognized: dict[int, str] = {}
@@ -63,13 +64,13 @@ class Reporter:
         self._sound: list[Samples] = []
         self._silence: list[Samples] = []
         self._turn_item: Item | None = None
-        """The message whose answer was cut before a word of it was heard: the next one may contain it."""
+        """A message whose answer was cancelled before a word was heard; the next message may contain it."""
         self._typed = False
 
     # ---- from the session
 
     def take(self, event: ev.Event) -> None:
-        """Tells what an event means."""
+        """Report an event."""
         match event:
             case ev.SpeechStarted() if self._by_voice:
                 self._speech("started", "audio_start_ms", event.first_sample)
@@ -94,7 +95,7 @@ class Reporter:
                 self._take_of_reply(event)
 
     def take_frame(self, samples: Samples) -> None:
-        """A frame for the client to play. Silence goes out only within a reply, not while it waits."""
+        """Take a frame for the client to play. Silence is sent only within a reply, not while it waits."""
         if self.response is None or self.response.item.part != "output_audio":
             return
         if samples.any():
@@ -105,31 +106,31 @@ class Reporter:
             self._silence.append(samples)
 
     def flush(self) -> None:
-        """Sends the sound that has come together."""
+        """Send the collected sound."""
         sound, self._sound = self._sound, []
         if sound and self.response is not None:
             self._send_sound(self.response, self._encoder.feed(np.concatenate(sound)))
 
     def new_output_format(self) -> None:
-        """The client wants another format from the next sound on."""
+        """Use the session's output format, which has changed, from the next sound on."""
         self._encoder = AudioEncoder(self.fields.audio.output.format.type)
 
     # ---- for whoever handles the client's events
 
     def send(self, kind: str, **fields: Any) -> None:
-        """Sends an event after the sound before it."""
+        """Send an event after the sound before it."""
         self.flush()
         self._send_now({"type": kind, "event_id": self._ids.new("event"), **fields})
 
     def add_item(self, item: Item, done: bool = True) -> None:
-        """Tells of a new item, which is complete unless a response goes on with it."""
+        """Report a new item, which is complete unless a response continues it."""
         previous = self._items.add(item)
         self.send("conversation.item.added", previous_item_id=previous, item=item.as_json())
         if done:
             self.send("conversation.item.done", previous_item_id=previous, item=item.as_json())
 
     def commit_item(self, item: Item) -> None:
-        """Tells that what was said has become an item."""
+        """Report that what was said has become an item."""
         previous = self._items.last_id
         self.send("input_audio_buffer.committed", previous_item_id=previous, item_id=item.id)
         self.add_item(item)
@@ -190,7 +191,7 @@ class Reporter:
         self._create(event.generation)
 
     def _replaced(self, item: Item) -> None:
-        """The person goes on with a turn that was not answered audibly: one item has all of it."""
+        """Delete the item of a turn that the person continues, because the new item contains all of it."""
         self._items.remove(item.id)
         self.send("conversation.item.deleted", item_id=item.id)
 
@@ -224,7 +225,7 @@ class Reporter:
             case ev.PlaybackResumed():
                 self.paused, self._silence = False, []
             case ev.Underrun():
-                self._silence = []  # which nobody was meant to hear
+                self._silence = []  # a gap, which is not part of the reply
             case ev.ReplyGenerated(reason="max_length"):
                 response.status = "incomplete"
             case ev.ReplyFinished():
@@ -277,7 +278,7 @@ class Reporter:
             self.tell_truncated(response, response.sent_ms)
 
     def tell_truncated(self, response: Response, end_ms: int) -> None:
-        """Tells how much of an answer is remembered."""
+        """Report how much of an answer is remembered."""
         self.send(
             "conversation.item.truncated", item_id=response.item.id, content_index=0, audio_end_ms=end_ms
         )

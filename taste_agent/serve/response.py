@@ -1,4 +1,4 @@
-"""One response of the protocol: a reply of the session, from its first word to its end."""
+"""A response of the protocol: a reply of the session, from its first word to its end."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,7 +12,7 @@ Status = Literal["in_progress", "completed", "cancelled", "incomplete", "failed"
 
 @dataclass(slots=True)
 class Response:
-    """What is known of it. Its timeline is that of the sound that was sent."""
+    """The state of a response. Its timeline is that of the sound that was sent."""
 
     id: str
     generation: int
@@ -20,31 +20,31 @@ class Response:
     metadata: dict[str, str] | None = None
     status: Status = "in_progress"
     opened: bool = False
-    """Whether its item was announced."""
+    """Whether the client was told of its item."""
     words: list[str] = field(default_factory=list)
     word_ends: list[int] = field(default_factory=list)
-    """Of the words that were sent to their end: engine samples sent by then."""
+    """For each word that was sent completely: the engine samples sent by then."""
     sent_samples: int = 0
     failure: str = ""
 
     @property
     def text(self) -> str:
-        """All words."""
+        """All words, joined."""
         return " ".join(word.strip() for word in self.words if word.strip())
 
     @property
     def sent_ms(self) -> int:
-        """Length of the sound that was sent."""
+        """Duration of the sound that was sent, in milliseconds."""
         return round(ms_of_samples(self.sent_samples))
 
     def words_until(self, end_ms: int) -> int:
-        """How many words end within the first `end_ms`."""
+        """Return how many words end within the first `end_ms`."""
         return sum(round(ms_of_samples(end)) <= end_ms for end in self.word_ends)
 
     def as_json(
         self, output_format: dict[str, Any], voice: str | None, usage: Usage | None = None, reason: str = ""
     ) -> dict[str, Any]:
-        """As `response.created` and `response.done` have it."""
+        """Return the response as in `response.created` and `response.done`."""
         modality = "audio" if self.item.part == "output_audio" else "text"
         return {
             "object": "realtime.response",

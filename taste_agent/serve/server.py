@@ -26,7 +26,7 @@ from taste_agent.session.engine import Session
 logger = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 1000
-"""Beyond this, a request is answered with 503 before anything else is looked at."""
+"""With more connections than this, every request is answered with 503."""
 CLOSE_S = 2.0
 """How long sessions may take to end."""
 
@@ -52,16 +52,16 @@ class SharedEngine:
         )
 
     def do(self, job: Job) -> None:
-        """Have a job done after what was asked for before."""
+        """Run a job after everything that was queued before it."""
         self._runner.do(job)
 
     def usage(self, generation: int) -> Usage:
-        """Tokens of a reply."""
+        """Return the tokens of a reply."""
         return self._runner.usage.pop(generation, Usage())
 
 
 class Service:
-    """The model, its computing thread and the reception: all that answers, whatever carries it."""
+    """The model, its computing thread, the reception and the application."""
 
     def __init__(
         self, model: ServedModel, settings: AgentSettings, access: Access, limits: Limits, max_sessions: int
@@ -79,28 +79,26 @@ class Service:
 
 
 def measured(model: ServedModel, settings: AgentSettings) -> Capacity:
-    """What this machine holds, measured with a conversation of its own."""
+    """Measure with one conversation how many this machine can hold."""
     return measure_capacity(model.make_mind(settings), settings)
 
 
 def chosen_sessions(given: int | None, capacity: Callable[[], Capacity], tell: Callable[[str], None]) -> int:
-    """How many sessions are taken: as many as were given, or as many as are held in real time."""
+    """Return the number of sessions to accept: the given one, or what this machine can hold in real time."""
     if given is not None:
-        tell(f"{given} at once, as --max-sessions says")
+        tell(f"{given} conversations at once (--max-sessions)")
         return given
     found = capacity()
     figures = f"hearing {found.hearing_rtf:.2f}, speaking {found.speaking_rtf:.2f} of real time"
     if found.sessions == 0:
-        tell(
-            f"this machine is too slow for one conversation in real time ({figures}); one is taken, with gaps"
-        )
+        tell(f"this machine is too slow for one conversation in real time ({figures}); expect gaps")
     else:
-        tell(f"{found.sessions} at once in real time ({figures})")
+        tell(f"{found.sessions} conversations at once in real time ({figures})")
     return max(1, found.sessions)
 
 
 class DrainingServer(uvicorn.Server):
-    """Ends at the first signal when nobody is being answered any more, at the second one at once."""
+    """Ends after the first signal as soon as nobody is being answered, and at once after the second one."""
 
     def __init__(self, config: uvicorn.Config, reception: Reception, drain_s: float) -> None:
         super().__init__(config)
@@ -109,7 +107,7 @@ class DrainingServer(uvicorn.Server):
         self._close_until_s: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begins to drain."""
+        """Start draining, or end at the second signal."""
         if self._reception.draining:
             super().handle_exit(sig, frame)
             return
@@ -118,7 +116,7 @@ class DrainingServer(uvicorn.Server):
         self._drain_until_s = time.monotonic() + self._drain_s
 
     async def on_tick(self, counter: int) -> bool:
-        """Looks whether all have ended; called ten times a second."""
+        """Return whether the server should end. Called ten times a second."""
         done = await super().on_tick(counter)
         now_s = time.monotonic()
         draining = self._drain_until_s is not None and self._close_until_s is None
@@ -131,7 +129,7 @@ class DrainingServer(uvicorn.Server):
 
 
 def uvicorn_config(app: Any, options: ServeOptions) -> uvicorn.Config:
-    """How uvicorn serves the application."""
+    """Return uvicorn's configuration for the application."""
     return uvicorn.Config(
         app,
         host=options.access.host,
@@ -155,16 +153,16 @@ def serve(
     options: ServeOptions,
     tell: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """Serve until a signal comes, which is raised again at the end.
+    """Serve until a signal arrives, which is raised again at the end.
 
     Args:
-        load: makes the model, once it is sure that the port can be had.
-        settings: of the sessions, where clients say nothing else.
-        options: of the command line.
-        tell: called with a line for the person who started it.
+        load: loads the model; called once the port is open.
+        settings: settings of the sessions, unless clients change them.
+        options: options of the server.
+        tell: called with lines for the person who started the server.
 
     Raises:
-        AgentError: it would be open to the network without a token, or the port cannot be had.
+        AgentError: the server would be open to the network without a token, or the port is not available.
         TasteError: the model cannot be loaded.
     """
     options.access.check()
@@ -182,10 +180,10 @@ def serve(
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """A socket to listen on; port 0 takes a free one.
+    """Return a listening socket; port 0 picks a free port.
 
     Raises:
-        AgentError: the port is taken, or not allowed.
+        AgentError: the port is taken or not allowed.
     """
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""The protocol's session as settings of the agent."""
+"""Translates the session of the protocol to settings of the agent."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from taste_agent.serve.mind import ModelFacts
 
 _fields: TypeAdapter[SessionFields] = TypeAdapter(SessionFields)
 OWN_VOICE = "default"
-"""The recording that the server was told to speak like."""
+"""Name of the voice of a recording that the server was given."""
 _EAGERNESS_MS = {"low": (1200, 3500), "high": (400, 1000)}
-"""Silence before an answer, least and most: those of configs/agent/patient.yaml and quick.yaml."""
+"""Shortest and longest silence before an answer, as in configs/agent/patient.yaml and quick.yaml."""
 
 
 def first_fields(settings: AgentSettings, facts: ModelFacts) -> SessionFields:
-    """The session as it is before a client changes it."""
+    """Return the session before a client changes it."""
     voice = settings.dialog.voice or next(iter(facts.voices), None)
     if voice is not None and voice not in facts.voices:
         voice = OWN_VOICE
@@ -28,16 +28,16 @@ def first_fields(settings: AgentSettings, facts: ModelFacts) -> SessionFields:
 
 
 def merged(fields: SessionFields, update: dict[str, Any]) -> SessionFields:
-    """The session with what an update names.
+    """Return the session after an update.
 
     Raises:
-        ProtocolError: it names something that is not supported, or not allowed.
+        ProtocolError: the update has a field that is not supported, or a value that is not allowed.
     """
     return checked(_fields, _merge(fields.model_dump(), update), "session")
 
 
 def _merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """`new` over `old`, section by section; what has a type of its own is replaced where that differs."""
+    """Merge `new` into `old`, section by section. A section whose `type` changes is replaced."""
     result = dict(old)
     for name, value in new.items():
         before = old.get(name)
@@ -49,10 +49,10 @@ def _merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings_for(base: AgentSettings, fields: SessionFields, facts: ModelFacts) -> AgentSettings:
-    """The agent's settings for a session.
+    """Return the agent's settings for a session.
 
     Raises:
-        ProtocolError: a value is beyond what the agent takes.
+        ProtocolError: a value is out of the agent's range.
     """
     changes: dict[str, dict[str, Any]] = {
         "dialog": {"system_prompt": fields.instructions, "voice": _voice(base, fields, facts)},
@@ -73,7 +73,7 @@ def settings_for(base: AgentSettings, fields: SessionFields, facts: ModelFacts) 
 
 
 def _voice(base: AgentSettings, fields: SessionFields, facts: ModelFacts) -> str:
-    """The voice by its name: a client names no file of this machine."""
+    """Return the voice by its name. A client cannot name files of this machine."""
     voice = fields.audio.output.voice
     if voice in (None, OWN_VOICE):
         return base.dialog.voice
@@ -108,7 +108,7 @@ def _sampling(base: SamplingSettings, fields: SessionFields) -> dict[str, Any]:
 
 
 def shown(fields: SessionFields, session_id: str) -> dict[str, Any]:
-    """The session object of `session.created` and `session.updated`: what is not set is left out."""
+    """Return the session object of `session.created` and `session.updated`, without unset fields."""
     dump = fields.model_dump(mode="json", exclude_none=True)
     dump["audio"]["input"].setdefault("turn_detection", None)
     return {"object": "realtime.session", "id": session_id, **dump}

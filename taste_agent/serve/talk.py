@@ -1,4 +1,4 @@
-"""The thread of one connection: its conversation, between a queue and the event loop."""
+"""The thread of one connection, which runs its conversation between a queue and the event loop."""
 
 import asyncio
 import json
@@ -18,13 +18,13 @@ from taste_speech.errors import TasteError
 logger = logging.getLogger(__name__)
 
 TICK_S, REST_S = 0.02, 0.5
-"""How often the clock is looked at while something is owed, and while nothing is."""
+"""How often the clock is checked while an answer is pending, and otherwise."""
 _INBOX_MESSAGES = 4000
 
 
 @dataclass(frozen=True)
 class Closing:
-    """The last thing for a client: the connection is closed with this code."""
+    """The last message for a client: the connection is closed with this code."""
 
     code: int
     reason: str
@@ -37,9 +37,9 @@ class Talk:
     """Runs one conversation.
 
     Args:
-        around: what it shares with the others.
-        loop: of the connection.
-        outbox: takes what is for the client; it ends with `Closing`.
+        around: what all conversations share.
+        loop: the event loop of the connection.
+        outbox: takes the messages to the client, of which `Closing` is the last.
         on_end: called in the loop with the reason when the thread has ended.
     """
 
@@ -55,14 +55,14 @@ class Talk:
         self._ends: SessionOver | None = None
         self._thread = threading.Thread(target=self._run, name="talk", daemon=True)
         self.replying = False
-        """Whether a response is in progress; for those who wait for it."""
+        """Whether a response is in progress. May be read from any thread."""
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def put(self, message: str | ProtocolError | SessionOver) -> bool:
-        """Hands a client's message over, or what was wrong with it; returns False where too many wait."""
+        """Queue a client's message, or the error in it, and return False if too many are waiting."""
         try:
             self._inbox.put_nowait(message)
         except queue.Full:
@@ -70,7 +70,7 @@ class Talk:
         return True
 
     def end(self, reason: SessionOver) -> None:
-        """Have the session end, whatever still waits."""
+        """End the session, even if messages are waiting."""
         self._ends = reason
         self.put(reason)  # wakes the thread
 
@@ -84,7 +84,7 @@ class Talk:
             end = self._ends
         except SessionOver as over:
             end = over
-        except (AgentError, TasteError) as error:  # what the client has set cannot be had
+        except (AgentError, TasteError) as error:  # the client's settings cannot be applied
             end = SessionOver("session_failed", str(error), 1008)
         except Exception as error:
             logger.error("a session failed: %s", type(error).__name__, exc_info=_debugged(error))
@@ -108,7 +108,7 @@ class Talk:
         if realtime is not None:
             try:
                 realtime.close("quit" if end.close_code == 1000 else "failed")
-            except Exception as error:  # it has failed before
+            except Exception as error:  # it has already failed
                 logger.debug("a session could not be closed", exc_info=error)
         if str(end):
             self._send({"type": "error", "event_id": "event_end", "error": error_fields(end)})
@@ -121,10 +121,10 @@ class Talk:
     def _call(self, function: Callable[[Any], None], argument: Any) -> None:
         try:
             self._loop.call_soon_threadsafe(function, argument)
-        except RuntimeError:  # the loop is closed: nobody listens any more
+        except RuntimeError:  # the loop is closed: nobody is listening any more
             logger.debug("the event loop is closed")
 
 
 def _debugged(error: Exception) -> Exception | None:
-    """The traceback only where it was asked for: its text may hold what was said."""
+    """Return the error for its traceback only when debugging, because its text may contain what was said."""
     return error if logger.isEnabledFor(logging.DEBUG) else None

@@ -117,7 +117,7 @@ def _nothing_is_loaded(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("say", TEXT, "--out", "none/say.wav"), "cannot write none/say.wav; name a .wav file in an existing folder"),
+        (("say", TEXT, "--out", "none/say.wav"), "none/say.wav; name a .wav file in an existing folder"),
         (("say", TEXT, "--out", "say.xyz"), "its name must end in .wav, .flac, .ogg, .mp3"),
         (("say", TEXT, "--out", "a.wav", "--voice", "nobody"), "no voice and no audio file 'nobody'"),
         (("say", TEXT, "--out", "a.wav", "--voice", "none.wav"), "the recording none.wav does not exist"),

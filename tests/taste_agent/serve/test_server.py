@@ -254,7 +254,7 @@ def test_a_port_that_is_taken_is_told_before_the_model_is_loaded() -> None:
     ("given", "capacity", "sessions", "line"),
     [
         (3, None, 3, "--max-sessions"),
-        (None, Capacity(0.1, 0.3), 2, "2 at once in real time"),
+        (None, Capacity(0.1, 0.3), 2, "2 conversations at once in real time"),
         (None, Capacity(0.5, 0.3), 1, "hearing 0.50"),
         (None, Capacity(0.5, 1.3), 1, "too slow"),
     ],
