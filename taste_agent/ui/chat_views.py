@@ -259,11 +259,13 @@ class PlainChat:
             self.drain(engine)
             if self._lines and (alone or engine.idle):
                 self._typed = True
-                text = self._lines.pop(0)
-                engine.do(lambda session, text=text: session.type_text(text))
+                self._type(engine, self._lines.pop(0))
             elif not self._lines and self._stdin is None and engine.idle and (self._text_only or self._typed):
                 return "end_of_input"
         return "end_of_input"
+
+    def _type(self, engine: ChatEngine, text: str) -> None:
+        engine.do(lambda session: session.type_text(text))
 
     def drain(self, engine: ChatEngine) -> bool:
         """Write the pending events and return whether there were any."""
