@@ -1,4 +1,4 @@
-"""Audio files and arrays -> mono float32 samples at the rate that the model needs."""
+"""Audio files and arrays -> mono float32 samples at the sampling rate that the model needs."""
 
 import logging
 from pathlib import Path
@@ -15,12 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 def load_audio(path: str | Path, sampling_rate_hz: int) -> Samples:
-    """Read a sound file of any format that libsndfile knows as one channel at `sampling_rate_hz`.
-
-    Repairs and other notices (see `SoundFile`) are logged.
+    """Read a sound file as mono samples at `sampling_rate_hz`; see `SoundFile` for formats and repairs.
 
     Raises:
-        AudioError: the file is missing, not audio, damaged or empty.
+        AudioError: the file is missing, damaged, empty or not audio.
     """
     sound = SoundFile(path)
     for notice in sound.notices:
@@ -39,15 +37,15 @@ def prepare_audio(
 
     Args:
         audio: 1-D array, tensor or list; float in [-1, 1] or int16.
-        max_duration_s: longest allowed recording; None for no limit.
-        name: for error messages.
+        max_duration_s: maximum duration; None: no limit.
+        name: name of the recording for error messages.
 
     Returns:
         1-D float32 samples, a copy or a view of `audio`.
 
     Raises:
-        AudioError: empty, not 1-D, not numbers, NaN or infinite, integers as floats,
-            at an impossible rate or too long.
+        AudioError: the audio is empty, not 1-D, not numeric or too long, has NaN or infinite samples or
+            integers as floats, or its sampling rate is impossible.
     """
     rate = check_rate(sampling_rate_hz)
     samples = _as_float(audio, name)
@@ -74,7 +72,7 @@ def prepare_audio(
 
 
 def resample(samples: Samples, from_rate_hz: int, to_rate_hz: int) -> Samples:
-    """Resample mono samples; the result has at least one sample."""
+    """Resample mono samples to at least one sample."""
     if from_rate_hz == to_rate_hz:
         return samples
     resampled = soxr.resample(samples, from_rate_hz, to_rate_hz, quality="HQ")
@@ -82,10 +80,10 @@ def resample(samples: Samples, from_rate_hz: int, to_rate_hz: int) -> Samples:
 
 
 def check_rate(sampling_rate_hz: int) -> int:
-    """Return the rate as an int.
+    """Return a sampling rate as an int.
 
     Raises:
-        AudioError: no recording of speech has such a rate.
+        AudioError: the rate is impossible for a recording of speech.
     """
     if sampling_rate_hz != int(sampling_rate_hz) or not MIN_RATE_HZ <= sampling_rate_hz <= MAX_RATE_HZ:
         raise AudioError(
@@ -96,7 +94,7 @@ def check_rate(sampling_rate_hz: int) -> int:
 
 
 def _as_float(audio: Any, name: str) -> Samples:
-    """Return float32 samples of an array, tensor or list; only int16 integers have a known full scale."""
+    """Convert to float32; int16 is the only integer type with a known full scale."""
     if isinstance(audio, torch.Tensor):
         audio = audio.detach().cpu()
         audio = (audio.float() if audio.is_floating_point() else audio).numpy()

@@ -1,4 +1,4 @@
-"""Files of a checkpoint that the processor reads: from its folder first, then from the hub."""
+"""Files of a checkpoint that the processor reads, from its folder or from the hub."""
 
 import os
 import shutil
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 LLM_FOLDER, ASR_FOLDER = "llama_tokenizer", "asr"
 VOICES = "voices.safetensors"
 TURN_END = "turn_end.safetensors"
-"""The network that hears whether a speaker has finished; a checkpoint may lack it."""
+"""The optional network that detects whether a speaker has finished."""
 UNITS = "units/quantizer.safetensors"
-"""The quantizer that makes speech units; only training needs it."""
+"""The quantizer of speech units, which only training needs."""
 _SMALL_FILES = ("config.json", f"{LLM_FOLDER}/*", f"{ASR_FOLDER}/*", VOICES, TURN_END)
 _VOICE_GENERATORS = ("voice_generator*.safetensors", "cosyvoice/voice_generator.*")
 _ORGANIZATIONS = {"whisper": "openai", "distil": "distil-whisper"}
@@ -32,8 +32,8 @@ class CheckpointFiles:
     """The files of one checkpoint; those of a hub repository are downloaded on first use.
 
     Args:
-        name_or_path: folder, shipped name or hub id.
-        options: of the hub.
+        name_or_path: a folder, the name of a shipped checkpoint or a hub id.
+        options: options of the hub.
     """
 
     def __init__(self, name_or_path: str | os.PathLike[str], **options: Unpack[HubOptions]) -> None:
@@ -42,23 +42,23 @@ class CheckpointFiles:
 
     @cached_property
     def folder(self) -> Path:
-        """Folder with the configuration, the tokenizers and the fixed voices."""
+        """Folder with configuration, tokenizers and fixed voices."""
         return find_checkpoint(self.name, _SMALL_FILES, **self._options)
 
     def config(self) -> TasteConfig:
         """Return the checkpoint's configuration.
 
         Raises:
-            CheckpointError: there is no `config.json`, or it is not a TASTE configuration.
+            CheckpointError: `config.json` is missing or is not a TASTE configuration.
         """
         return read_config(self.folder, self.name)
 
     def path(self, name: str) -> Path:
-        """Return the path of one of the small files, which need not exist."""
+        """Return the path of one of the small files, which may not exist."""
         return self.folder / name
 
     def fetch(self, name: str) -> Path:
-        """Return the path of a file, downloaded if needed.
+        """Return the path of a file, downloading it if necessary.
 
         Raises:
             CheckpointError: the checkpoint does not have it.
@@ -68,7 +68,7 @@ class CheckpointFiles:
         return require_file(find_checkpoint(self.name, (name,), **self._options), name, self.name)
 
     def llm_tokenizer_source(self, config: TasteConfig) -> Path:
-        """Return the folder of the LLM tokenizer: the checkpoint's own, or that of the model it builds on.
+        """Return the folder of the LLM tokenizer: the checkpoint's own, or that of its base model.
 
         Raises:
             CheckpointError: neither the checkpoint nor an installed package has it.
@@ -78,12 +78,12 @@ class CheckpointFiles:
         return require_file(self.folder, f"{LLM_FOLDER}/tokenizer.json", self.name).parent
 
     def asr_tokenizer_source(self, config: TasteConfig) -> str | Path:
-        """Return folder or hub id of the tokenizer of ASR tokens."""
+        """Return the folder or hub id of the ASR tokenizer."""
         folder = self.path(ASR_FOLDER)
         return folder if folder.is_dir() else asr_model_name(config)
 
     def asr_model_source(self, config: TasteConfig) -> str | Path:
-        """Return folder or hub id of the Whisper model that recognizes speech."""
+        """Return the folder or hub id of the Whisper model that recognizes speech."""
         folder = self.path(ASR_FOLDER)
         return folder if (folder / "config.json").is_file() else asr_model_name(config)
 
@@ -91,7 +91,7 @@ class CheckpointFiles:
         """Load the voice generator on the CPU, in eval mode.
 
         Raises:
-            CheckpointError: its file is missing, damaged or does not fit the configuration.
+            CheckpointError: its file is missing or damaged, or does not match the configuration.
         """
         from taste_speech.vocoder.voice_generator import FILE_NAMES, VoiceGenerator, find_file
 
@@ -103,9 +103,9 @@ class CheckpointFiles:
         )
 
     def copy_extras(self, target: Path) -> None:
-        """Copy all files of the folder except the model's weights and the tokenizers to `target`."""
+        """Copy all files of the folder to `target`, except for the model's weights and the tokenizers."""
         source, target = self.folder.resolve(), target.resolve()
-        # The target may lie inside the folder: the files are listed first, and those of the target skipped.
+        # The target can be inside the folder, so list the files first, and skip those in the target.
         for path in list(source.rglob("*")):
             name = path.relative_to(source)
             copied = target / name
@@ -116,10 +116,13 @@ class CheckpointFiles:
 
 
 def read_config(folder: Path, origin: str | os.PathLike[str]) -> TasteConfig:
-    """Return the configuration in a checkpoint's folder; `origin` is the checkpoint's name.
+    """Return the configuration of a checkpoint's folder.
+
+    Args:
+        origin: name of the checkpoint, for messages.
 
     Raises:
-        CheckpointError: there is no `config.json`, or it is not a TASTE configuration.
+        CheckpointError: `config.json` is missing or is not a TASTE configuration.
     """
     path = require_file(folder, "config.json", origin)
     try:
@@ -138,10 +141,10 @@ def _in_one_line(error: Exception) -> str:
 
 
 def asr_model_name(config: TasteConfig) -> str:
-    """Return hub id or existing folder of the checkpoint's Whisper model.
+    """Return the hub id or an existing folder of the checkpoint's Whisper model.
 
-    The published file names a folder on the machine that trained it, which stands for the hub model of the
-    same base name. Any other name means `recognition.whisper_name`.
+    The published file names a folder on the machine that trained it. If it does not exist, use the hub model
+    with the same base name, or else `recognition.whisper_name`.
     """
     name = config.asr_config._name_or_path or ""
     if name and Path(name).is_dir():

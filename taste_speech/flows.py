@@ -1,8 +1,7 @@
-"""What `TasteForCausalLM` does with whole utterances: extraction, completion, reconstruction, scoring."""
+"""Batch mode of `TasteForCausalLM`: extraction, completion, reconstruction and scoring of utterances."""
 
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -32,7 +31,7 @@ _VQ_INPUTS = (
 
 
 class SpeechFlows(PreTrainedModel):
-    """The parts of the model, and what it does with whole utterances."""
+    """The parts of the model, and its batch mode."""
 
     config: TasteConfig
     audio_tower: AudioTower
@@ -41,23 +40,19 @@ class SpeechFlows(PreTrainedModel):
 
     def __init__(self, config: TasteConfig) -> None:
         super().__init__(config)
-        self._vocabularies: WeakKeyDictionary[Any, Vocabulary] = WeakKeyDictionary()
+        self._vocabularies: dict[Any, Vocabulary] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the vocabularies: weak references cannot be stored, and they are soon built again."""
-        return {name: value for name, value in super().__getstate__().items() if name != "_vocabularies"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._vocabularies = WeakKeyDictionary()
+        """Leave out the vocabularies and their tokenizers, which are quick to rebuild."""
+        return self.__dict__ | {"_vocabularies": {}}
 
     @property
     def num_quantizers(self) -> int:
-        """Levels of a taste token."""
+        """Number of levels of a taste token."""
         return self.audio_tower.quantizer.num_quantizers
 
     def vocabulary(self, llm_tokenizer: Any) -> Vocabulary:
-        """Return what the sampler knows about the ids of a tokenizer; built once per tokenizer."""
+        """Return the properties of a tokenizer's ids, which are collected once per tokenizer."""
         if llm_tokenizer not in self._vocabularies:
             text, known = self.config.text_config, self.config.vocabulary
             self._vocabularies[llm_tokenizer] = build_vocabulary(llm_tokenizer, text.vocab_size, known)
@@ -76,11 +71,11 @@ class SpeechFlows(PreTrainedModel):
         audio_feature_lengths: Tensor,
         **_: Any,
     ) -> tuple[Tensor, Tensor]:
-        """Extract the taste tokens of an utterance, as the processor's output describes it.
+        """Extract the taste tokens of an utterance; the arguments are the processor's output.
 
         Returns:
-            asr_indices (B, N, L), codes at every ASR token, and llm_indices (B, T, L), codes at the first LLM
-            token of each word and -1 elsewhere.
+            asr_indices (B, N, L), the codes of every ASR token, and llm_indices (B, T, L), the codes at the
+            first LLM token of each word and -1 elsewhere.
         """
         asr_indices = self.audio_tower(
             audio_features, asr_token_ids, asr_token_lengths, asr_word_ids, audio_feature_lengths
@@ -119,21 +114,29 @@ class SpeechFlows(PreTrainedModel):
             conditional_mode: "audio" continues the utterance, "text" its words, "zero" starts from nothing,
                 "instruct" puts text around the utterance and answers until `stop_id`.
             llm_tokenizer, asr_tokenizer: the processor's two tokenizers.
-            speaker_embeds: (1, speaker width) voice; not needed for `output_text_only`.
-            extra_words: after this many words the next sentence end closes the completion.
-            text_top_p, text_temperature, repetition_penalty: text sampling; top-p 0 is greedy.
-            taste_top_p: accepted, but has no effect: the model's head puts all mass on one code.
-            out_generated_part_only: leave the prompt out of the speech units.
+            speaker_embeds: (1, speaker width), the voice; not needed with `output_text_only`.
+            extra_words: number of words after which the next sentence end closes the completion.
+            text_top_p, text_temperature, repetition_penalty: settings of text sampling; top-p 0 is greedy.
+            taste_top_p: accepted but without effect: the model's head puts all probability on one code.
+            out_generated_part_only: whether to leave the prompt out of the speech units.
+            output_text_only: whether to return only the text.
+            instruct_prefix_ids, instruct_suffix_ids: LLM ids around the utterance in the mode "instruct".
+            stop_id: LLM id that ends the completion.
+            generator: source of random numbers; None uses torch's global one.
             inputs: the rest of the processor's output.
 
         Returns:
             generated_text; unless `output_text_only` also speech_token_ids (1, S), speech_token_lengths (1,).
 
         Raises:
-            ValueError: inputs that are missing or do not fit.
+            ValueError: inputs are missing or have the wrong shape.
         """
-        _check_voice(self, speaker_embeds, is_needed=not output_text_only)
-        text_ids, asr_codes, llm_codes = _read_inputs(self, conditional_mode, inputs)
+        voice = None if output_text_only else _check_voice(self, speaker_embeds)
+        text_ids = asr_codes = llm_codes = None
+        if conditional_mode in ("audio", "instruct"):
+            text_ids, asr_codes, llm_codes = _read_utterance(self, inputs)
+        elif conditional_mode != "zero":
+            text_ids = _read_text(self, inputs)
         lm, quantizer, delay = self.spoken_lm, self.audio_tower.quantizer, self.config.spoken_lm_config.delay
         around, has_prefix = (instruct_prefix_ids, instruct_suffix_ids), conditional_mode == "audio"
         completion = complete(
@@ -146,13 +149,13 @@ class SpeechFlows(PreTrainedModel):
             generator=generator,
         )
         text = {"generated_text": llm_tokenizer.decode(completion.text_ids).strip()}
-        if output_text_only:
+        if voice is None:
             return text
         asr_ids, word_ids = _spell(_words(completion, llm_tokenizer), asr_tokenizer)
         codes = torch.tensor(completion.word_codes, dtype=torch.long).reshape(-1, self.num_quantizers)
         if has_prefix and not out_generated_part_only and asr_codes is not None:
             asr_ids, word_ids, codes = _after_prompt(inputs, asr_codes, asr_ids, word_ids, codes)
-        return _speak(self, asr_ids, word_ids, codes, speaker_embeds, generator) | text
+        return _speak(self, asr_ids, word_ids, codes, voice, generator) | text
 
     @torch.inference_mode()
     def inference_reconstruction(
@@ -163,61 +166,54 @@ class SpeechFlows(PreTrainedModel):
         generator: torch.Generator | None = None,
         **inputs: Any,
     ) -> dict[str, Any]:
-        """Make speech units of an utterance again, from its words and taste tokens.
+        """Reconstruct the speech units of an utterance from its words and taste tokens.
 
         Args:
             mode: "SpeechAutoEncoder" uses the taste tokens that the audio tower extracts; "SpokenLLM"
-                (default, as published) replaces them by those that the language model predicts in one
-                teacher-forced pass.
-            inputs: the processor's output.
+                (default, as published) those that the language model predicts in one teacher-forced pass.
+            speaker_embeds: (1, speaker width), the voice.
+            generator: source of random numbers; None uses torch's global one.
+            inputs: the rest of the processor's output.
 
         Returns:
             speech_token_ids (1, S) and speech_token_lengths (1,).
 
         Raises:
-            ValueError: an unknown mode, or inputs that are missing or do not fit.
+            ValueError: the mode is unknown, or inputs are missing or have the wrong shape.
         """
         if mode not in ("SpeechAutoEncoder", "SpokenLLM"):
             raise ValueError(f"unknown mode {mode!r}; choose SpokenLLM or SpeechAutoEncoder")
         _check_voice(self, speaker_embeds)
-        text_ids, asr_codes, llm_codes = _read_inputs(self, "audio", inputs)
-        assert text_ids is not None
-        assert asr_codes is not None
-        assert llm_codes is not None
+        text_ids, asr_codes, llm_codes = _read_utterance(self, inputs)
         word_ids = inputs["asr_word_ids"][0].tolist()
         codes = _word_codes(asr_codes, word_ids)
         if mode == "SpokenLLM":
             rows, taste_rows = _teacher_rows(self, text_ids, llm_codes)
-            hidden, _ = self.spoken_lm(rows)
-            codes = self.audio_tower.quantizer.indices_from_code(self.spoken_lm.read_taste(hidden))[
-                0, taste_rows
-            ]
+            taste = self.spoken_lm.read_taste(self.spoken_lm(rows)[0])
+            codes = self.audio_tower.quantizer.indices_from_code(taste)[0, taste_rows]
         return _speak(self, inputs["asr_token_ids"][0].tolist(), word_ids, codes, speaker_embeds, generator)
 
     @torch.inference_mode()
     def scoring(self, **inputs: Any) -> Tensor:
         """Return the loss () of an utterance: text cross-entropy and taste loss, weighted as in training.
 
-        `inputs` is the processor's output, batch 1.
+        Args:
+            inputs: the processor's output.
         """
-        text_ids, _, llm_codes = _read_inputs(self, "audio", inputs)
-        assert text_ids is not None
-        assert llm_codes is not None
+        text_ids, _, llm_codes = _read_utterance(self, inputs)
         rows, taste_rows = _teacher_rows(self, text_ids, llm_codes)
         labels = torch.full(rows.shape[:2], IGNORED, device=rows.device)
         labels[:, 1 : 1 + text_ids.shape[1]] = text_ids
         taste_labels = torch.full((*rows.shape[:2], llm_codes.shape[2]), NO_TASTE, device=rows.device)
-        # What a row yields is the label of the next one.
+        # The output of a row is compared with the label of the next one.
         taste_labels[0, [row + 1 for row in taste_rows]] = llm_codes[0][llm_codes[0, :, 0] != NO_TASTE]
         loss = self(inputs_embeds=rows, labels=labels, taste_labels=taste_labels, sample=False).loss
         assert loss is not None
         return loss
 
 
-def _check_voice(model: SpeechFlows, speaker_embeds: Tensor | None, is_needed: bool = True) -> None:
-    """Refuse a voice that the unit decoder could not take, before anything is computed."""
-    if not is_needed:
-        return
+def _check_voice(model: SpeechFlows, speaker_embeds: Tensor | None) -> Tensor:
+    """Reject a voice that the unit decoder cannot use before anything is computed."""
     if speaker_embeds is None:
         raise ValueError("speaker_embeds missing; pass the processor's output made with a reference voice")
     width = model.config.speech_decoder_config.spk_embed_dim
@@ -225,46 +221,45 @@ def _check_voice(model: SpeechFlows, speaker_embeds: Tensor | None, is_needed: b
         raise ValueError(
             f"speaker_embeds has shape {tuple(speaker_embeds.shape)}; give one voice (1, {width})"
         )
+    return speaker_embeds
 
 
-def _read_inputs(
-    model: SpeechFlows, mode: str, inputs: dict[str, Any]
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """LLM ids (1, T), and codes on ASR and LLM tokens where the mode has audio, on the model's device."""
+def _read_text(model: SpeechFlows, inputs: dict[str, Any]) -> Tensor | None:
+    """Return the LLM ids (1, T) on the model's device."""
     ids = inputs.get("llm_token_ids")
-    if mode == "zero":
-        return None, None, None
-    if ids is not None and ids.shape[0] != 1:
+    if ids is None:
+        return None
+    if ids.shape[0] != 1:
         raise ValueError(f"the batch has {ids.shape[0]} items; give one utterance at a time")
-    text_ids = None if ids is None else ids.to(model.device).long()
-    if mode not in ("audio", "instruct"):
-        return text_ids, None, None
+    return ids.to(model.device).long()
+
+
+def _read_utterance(model: SpeechFlows, inputs: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return LLM ids (1, T), codes of the ASR tokens (1, N, L) and codes of the LLM tokens (1, T, L)."""
+    text_ids = _read_text(model, inputs)
     missing = [name for name in _VQ_INPUTS if inputs.get(name) is None]
-    if missing:
+    if text_ids is None or missing:
         raise ValueError(f"{', '.join(missing)} missing; pass the processor's whole output (**inputs)")
-    asr_codes, llm_codes = model.extract_vq(**{name: inputs[name] for name in _VQ_INPUTS})
-    return text_ids, asr_codes, llm_codes
+    return text_ids, *model.extract_vq(**{name: inputs[name] for name in _VQ_INPUTS})
 
 
 def _teacher_rows(model: SpeechFlows, text_ids: Tensor, codes: Tensor) -> tuple[Tensor, list[int]]:
-    """All input rows (1, R, hidden) of an utterance, and the row that yields each word's codes."""
+    """Return all input rows (1, R, hidden) of an utterance, and the row that yields each word's codes."""
     delay = model.config.spoken_lm_config.delay
     rows, _ = arrange_rows(model.spoken_lm, model.audio_tower.quantizer, text_ids, codes, delay)
     return rows, arrange((codes[0, :, 0] != NO_TASTE).tolist(), delay).taste_rows
 
 
 def _words(completion: Completion, tokenizer: Any) -> list[str]:
-    """Text of each generated word, without surrounding space."""
-    words: list[list[int]] = []
+    """Return the text of each generated word, without surrounding spaces."""
+    words: dict[int, list[int]] = {}
     for token, word in zip(completion.text_ids, completion.word_ids, strict=True):
-        if word == len(words):
-            words.append([])
-        words[word].append(token)
-    return [tokenizer.decode(ids).strip() for ids in words]
+        words.setdefault(word, []).append(token)
+    return [tokenizer.decode(ids).strip() for ids in words.values()]
 
 
 def _spell(words: list[str], tokenizer: Any) -> tuple[list[int], list[int]]:
-    """ASR ids of the words and the word that each belongs to; each word is encoded with a leading space."""
+    """Return the ASR ids of the words, each encoded with a leading space, and the word of each id."""
     ids: list[int] = []
     word_ids: list[int] = []
     for index, word in enumerate(words):
@@ -277,21 +272,18 @@ def _spell(words: list[str], tokenizer: Any) -> tuple[list[int], list[int]]:
 
 
 def _word_codes(asr_codes: Tensor, word_ids: list[int]) -> Tensor:
-    """(W, L): the codes of each word's first ASR token."""
+    """Return the codes (W, L) of each word's first ASR token."""
     return asr_codes[0, [i for i, w in enumerate(word_ids) if i == 0 or w != word_ids[i - 1]]]
 
 
 def _after_prompt(
     inputs: dict[str, Any], prompt_codes: Tensor, asr_ids: list[int], word_ids: list[int], codes: Tensor
 ) -> tuple[list[int], list[int], Tensor]:
-    """ASR ids, word ids and codes of a completion with those of its prompt before them."""
+    """Prepend ASR ids, word ids and codes of the prompt to those of a completion."""
     prompt_ids, prompt_words = inputs["asr_token_ids"][0].tolist(), inputs["asr_word_ids"][0].tolist()
     shifted = [word + prompt_words[-1] + 1 for word in word_ids]
-    return (
-        prompt_ids + asr_ids,
-        prompt_words + shifted,
-        torch.cat([_word_codes(prompt_codes, prompt_words).cpu(), codes]),
-    )
+    all_codes = torch.cat([_word_codes(prompt_codes, prompt_words).cpu(), codes])
+    return prompt_ids + asr_ids, prompt_words + shifted, all_codes
 
 
 def _speak(
@@ -299,11 +291,10 @@ def _speak(
     asr_ids: list[int],
     word_ids: list[int],
     codes: Tensor,
-    speaker_embeds: Tensor | None,
+    speaker_embeds: Tensor,
     generator: torch.Generator | None,
 ) -> dict[str, Tensor]:
-    """Speech units for words with one row of codes each."""
-    assert speaker_embeds is not None
+    """Generate speech units for words with one row of codes each."""
     device = model.device
     if not asr_ids:
         units = torch.zeros(1, 0, dtype=torch.int32, device=device)

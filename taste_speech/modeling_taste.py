@@ -36,7 +36,7 @@ class TasteForCausalLM(SpeechFlows):
 
     Parts: `audio_tower` (audio -> taste tokens), `spoken_lm` (text and taste tokens -> the next ones),
     `speech_decoder` (text and taste tokens -> speech units), `voice` (speech units -> waveform).
-    Weights are read from and written to the published layout; no other model is needed to build it.
+    Weights are loaded and saved in the published layout.
     """
 
     config_class = TasteConfig
@@ -62,10 +62,10 @@ class TasteForCausalLM(SpeechFlows):
         self.spoken_lm = SpokenLM(config)
         self.speech_decoder = UnitDecoder(config.speech_decoder_config, config.unit_decoding)
         self._files: CheckpointFiles | None = None
-        # In a list, for its weights are stored in a file of their own and not trained with the model's.
+        # In a list, so that it is no submodule: its weights are in a separate file and not trained here.
         self._voice: list[VoiceGenerator] = []
         self.recent_replies: deque[tuple[bytes, Any]] = deque(maxlen=_RECENT_REPLIES)
-        """Where the last calls of `taste_detokenize` without a state ended, by what was said."""
+        """States in which the last calls of `taste_detokenize` ended, by the words that were spoken."""
         self.register_load_state_dict_pre_hook(_take_published_names)
         self.post_init()
 
@@ -84,22 +84,22 @@ class TasteForCausalLM(SpeechFlows):
         device_map: str | int | torch.device | Mapping[str, str | int | torch.device] | None = None,
         **options: Any,
     ) -> Self:
-        """Read a checkpoint of the published layout; the model is in eval mode.
+        """Load a checkpoint with the published layout; the model is in eval mode.
 
         Args:
-            pretrained_model_name_or_path: a folder, a shipped checkpoint's name ("small") or a hub id.
-            config: replaces the checkpoint's `config.json`.
-            attn_implementation: "eager" or "sdpa" (default); the Llama takes any that transformers knows.
-            dtype: of the Llama, the encoder and the aggregator; the other parts stay float32. "auto" takes
-                the one that config.json names; default float32. `torch_dtype` is its older name.
-            device_map: the one device that the whole model goes to; "auto" takes an accelerator where there
-                is one; None: the CPU.
+            pretrained_model_name_or_path: a folder, the name of a shipped checkpoint ("small") or a hub id.
+            config: replacement of the checkpoint's `config.json`.
+            attn_implementation: "eager" or "sdpa" (default); for the Llama any that transformers supports.
+            dtype: data type of the Llama, the encoder and the aggregator; the other parts stay float32.
+                "auto" means the one in config.json; the default is float32. `torch_dtype` is its old name.
+            device_map: one device for the whole model; "auto" means an accelerator if there is one; None:
+                the CPU.
             options: `revision`, `cache_dir`, `token`, `local_files_only` and `force_download` of the hub.
 
         Raises:
-            CheckpointError: the checkpoint is missing, incomplete or does not fit its configuration.
-            TypeError: another argument.
-            ValueError: the configuration names a variant that is not supported, or `device_map` no device.
+            CheckpointError: the checkpoint is missing or incomplete, or does not match its configuration.
+            TypeError: an argument is unknown.
+            ValueError: the configuration names an unsupported variant, or `device_map` is not a device.
         """
         hub = hub_options(options, "config, attn_implementation, dtype and device_map")
         device = _resolve_device(device_map)
@@ -150,7 +150,7 @@ class TasteForCausalLM(SpeechFlows):
             model = cls(config)
         fill(model, store, config.spoken_lm_config, dtype, origin)
         model.spoken_lm.reset_rotary()
-        # The adapters are merged and nothing outside is needed now; the configuration says what the model is.
+        # The adapters are merged now, and nothing outside the model is needed.
         config.spoken_lm_config.use_lora = False
         config.pretrained = PretrainedModels()
         return model.eval()
@@ -167,11 +167,11 @@ class TasteForCausalLM(SpeechFlows):
         """Write `config.json` (`use_lora: false`) and the weights under their published names.
 
         Args:
-            save_directory: created if needed.
-            state_dict: to be written instead of the model's own; a `Trainer` on several devices gives it.
+            save_directory: the folder, which is created if necessary.
+            dtype: data type of the stored floating-point weights; None: unchanged.
+            max_shard_size: maximum size of one weight file, in bytes or as "100KB" or "5GB".
+            state_dict: weights to write instead of the model's own, as a `Trainer` on several devices passes.
             is_main_process: False writes nothing.
-            dtype: of the stored floating-point weights; None keeps each as it is.
-            max_shard_size: size of a file from which the weights are split: bytes, or "100KB", "5GB".
 
         Raises:
             ValueError: `max_shard_size` has another form.
@@ -188,7 +188,7 @@ class TasteForCausalLM(SpeechFlows):
         save_weights(self.state_dict() if state_dict is None else state_dict, folder, dtype, max_shard_size)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Move the model; a data type is that of the same parts as in `from_pretrained`."""
+        """Move or cast the model; a data type applies to the same parts as in `from_pretrained`."""
         dtypes = [x for x in (*args, *kwargs.values()) if isinstance(x, torch.dtype)]
         for dtype in dtypes:
             for part in COMPUTE_DTYPE_PARTS:
@@ -217,24 +217,22 @@ class TasteForCausalLM(SpeechFlows):
 
     @property
     def voice(self) -> VoiceGenerator:
-        """The voice generator (speech units -> waveform); read from the checkpoint when first asked for.
-
-        It moves with the model.
+        """The voice generator (speech units -> waveform), loaded on first use; it moves with the model.
 
         Raises:
-            CheckpointError: the checkpoint has none, or the model is not from one.
+            CheckpointError: the checkpoint has none, or the model was not loaded from a checkpoint.
         """
         if not self._voice:
             if self._files is None:
                 raise CheckpointError(
-                    "the model was not read from a checkpoint, which would hold its voice generator; "
-                    "give it one: model.set_voice(VoiceGenerator.from_pretrained(folder))"
+                    "the model has no voice generator because it was not loaded from a checkpoint; give it "
+                    "one: model.set_voice(VoiceGenerator.from_pretrained(folder))"
                 )
             self.set_voice(self._files.voice_generator(self.config))
         return self._voice[0]
 
     def set_voice(self, voice: VoiceGenerator) -> None:
-        """Take a voice generator for `voice`, on the model's device."""
+        """Set the voice generator, which moves to the model's device."""
         self._voice = [voice.to(self.device)]
 
     def forward(
@@ -247,24 +245,26 @@ class TasteForCausalLM(SpeechFlows):
         inputs_embeds: Tensor | None = None,
         sample: bool | None = None,
     ) -> TasteOutput:
-        """Run rows through the spoken LM, as `taste_speech.streaming.layout` lays conversations out.
+        """Run rows of a conversation (see `taste_speech.streaming.layout`) through the spoken LM.
 
-        For training (with transformers' `Trainer`, and with `peft` adapters that have no `task_type`) and for
-        scoring; `PromptRows.model_inputs` and `collate` of that module make the inputs. To generate, use
-        `inference_completion` or `taste_speech.streaming.streaming_generate`.
+        This is for scoring, and for training with transformers' `Trainer` and `peft` adapters without a
+        `task_type`; `PromptRows.model_inputs` and `collate` of that module create the inputs. To generate,
+        use `inference_completion` or `taste_speech.streaming.streaming_generate`.
 
         Args:
             input_ids: (batch, rows) text ids. A conversation begins with the first row, which is not fused.
-            taste_ids: (batch, rows, levels), the taste token fused at each row, -1 for none; None: text only.
-            labels: (batch, rows), as `input_ids`; -100 where the text is no target. The row before predicts.
-            taste_labels: (batch, rows, levels), a word's taste token where it begins to be fused, elsewhere
-                -1. The row before predicts.
-            attention_mask: (batch, rows), 0 at padding; not needed where rows are padded at their end.
+            taste_ids: (batch, rows, levels), the taste token to fuse at each row, -1 for none; None: text
+                only.
+            labels: (batch, rows), like `input_ids`; -100 where the text is no target. The row before
+                predicts it.
+            taste_labels: (batch, rows, levels), a word's taste token where it is first fused, -1 elsewhere.
+                The row before predicts it.
+            attention_mask: (batch, rows), 0 at padding; not needed if the padding is at the end.
             inputs_embeds: (batch, rows, hidden), instead of `input_ids` and `taste_ids`.
-            sample: whether the taste loss is that of a sample; None: only in training mode.
+            sample: whether to compute the taste loss of a sample; None: only in training mode.
 
         Raises:
-            ValueError: both or none of `input_ids` and `inputs_embeds`, or shapes that do not fit.
+            ValueError: both or neither of `input_ids` and `inputs_embeds` are given, or shapes differ.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds")
@@ -279,14 +279,11 @@ class TasteForCausalLM(SpeechFlows):
         assert inputs_embeds is not None
         targets = None
         if labels is not None:
-            # The last row predicts nothing.
-            text_ids = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
-            taste = None if taste_labels is None else taste_labels[:, 1:]
-            targets = RowTargets(
-                text_ids,
-                (text_ids != IGNORED).to(torch.float32),
-                None if taste is None else functional.pad(taste, (0, 0, 0, 1), value=NO_TASTE),
-            )
+            # The last row has no target.
+            text_ids, taste = functional.pad(labels[:, 1:], (0, 1), value=IGNORED), None
+            if taste_labels is not None:
+                taste = functional.pad(taste_labels[:, 1:], (0, 0, 0, 1), value=NO_TASTE)
+            targets = RowTargets(text_ids, (text_ids != IGNORED).float(), taste)
         text_weight, taste_weight = map(float, self.config.spoken_lm_config.loss_weights.split("-"))
         return score_rows(
             lm,
@@ -304,7 +301,7 @@ class TasteForCausalLM(SpeechFlows):
 
 
 def _take_published_names(model: TasteForCausalLM, state: dict[str, Tensor], *_: Any) -> None:
-    """Before `load_state_dict`: give what `save_pretrained` wrote, as a `Trainer` reads it, our names."""
+    """Convert names written by `save_pretrained` to ours before `load_state_dict`, for `Trainer`."""
     for name, source in plan(model, model.config.spoken_lm_config).items():
         if name not in state and all(part in state for part in source.names):
             state[name] = source.merge([state.pop(part) for part in source.names])
@@ -321,7 +318,7 @@ def _resolve_device(device_map: Any) -> torch.device:
         return torch.device("cpu" if device_map is None else device_map)
     except (RuntimeError, TypeError):
         raise ValueError(
-            f"device_map is {device_map!r}; the model lies on one device: give 'auto', 'cpu' or 'cuda:0'"
+            f"device_map is {device_map!r}; the model must be on one device: give 'auto', 'cpu' or 'cuda:0'"
         ) from None
 
 

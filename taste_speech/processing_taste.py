@@ -1,4 +1,4 @@
-"""`TasteProcessor`: audio, text and speaker references -> what `TasteForCausalLM` takes, and ids -> words."""
+"""`TasteProcessor`: audio, text and speaker references -> inputs of `TasteForCausalLM`, and ids -> words."""
 
 import logging
 import os
@@ -35,15 +35,15 @@ logger = logging.getLogger(__name__)
 class TasteProcessor:
     """Everything around the model: tokenizers, features, speaker embeddings, recognition, voice generator.
 
-    Each part is loaded on first use, so a checkpoint that lacks one serves for everything else. This, and the
-    published folders of the two tokenizers, are why it is no `ProcessorMixin`, which loads all parts at once
-    from folders named as its attributes.
+    Each part is loaded on first use, so that a checkpoint without it can still be used for everything else.
+    It is not a `ProcessorMixin`, which loads all parts at once, from folders with the names of its
+    attributes.
 
     Args:
         config: the checkpoint's configuration.
-        files: where its files are.
-        llm_tokenizer, audio_tokenizer: given, they replace those of the checkpoint.
-        asr_device: where the recognizer that transcribes audio without text runs.
+        files: the checkpoint's files.
+        llm_tokenizer, audio_tokenizer: replacements of the checkpoint's tokenizers.
+        asr_device: device of the recognizer that transcribes audio without text.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class TasteProcessor:
         self._asr_device = asr_device
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the parts that are loaded on first use; a copy loads its own."""
+        """Leave out the parts that are loaded on first use; a copy loads them again."""
         cached = {
             name for name in self.__dict__ if isinstance(getattr(type(self), name, None), cached_property)
         }
@@ -75,27 +75,27 @@ class TasteProcessor:
         asr_device: str | torch.device | None = None,
         **options: Any,
     ) -> Self:
-        """Processor of a checkpoint folder, a shipped checkpoint's name or a hub id.
+        """Load the processor of a checkpoint.
 
         Args:
-            name_or_path: of the checkpoint.
-            asr_device: where the recognizer that transcribes audio without text runs.
+            name_or_path: a folder, the name of a shipped checkpoint or a hub id.
+            asr_device: device of the recognizer that transcribes audio without text.
             options: `revision`, `cache_dir`, `token`, `local_files_only` and `force_download` of the hub.
 
         Raises:
-            CheckpointError: there is no such checkpoint, or it has no usable `config.json`.
-            TypeError: arguments that it does not take, such as the published class's `path_cosyvoice_dir`.
+            CheckpointError: the checkpoint does not exist, or it has no usable `config.json`.
+            TypeError: an argument is unknown, such as `path_cosyvoice_dir` of the published class.
         """
         others = "asr_device (parts are read from the checkpoint when needed)"
         files = CheckpointFiles(name_or_path, **hub_options(options, others))
         return cls(files.config(), files, asr_device=asr_device)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write the tokenizers and what else the processor needs; `config.json` unless it is there."""
+        """Write the tokenizers and the other files of the processor, and `config.json` if it is missing."""
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         if not (target / "config.json").is_file():
-            # A model saved to the same folder has written its own, which says that LoRA is merged.
+            # If a model was saved to this folder, its config.json stays: it says that LoRA is merged.
             self.config.save_pretrained(target)
         self.llm_tokenizer.save_pretrained(target / LLM_FOLDER)
         self.audio_tokenizer.save_pretrained(target / ASR_FOLDER)
@@ -103,7 +103,7 @@ class TasteProcessor:
 
     @property
     def sampling_rate_hz(self) -> int:
-        """Rate of the samples that the audio tower's features are made from."""
+        """Sampling rate of the audio tower's input."""
         return self.features.config.sampling_rate_hz
 
     @property
@@ -115,7 +115,7 @@ class TasteProcessor:
 
     @property
     def audio_tokenizer(self) -> Any:
-        """Tokenizer of the audio tower and the unit decoder (ASR tokens)."""
+        """Tokenizer of the audio tower and the unit decoder, for ASR tokens."""
         if self._audio_tokenizer is None:
             pieces = _load_tokenizer(self.files.asr_tokenizer_source(self.config))
             phonemes = self.config.vocabulary.asr_pieces == "phonemes"
@@ -131,22 +131,23 @@ class TasteProcessor:
         output_text_info: bool = False,
         extract_speech_tokens: bool = False,
     ) -> BatchFeature:
-        """Inputs of the model for one recording.
+        """Return the model's inputs for one recording.
 
         Args:
-            audio: (samples,) mono, float in [-1, 1] or int16, at most as long as the tower takes.
-            sampling_rate: of `audio`, in Hz; resampled where the model needs another.
-            ref_audio_list: whose voice answers: paths, arrays at `sampling_rate`, or names of fixed voices.
-            text: what is said, or its words; None: the recognizer transcribes the audio.
-            output_text_info: also return `words` and `text`.
-            extract_speech_tokens: also return `speech_token_ids` and `speech_token_lengths`.
+            audio: (samples,) mono, float in [-1, 1] or int16, of at most the tower's maximum length.
+            sampling_rate: sampling rate of `audio` in Hz; it is resampled if the model needs another.
+            ref_audio_list: reference voices: paths, arrays at `sampling_rate`, or names of fixed voices.
+            text: the text that is spoken, or its words; None: the recognizer transcribes the audio.
+            output_text_info: whether to also return `words` and `text`.
+            extract_speech_tokens: whether to also return `speech_token_ids` and `speech_token_lengths`.
 
         Returns:
             `audio_features` (1, mel frames, bins), `audio_feature_lengths` (1,), the fields of
             `process_text`, and with references `speaker_embeds` (1, size).
 
         Raises:
-            AudioError: unusable audio; TextError: no words, or special tokens in them.
+            AudioError: the audio cannot be used.
+            TextError: there are no words, or they contain special tokens.
         """
         rate = self.sampling_rate_hz
         samples = prepare_audio(audio, sampling_rate, rate, self.features.max_duration_s)
@@ -163,7 +164,7 @@ class TasteProcessor:
         return BatchFeature(fields)
 
     def audio_fields(self, samples: Samples) -> dict[str, Tensor]:
-        """Features of samples at `sampling_rate_hz`, and the mel frames that belong to the audio."""
+        """Return features of samples at `sampling_rate_hz`, and the number of mel frames without padding."""
         frames = self.features.frame_count(samples.size)
         return {
             "audio_features": self.features(samples),
@@ -171,10 +172,10 @@ class TasteProcessor:
         }
 
     def split_text(self, text: str | Sequence[str]) -> list[str]:
-        """Words of a text as the checkpoint knows them: with plain quotes, and perhaps as it is read aloud.
+        """Return the words of a text in the checkpoint's form: with plain quotes, or as it is read aloud.
 
         Raises:
-            TextError: there are no words, or some that cannot be said.
+            TextError: there are no words, or some cannot be spoken.
         """
         words = [plain_text(word) for word in word_tools.split_words(text)]
         if self.config.vocabulary.text_is_spoken:
@@ -182,10 +183,10 @@ class TasteProcessor:
         return word_tools.split_words(words)
 
     def process_text(self, text: str | Sequence[str]) -> dict[str, Tensor]:
-        """Token ids, lengths and word ids of a text, or its words, in both tokenizers; see `split_text`.
+        """Tokenize a text, or its words, with both tokenizers; see `split_text`.
 
         Returns:
-            for each of `asr` and `llm`: `_token_ids` (1, tokens) int64, `_token_lengths` (1,) int32 and
+            for each prefix `asr` and `llm`: `_token_ids` (1, tokens) int64, `_token_lengths` (1,) int32 and
             `_word_ids` (1, tokens) int32, counted from 0.
 
         Raises:
@@ -194,13 +195,13 @@ class TasteProcessor:
         return self._token_fields(self.split_text(text))
 
     def align_text_ids(self, text_ids: Tensor | Sequence[int]) -> dict[str, Tensor]:
-        """The fields of `process_text` for LLM ids that are given: their words, encoded as ASR tokens.
+        """Return the fields of `process_text` for given LLM ids.
 
-        Where the checkpoint knows text only as it is read aloud, a word such as "$5" has the ASR tokens of
-        all that is said for it.
+        If the checkpoint needs text as it is read aloud, a word such as "$5" gets the ASR tokens of all the
+        words that are spoken for it.
 
         Raises:
-            TextError: no ids, or one that is special or outside the vocabulary.
+            TextError: there are no ids, or one is special or outside the vocabulary.
         """
         words = self.llm_ids_to_words(text_ids)
         if not words:
@@ -213,13 +214,13 @@ class TasteProcessor:
         return _text_fields("asr", asr) | _text_fields("llm", llm)
 
     def asr_tokens(self, words: list[str]) -> word_tools.WordTokens:
-        """ASR tokens of words as the LLM writes them; see `align_text_ids`."""
+        """Return the ASR tokens of words as the LLM writes them; see `align_text_ids`."""
         if self.config.vocabulary.text_is_spoken:
             words = spoken_words(words)
         return word_tools.tokenize_words(self.audio_tokenizer, words)
 
     def phones(self, words: Sequence[str]) -> list[list[int]] | None:
-        """Marked phones (`vocoder.phones`) of each word as it is said; None: the voice reads no phones."""
+        """Return the marked phones (`vocoder.phones`) of each word; None if the voice reads no phones."""
         if not self.config.voice_generator.flow.phones:
             return None
         said = spoken_words(list(words)) if self.config.vocabulary.text_is_spoken else words
@@ -231,7 +232,7 @@ class TasteProcessor:
         return _text_fields("asr", asr) | _text_fields("llm", llm)
 
     def llm_ids_to_words(self, ids: Tensor | Sequence[int]) -> list[word_tools.Word]:
-        """Words of LLM ids, (tokens,) or (1, tokens).
+        """Return the words of LLM ids, (tokens,) or (1, tokens).
 
         Raises:
             TextError: an id is special or outside the vocabulary.
@@ -240,20 +241,20 @@ class TasteProcessor:
         return word_tools.llm_ids_to_words(self.llm_tokenizer, flat)
 
     def speaker_embedding(self, reference: Reference, sampling_rate: int = 16000) -> Tensor:
-        """Unit-length embedding (1, size) of a path, an array or a fixed voice; computed once for each."""
+        """Return the unit-length embedding (1, size) of a path, an array or a fixed voice; cached."""
         return self._speaker_encoder.embed_all([reference], sampling_rate)
 
     def voices(self) -> dict[str, Tensor]:
-        """Fixed voices of the checkpoint by name, each (1, size); empty when it has none."""
+        """Return the fixed voices of the checkpoint by name, each (1, size)."""
         return dict(self._speaker_encoder.voices)
 
     def recognizer(self, device: str | torch.device | None = None) -> Recognizer:
-        """Make the checkpoint's recognizer, which is loaded on first use."""
+        """Return a new recognizer of the checkpoint, which is loaded on first use."""
         return make_recognizer(self.config, self.files, device or self._asr_device)
 
     def get_generator(self, device: str | torch.device = "cpu") -> "VoiceGenerator":
-        """The voice generator on a device, as published; `TasteForCausalLM.voice` needs no second copy."""
-        # "cuda" and "cuda:0" differ as devices; a tensor tells where both of them are.
+        """Return the voice generator on a device (published name); see also `TasteForCausalLM.voice`."""
+        # The devices "cuda" and "cuda:0" are not equal, but those of tensors on them are.
         return self._generators(torch.empty(0, device=device).device)
 
     @cached_property
@@ -275,8 +276,8 @@ class TasteProcessor:
             if not names:
                 raise
             raise CheckpointError(
-                f"{self.files.name} speaks in fixed voices only; it has no network that takes one from a "
-                f"recording; choose from {names}"
+                f"{self.files.name} has fixed voices only and cannot copy a voice from a recording; choose "
+                f"from {names}"
             ) from error
 
     @cached_property
@@ -312,7 +313,7 @@ def _lengths(ids: Tensor) -> Tensor:
 def _load_tokenizer(source: str | Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(source)
-    except Exception as error:  # of a damaged file whatever its parser stumbles over, KeyError for one
+    except Exception as error:  # a damaged file can raise anything, for example KeyError
         reason = next(iter(str(error).splitlines()), "")
         raise CheckpointError(
             f"cannot load the tokenizer {str(source)!r} ({type(error).__name__}: {reason}); "

@@ -1,4 +1,4 @@
-"""Sound files as people have them (piped, never closed, in stereo, too loud, too quiet), read as mono."""
+"""Sound files as they occur in practice (piped, never closed, stereo, too loud, too quiet), read as mono."""
 
 import os
 import shutil
@@ -20,48 +20,49 @@ from taste_speech.errors import AudioError
 Samples = NDArray[np.float32]
 
 MIN_RATE_HZ, MAX_RATE_HZ = 4000, 384_000
-"""Sampling rates that a recording of speech can have; any other is a mistake of the caller."""
+"""Possible sampling rates of a recording of speech."""
 STDIN = Path("-")
 MAX_FLOAT_PEAK = 64.0
-"""Float samples beyond this are not loud, but integers that were written as floats."""
+"""Float samples above this are integers that were written as floats."""
 _INTEGER_SCALES = (2.0**15, 2.0**23, 2.0**31)
 _OPEN_LENGTH = 0x7FFF0000
-"""Sizes from here on mean that the writer did not know the length."""
+"""Sizes from here on mean that the length was unknown when the file was written."""
 _SCAN_S, _FRAME_S = 1.0, 0.02
 _DEAD, _CANCELLED = 1e-3, 0.1
-"""Least power of a channel relative to the loudest, and of the mix relative to its channels."""
+"""Minimum power of a channel relative to the loudest one, and of the mix relative to its channels."""
 _SPEECH_S = 0.5
 _QUIET_DBFS, _RAISED_DBFS, _ABOVE_NOISE_DB = -40.0, -25.0, 20.0
 _MIN_OFFSET = 0.005
 
 
 class _Forward(soundfile.SoundFile):
-    """Reads forward only: libsndfile cannot seek to the end of a stream that does not state its length."""
+    """Reads forward only: libsndfile cannot seek to the end of a stream of unknown length."""
 
     def seekable(self) -> bool:
-        """Return False, so that nothing seeks."""
+        """Return False to prevent seeking."""
         return False
 
 
 class SoundFile:
-    """A sound file of any format that libsndfile knows, read through once and ready to be read again.
+    """A sound file of any format that libsndfile supports, scanned once and then readable repeatedly.
 
-    Common faults are repaired, with one line for each in `notices`: sizes that a recorder never wrote,
-    channels that are silent or cancel each other, integers written as floats, a constant offset, and speech
-    that is far too quiet although it is louder than the noise.
+    Common faults are repaired and reported in `notices`: missing sizes in the header, channels that are
+    silent or cancel each other, integers written as floats, a constant offset, and speech that is far too
+    quiet but louder than the noise.
 
     Args:
         path: a file, a pipe such as `/dev/stdin`, or `-` for stdin; pipes are copied to a temporary file.
 
     Attributes:
-        name: for messages.
-        rate_hz, channels: of the file.
-        duration_s: of the samples that exist, whatever the header says.
-        loudest_dbfs: level of the loudest half second, before it is raised.
-        notices: for the user, one line each.
+        name: name for messages.
+        rate_hz, channels: sampling rate and number of channels of the file.
+        duration_s: duration of the actual samples, regardless of the header.
+        loudest_dbfs: level of the loudest half second, before it is amplified.
+        notices: messages for the user, one line each.
 
     Raises:
-        AudioError: missing, a folder, not sound, empty, damaged, NaN or infinite samples, impossible rate.
+        AudioError: the file is missing, empty, damaged or not sound, has NaN or infinite samples, or its
+            sampling rate is impossible.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -82,14 +83,14 @@ class SoundFile:
             self._scan(file)
 
     def blocks(self, block_samples: int | None = None) -> Iterator[Samples]:
-        """Yield mono samples in [-1, 1] at the file's rate, `block_samples` (default: 0.1 s) at a time."""
+        """Yield mono samples in [-1, 1] at the file's rate, in blocks (default: 0.1 s)."""
         size = block_samples or max(1, self.rate_hz // 10)
         with self._opened() as file:
             for block in self._read(file, size):
                 yield ((block @ self._weights - self._offset) * self._gain).astype(np.float32)
 
     def samples(self) -> Samples:
-        """Return all mono samples (T,)."""
+        """Return all mono samples (samples,)."""
         return np.concatenate(list(self.blocks(self.rate_hz)))
 
     def _check_kind(self) -> None:
@@ -125,7 +126,7 @@ class SoundFile:
             yield file
 
     def _repair_sizes(self) -> None:
-        """Correct the sizes in a wav file's header, which libsndfile relies on."""
+        """Correct the sizes in a wav file's header, because libsndfile relies on them."""
         with self._bytes() as file:
             total = file.seek(0, os.SEEK_END)
             if total == 0:
@@ -182,12 +183,12 @@ class SoundFile:
             yield block
 
     def _scan(self, file: _Forward) -> None:
-        """Read the file once and decide how to mix its channels and set its level."""
+        """Read the file once to decide how to mix its channels and adjust its level."""
         frames, peak = 0, 0.0
         sums = np.zeros(self.channels)
         products = np.zeros((self.channels, self.channels))
         frame_size = max(1, round(_FRAME_S * self.rate_hz))
-        powers: list[NDArray[np.float32]] = []  # of the loudest channel in every 20 ms, without its offset
+        powers: list[NDArray[np.float32]] = []  # of the loudest channel, per 20 ms, without its offset
         for block in self._read(file, max(1, round(_SCAN_S * self.rate_hz))):
             finite = np.isfinite(block).all(axis=1)
             if not finite.all():
@@ -204,7 +205,7 @@ class SoundFile:
             parts = block[: len(block) // size * size].reshape(-1, size, self.channels)
             powers.append(parts.var(axis=1).max(axis=1))
         if not frames:
-            raise AudioError(f"{self.path} holds no samples (its header only); record it again")
+            raise AudioError(f"{self.path} holds no samples (only a header); record it again")
         self.duration_s = frames / self.rate_hz
         means = sums / frames
         self._weights = self._chosen_channels(products / frames - np.outer(means, means))
@@ -212,7 +213,7 @@ class SoundFile:
         self._gain = self._gain_of(peak, np.concatenate(powers))
 
     def _chosen_channels(self, covariance: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return weights (channels,): the mean of those with sound, or the loudest if they cancel out."""
+        """Return weights (channels,) that average the channels with sound, or select the loudest one."""
         powers = np.diag(covariance)
         live = powers > _DEAD * powers.max()
         if not live.any():  # digital silence
@@ -220,24 +221,24 @@ class SoundFile:
         weights = live / live.sum()
         if self.channels == 1:
             return weights.astype(np.float32)
-        told = "they are mixed to one"
+        change = "they are mixed to one"
         if weights @ covariance @ weights < _CANCELLED * powers[live].mean():
             weights = np.eye(self.channels)[int(np.argmax(powers))]
-            told = "they cancel each other, so the loudest alone is used"
+            change = "they cancel each other, so only the loudest is used"
         elif not live.all():
             silent = self.channels - int(live.sum())
-            told = f"{silent} of them {'is' if silent == 1 else 'are'} silent and left out"
-        self.notices.append(f"{self.name} has {self.channels} channels; {told}")
+            change = f"{silent} of them {'is' if silent == 1 else 'are'} silent and left out"
+        self.notices.append(f"{self.name} has {self.channels} channels; {change}")
         return weights.astype(np.float32)
 
     def _offset_of(self, mean: float, peak: float) -> float:
         if abs(mean) < _MIN_OFFSET * max(1.0, peak):
             return 0.0
-        self.notices.append(f"{self.name} has a constant offset of {mean:.2g}, which is taken out")
+        self.notices.append(f"{self.name} has a constant offset of {mean:.2g}, which is removed")
         return mean
 
     def _gain_of(self, peak: float, powers: NDArray[np.float32]) -> float:
-        """Return the gain to the usual level: down from over full scale, up for faint speech."""
+        """Return a gain that lowers levels above full scale and raises quiet speech."""
         gain = 1.0
         if peak > MAX_FLOAT_PEAK:
             gain = 1 / next((scale for scale in _INTEGER_SCALES if peak <= scale), peak)
@@ -246,9 +247,9 @@ class SoundFile:
             )
         elif peak > 1.0:
             gain = 1 / peak
-            if peak > 1.5:  # decoders of mp3 and ogg overshoot a little
+            if peak > 1.5:  # mp3 and ogg decoders overshoot a little
                 self.notices.append(
-                    f"{self.name} reaches {peak:.2f}, full scale is 1; it is turned down to it"
+                    f"{self.name} reaches {peak:.2f}, above full scale (1); it is attenuated to 1"
                 )
         levels = np.sort(10 * np.log10(powers[powers > 0] * gain**2 + 1e-15))
         if not levels.size:
@@ -260,14 +261,14 @@ class SoundFile:
             raised_db = _RAISED_DBFS - self.loudest_dbfs
             gain *= 10 ** (raised_db / 20)
             self.notices.append(
-                f"{self.name} is very quiet, its loudest at {self.loudest_dbfs:.0f} dBFS; "
-                f"it is raised by {raised_db:.0f} dB"
+                f"{self.name} is very quiet, {self.loudest_dbfs:.0f} dBFS at its loudest; "
+                f"it is amplified by {raised_db:.0f} dB"
             )
         return float(gain)
 
 
 def _copied(source: IO[bytes]) -> IO[bytes]:
-    """Return a temporary copy that can be read again and written."""
+    """Return a temporary copy that can be read repeatedly and written."""
     if source.seekable():
         source.seek(0)
     copy = tempfile.TemporaryFile()  # noqa: SIM115
@@ -276,7 +277,7 @@ def _copied(source: IO[bytes]) -> IO[bytes]:
 
 
 def _chunks(file: IO[bytes], position: int, total: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, start of the content and stated size of the RIFF chunks from `position` on."""
+    """Yield name, content position and stated size of the RIFF chunks from `position` on."""
     while position < total:
         file.seek(position)
         name, size = file.read(4), file.read(4)
@@ -288,7 +289,7 @@ def _chunks(file: IO[bytes], position: int, total: int) -> Iterator[tuple[bytes,
 
 
 def _ends_with_chunks(file: IO[bytes], position: int, total: int) -> bool:
-    """Return whether only RIFF chunks, and so no sound, follow `position` up to the file's end."""
+    """Return whether only RIFF chunks, and thus no sound, follow `position` up to the end of the file."""
     for name, start, length in _chunks(file, position, total):
         if not name.isascii() or not name.decode().isprintable():
             return False
@@ -298,13 +299,13 @@ def _ends_with_chunks(file: IO[bytes], position: int, total: int) -> bool:
 
 @contextmanager
 def _native_stderr_closed(wanted: bool = True) -> Iterator[None]:
-    """Keep decoders from writing to standard error while a block is read."""
+    """Prevent decoders from writing to stderr while a block is read."""
     if not wanted:
         yield
         return
     try:
         saved = os.dup(2)
-    except OSError:  # closed anyway
+    except OSError:  # stderr is closed already
         yield
         return
     null = os.open(os.devnull, os.O_WRONLY)

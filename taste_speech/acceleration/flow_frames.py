@@ -1,9 +1,9 @@
-"""The flow's Euler steps on the CPU: frames by channels throughout, and nothing computed twice.
+"""The flow's Euler steps on the CPU, with channels last and without repeated work.
 
-`Estimator` goes back and forth between (channels, frames) for convolutions and (frames, channels) for
-attention. Here everything is (batch, frames, channels), which convolutions take too, and nothing is masked.
-What no step changes is computed once: the time vectors, and what condition, speaker and prompt add to the
-first layers.
+`Estimator` alternates between (channels, frames) for convolutions and (frames, channels) for attention. Here
+everything is (batch, frames, channels), which convolutions support, too, and there are no masks. Constant
+results are computed once for all steps: the time vectors, and the contributions of condition, speaker and
+prompt to the first layers.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,12 @@ from taste_speech.vocoder.unet import Downsample, Estimator, ResnetBlock, Transf
 
 @dataclass(frozen=True)
 class _Course:
-    """What all steps of a call share.
+    """Values that all steps of a call share.
 
     Attributes:
-        convolved, projected: (batch, frames, channels) what the given channels add to the first two layers.
-        times: by resnet, (steps, channels).
+        convolved, projected: (batch, frames, channels) contributions of the given channels to the first two
+            layers.
+        times: (steps, channels) for each resnet.
     """
 
     convolved: Tensor
@@ -34,12 +35,12 @@ class _Course:
 
 
 class FlowFrames:
-    """Solves a flow; it holds the estimator's weights as frames need them, and nothing of a call.
+    """Solves a flow. It holds the estimator's weights in a suitable layout, but no state of a call.
 
-    Its first layers are in two: for the channels of the state, and for the given ones.
+    The first layers are split into one part for the channels of the state and one for the given channels.
 
     Args:
-        estimator: of the flow.
+        estimator: the flow's estimator.
     """
 
     @torch.no_grad()
@@ -69,7 +70,7 @@ class FlowFrames:
         is_known: Tensor | None,
         num_steps: int,
     ) -> Tensor:
-        """Solve as `FlowMatching.integrate` does without a mask."""
+        """Do the same as `FlowMatching.integrate` without a mask."""
         given = torch.cat([condition, speaker[:, :, None].expand_as(condition), prompt], dim=1)
         if flow.config.cfg_rate > 0:
             given = torch.cat([given, torch.zeros_like(given)])  # the second half is unconditioned
@@ -86,14 +87,14 @@ class FlowFrames:
         return x.transpose(1, 2)
 
     def _prepare(self, given: Tensor, times: Tensor) -> _Course:
-        """`given` (batch, frames, channels beyond the state's), times (steps,)."""
+        """Compute the shared values of given channels (batch, frames, channels) and times (steps,)."""
         vectors = self._time_mlp(times)
         resnets = [stage.resnet for stage in (*self._down, *self._mid, *self._up)]
         convolved, projected = (layer(given) for layer in self._of_given)
         return _Course(convolved, projected, [resnet.times(vectors) for resnet in resnets])
 
     def _velocity(self, x: Tensor, course: _Course, step: int) -> Tensor:
-        """(items, frames, bins) -> (batch, frames, bins); the batch is the items once or twice."""
+        """(items, frames, bins) -> (batch, frames, bins); the batch has the items once or twice."""
         times = iter([by_step[step] for by_step in course.times])
         convolved, projected = (layer(x) for layer in self._of_state)
         first, *others = self._down
@@ -114,12 +115,12 @@ class FlowFrames:
 
 
 def _shared(given: Tensor, of_state: Tensor) -> Tensor:
-    """(batch, ...) + (items, ...), which every share of the batch takes."""
+    """Add (items, ...) to each copy of the items in (batch, ...)."""
     return (given.unflatten(0, (-1, len(of_state))) + of_state).flatten(0, 1)
 
 
 class _Stage:
-    """Resnet, transformers and resampling."""
+    """A resnet, its transformers and resampling."""
 
     def __init__(self, stage: nn.ModuleList) -> None:
         self.resnet = _Resnet(cast(ResnetBlock, stage[0]))
@@ -132,30 +133,30 @@ class _Stage:
             )
 
     def transform(self, x: Tensor) -> Tensor:
-        """All transformers of the stage."""
+        """Apply all transformers of the stage."""
         for transformer in self._transformers:
             x = transformer(x)
         return x
 
 
-_MISH_IS_IDENTITY = 20.0  # from here on, in float32
+_MISH_IS_IDENTITY = 20.0  # for larger inputs, in float32
 
 
 def mish(x: Tensor) -> Tensor:
-    """x tanh(log(1 + e^x)) from one exponential: with m = e^x + e^2x / 2 it is x m / (m + 1)."""
+    """Compute x tanh(log(1 + e^x)) with one exponential, as x m / (m + 1) with m = e^x + e^2x / 2."""
     power = x.clamp(max=_MISH_IS_IDENTITY).exp_()
     power = torch.addcmul(power, power, power, value=0.5)
     return (power / (power + 1)).mul_(x)
 
 
 class _Conv:
-    """A convolution over frames; the weight's inputs can be cut to some channels."""
+    """A convolution over frames, optionally of some of the input channels only."""
 
     def __init__(
         self, conv: nn.Conv1d | nn.ConvTranspose1d, inputs: slice | None = None, bias: bool = True
     ) -> None:
         weight = conv.weight if inputs is None else conv.weight[:, inputs]
-        # Images of one row: two-dimensional convolutions compute with channels last, the others do not.
+        # As images of one row: only two-dimensional convolutions support channels last.
         self._weight = weight[:, :, None].contiguous(memory_format=torch.channels_last)
         self._bias = conv.bias if bias else None
         self._convolve = F.conv_transpose2d if isinstance(conv, nn.ConvTranspose1d) else F.conv2d
@@ -183,7 +184,7 @@ class _Norm:
 
 
 class _ConvBlock:
-    """`ConvBlock`."""
+    """`ConvBlock` with channels last."""
 
     def __init__(self, block: ConvBlock) -> None:
         conv, norm = block.block
@@ -195,7 +196,7 @@ class _ConvBlock:
 
 
 class _Resnet:
-    """`ResnetBlock`; its first layers can be given separately."""
+    """`ResnetBlock`; the outputs of its first layers can be passed separately."""
 
     def __init__(self, resnet: ResnetBlock) -> None:
         self.times = resnet.mlp
@@ -207,7 +208,7 @@ class _Resnet:
         return self.finish(self._first.conv(x), self._residual(x), time)
 
     def finish(self, convolved: Tensor, residual: Tensor, time: Tensor) -> Tensor:
-        """What follows the first convolution, and the convolution of the residual path."""
+        """Continue from the outputs of the first convolution and of the residual path."""
         return self._second(self._first.norm(convolved) + time) + residual
 
 

@@ -115,8 +115,8 @@ def test_an_endless_device_is_refused():
 @pytest.mark.parametrize(
     ("gains", "told"),
     [
-        ((1, -1), "they cancel each other, so the loudest alone is used"),
-        ((1, -0.9), "they cancel each other, so the loudest alone is used"),
+        ((1, -1), "they cancel each other, so only the loudest is used"),
+        ((1, -0.9), "they cancel each other, so only the loudest is used"),
         ((1, 0), "1 of them is silent and left out"),
         ((0, 0.01, 1), "2 of them are silent and left out"),
         ((1, 1), "they are mixed to one"),
@@ -137,7 +137,7 @@ def test_two_people_on_two_channels_are_both_heard(tmp_path):
 
 def test_a_constant_offset_is_taken_out(tmp_path):
     file = SoundFile(written(tmp_path / "dc.wav", voice() + 0.1))
-    assert file.notices == ["dc.wav has a constant offset of 0.1, which is taken out"]
+    assert file.notices == ["dc.wav has a constant offset of 0.1, which is removed"]
     np.testing.assert_allclose(file.samples(), voice(), atol=1e-3)
 
 
@@ -157,14 +157,14 @@ def test_arrays_of_integers_as_floats_are_refused():
 
 def test_more_than_full_scale_is_turned_down_not_clipped(tmp_path):
     file = SoundFile(written(tmp_path / "loud.wav", voice(peak=3.0), "FLOAT"))
-    assert file.notices == ["loud.wav reaches 3.00, full scale is 1; it is turned down to it"]
+    assert file.notices == ["loud.wav reaches 3.00, above full scale (1); it is attenuated to 1"]
     np.testing.assert_allclose(file.samples(), voice(peak=1.0), atol=1e-3)
 
 
 def test_speech_that_is_far_too_quiet_is_raised(tmp_path):
     file = SoundFile(written(tmp_path / "q.wav", voice(peak=0.003), "FLOAT"))
     assert file.loudest_dbfs == pytest.approx(-53.5, abs=0.5)
-    assert "q.wav is very quiet, its loudest at -53 dBFS; it is raised by 28 dB" in file.notices[0]
+    assert "q.wav is very quiet, -53 dBFS at its loudest; it is amplified by 28 dB" in file.notices[0]
     assert np.abs(file.samples()).max() == pytest.approx(0.08, abs=0.01)
 
 

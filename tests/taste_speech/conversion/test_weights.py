@@ -212,7 +212,7 @@ def test_unknown_arguments_are_refused(tiny_checkpoint: Path) -> None:
         TasteForCausalLM.from_pretrained(tiny_checkpoint, use_safetensors=True)
     with pytest.raises(TypeError, match=r"from_pretrained got asr_on, path_cosyvoice_dir; it takes revision"):
         TasteProcessor.from_pretrained(tiny_checkpoint, path_cosyvoice_dir="voices", asr_on=False)
-    with pytest.raises(ValueError, match="device_map is 'balanced'; the model lies on one device"):
+    with pytest.raises(ValueError, match="device_map is 'balanced'; the model must be on one device"):
         TasteForCausalLM.from_pretrained(tiny_checkpoint, device_map="balanced")
     with pytest.raises(TypeError, match="max_shard_bytes"):
         TasteForCausalLM.from_pretrained(tiny_checkpoint).save_pretrained("unused", max_shard_bytes=1)
