@@ -27,9 +27,8 @@ class EncoderSettings:
     """Sizes of an encoder.
 
     Attributes:
-        transformer: whether the blocks have ReLU and the norms `norm1`, `norm2`, or else SiLU, `norm_mha`
-            and `norm_ff`.
-        input_relu: whether the input layer ends with a ReLU ("linear_legacy").
+        transformer: whether the blocks have ReLU and the norms `norm1` and `norm2`, and the input layer ends
+            with a ReLU; else the blocks have SiLU and the norms `norm_mha` and `norm_ff`.
         causal: whether row i sees only rows 0..i.
     """
 
@@ -39,7 +38,6 @@ class EncoderSettings:
     linear_units: int
     blocks: int
     transformer: bool = False
-    input_relu: bool = False
     causal: bool = True
     dropout: float = 0.1
     positional_dropout: float = 0.1
@@ -235,7 +233,7 @@ class InputLayer(nn.Module):
             nn.LayerNorm(settings.size, eps=1e-5),
             nn.Dropout(settings.dropout),
         ]
-        self.out = nn.Sequential(*layers, *([nn.ReLU()] if settings.input_relu else []))
+        self.out = nn.Sequential(*layers, *([nn.ReLU()] if settings.transformer else []))
         self.scale = math.sqrt(settings.size)
         self.dropout = nn.Dropout(settings.positional_dropout)
 

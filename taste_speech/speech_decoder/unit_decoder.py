@@ -119,9 +119,7 @@ class UnitDecoder(nn.Module):
         self.fuse_encoded_audio_text_module = WeightedSum()
         self.llm_embedding = nn.Embedding(2, size)
         self.spk_embed_affine_layer = nn.Linear(config.spk_embed_dim, size)
-        self.llm = RelativeEncoder(
-            _settings(config, "llm", size, config.llm_output_size, transformer=True, input_relu=True)
-        )
+        self.llm = RelativeEncoder(_settings(config, "llm", size, config.llm_output_size, transformer=True))
         self.llm_decoder = nn.Linear(config.llm_output_size, config.speech_token_size + 1)
         self.speech_embedding = nn.Embedding(config.speech_token_size, size)
         heads = decoding.alignment_heads

@@ -204,7 +204,7 @@ def test_a_voice_that_does_not_fit_is_noticed_first(
     def computed(*_: Any, **__: Any) -> None:
         raise AssertionError("something was computed first")
 
-    monkeypatch.setattr("taste_speech.flows._read_inputs", computed)
+    monkeypatch.setattr("taste_speech.flows._read_utterance", computed)
     given = inputs | {"speaker_embeds": voice}
     with pytest.raises(ValueError, match="speaker_embeds"):
         tiny_model.inference_completion(**tokenizers, **given)
