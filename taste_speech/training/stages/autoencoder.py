@@ -199,7 +199,7 @@ def run(settings: Settings, context: StageContext) -> None:
         heard = [
             clips[u.key] for u in utterances if u.split != "train" or is_heard(u.key, settings.heard_part)
         ]
-        logger.info("autoencoder: encoding %d utterances", len(heard))
+        logger.info("autoencoder: encoding %d of %d utterances", len(heard), len(utterances))
         encoded.prepare(heard, model.tower)
 
     if bool(model.is_final):
@@ -225,7 +225,6 @@ def run(settings: Settings, context: StageContext) -> None:
     train, valid = batches("train", settings.whole_part), batches("valid", 1.0)
     speaker = fixed_embedding(settings.voice, model.decoder.config.spk_embed_dim).to(loop.device)
     trainer = Trainer(settings, context, loop, train, valid, noise, speaker)
-    logger.info("autoencoder: %d utterances", len(utterances))
 
     def write() -> None:
         if loop.finished and may_finish(model):

@@ -1,10 +1,11 @@
 """Stage `mind`: TASTE stage 2 on a pretrained language model: LoRA, bridges and the taste head.
 
-Rows have one fixed length, as changing shapes are slow on a CPU: talks stand one behind the other in a row,
-some as one long talk that changes its subject, so that the model bears as much history as it will be given.
-The taste tokens of words are those of recordings of the reply voice: of stage `autoencoder` once they are
-final, else as the checkpoint to begin with hears them. A run that has neither begins without: all words carry
-the pad embedding until it is started again.
+Rows have a fixed length, because changing shapes are slow on a CPU. A row holds several talks, or one long
+talk that changes its subject, so that the model learns to use as much history as it will be given.
+
+The taste tokens of words are those of recordings of the reply voice: from stage `autoencoder` once they are
+final, else from the checkpoint to begin with. A run that has neither trains without them: all words carry the
+pad embedding until the stage is started again.
 """
 
 import logging
@@ -14,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
@@ -47,39 +49,31 @@ from taste_speech.training.corpus.dialogues import (
     written_talks,
 )
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, mixed_precision
-from taste_speech.training.mind import (
-    AdaptedLlama,
-    NoTaste,
-    SideBySide,
-    TalkEncoder,
-    TalkRows,
-    TasteBank,
-    TasteSource,
-    talk_losses,
-)
+from taste_speech.training.mind.on_cpu import AdaptedLlama, SideBySide
+from taste_speech.training.mind.rows import TalkEncoder, TalkRows, TasteBank, talk_losses
 from taste_speech.training.stages.autoencoder import final_tower
 
 logger = logging.getLogger(__name__)
 
 
 class Settings(StrictSection):
-    """Of stage 2."""
+    """Settings of stage 2."""
 
     loop: LoopSettings = LoopSettings()
     rows: int = Field(default=256, ge=16)
     """Length of a row of several talks."""
     long_rows: int = Field(default=1024, ge=16)
-    """Length of a row that is one long talk: as long as the history that the model is to bear."""
+    """Length of a row that is one long talk: the history that the model should be able to use."""
     batch: int = Field(default=4, ge=1)
-    """Rows of several talks in a batch; of long ones as many as have the same size."""
+    """Rows of several talks in a batch; a batch of long rows has about the same size."""
     long_part: float = Field(default=0.2, ge=0, le=1)
     """Fraction of the batches that are long talks."""
     joined_part: float = Field(default=0.3, ge=0, le=1)
-    """Fraction of the talks in short rows that go on where another ended."""
+    """Fraction of the talks in short rows that continue the talk before them."""
     kinds_part: float = Field(default=0.3, ge=0, le=1)
-    """Fraction of the talks that are of the kinds of question, not written by hand."""
+    """Fraction of the talks that are generated from the kinds of question instead of written by hand."""
     cut_part: float = Field(default=0.12, ge=0, le=1)
-    """Fraction of the written talks that end with a turn cut off in the middle."""
+    """Fraction of the written talks that end with an unfinished turn."""
     again_part: float = Field(default=0.06, ge=0, le=1)
     """Fraction of the written talks in which the person asks to hear an answer again."""
     murmured: float = 0.05
@@ -89,7 +83,7 @@ class Settings(StrictSection):
     """Weight of text that is not the assistant's."""
     label_smoothing: float = 0.0
     workers: int = Field(default=1, ge=1)
-    """Parts of a batch that are computed beside each other, on a core each."""
+    """Parts of a batch that are computed in parallel, one core each."""
     evaluated_rows: int = 8
     taste_stores: list[str] = ["wordnet", "answers"]
     """Recordings of the reply voice from which words take their taste tokens."""
@@ -105,7 +99,7 @@ class MindTraining(nn.Module):
 
 
 def adapted(lm: SpokenLM, rank: int, alpha: int, dtype: torch.dtype) -> SpokenLM:
-    """Load the pretrained weights into `lm`, frozen and in `dtype`, and put adapters beside them."""
+    """Load the pretrained weights into `lm`, frozen and in `dtype`, and add LoRA adapters."""
     given = LlamaForCausalLM.from_pretrained(smollm2_folder(), dtype=dtype)
     lm.language_model = given.requires_grad_(False)
     lm.reset_rotary()
@@ -114,7 +108,7 @@ def adapted(lm: SpokenLM, rank: int, alpha: int, dtype: torch.dtype) -> SpokenLM
     inject_adapter_in_model(config, given.model)
     for part in given.modules():
         if isinstance(part, LoraLayer):
-            part.cast_input_dtype_enabled = False  # autocast does it, without a copy in float32
+            part.cast_input_dtype_enabled = False  # autocast does it without a copy in float32
     for name, parameter in given.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.float()
@@ -123,7 +117,7 @@ def adapted(lm: SpokenLM, rank: int, alpha: int, dtype: torch.dtype) -> SpokenLM
 
 
 def multiply_in(dtype: torch.dtype, llama: LlamaForCausalLM) -> None:
-    """Let the linears of a Llama in float32, with adapters, multiply in `dtype`."""
+    """Make the linears of a Llama in float32 with adapters multiply in `dtype`."""
     llama.model.forward = AdaptedLlama(llama, dtype)
     head = nn.Linear(llama.config.hidden_size, llama.config.vocab_size, bias=False, device="meta")
     head.weight = nn.Parameter(llama.lm_head.weight.detach().to(dtype), requires_grad=False)
@@ -132,14 +126,7 @@ def multiply_in(dtype: torch.dtype, llama: LlamaForCausalLM) -> None:
 
 
 class TalkDealer:
-    """Draws talks of one split and lays them out in rows.
-
-    Args:
-        settings: of the stage.
-        encoder: of talks.
-        split: `train` or `valid`.
-        seed: of the draws.
-    """
+    """Draws talks of one split (`train` or `valid`) and lays them out in rows."""
 
     def __init__(self, settings: Settings, encoder: TalkEncoder, split: str, seed: int) -> None:
         self.settings, self.encoder, self.split = settings, encoder, split
@@ -149,7 +136,7 @@ class TalkDealer:
         self._kinds: list[Talk] = []
 
     def talk(self) -> Talk:
-        """Return the next talk: written ones in turn, and some of the kinds."""
+        """Return the next talk: written ones in random order, and generated ones in between."""
         if self.rng.random() < self.settings.kinds_part:
             if not self._kinds:
                 seed = self.rng.randrange(2**31)
@@ -171,12 +158,11 @@ class TalkDealer:
         return talk
 
     def row(self, length: int, joined_part: float) -> TalkRows:
-        """Return one row of exactly `length`; what goes beyond is dropped."""
+        """Return one row of exactly `length`; the rest of the last talk is dropped."""
         parts: list[TalkRows] = []
         while sum(len(part.text_ids) for part in parts) < length:
             turns = list(self.talk().turns)
             wanted = length - sum(len(part.text_ids) for part in parts)
-            # A word is about one and a quarter tokens, and each turn has three of its own.
             while self.rng.random() < joined_part and turns[-1].finished and _size(turns) < wanted:
                 turns += [turn for turn in self.talk().turns if turn.role != "system"]
             spoken = tuple(as_recognized(turn, self.rng) for turn in turns)
@@ -192,39 +178,39 @@ class TalkDealer:
         return [self.row(settings.rows, settings.joined_part) for _ in range(settings.batch)]
 
     def endless(self) -> Iterator[list[TalkRows]]:
-        """Batch after batch."""
+        """Yield batches."""
         while True:
             yield self.batch()
 
 
 def _size(turns: Sequence[Turn]) -> float:
+    """Return the approximate number of tokens: 1.25 per word, and three more per turn."""
     return sum(1.25 * len(turn.text.split()) + 3 for turn in turns)
 
 
 def _joined(parts: Sequence[TalkRows], length: int) -> TalkRows:
-    firsts = [0]
-    for part in parts:
-        firsts.append(firsts[-1] + len(part.tastes))
+    firsts = np.cumsum([0, *(len(part.tastes) for part in parts)]).tolist()
 
-    def shifted(name: str) -> Tensor:
-        rows = [(getattr(part, name), first) for part, first in zip(parts, firsts, strict=False)]
-        return torch.cat([torch.where(row != NONE, row + first, NONE) for row, first in rows])[:length]
-
-    def plain(name: str) -> Tensor:
-        return torch.cat([getattr(part, name) for part in parts])[:length]
+    def joined(name: str, is_index: bool = False) -> Tensor:
+        rows = [getattr(part, name) for part in parts]
+        if is_index:
+            rows = [
+                torch.where(row != NONE, row + first, NONE) for row, first in zip(rows, firsts, strict=False)
+            ]
+        return torch.cat(rows)[:length]
 
     return TalkRows(
-        plain("text_ids"),
-        shifted("taste_source"),
-        plain("text_targets"),
-        plain("text_weights"),
-        shifted("taste_targets"),
+        joined("text_ids"),
+        joined("taste_source", is_index=True),
+        joined("text_targets"),
+        joined("text_weights"),
+        joined("taste_targets", is_index=True),
         torch.cat([part.tastes for part in parts]),
     )
 
 
 def run(settings: Settings, context: StageContext) -> None:
-    """Train; writes `spoken_lm.safetensors`: adapters, bridges and head, not the pretrained weights."""
+    """Train; write `spoken_lm.safetensors`: adapters, bridges and head, not the pretrained weights."""
     folder, config = context.folder("mind"), context.config
     tokenizer = AutoTokenizer.from_pretrained(smollm2_folder())
     fmt = PromptFormat.from_config(config, tokenizer)
@@ -234,52 +220,47 @@ def run(settings: Settings, context: StageContext) -> None:
     dtype = torch.bfloat16 if mixed_precision(settings.loop) == "bf16" else torch.float32
     on_cpu = not torch.cuda.is_available()
     given_dtype = torch.float32 if on_cpu else dtype
-    module = MindTraining(
-        adapted(SpokenLM(config), lora.lora_r, int(lora.lora_alpha), given_dtype), quantizer
-    )
+    lm = adapted(SpokenLM(config), lora.lora_r, int(lora.lora_alpha), given_dtype)
+    module = MindTraining(lm, quantizer)
     if on_cpu:
-        multiply_in(dtype, module.lm.language_model)
+        multiply_in(dtype, lm.language_model)
     loop = TrainingLoop("mind", folder, module, settings.loop, given=is_given)
-    if not loop.resume() and context.start is not None and begin_with(context.start, module.lm):
-        logger.info("mind: goes on from the adapters of %s", context.start)
+    if not loop.resume() and context.start is not None and begin_with(context.start, lm):
+        logger.info("mind: begins with the adapters of %s", context.start)
     encoder = TalkEncoder(fmt, tokenizer, tastes(settings, context, quantizer), settings.other_weight)
-    batches = TalkDealer(settings, encoder, "train", settings.seed + loop.step).endless()
+    dealer = TalkDealer(settings, encoder, "train", settings.seed + loop.step)
+    batches = dealer.endless()
     unseen = TalkDealer(settings.model_copy(update={"kinds_part": 0.3}), encoder, "valid", 0)
     held_out = [unseen.row(settings.rows, 0.0) for _ in range(settings.evaluated_rows)]
-    logger.info("mind: %d written talks to train on", len([t for t in written_talks() if t.split == "train"]))
-
-    beside = SideBySide(list(module.parameters()), settings.workers)
+    logger.info("mind: %d written talks to train on", len(dealer.written))
+    in_parallel = SideBySide(list(module.parameters()), settings.workers)
 
     def compute_losses(_step: int, generator: torch.Generator) -> Losses:
         batch = next(batches)
         if settings.workers == 1:
-            return talk_losses(module.lm, quantizer, batch, settings.label_smoothing, generator)
-        parts = [
-            partial(talk_losses, module.lm, quantizer, batch[i :: settings.workers], settings.label_smoothing)
-            for i in range(settings.workers)
-        ]
+            return talk_losses(lm, quantizer, batch, settings.label_smoothing, generator)
         seeds = torch.randint(2**31, (settings.workers,), generator=generator).tolist()
-        return beside.losses(
-            [partial(part, torch.Generator().manual_seed(s)) for part, s in zip(parts, seeds, strict=True)]
-        )
+        parts = [
+            partial(talk_losses, lm, quantizer, batch[i :: settings.workers], settings.label_smoothing, given)
+            for i, given in enumerate(torch.Generator().manual_seed(seed) for seed in seeds)
+        ]
+        return in_parallel.losses(parts)
 
     def evaluate() -> dict[str, float]:
         generator = torch.Generator().manual_seed(0)
         with loop.accelerator.autocast():
-            losses = [talk_losses(module.lm, quantizer, [row], 0.0, generator)["text"] for row in held_out]
+            losses = [talk_losses(lm, quantizer, [row], 0.0, generator)["text"] for row in held_out]
         return {"text": float(torch.stack(losses).mean())}
 
     def write() -> None:
-        state = {name: value for name, value in module.lm.state_dict().items() if is_ours(name)}
-        save_file(
-            {name: value.contiguous() for name, value in state.items()}, folder / "spoken_lm.safetensors"
-        )
+        state = {name: value.contiguous() for name, value in lm.state_dict().items() if is_ours(name)}
+        save_file(state, folder / "spoken_lm.safetensors")
 
     loop.run(compute_losses, evaluate, write)
 
 
-def tastes(settings: Settings, context: StageContext, quantizer: ResidualQuantizer) -> TasteSource:
-    """Return where taste tokens come from, and give `quantizer` the codebooks that they are of."""
+def tastes(settings: Settings, context: StageContext, quantizer: ResidualQuantizer) -> TasteBank:
+    """Return the taste tokens of words, and load their codebooks into `quantizer`."""
     stores = [AudioStore(context.folder("corpus") / name) for name in settings.taste_stores]
     tower = final_tower(context)
     if tower is not None:
@@ -288,7 +269,7 @@ def tastes(settings: Settings, context: StageContext, quantizer: ResidualQuantiz
         quantizer.load_state_dict(own)
         return TasteBank.of_stores(stores, load_file(context.folder("autoencoder") / "taste_ids.safetensors"))
     if context.start is None:
-        return NoTaste()
+        return TasteBank()
     heard = TasteForCausalLM.from_pretrained(context.start).audio_tower
     quantizer.load_state_dict(heard.quantizer.state_dict())
     pieces = AutoTokenizer.from_pretrained(context.start / ASR_FOLDER)
@@ -298,7 +279,7 @@ def tastes(settings: Settings, context: StageContext, quantizer: ResidualQuantiz
 
 
 def begin_with(checkpoint: Path, lm: SpokenLM) -> bool:
-    """Take over what a checkpoint of the same language model has learned; return whether it is one."""
+    """Load the adapters, bridges and head of a checkpoint; return whether it is of the same model."""
     stored = stored_in(checkpoint, "spoken_lm.")
     ours = {name: value for name, value in lm.state_dict().items() if is_ours(name)}
     found = {name: stored.get(published_name(name)) for name in ours}
@@ -312,23 +293,23 @@ def begin_with(checkpoint: Path, lm: SpokenLM) -> bool:
 
 
 def stored_in(checkpoint: Path, *prefixes: str) -> dict[str, Tensor]:
-    """Tensors of a checkpoint's model whose published names begin with one of these."""
+    """Return the tensors of a checkpoint whose published names begin with one of these."""
     files = [load_file(path) for path in checkpoint.glob("model*.safetensors")]
     return {name: value for file in files for name, value in file.items() if name.startswith(prefixes)}
 
 
 def published_name(name: str) -> str:
-    """Return the name in a checkpoint of a tensor of the LM that is trained here."""
+    """Return the published name of a tensor of the LM."""
     if "lora_" in name:
         return f"{LLM}base_model.model.{name.removeprefix('language_model.')}"
     return source_of(f"spoken_lm.{name}", (), SpokenLMConfig(use_lora=False)).names[0]
 
 
 def is_given(name: str) -> bool:
-    """Return whether a tensor of `MindTraining` is the pretrained language model's, or the quantizer's."""
+    """Return whether a tensor of `MindTraining` belongs to the pretrained language model or the quantizer."""
     return not (name.startswith("lm.") and is_ours(name.removeprefix("lm.")))
 
 
 def is_ours(name: str) -> bool:
-    """Return whether a tensor of the LM is trained here, not given."""
+    """Return whether a tensor of the LM is trained here."""
     return "lora_" in name or not name.startswith("language_model.")

@@ -1,8 +1,14 @@
-import random
+"""Talks as rows, the taste tokens of their words, and their losses."""
 
-from taste_speech.streaming.layout import PromptFormat
+import random
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from taste_speech.streaming.layout import NONE, PromptFormat
 from taste_speech.training.corpus.dialogues import Talk, Turn
-from taste_speech.training.mind.rows import NoTaste, TalkEncoder
+from taste_speech.training.mind.rows import TalkEncoder, TalkRows, TasteBank, talk_losses
 
 START, END, SYSTEM, USER, ASSISTANT = 90, 91, 92, 93, 94
 FORMAT = PromptFormat(
@@ -25,12 +31,12 @@ class LetterTokenizer:
 
 
 class LengthTaste:
-    def codes(self, role, words, rng, manner=""):
-        return [(len(word) % 4, 2 * (manner == "slow") + (role == "user")) for word in words]
+    def codes(self, words, rng, manner=""):
+        return [(len(word) % 4, 2 * (manner == "slow")) for word in words]
 
 
 def encoder(tastes=None, **options):
-    return TalkEncoder(FORMAT, LetterTokenizer(), tastes or NoTaste(), **options)
+    return TalkEncoder(FORMAT, LetterTokenizer(), tastes or TasteBank(), **options)
 
 
 def rows(*turns, tastes=None):
@@ -82,3 +88,63 @@ def test_what_is_said_slowly_has_taste_tokens_of_slow_speech():
     talk = rows(QUESTION, Turn("assistant", "speech", "ab c", manner="slow"), tastes=LengthTaste())
     targets = talk.taste_targets[talk.taste_targets >= 0]
     assert talk.tastes[targets].tolist() == [[2, 2], [1, 2]]
+
+
+RNG = random.Random(0)
+
+
+def clip(text, rate):
+    return SimpleNamespace(text=text, rate=rate)
+
+
+@pytest.fixture
+def bank():
+    said = [("Well, good day.", 1.0), ("good day", 0.7), ("good", 0.85)]
+    return TasteBank(
+        (clip(text, rate), torch.full((len(text.split()), 2), n)) for n, (text, rate) in enumerate(said)
+    )
+
+
+def test_a_word_takes_the_token_of_a_recording_at_its_pace(bank):
+    assert bank.codes(["good", "day."], RNG) == [(0, 0), (0, 0)]
+    assert bank.codes(["good", "day."], RNG, "slow") == [(1, 1), (1, 1)]
+
+
+def test_a_word_that_was_never_said_at_this_pace_has_none(bank):
+    assert bank.codes(["Well,", "night"], RNG, "slow") == [None, None]
+    assert bank.codes(["good"], RNG, "fast") == [None]
+
+
+def test_marks_and_capitals_are_overlooked_where_the_word_itself_was_not_said(bank):
+    assert bank.codes(["Day?", "well"], RNG) == [(0, 0), (0, 0)]
+
+
+@pytest.fixture
+def taste_loss(tiny_model):
+    """The taste loss of one talk with one word, by the noise's seed."""
+    quantizer = tiny_model.audio_tower.quantizer
+    word = torch.zeros(1, quantizer.num_quantizers, dtype=torch.long)
+    nothing = torch.tensor([NONE, NONE, NONE])
+    talk = TalkRows(
+        text_ids=torch.tensor([1, 2, 3]),
+        taste_source=nothing,
+        text_targets=torch.tensor([2, 3, 4]),
+        text_weights=torch.ones(3),
+        taste_targets=torch.tensor([NONE, NONE, 0]),
+        tastes=word,
+    )
+
+    def loss(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return float(talk_losses(tiny_model.spoken_lm, quantizer, [talk], 0.0, generator)["taste"].detach())
+
+    return loss
+
+
+def test_the_published_taste_loss_is_of_a_sample(taste_loss):
+    assert taste_loss(0) != taste_loss(1)
+
+
+def test_the_loss_of_a_model_that_reads_the_mean_has_no_noise(taste_loss, tiny_model, monkeypatch):
+    monkeypatch.setattr(tiny_model.spoken_lm, "taste_deviations", 0.0)
+    assert taste_loss(0) == taste_loss(1)

@@ -12,7 +12,7 @@ from taste_speech.streaming.layout import PromptFormat
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus import AudioStore
 from taste_speech.training.corpus.dialogues import Talk, Turn
-from taste_speech.training.mind import NoTaste, TalkEncoder
+from taste_speech.training.mind.rows import TalkEncoder, TasteBank
 from taste_speech.training.stages import mind
 from taste_speech.training.stages.mind import Settings, TalkDealer, is_ours
 
@@ -38,14 +38,14 @@ class Words:
 
 
 class Numbered:
-    """The n-th word said has the taste token (n, role)."""
+    """The n-th word said has the taste token (n, 0)."""
 
     def __init__(self):
         self.count = 0
 
-    def codes(self, role, words, rng, manner=""):
+    def codes(self, words, rng, manner=""):
         self.count += len(words)
-        return [((self.count - len(words) + i) % 4, int(role == "user")) for i in range(len(words))]
+        return [((self.count - len(words) + i) % 4, 0) for i in range(len(words))]
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def talks(monkeypatch):
 
 def dealer(tastes=None, **settings):
     settings = Settings(rows=40, long_rows=80, batch=4, kinds_part=0.0, murmured=0.0, **settings)
-    return TalkDealer(settings, TalkEncoder(FORMAT, Words(), tastes or NoTaste(), 0.0), "train", 0)
+    return TalkDealer(settings, TalkEncoder(FORMAT, Words(), tastes or TasteBank(), 0.0), "train", 0)
 
 
 def test_rows_have_one_length_and_long_ones_are_one_talk(talks):
@@ -110,9 +110,10 @@ def test_words_take_the_taste_tokens_that_the_start_hears(context, tiny_checkpoi
     kept = load_file(context.folder("mind") / "taste_ids.safetensors")
     train = [clip for clip in AudioStore(context.folder("corpus") / "reply") if clip.split == "train"]
     assert {key: len(ids) for key, ids in kept.items()} == {c.id: len(c.text.split()) for c in train}
-    (codes,) = bank.codes("assistant", ["train"], random.Random(0))
+    (codes,) = bank.codes(["train"], random.Random(0))
     assert codes == tuple(kept["clip-0"][1].tolist())
-    assert isinstance(mind.tastes(Settings(taste_stores=["reply"]), context, quantizer), NoTaste)
+    nothing = mind.tastes(Settings(taste_stores=["reply"]), context, quantizer)
+    assert nothing.codes(["train"], random.Random(0)) == [None]
 
 
 def adapted_mind(config, rank):
