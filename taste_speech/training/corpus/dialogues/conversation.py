@@ -274,7 +274,7 @@ def make_pairs(n: int, seed: int, split: str) -> list[Talk]:
 
 
 def asked_again(talk: Talk, rng: random.Random) -> Talk:
-    """Return `talk` with a request to repeat one of its short answers, and the answer again."""
+    """Return `talk` with a request to repeat one of its short answers, as it was or slower, and the answer."""
     places = [
         index
         for index, turn in enumerate(talk.turns, 1)
@@ -283,12 +283,13 @@ def asked_again(talk: Talk, rng: random.Random) -> Talk:
         and len(turn.text.split()) <= MOST_WORDS
         and all(after.finished and not after.goes_on for after in talk.turns[index : index + 1])
     ]
-    requests = CONTROL["repeat"].paraphrases(talk.split)
+    kind = rng.choice(("repeat", "slower"))
+    requests = CONTROL[kind].paraphrases(talk.split)
     if not places or not requests:
         return talk
     at = rng.choice(places)
-    answer = talk.turns[at - 1]
-    request = Turn("user", talk.turns[at - 2].modality, sentence(rng.choice(requests)), kind="repeat")
+    request = Turn("user", talk.turns[at - 2].modality, sentence(rng.choice(requests)), kind=kind)
+    answer = talk.turns[at - 1] if kind == "repeat" else replace(talk.turns[at - 1], manner="slow")
     return replace(talk, turns=(*talk.turns[:at], request, answer, *talk.turns[at:]))
 
 
