@@ -274,7 +274,7 @@ def make_pairs(n: int, seed: int, split: str) -> list[Talk]:
 
 
 def asked_again(talk: Talk, rng: random.Random) -> Talk:
-    """Return `talk` with a request to repeat one of its short answers, as it was or slower, and the answer."""
+    """Return `talk` with a request to repeat one of its short answers, perhaps slower, and the answer."""
     places = [
         index
         for index, turn in enumerate(talk.turns, 1)
