@@ -31,6 +31,11 @@ _BEFORE_S, _ANSWER_S, _INTERRUPTED_AFTER_S = 0.5, 8.0, 3.0
 _PAUSES_S = (0.3, 1.5)
 _SHORT_S = 0.3
 """Silence at the end of a recording with a pause: the only question is whether the pause is respected."""
+_SPEECH_DBFS, _LEVEL_DB = -26.0, (-8.0, 6.0)
+"""Level of speech in a set, and the range by which it differs from recording to recording. As they come, the
+voices say a single word up to 30 dB softer than a sentence, which people do not."""
+_FRAME, _SPEECH_RANGE_DB = 320, 25.0
+"""Samples of a frame; speech are the frames that are at most this far below the loudest."""
 _NOISE_RMS = 3e-4
 """Level of the room's noise, as no room is digitally silent."""
 
@@ -89,7 +94,7 @@ def _write_item(
 ) -> None:
     voice = rng.choice(voices)
     spoken = speaker.speak(rng.choice(texts), voice)
-    audio, ends_s = _resampled(spoken), spoken.timing.word_ends
+    audio, ends_s = leveled(_resampled(spoken)), spoken.timing.word_ends
     if task == "pause_handling":
         cut_s, pause_s = rng.choice(ends_s[:-1]), _PAUSES_S[0] * (_PAUSES_S[1] / _PAUSES_S[0]) ** rng.random()
         cut = round(cut_s * RATE_HZ)
@@ -98,7 +103,7 @@ def _write_item(
         _note(target / "pause.json", "[PAUSE]", start_s, start_s + pause_s)
     elif task == "user_interruption":
         interruption = speaker.speak(rng.choice(texts), voice)
-        second, wait_s = _resampled(interruption), _INTERRUPTED_AFTER_S + rng.random()
+        second, wait_s = leveled(_resampled(interruption)), _INTERRUPTED_AFTER_S + rng.random()
         pieces = [_silence(_BEFORE_S), audio, _silence(wait_s), second, _silence(_ANSWER_S)]
         start_s = _BEFORE_S + len(audio) / RATE_HZ + wait_s
         _note(target / "interrupt.json", "[INTERRUPT]", start_s, start_s + _end_s(interruption))
@@ -106,7 +111,17 @@ def _write_item(
         pieces = [_silence(_BEFORE_S), audio, _silence(_ANSWER_S)]
         end_s = _BEFORE_S + _end_s(spoken)
         _note(target / "turn_taking.json", "[TURN-TAKING]", end_s, end_s + 0.4)
-    _write(target / "input.wav", pieces, np.random.default_rng(rng.randrange(2**31)))
+    noise, gain = np.random.default_rng(rng.randrange(2**31)), 10 ** (rng.uniform(*_LEVEL_DB) / 20)
+    _write(target / "input.wav", [gain * piece for piece in pieces], noise)
+
+
+def leveled(audio: Audio) -> Audio:
+    """Return the sound with its speech at `_SPEECH_DBFS`, or lower where peaks would come near full scale."""
+    frames = audio[: len(audio) // _FRAME * _FRAME].reshape(-1, _FRAME)
+    powers = np.square(frames, dtype=np.float64).mean(1)
+    speech = powers[powers >= powers.max() * 10 ** (-_SPEECH_RANGE_DB / 10)]
+    gain = 10 ** (_SPEECH_DBFS / 20) / np.sqrt(speech.mean())
+    return audio * np.float32(min(gain, 0.45 / np.abs(audio).max()))
 
 
 def _end_s(spoken: Spoken) -> float:

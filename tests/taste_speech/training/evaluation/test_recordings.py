@@ -8,7 +8,7 @@ import soundfile
 
 from taste_agent.duplex.run import Task, find_items
 from taste_speech.training.corpus import DEVELOPMENT_VOICES, HELD_OUT_VOICES, Spoken, Timing
-from taste_speech.training.evaluation.recordings import ONE_WORD_ANSWERS, RATE_HZ, write_duplex_set
+from taste_speech.training.evaluation.recordings import ONE_WORD_ANSWERS, RATE_HZ, leveled, write_duplex_set
 from taste_speech.vocoder.phones import PAUSE
 
 WORD_S = 0.5
@@ -55,15 +55,15 @@ def test_a_pause_is_silent_and_lies_between_words(made):
             assert 0.3 <= end - start <= 1.5
             assert (start - 0.5) % WORD_S == pytest.approx(0, abs=1e-9)
             inside = samples[round((start + 0.02) * rate) : round((end - 0.02) * rate)]
-            assert abs(inside).max() < 0.01
+            assert abs(inside).max() < 0.005
             for at_s in (start - 0.05, end + 0.05):
-                assert abs(samples[round(at_s * rate)]) > 0.1
+                assert abs(samples[round(at_s * rate)]) > 0.015
 
 
 def test_a_turn_ends_where_its_note_says_and_there_is_time_to_answer(made):
     turn = next(item for item in made[2] if item.task is Task.TURN)
     samples, rate = soundfile.read(turn.folder / "input.wav")
-    loud = np.flatnonzero(abs(samples) > 0.1)
+    loud = np.flatnonzero(abs(samples) > 0.015)
     assert loud[-1] / rate == pytest.approx(turn.window_s[0], abs=0.02)
     assert len(samples) / rate - turn.window_s[0] > 7
 
@@ -88,3 +88,18 @@ def test_a_set_for_choices_in_development_shares_neither_voices_nor_texts(made, 
     assert len(list(write_duplex_set(tmp_path, speaker, seed=5, count=20, split="valid"))) == 20
     assert speaker.voices <= set(DEVELOPMENT_VOICES)
     assert not (speaker.texts & made[1].texts) - set(ONE_WORD_ANSWERS)
+
+
+@pytest.mark.parametrize("amplitude", [0.001, 0.1, 0.9])
+def test_speech_has_the_same_level_however_softly_it_was_said(amplitude):
+    tone = amplitude * np.sin(np.arange(16000) / 5).astype(np.float32)
+    said = leveled(np.concatenate([np.zeros(16000, np.float32), tone]))
+    assert 20 * np.log10(np.sqrt(np.square(said[16000:]).mean())) == pytest.approx(-26, abs=0.1)
+    peak = np.zeros(16000, np.float32)
+    peak[::4000] = amplitude
+    assert np.abs(leveled(peak)).max() == pytest.approx(0.45)
+
+
+def test_recordings_differ_in_level(made):
+    peaks = [abs(soundfile.read(item.folder / "input.wav")[0]).max() for item in made[2]]
+    assert 2 < max(peaks) / min(peaks) < 10 ** (15 / 20)
