@@ -1,4 +1,4 @@
-"""Answers to what was typed: to the point, remembered, short and speakable, for 40 turns."""
+"""Answers to typed turns: correct, remembered, short and speakable, in talks of up to 40 turns."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -18,22 +18,22 @@ _STORY = "story"
 
 
 def rows(bench: Bench, untuned: Callable[[], Mind] | None = None, long_talks: bool = True) -> list[Row]:
-    """Return the rows on answers to text; `untuned` makes the model that ours is compared with."""
+    """Return the rows on answers to text; `untuned` makes the model to compare with."""
     mind, kept, split, questions = bench.mind, bench.kept, bench.split, bench.questions
     kinds = {turn.text: turn for turn in held_out.our_kinds(split, questions)}
     everyday = {turn.text: turn for turn in held_out.everyday(split)}
     cut = {turn.text: turn for turn in held_out.cut_off_turns(split, questions // 2)}
     talks = {f"{split} {n}": talk for n, talk in enumerate(held_out.long_talks(split) if long_talks else [])}
 
-    plain = kept.each("kinds typed", kinds, lambda turn: {"answer": answer(mind, turn)})
-    brief = kept.each("kinds typed, briefly", kinds, lambda turn: {"answer": answer(mind, turn, BRIEF)})
-    found = kept.each("everyday", everyday, lambda turn: {"answer": answer(mind, turn)})
-    other = {}
-    if untuned is not None:
-        base = untuned()
-        other = kept.each("everyday, untuned", everyday, lambda turn: {"answer": answer(base, turn)})
+    def asked(name: str, turns: dict[str, Asked], whom: Mind, system: str = "") -> dict[str, Result]:
+        return kept.each(name, turns, lambda turn: {"answer": answer(whom, turn, system)})
+
+    plain = asked("kinds typed", kinds, mind)
+    brief = asked("kinds typed, briefly", kinds, mind, BRIEF)
+    found = asked("everyday", everyday, mind)
+    other = {} if untuned is None else asked("everyday, untuned", everyday, untuned())
     long = kept.each("long talks", talks, lambda talk: _answers(mind, talk))
-    silent = kept.each("cut off, typed", cut, lambda turn: {"answer": answer(mind, turn)})
+    silent = asked("cut off, typed", cut, mind)
     replies = [result["answer"] for result in found.values()]
     for key, result in long.items():
         pairs = zip(talks[key], result["answers"], strict=True)
@@ -54,11 +54,11 @@ def rows(bench: Bench, untuned: Callable[[], Mind] | None = None, long_talks: bo
     ]
 
 
-def answer(mind: Mind, turn: Asked, system: str | None = None) -> str:
+def answer(mind: Mind, turn: Asked, system: str = "") -> str:
     """Return the answer to a turn in a new talk that begins with the lines before it."""
     talk = mind.talk(system)
     for role, text in turn.before:
-        talk.add("assistant" if role == "assistant" else "user", text)
+        talk.add(role, text)
     return talk.ask(turn.text)
 
 
@@ -74,7 +74,7 @@ def right(asked: Mapping[str, Asked], found: Mapping[str, Result]) -> list[bool]
 def everyday_rows(
     asked: Mapping[str, Asked], found: Mapping[str, Result], untuned: Mapping[str, Result]
 ) -> list[Row]:
-    """Return how many everyday questions are answered to the point, and by how much more than untuned."""
+    """Return the rows on everyday questions, also compared with the answers of the untuned model."""
     hits = right(asked, found)
     echoes = percent([accepts(asked[key].accept or "", key) for key in found])
     rows = [
@@ -93,7 +93,7 @@ def everyday_rows(
 
 
 def talk_rows(talks: Sequence[Sequence[Asked]], answers: Sequence[Sequence[str]]) -> list[Row]:
-    """Return how many turns of long talks are answered right, early, late and turn by turn."""
+    """Return the rows on long talks: correct answers early, late and turn by turn."""
     judged = [
         (number, turn.block, accepts(turn.accept, said))
         for talk, of_talk in zip(talks, answers, strict=True)
@@ -118,11 +118,11 @@ def talk_rows(talks: Sequence[Sequence[Asked]], answers: Sequence[Sequence[str]]
 def _memory_rows(mind: Mind, kept: Kept, split: Split) -> list[Row]:
     talks = {" / ".join(turn.text for turn in talk): talk for talk in held_out.remembered(split)}
     found = kept.each("memory", talks, lambda talk: _answers(mind, talk))
-    last = {key: talks[key][-1] for key in found}
-    hits = {key: accepts(turn.accept or "", found[key]["answers"][-1]) for key, turn in last.items()}
-    names = [hit for key, hit in hits.items() if last[key].kind == "name"]
+    last = [(talks[key][-1], result["answers"][-1]) for key, result in found.items()]
+    hits = [(turn.kind, accepts(turn.accept or "", said)) for turn, said in last]
+    names = [hit for kind, hit in hits if kind == "name"]
     named = share("what was told is recalled: names", names)
-    return [share("what was told is recalled", list(hits.values())), named] if found else []
+    return [share("what was told is recalled", [hit for _, hit in hits]), named] if found else []
 
 
 def _pair_rows(mind: Mind, kept: Kept, turns: Sequence[Asked]) -> list[Row]:
@@ -143,7 +143,7 @@ def _again_rows(mind: Mind, kept: Kept) -> list[Row]:
         before, later = ask_all(mind, [WHO, request])
         return {"first": first, "before": before, "later": later}
 
-    found = list(kept.each("say that again", {request: request for request in AGAIN}, asked).values())
+    found = kept.found("say that again", AGAIN, asked)
     sound = [
         bool(said) and scoring.is_short(said) and scoring.most_repeats(said) < 3 and said not in AGAIN
         for said in (result["first"] for result in found)
@@ -156,7 +156,7 @@ def _again_rows(mind: Mind, kept: Kept) -> list[Row]:
 
 
 def form_rows(replies: Sequence[str]) -> list[Row]:
-    """Return how many replies are short, and how many can be read aloud as they are."""
+    """Return the rows on replies that are short, and that can be read aloud as they are."""
     said = [reply for reply in replies if reply]
     return [
         share("replies of at most 30 words", [scoring.is_short(reply) for reply in said], 98),

@@ -1,4 +1,4 @@
-"""The settings of an evaluation and what it works with: checkpoint, voices, kept results, and judges."""
+"""Settings of an evaluation, and what it works with: checkpoint, voices, kept results, and judges."""
 
 import importlib.util
 import shutil
@@ -28,15 +28,15 @@ class Bench:
     """Settings, and what is loaded on first use.
 
     Attributes:
-        checkpoint: folder.
+        checkpoint: folder of the checkpoint.
         work: folder for sounds and raw results.
         styles: folder of the voices in the npm package `kokoro-js`.
         people: folder of recordings with their `texts.json`.
-        split: `valid` is for choices in development.
-        texts: number of texts that the voice is judged on.
+        split: `test`, or `valid` for choices in development.
+        texts: number of texts on which the voice is judged.
         questions: number of questions of our kinds.
         linear: number type of linear layers, as in `Acceleration`.
-        threads: of everything.
+        threads: number of threads of every network.
         at_most: items of each list, for a trial; None: all.
     """
 
@@ -53,7 +53,7 @@ class Bench:
 
     @property
     def command(self) -> str:
-        """The command with everything that the figures depend on."""
+        """The command with all options on which the figures depend."""
         people = " --people FOLDER" if self.people else ""
         return (
             f"python -m taste_speech.training evaluate --texts {self.texts} --questions {self.questions}"
@@ -93,13 +93,12 @@ class Bench:
         spoken: Callable[[str], Clip | None],
         measure: Callable[[Clip], Result],
     ) -> list[Result]:
-        """Return the results of texts that are spoken first, without those that cannot be said.
+        """Return the results of texts, without those that cannot be spoken and without empty results.
 
         Args:
-            name: of the kept results.
-            texts: to be spoken.
+            name: name of the kept results.
             spoken: returns the sound of a text.
-            measure: returns the result of a sound, empty to leave it out.
+            measure: returns the result of a sound.
         """
 
         def measured(text: str) -> Result:
@@ -117,11 +116,11 @@ class HeardWord(NamedTuple):
 
 
 class Judge:
-    """Whisper base, which transcribes, and DNSMOS, which rates quality.
+    """Whisper base, which transcribes, and DNSMOS, which rates quality; both take (T,) samples at 16 kHz.
 
     Args:
         folder: where the two parts of Whisper base are joined, once.
-        threads: of the networks.
+        threads: number of threads of the networks.
     """
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
@@ -134,12 +133,12 @@ class Judge:
         return WhisperModel(str(_joined(self.folder)), "cpu", compute_type="int8", cpu_threads=self.threads)
 
     def transcribe(self, samples: Audio) -> str:
-        """Return what is said in (T,) samples at 16 kHz."""
+        """Return what is said."""
         segments, _ = self._whisper.transcribe(samples, language="en", condition_on_previous_text=False)
         return " ".join(segment.text.strip() for segment in segments)
 
     def words(self, samples: Audio) -> list[HeardWord]:
-        """Return the words in (T,) samples at 16 kHz, and when they end."""
+        """Return the words that are said."""
         segments, _ = self._whisper.transcribe(samples, language="en", word_timestamps=True)
         words = (word for segment in segments for word in segment.words or ())
         return [HeardWord(word.word.strip(), word.end) for word in words]
@@ -154,7 +153,7 @@ class Judge:
         return onnxruntime.InferenceSession(str(path), options)
 
     def quality(self, samples: Audio) -> float:
-        """Return the overall score of DNSMOS (1 to 5) of (T,) samples at 16 kHz."""
+        """Return the overall score of DNSMOS (1 to 5)."""
         while len(samples) < _DNSMOS_SAMPLES:
             samples = np.concatenate([samples, samples])
         windows = np.lib.stride_tricks.sliding_window_view(samples, _DNSMOS_SAMPLES)[::RATE_HZ]

@@ -2,11 +2,12 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from taste_speech.streaming.segment import Role
 from taste_speech.training.corpus import DEVELOPMENT_VOICES, HELD_OUT_VOICES
 from taste_speech.training.corpus.dialogues import (
     Turn,
@@ -23,7 +24,7 @@ VOICES: dict[Split, tuple[str, ...]] = {"valid": DEVELOPMENT_VOICES, "test": HEL
 TURNS = 40
 _MIN_CUT_WORDS = 3
 _EDGE = 10
-"""Turns at either end of a long talk that are compared."""
+"""Number of turns that are compared at either end of a long talk."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,8 @@ class Asked:
     """What a person says, and the answers that are right.
 
     Attributes:
-        text: of the turn.
-        accept: pattern of right answers, as `scoring.norm` writes them; None: not judged.
-        kind: of question.
+        accept: pattern of right answers, in the form of `scoring.norm`; None: not judged.
+        kind: kind of question.
         block: part of a long talk.
         before: role and text of earlier lines.
     """
@@ -42,7 +42,7 @@ class Asked:
     accept: str | None = None
     kind: str = ""
     block: str = ""
-    before: tuple[tuple[str, str], ...] = ()
+    before: tuple[tuple[Role, str], ...] = ()
 
 
 @cache
@@ -51,7 +51,7 @@ def _read(name: str) -> list[Any]:
 
 
 def everyday(split: Split) -> list[Asked]:
-    """Return everyday questions; of `valid` those that open the written talks, judged by their answers."""
+    """Return everyday questions; for `valid`, those that open written talks, judged by their answers."""
     if split == "valid":
         talks = [talk for talk in written_talks() if talk.split == "valid"]
         pairs = [[turn.text for turn in talk.turns if turn.role != "system"][:2] for talk in talks]
@@ -68,7 +68,7 @@ def everyday(split: Split) -> list[Asked]:
 
 
 def our_kinds(split: Split, count: int) -> list[Asked]:
-    """Return questions of the kinds that were trained, in paraphrases that were not."""
+    """Return questions of the kinds in the training data, in paraphrases that are not."""
     seed = {"valid": 76, "test": 77}[split]
     turns = [talk.turns[0] for talk in make_questions(count, seed, split)]
     random.Random(3).shuffle(turns)
@@ -86,7 +86,7 @@ def cut_off_turns(split: Split, count: int) -> list[Asked]:
 
 
 def long_talks(split: Split) -> list[list[Asked]]:
-    """Return talks of 40 turns whose first and last ten are equally difficult over all talks."""
+    """Return talks of 40 turns; over all talks, the first ten turns and the last ten are the same."""
     if split == "test":
         return [
             [Asked(t["say"], t["accept"], t["kind"], t["block"]) for t in talk["turns"]]
@@ -102,18 +102,18 @@ def long_talks(split: Split) -> list[list[Asked]]:
 
 def _in_blocks(*blocks: Sequence[Asked]) -> list[Asked]:
     named = zip(("early", "middle", "late"), blocks, strict=True)
-    return [Asked(t.text, t.accept, t.kind, name) for name, turns in named for t in turns]
+    return [replace(turn, block=name) for name, turns in named for turn in turns]
 
 
 def remembered(split: Split) -> list[list[Asked]]:
-    """Return talks whose last turn asks for what was told before; only of `test`."""
+    """Return talks whose last turn asks for what was told before; none for `valid`."""
     if split == "valid":
         return []
     return [[Asked(t["say"], t["accept"], talk["kind"]) for t in talk["turns"]] for talk in _read("memory")]
 
 
 def unheard(split: Split) -> list[str]:
-    """Return sentences outside the dialogues, to be heard."""
+    """Return sentences outside the dialogues, to be recognized."""
     return [turn.text for turn in everyday("valid")] if split == "valid" else list(_read("unheard"))
 
 
@@ -127,7 +127,7 @@ def sentences(split: Split, count: int) -> list[str]:
 
 
 def spoken_forms() -> list[tuple[str, list[str]]]:
-    """Return texts with numbers, times, money and signs, and how a person may read each of them."""
+    """Return texts with numbers, times, money and symbols, and all ways a person may read each of them."""
     return [(entry["text"], entry["accept"]) for entry in _read("spoken_forms")]
 
 

@@ -1,4 +1,4 @@
-"""Recognition of people and held-out voices, answers to them, and to sounds without words."""
+"""Recognition of people and held-out voices, answers to them, and reactions to sounds without words."""
 
 import statistics
 import time
@@ -37,7 +37,7 @@ _SILENCE_S = 0.3
 
 
 def people_rows(bench: Bench) -> list[Row]:
-    """Return the word errors on recordings of people."""
+    """Return the rows on word errors in recordings of people."""
     recognizer = bench.mind.processor.recognizer()
 
     def row(name: str, clips: Iterable[Clip], target: float | None) -> Row:
@@ -54,7 +54,7 @@ def people_rows(bench: Bench) -> list[Row]:
 
 
 def hear(recognizer: Recognizer, samples: Audio) -> str:
-    """Return the transcript of a sound that comes block by block."""
+    """Return the transcript of a sound that arrives block by block."""
     feed(recognizer, samples)
     return recognizer.finish().text
 
@@ -82,12 +82,12 @@ def rows(bench: Bench) -> list[Row]:
 
 
 def questions(bench: Bench) -> dict[str, Asked]:
-    """Return turns of our kinds, outside them, and cut off, one of each in turn, by their text."""
+    """Return turns of our kinds, outside them, and cut off, alternating, by their text."""
     half = bench.questions // 2
     ours = [replace(turn, block=OURS) for turn in held_out.our_kinds(bench.split, bench.questions)]
     others = [Asked(text, block=OTHERS) for text in held_out.unheard(bench.split)[:half]]
     cut = [
-        # A comma keeps the pitch up, as of somebody who continues.
+        # A comma keeps the pitch up, as when somebody goes on.
         replace(turn, text=turn.text.rstrip(".,?!") + ",", block=CUT)
         for turn in held_out.cut_off_turns(bench.split, half)
     ]
@@ -115,14 +115,15 @@ def _heard(bench: Bench, asked: Mapping[str, Asked], noisy: bool, suffix: str) -
 
 
 def answer_to_sound(mind: TasteMind, samples: Audio, heard: str) -> str:
-    """Return the answer to a turn with transcript `heard`; empty where there is none."""
+    """Return the answer to a turn with transcript `heard`; empty without a transcript."""
     return mind.talk().answer(mind.spoken_segment(samples, heard)) if heard.strip() else ""
 
 
 def heard_rows(asked: Mapping[str, Asked], found: Sequence[Result], suffix: str, noisy: bool) -> list[Row]:
     """Return the rows on how turns were recognized and answered."""
-    blocks = {name: [r for r in found if asked[r["text"]].block == name] for name in (OURS, OTHERS, CUT)}
-    ours, others = blocks[OURS], blocks[OTHERS]
+    ours, others, cut = (
+        [r for r in found if asked[r["text"]].block == block] for block in (OURS, OTHERS, CUT)
+    )
     right = [accepts(asked[result["text"]].accept or "", result["answer"]) for result in ours]
     targets = (10, 90, 93) if noisy else (3, 95, 97)
     half = [*ours[: len(others)], *others]
@@ -135,12 +136,12 @@ def heard_rows(asked: Mapping[str, Asked], found: Sequence[Result], suffix: str,
         at_most(f"{name}{suffix}", later, "points", 0, len(half)),
         share(f"our kinds: heard and answered right{suffix}", right, targets[1]),
         share(f"complete turns answered{suffix}", answered, targets[2]),
-        share(f"cut-off turns given no_speech{suffix}", [not r["answer"] for r in blocks[CUT]], 93),
+        share(f"cut-off turns given no_speech{suffix}", [not r["answer"] for r in cut], 93),
     ]
 
 
 def _cost_rows(bench: Bench, texts: Sequence[str]) -> list[Row]:
-    """Return the compute of our recognizer and of faster-whisper with its window of 30 s."""
+    """Return the rows on the compute of our recognizer and of faster-whisper with its window of 30 s."""
     from faster_whisper import WhisperModel
 
     folder = str(TINY_EN_FILES[0].find().parent)

@@ -1,4 +1,4 @@
-"""Results of an evaluation: those of each item, figures with their targets, the table of the model card."""
+"""Results of an evaluation: of each item, as figures with targets, and as the table of the model card."""
 
 import datetime
 import hashlib
@@ -18,11 +18,11 @@ Result = dict[str, Any]
 
 
 class Kept:
-    """Raw results in files of JSON lines, so that a stopped evaluation continues where it was.
+    """Raw results in files of JSON lines, so that a stopped evaluation resumes.
 
     Args:
-        folder: of one checkpoint's results.
-        at_most: items that are measured of each list; None: all.
+        folder: results of one checkpoint.
+        at_most: number of items of each list to measure; None: all.
     """
 
     def __init__(self, folder: Path, at_most: int | None = None) -> None:
@@ -31,7 +31,7 @@ class Kept:
     def each(
         self, name: str, items: Mapping[str, Item], measure: Callable[[Item], Result]
     ) -> dict[str, Result]:
-        """Return the result of each item by its key, measuring those that are not in file `name` yet."""
+        """Return the result of each item by its key; measure those that are not in file `name` yet."""
         path = self.folder / f"{name}.jsonl"
         known = _read(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ class Kept:
 
 def _read(path: Path) -> dict[str, Result]:
     complete, _, rest = (path.read_text(encoding="utf-8") if path.exists() else "").rpartition("\n")
-    if rest:  # a line that was not finished
+    if rest:  # the writer was stopped inside the last line
         path.write_text(complete + "\n" if complete else "", encoding="utf-8")
     results = [json.loads(line) for line in complete.splitlines()]
     return {result.pop("key"): result for result in results}
@@ -62,12 +62,11 @@ class Row:
     """One measured figure.
 
     Attributes:
-        name, value, unit: what was measured.
-        target: None where there is none.
+        target: None if there is none.
         at_least: whether `target` is a lower bound (else an upper one).
-        count: utterances, words or runs that it was measured on.
-        natural: the natural voice's own figure, where `value` is the difference from it.
-        upper: upper 95 % bound of `value`; where there is one, it must meet the target.
+        count: number of utterances, words or runs that were measured.
+        natural: the natural voice's own figure, if `value` is the difference from it.
+        upper: upper 95 % bound of `value`; if there is one, it must meet the target.
     """
 
     name: str
@@ -81,7 +80,7 @@ class Row:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the figure meets its target; None without one or without anything measured."""
+        """Whether the figure meets its target; None without a target or without measurements."""
         if self.target is None or not self.count:
             return None
         judged = self.value if self.upper is None else self.upper
@@ -99,13 +98,13 @@ def at_most(name: str, value: float, unit: str, target: float | None, count: int
 
 
 def share(name: str, hits: Sequence[bool], target: float | None = None) -> Row:
-    """Return the row on the share of hits, in percent, with its lower bound."""
+    """Return the row on the share of hits in percent, whose target is a lower bound."""
     return at_least(name, percent(hits), "%", target, len(hits))
 
 
 @dataclass(frozen=True)
 class Part:
-    """Figures that were measured together: when, on what machine, and by which command."""
+    """Figures that were measured together: when, on which machine, and by which command."""
 
     name: str
     rows: Sequence[Row]
@@ -131,13 +130,13 @@ def as_table(rows: Sequence[Row]) -> str:
 
 
 def as_markdown(parts: Sequence[Part]) -> str:
-    """Return the table of all parts, after the date, machine and command of each."""
+    """Return the date, machine and command of each part, and one table of all rows."""
     lines = [f"- {part.name}: {part.date.isoformat()}, {part.machine}, `{part.command}`" for part in parts]
     return "\n".join([*lines, "", as_table([row for part in parts for row in part.rows])])
 
 
 def cpu_name() -> str:
-    """Return the processor's name."""
+    """Return the name of the processor."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     names = (line.partition(": ")[2] for line in lines if line.startswith("model name"))
@@ -145,20 +144,17 @@ def cpu_name() -> str:
 
 
 def digest(paths: Sequence[Path]) -> str:
-    """Return the beginning of the sha256 of the bytes of files."""
-    found = hashlib.sha256()
-    for path in paths:
-        found.update(path.read_bytes())
-    return found.hexdigest()[:16]
+    """Return the first 16 hex digits of the SHA-256 of the content of files."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
 
 
 def fingerprint(folder: Path) -> str:
-    """Return the digest of configuration and weights of a checkpoint, to which figures belong."""
+    """Return the digest of a checkpoint's configuration and weights, which identifies its figures."""
     return digest([folder / "config.json", *sorted(folder.rglob("*.safetensors"))])
 
 
 def measured(folder: Path) -> list[Part]:
-    """Return the parts in `evaluation.json` that were measured with the weights that are there now."""
+    """Return the parts in `evaluation.json` that were measured with the current weights."""
     path = folder / FILE_NAME
     record = json.loads(path.read_text()) if path.exists() else {"parts": []}
     weights = fingerprint(folder)
@@ -175,7 +171,7 @@ def write(new: Sequence[Part], folder: Path, order: Sequence[str]) -> list[Part]
 
     Args:
         new: parts that replace those of an earlier measurement.
-        folder: of the checkpoint.
+        folder: the checkpoint.
         order: names of all parts.
     """
     by_name = {part.name: part for part in (*measured(folder), *new)}

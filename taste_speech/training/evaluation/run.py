@@ -27,12 +27,11 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
 
 
 def evaluate(bench: Bench, only: Sequence[str] = ()) -> list[Part]:
-    """Measure a checkpoint; write `evaluation.json` and the table in its model card, except in a trial.
+    """Measure a checkpoint, and write `evaluation.json` and the table in its model card, except in a trial.
 
     Args:
-        bench: the checkpoint and the settings.
-        only: parts to measure, of `PARTS`; of the others, earlier figures of the same weights are kept.
-            Empty: everything.
+        only: the parts of `PARTS` to measure; earlier figures of the other parts are kept if they are of the
+            same weights. Empty: everything.
 
     Returns:
         All parts that are known of these weights; in a trial, those that were measured.
@@ -42,7 +41,7 @@ def evaluate(bench: Bench, only: Sequence[str] = ()) -> list[Part]:
     is_trial = bench.at_most is not None or bench.split == "valid"
     known: list[Part] = []
     for name in only or PARTS:
-        logger.info("measuring: %s", name)
+        logger.info("measuring %s", name)
         part = Part(name, PARTS[name](bench), datetime.date.today(), machine, bench.command)
         known = [*known, part] if is_trial else results.write([part], bench.checkpoint, list(PARTS))
     return known
@@ -57,9 +56,9 @@ def measure_mind(
         config: of the checkpoint that is trained.
         weights: of the mind.
         bench: the settings; its checkpoint does not exist yet.
-        tastes: whether it was trained on taste tokens.
+        tastes: whether the mind was trained on taste tokens.
         untuned: also ask the untuned model.
-        long_talks: also ask the talks of 40 turns.
+        long_talks: also hold the talks of 40 turns.
     """
     torch.set_num_threads(bench.threads)
     bench.kept = results.Kept(bench.work / bench.split / results.digest([weights]), bench.at_most)

@@ -22,7 +22,7 @@ _SMALL_WORDS = HANGING | {
 
 
 def norm(text: str) -> str:
-    """Return `text` as the patterns expect it: lower case, without accents, digits and punctuation."""
+    """Return `text` as the patterns expect it: lowercase, without accents, digits and punctuation."""
     text = unicodedata.normalize("NFKD", text.lower().replace("’", "'"))
     text = "".join(letter for letter in text if not unicodedata.combining(letter))
     return " ".join(re.sub(r"[^a-z' ]+", " ", text).split())
@@ -34,25 +34,25 @@ def accepts(pattern: str, answer: str) -> bool:
 
 
 def content_words(text: str) -> set[str]:
-    """Return the words of a text that carry its content."""
+    """Return the content words of a text."""
     return {word for word in norm(text).split() if len(word) > 2} - _SMALL_WORDS
 
 
 def pattern_of_reference(question: str, reference: str) -> str:
-    """Return the pattern of answers that share a word of content with `reference`, not with the question."""
+    """Return the pattern of answers that share a content word with `reference` but not with the question."""
     words = sorted(content_words(reference) - content_words(question))
     return rf"\b(?:{'|'.join(words)})\b" if words else norm(reference)
 
 
 class Errors(NamedTuple):
-    """Word errors of one text, and its number of words."""
+    """Number of word errors of one text, and of its words."""
 
     wrong: int
     words: int
 
 
 def word_errors(reference: str, heard: str) -> Errors:
-    """Count the errors of a transcript, after the text normalization of Whisper's own evaluation."""
+    """Count the errors of a transcript after the text normalization of Whisper's own evaluation."""
     expected, given = _LIKE_WHISPER(reference), _LIKE_WHISPER(heard)
     if not expected:
         return Errors(len(given.split()), 0)
@@ -61,7 +61,7 @@ def word_errors(reference: str, heard: str) -> Errors:
 
 
 def error_rate(errors: Sequence[Errors]) -> float:
-    """Return the word errors of all texts together, in percent."""
+    """Return the word error rate of all texts together, in percent."""
     return 100 * sum(e.wrong for e in errors) / max(1, sum(e.words for e in errors))
 
 
@@ -75,13 +75,13 @@ class Difference(NamedTuple):
 def paired_difference(
     ours: Sequence[float], natural: Sequence[float], weights: Sequence[float] | None = None, draws: int = 4000
 ) -> Difference:
-    """Return how much the total of `ours` exceeds that of `natural`, per weight, by bootstrap over texts.
+    """Return how far the total of `ours` exceeds that of `natural`, per weight, by bootstrap over texts.
 
     Args:
-        ours: of each text, for example its word errors.
-        natural: the same of the natural voice.
+        ours: a figure of each text, for example its word errors.
+        natural: the same for the natural voice.
         weights: of each text, for example its words; None: 1, so that the result is a mean.
-        draws: of the bootstrap, whose seed is fixed.
+        draws: number of bootstrap draws, whose seed is fixed.
     """
     difference = np.asarray(ours, float) - np.asarray(natural, float)
     weight = np.ones(len(difference)) if weights is None else np.asarray(weights, float)
@@ -91,25 +91,24 @@ def paired_difference(
 
 
 def is_speakable(text: str) -> bool:
-    """Return whether a reply can be read aloud as it is: words, without digits, markup and lists."""
+    """Return whether a reply can be read aloud as it is: words without digits, markup and lists."""
     return bool(norm(text)) and _NOT_SAID.search(text) is None
 
 
 def is_short(text: str) -> bool:
-    """Return whether a reply has at most thirty words."""
+    """Return whether a reply has at most 30 words."""
     return len(text.split()) <= LONGEST_REPLY_WORDS
 
 
 def most_repeats(text: str) -> int:
     """Return how often the most frequent sentence of a text occurs."""
-    sentences = [norm(sentence) for sentence in re.split(r"[.?!]+", text)]
-    return max(Counter(sentence for sentence in sentences if sentence).values(), default=0)
+    sentences = filter(None, map(norm, re.split(r"[.?!]+", text)))
+    return max(Counter(sentences).values(), default=0)
 
 
 def is_said_as(said: str, accepted: Sequence[str]) -> bool:
     """Return whether a spoken form is one of those accepted; single letters may be joined (f b i = fbi)."""
-    forms = {form for text in accepted for form in (norm(text), _joined_letters(norm(text)))}
-    return norm(said) in forms or _joined_letters(norm(said)) in forms
+    return _joined_letters(norm(said)) in {_joined_letters(norm(text)) for text in accepted}
 
 
 def _joined_letters(text: str) -> str:
@@ -117,5 +116,5 @@ def _joined_letters(text: str) -> str:
 
 
 def percent(hits: Sequence[bool]) -> float:
-    """Return the share of True, in percent; 0 of nothing."""
+    """Return the share of True in percent; 0 for an empty sequence."""
     return 100 * sum(hits) / max(1, len(hits))

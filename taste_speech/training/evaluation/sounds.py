@@ -1,4 +1,4 @@
-"""What is heard: people, held-out voices, the natural reply voice, and sounds without speech.
+"""Sounds to be heard: people, held-out voices, the natural reply voice, and sounds without speech.
 
 Voices take long to speak, so their sounds are kept in the work folder.
 """
@@ -20,16 +20,9 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from taste_speech.errors import TasteError
-from taste_speech.training.corpus import (
-    DEVELOPMENT_VOICES,
-    HELD_OUT_VOICES,
-    Listeners,
-    Manner,
-    ReplyVoice,
-    Spoken,
-)
 from taste_speech.training.corpus import SAMPLE_RATE_HZ as VOICE_RATE_HZ
-from taste_speech.training.evaluation.held_out import Split
+from taste_speech.training.corpus import Listeners, Manner, ReplyVoice, Spoken
+from taste_speech.training.evaluation.held_out import VOICES, Split
 
 RATE_HZ = 16_000
 NOISE_DB = 10.0
@@ -47,10 +40,10 @@ class Clip:
     """A sound and what is said in it.
 
     Attributes:
-        text: empty where nothing is said.
+        text: empty if nothing is said.
         samples: (T,) float32, 16 kHz.
-        voice: who or what it is.
-        word_ends_s: when each word ends, where that is known.
+        voice: who or what makes the sound.
+        word_ends_s: when each word ends, if that is known.
     """
 
     text: str
@@ -65,12 +58,11 @@ class Voices:
     Args:
         folder: where their sounds are kept.
         styles: folder of the voices in the npm package `kokoro-js`.
-        split: `valid` has the voices of training.
+        split: `valid` has other voices than `test`.
     """
 
     def __init__(self, folder: Path, styles: Path, split: Split) -> None:
-        self.folder, self.styles = folder, styles
-        self.voices = HELD_OUT_VOICES if split == "test" else DEVELOPMENT_VOICES
+        self.folder, self.styles, self.voices = folder, styles, VOICES[split]
 
     @cached_property
     def _reply_voice(self) -> ReplyVoice:
@@ -81,7 +73,7 @@ class Voices:
         return Listeners(self.folder, self.styles, self._reply_voice)
 
     def asked(self, text: str) -> Clip | None:
-        """Return `text` by one of the voices, which the text determines; None if it cannot be said."""
+        """Return `text` by one of the voices, which the text determines; None if it cannot be spoken."""
         rng = random.Random(text)
         voice, rate = rng.choice(self.voices), round(rng.uniform(0.9, 1.15), 2)
         return self._kept(
@@ -89,7 +81,7 @@ class Voices:
         )
 
     def natural(self, text: str, manner: Manner = PLAIN) -> Clip | None:
-        """Return `text` by the natural reply voice; None if it cannot be said word by word."""
+        """Return `text` by the natural reply voice; None if it cannot be spoken word by word."""
         return self._kept(
             f"natural {manner}", text, "natural", lambda said: self._reply_voice.speak(said, manner)
         )
@@ -101,7 +93,7 @@ class Voices:
         if not ends.exists():
             try:
                 spoken = speak(re.sub(r"[-–—]", " ", text.replace("’", "'")))
-            except ValueError:  # a word that is said as several
+            except ValueError:  # a word that is spoken as several
                 return None
             path.parent.mkdir(parents=True, exist_ok=True)
             floats = spoken.samples.astype(np.float32) / 32768
@@ -138,15 +130,15 @@ def _decode_g722(path: Path) -> Audio:
 
 
 def recordings(folder: Path) -> Iterator[Clip]:
-    """Yield the recordings in a folder whose `texts.json` tells what is said in each file."""
+    """Yield the recordings in a folder whose `texts.json` holds what is said in each file."""
     for name, text in json.loads((folder / "texts.json").read_text(encoding="utf-8")).items():
         samples, rate = soundfile.read(folder / name, dtype="float32", always_2d=True)
         yield Clip(text, soxr.resample(samples.mean(1), rate, RATE_HZ), name)
 
 
 def with_noise(samples: Audio, seed: str, snr_db: float = NOISE_DB) -> Audio:
-    """Return speech with pink noise at a signal-to-noise ratio."""
-    noise = pink_noise(len(samples), np.random.default_rng(_number(seed)))
+    """Return speech with pink noise at the given signal-to-noise ratio."""
+    noise = pink_noise(len(samples), _generator(seed))
     level = np.sqrt(np.mean(samples**2)) * 10 ** (-snr_db / 20)
     return np.clip(samples + level * noise, -1, 1).astype(np.float32)
 
@@ -159,19 +151,19 @@ def pink_noise(count: int, rng: np.random.Generator) -> Audio:
 
 
 def disturbances(seconds: float, piece_s: float = 6.0) -> Iterator[Clip]:
-    """Yield pieces of sound without words, of all kinds in turn, `seconds` in total."""
+    """Yield pieces of sound without words, cycling through all kinds, `seconds` in total."""
     kinds = list(_NO_SPEECH.items())
     for number in range(round(seconds / piece_s)):
         kind, make = kinds[number % len(kinds)]
-        rng = np.random.default_rng(_number(f"{kind} {number}"))
+        rng = _generator(f"{kind} {number}")
         samples = make(round(piece_s * RATE_HZ), rng)
         level = 10 ** (rng.uniform(-32, -12) / 20)
         peak = float(np.abs(samples).max())
         yield Clip("", (samples * (level / peak if peak else 1)).astype(np.float32), f"{kind} {number}")
 
 
-def _number(seed: str) -> int:
-    return int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "little")
+def _generator(seed: str) -> np.random.Generator:
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "little"))
 
 
 def _silence(count: int, rng: np.random.Generator) -> Audio:
@@ -184,7 +176,7 @@ def _noise(count: int, rng: np.random.Generator) -> Audio:
 
 
 def _bursts(count: int, rng: np.random.Generator, length_s: _Range, band_hz: _Range, rise: float) -> Audio:
-    """Return filtered noise that swells for the share `rise` of each burst and then dies away."""
+    """Return filtered noise that swells for the share `rise` of each burst and then decays."""
     samples = 0.002 * pink_noise(count, rng)
     band = signal.butter(2, band_hz, "bandpass", fs=RATE_HZ, output="sos")
     start = 0
@@ -211,7 +203,7 @@ def _siren(count: int, rng: np.random.Generator) -> Audio:
 
 
 def _music(count: int, rng: np.random.Generator) -> Audio:
-    """Return a melody over chords, each tone of six harmonics that die away."""
+    """Return a melody over chords, each tone of six decaying harmonics."""
     samples, beat = np.zeros(count), round(RATE_HZ * rng.uniform(0.2, 0.5))
     scale = 220 * 2 ** (np.array([0, 2, 4, 5, 7, 9, 11, 12]) / 12)
     for start in range(0, count - beat, beat):

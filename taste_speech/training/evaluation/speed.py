@@ -22,9 +22,9 @@ from taste_speech.training.evaluation.subjects import TasteMind
 
 HISTORIES = (100, 2000)
 TIMED = 40
-"""Questions."""
+"""Number of questions."""
 STARTS = 5
-"""One start takes up to half as long again as the next."""
+"""Number of starts; one may take half as long again as the next."""
 _STEPS = 30
 _READY = """
 import re, sys, time
@@ -40,7 +40,7 @@ print(ready_s, *(int(re.search(name + r":\\s+(\\d+)", status)[1]) / 1e6 for name
 
 
 def size_rows(bench: Bench) -> list[Row]:
-    """Return the rows on what is committed, on the first start ever and on later ones."""
+    """Return the rows on the size of the checkpoint, its very first start, and later ones."""
     checkpoint = bench.checkpoint
     sizes = [file.stat().st_size / 1e6 for file in checkpoint.rglob("*") if file.is_file()]
     with tempfile.TemporaryDirectory() as empty:
@@ -57,7 +57,7 @@ def size_rows(bench: Bench) -> list[Row]:
 
 
 def _start(checkpoint: Path, environment: dict[str, str]) -> Sequence[float]:
-    """Return the seconds until a new process is ready, its memory then and its peak, in GB."""
+    """Return the seconds until a new process is ready, its memory then and its peak memory, in GB."""
     command = [sys.executable, "-c", _READY, str(checkpoint)]
     run = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | environment)
     return [float(x) for x in run.stdout.splitlines()[-1].split()]

@@ -1,4 +1,4 @@
-"""Whether speech in chunks is as good as in one piece, and whether the reported word ends are right."""
+"""Speech in chunks compared with speech in one piece, and the accuracy of the reported word ends."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -18,16 +18,16 @@ from taste_speech.training.evaluation.subjects import Mouth
 from taste_speech.vocoder.mel import log_mel
 
 STREAMED = 50
-"""Sentences."""
+"""Number of sentences."""
 SMALL_CHUNK_WORDS = 2
 NEAR_FRAMES = 2
-"""Mel frames on either side of a seam that count as near it."""
+"""Number of mel frames on either side of a seam that count as near it."""
 CLOSE_S = 0.1
-"""A word end counts as right if it is as near as this to the judge's."""
+"""A word end counts as right if it is at most this far from the judge's."""
 EDGE_SAMPLES, EDGE_RMS = RATE_HZ // 100, 10 ** (-50 / 20)
 """Length of the edges of an utterance that are checked, and the level from which a cut is audible."""
 _LAGS = 6
-"""Mel frames by which sound may be displaced."""
+"""Largest displacement of sound that is searched for, in mel frames."""
 _CLEARLY = 0.8
 """A displaced copy must have less than this share of the distance in place."""
 
@@ -44,7 +44,7 @@ class Pieces(NamedTuple):
     """The same units and noise, synthesized in one piece and in chunks, at the voice's own rate.
 
     Attributes:
-        seams: samples of `joined` where a later chunk begins.
+        seams: positions in `joined` where a later chunk begins, in samples.
     """
 
     whole: Audio
@@ -73,7 +73,7 @@ def small_chunk_sizes(words: int) -> Iterator[int]:
 def speak_in_chunks(
     mouth: Mouth, clip: Clip, sizes: Callable[[int], Iterator[int]] = chunk_sizes
 ) -> Streamed:
-    """Sound and text -> taste tokens -> sound, in the chunks that the agent makes or those of `sizes`."""
+    """Return a recording said again from its taste tokens, in the agent's chunks or those of `sizes`."""
     words = mouth.mind.spoken_segment(clip.samples, clip.text, "assistant").words
     speech = mouth.speech()
     pieces, ends, chunks, said = [], [], [], 0
@@ -104,13 +104,11 @@ def synthesize_both_ways(mouth: Mouth, chunks: Sequence[list[int]]) -> Pieces:
 
 
 def compare(pieces: Pieces, mels: tuple[Audio, Audio], hop_samples: int) -> Result:
-    """Compare one utterance in chunks with the same in one piece.
+    """Compare one utterance in chunks with the same utterance in one piece.
 
     Args:
-        pieces: the sound.
-        mels: (bins, frames) of `pieces.whole` and `pieces.joined`; frame f is centered at the sample
+        mels: (bins, frames) of `pieces.whole` and `pieces.joined`; frame f is centered at sample
             (f + 0.5) * `hop_samples`.
-        hop_samples: samples per frame.
     """
     steps = np.abs(np.diff(pieces.joined))
     at_seam = np.isin(np.arange(len(steps)) + 1, pieces.seams)
@@ -136,7 +134,7 @@ def compare(pieces: Pieces, mels: tuple[Audio, Audio], hop_samples: int) -> Resu
 def is_displaced(whole: Audio, joined: Audio, begin: int, end: int) -> bool:
     """Return whether frames [begin, end) of `joined` fit `whole` clearly better some frames earlier or later.
 
-    Sound that was dropped or doubled at a seam moves all that follows.
+    Sound that was dropped or doubled at a seam moves everything after it.
     """
     begin, end = max(begin, _LAGS), min(end, whole.shape[1] - _LAGS)
     if end - begin < _LAGS:
@@ -149,7 +147,7 @@ def is_displaced(whole: Audio, joined: Audio, begin: int, end: int) -> bool:
 
 
 def seam_rows(found: Sequence[Result]) -> list[Row]:
-    """Return the rows on seams, from what `compare` found of each utterance."""
+    """Return the rows on seams from the results of `compare`."""
     n = sum(one["seams"] for one in found)
     if not n:
         return []
@@ -168,14 +166,14 @@ def seam_rows(found: Sequence[Result]) -> list[Row]:
 
 
 def edges(samples: Audio) -> list[float]:
-    """Return the levels with which an utterance begins and ends."""
+    """Return the levels at which an utterance begins and ends."""
     return [float(np.sqrt(np.mean(edge**2))) for edge in (samples[:EDGE_SAMPLES], samples[-EDGE_SAMPLES:])]
 
 
 def word_end_errors(text: str, heard: Sequence[HeardWord], ends_s: Sequence[float]) -> list[float] | None:
-    """Return by how many seconds each reported word end is later than the judge's, except the last one.
+    """Return how much later each reported word end is than the judge's, in seconds, except for the last one.
 
-    The last word ends with the utterance, silence included. None where the judge heard other words.
+    The last word ends with the utterance, silence included. None if the judge heard other words.
     """
     words = [norm(word) for word in text.split()]
     if words != [norm(word.text) for word in heard] or len(words) != len(ends_s):
@@ -188,7 +186,7 @@ def word_end_rows(errors: Sequence[list[float] | None], natural: Sequence[list[f
 
     Args:
         errors: of each streamed sentence.
-        natural: of recordings whose word ends are known, which tells how late the judge itself is.
+        natural: of recordings whose word ends are known; they show how late the judge itself is.
     """
     late, own = (np.array([x for sentence in of if sentence for x in sentence]) for of in (errors, natural))
     rows = [share("streamed sentences that the judge hears exactly", [one is not None for one in errors])]
@@ -197,7 +195,7 @@ def word_end_rows(errors: Sequence[list[float] | None], natural: Sequence[list[f
             100 * float((np.abs(x - np.median(own)) <= CLOSE_S).mean()) for x in (late, own)
         )
         name = "word ends while streaming: within 100 ms of the judge's"
-        # A judge that places known word ends less well than that cannot tell.
+        # The target is no higher than what the judge reaches with known word ends.
         rows.append(at_least(name, close, "%", min(90, natural_close), len(late), natural_close))
         median = 1000 * float(np.median(late) - np.median(own))
         rows.append(Row("the same: median of what they are late", median, "ms", count=len(late)))
@@ -209,27 +207,26 @@ def rows(bench: Bench) -> list[Row]:
     """Return all rows on speech in chunks."""
     mouth = bench.mouth
 
+    def seams(chunks: Sequence[list[int]]) -> Result:
+        config, pieces = mouth.generator.config, synthesize_both_ways(mouth, chunks)
+        whole, joined = (log_mel(torch.from_numpy(x)[None], config)[0].numpy() for x in pieces[:2])
+        return compare(pieces, (whole, joined), config.hop_samples)
+
     def measured(clip: Clip) -> Result:
         streamed = speak_in_chunks(mouth, clip)
-        errors = word_end_errors(clip.text, bench.judge.words(streamed.samples), streamed.word_ends_s)
-        natural = word_end_errors(clip.text, bench.judge.words(clip.samples), clip.word_ends_s)
         small = speak_in_chunks(mouth, clip, small_chunk_sizes)
-        seams = [_seams(mouth, one.chunks) for one in (streamed, small)]
-        return {"seams": seams, "late": errors, "natural": natural, "edges": edges(streamed.samples)}
+        return {
+            "seams": [seams(one.chunks) for one in (streamed, small)],
+            "late": word_end_errors(clip.text, bench.judge.words(streamed.samples), streamed.word_ends_s),
+            "natural": word_end_errors(clip.text, bench.judge.words(clip.samples), clip.word_ends_s),
+            "edges": edges(streamed.samples),
+        }
 
     sentences = held_out.sentences(bench.split, min(bench.texts, STREAMED))
     found = bench.of_clips("streaming", sentences, bench.voices.natural, measured)
-    seams = [one for result in found for one in result["seams"]]
     quiet = [max(result["edges"]) < EDGE_RMS for result in found]
     return [
-        *seam_rows(seams),
+        *seam_rows([one for result in found for one in result["seams"]]),
         share("utterances that begin and end below -50 dBFS, before the agent fades them", quiet, 95),
         *word_end_rows([result["late"] for result in found], [result["natural"] for result in found]),
     ]
-
-
-def _seams(mouth: Mouth, chunks: Sequence[list[int]]) -> Result:
-    config = mouth.generator.config
-    pieces = synthesize_both_ways(mouth, chunks)
-    whole, joined = (log_mel(torch.from_numpy(x)[None], config)[0].numpy() for x in pieces[:2])
-    return compare(pieces, (whole, joined), config.hop_samples)

@@ -49,8 +49,8 @@ class TasteMind:
     def __init__(self, model: TasteForCausalLM, processor: TasteProcessor) -> None:
         self.model, self.processor = model, processor
 
-    def talk(self, system: str | None = None) -> "TasteTalk":
-        """Begin a talk."""
+    def talk(self, system: str = "") -> "TasteTalk":
+        """Begin a talk, with a system prompt or without."""
         return TasteTalk(self, system)
 
     def segment(self, role: Role, text: str) -> TASTESegment:
@@ -71,9 +71,9 @@ class TasteMind:
 
 
 class TasteTalk:
-    """A talk in text, whose answers are those to be spoken."""
+    """A talk in text; its answers are those that would be spoken."""
 
-    def __init__(self, mind: TasteMind, system: str | None) -> None:
+    def __init__(self, mind: TasteMind, system: str) -> None:
         self.mind = mind
         self.conversation = Conversation(mind.model, mind.processor)
         self.generator = torch.Generator().manual_seed(0)
@@ -81,15 +81,15 @@ class TasteTalk:
             self.add("system", system)
 
     def add(self, role: Role, text: str) -> None:
-        """Put a line into the history."""
+        """Append a line to the history."""
         self.conversation.append(self.mind.segment(role, text))
 
     def ask(self, text: str) -> str:
-        """Return the answer to a typed turn; empty where the model waits for more."""
+        """Return the answer to a typed turn; empty if the model waits for more."""
         return self.answer(self.mind.segment("user", text))
 
     def answer(self, turn: TASTESegment) -> str:
-        """Return the answer to a turn; empty where the model waits for more."""
+        """Return the answer to a turn; empty if the model waits for more."""
         return self.mind.decode([item["segment"] for item in self.items(turn)])
 
     def items(self, turn: TASTESegment) -> Iterator[ReplyItem]:
@@ -108,15 +108,15 @@ def load_mind(checkpoint: Path, linear: str = "as_is") -> TasteMind:
 
 
 def trained_mind(config: TasteConfig, weights: Path, with_tastes: bool = False) -> TasteMind:
-    """Load what stage `mind` has written so far; the other parts, which text does not need, stay random.
+    """Load what stage `mind` has written so far; the other parts stay random, as text does not need them.
 
     Args:
         config: of the checkpoint that is trained.
         weights: `spoken_lm.safetensors` of the stage.
-        with_tastes: whether it was trained on taste tokens; else all words carry the pad embedding.
+        with_tastes: whether it was trained on taste tokens; if not, all words carry the pad embedding.
 
     Raises:
-        ValueError: the weights are not those of this configuration.
+        ValueError: the weights do not belong to this configuration.
     """
     from taste_speech.training.stages.mind import adapted
 
@@ -124,7 +124,7 @@ def trained_mind(config: TasteConfig, weights: Path, with_tastes: bool = False) 
     lm = adapted(SpokenLM(config), lora.lora_r, int(lora.lora_alpha), torch.float32).float()
     unknown = lm.load_state_dict(load_file(weights), strict=False).unexpected_keys
     if unknown:
-        raise ValueError(f"{weights} holds {unknown[0]}, which the model of this recipe lacks")
+        raise ValueError(f"{weights} holds {unknown[0]}, which the model of this recipe does not have")
     model = TasteForCausalLM(config)
     model.spoken_lm = _merged(lm)
     if not with_tastes:
@@ -148,25 +148,25 @@ def _merged(lm: SpokenLM) -> SpokenLM:
 
 
 class UntunedMind:
-    """The pretrained model with greedy decoding, prompted to be a voice assistant."""
+    """The pretrained model with greedy decoding and a voice assistant's system prompt."""
 
     def __init__(self) -> None:
         self.generate = pipeline("text-generation", str(smollm2_folder()), dtype=torch.float32)
 
-    def talk(self, system: str | None = None) -> "UntunedTalk":
+    def talk(self, system: str = "") -> "UntunedTalk":
         """Begin a talk."""
         return UntunedTalk(self, system or UNTUNED_PROMPT)
 
 
 class UntunedTalk:
-    """A talk by the model's own chat template."""
+    """A talk in the model's own chat template."""
 
     def __init__(self, mind: UntunedMind, system: str) -> None:
         self.mind = mind
         self.lines = [{"role": "system", "content": system}]
 
     def add(self, role: Role, text: str) -> None:
-        """Put a line into the history."""
+        """Append a line to the history."""
         self.lines.append({"role": role, "content": text})
 
     def ask(self, text: str) -> str:
@@ -188,7 +188,7 @@ def ask_all(mind: Mind, turns: Sequence[str]) -> list[str]:
 
 
 class Mouth:
-    """The ways in which a checkpoint makes sound, all at 16 kHz with a fixed seed."""
+    """The ways in which a checkpoint produces sound, all at 16 kHz with a fixed seed."""
 
     def __init__(self, mind: TasteMind) -> None:
         self.mind, self.model, self.processor = mind, mind.model, mind.processor
@@ -198,7 +198,7 @@ class Mouth:
 
     @torch.no_grad()
     def vocode(self, clip: Clip) -> Audio:
-        """Natural mel frames -> waveform."""
+        """Return a recording's sound from its natural mel frames."""
         samples = soxr.resample(clip.samples, RATE_HZ, self.rate_hz)
         mel = log_mel(torch.from_numpy(samples)[None], self.generator.config)
         wave = self.generator.hift(mel, generator=_seeded())[0]
@@ -206,7 +206,7 @@ class Mouth:
 
     @property
     def has_own_units(self) -> bool:
-        """Whether units stand for this voice, so that its sound can be taken apart into them."""
+        """Whether the checkpoint can turn sound into units of its own voice."""
         return len(self._quantizer.tensors["mel_mean"]) == self.generator.config.mel_bins
 
     @cached_property
@@ -220,7 +220,7 @@ class Mouth:
 
     @torch.no_grad()
     def resynthesize(self, clip: Clip) -> Audio:
-        """Natural sound -> units -> mel -> waveform."""
+        """Return a recording's sound from its speech units."""
         samples = soxr.resample(clip.samples, RATE_HZ, self.rate_hz)
         units = self._quantizer.encode(*unit_features(samples, self.generator.config))
         ids = torch.from_numpy(units.astype(np.int64))[None]
@@ -234,7 +234,7 @@ class Mouth:
         return StreamingDetokenizer(self.model, self.processor, self.speaker, RATE_HZ, _seeded())
 
     def say_again(self, clip: Clip) -> tuple[Audio, tuple[float, ...]]:
-        """A recording -> taste tokens -> waveform, and when its words end."""
+        """Return a recording's sound from its taste tokens, and when its words end."""
         segment = self.mind.spoken_segment(clip.samples, clip.text, "assistant")
         chunk = self.speech().feed(segment.text_ids, segment.taste_ids, final=True)
         return chunk.samples, tuple(end / RATE_HZ for end in chunk.word_ends)
@@ -252,7 +252,7 @@ class Mouth:
         return self.mind.decode(parts), np.concatenate(sounds)
 
     def read(self, text: str) -> Audio:
-        """Return the sound of a text that is not its own, as `taste-agent say` reads it."""
+        """Return the sound of any text, as `taste-agent say` reads it."""
         from taste_agent.dialog.reading import taste_of_text
 
         segment = taste_of_text(self.model, self.processor, text)
@@ -262,7 +262,7 @@ class Mouth:
 def text_only(model: TasteForCausalLM) -> TasteForCausalLM:
     """Return a copy of the model that speaks from the text alone: all taste tokens are the zero vector.
 
-    Stage 1 gives this to the unit decoder where it withholds the audio.
+    Stage 1 trains the unit decoder on this, too, by withholding the audio.
     """
     muted = copy.deepcopy(model)
     project = muted.audio_tower.quantizer.project_out
