@@ -101,7 +101,8 @@ def make_set(folder: Path, voices: Path, seed: int) -> None:
         raise AgentError(f"{folder} already contains recordings; name a new folder for the set")
     try:
         from taste_speech.pretrained.packaged import cache_folder
-        from taste_speech.training.corpus import Listeners, ReplyVoice
+        from taste_speech.training.corpus.listeners import Listeners
+        from taste_speech.training.corpus.reply_voice import ReplyVoice
         from taste_speech.training.evaluation.recordings import write_duplex_set
 
         networks = cache_folder()

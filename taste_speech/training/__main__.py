@@ -36,7 +36,8 @@ def run(
     unknown = sorted(set(stage or []) - set(STAGES))
     if unknown:
         raise typer.BadParameter(f"unknown stage {unknown[0]!r}; the stages are: {', '.join(STAGES)}")
-    context = _context(recipe, workdir)
+    start = None if recipe.start is None else find_checkpoint(recipe.start)
+    context = StageContext((workdir or recipe.workdir) / recipe.name, recipe.config(start), start)
     wanted = stage or (STAGES if recipe.start is None else recipe.stages)
     for name in STAGES:
         if name not in wanted:
@@ -59,13 +60,6 @@ def _told_to_stop(what: str, signal_number: int) -> typer.Exit:
     return typer.Exit(128 + signal_number)
 
 
-Work = Annotated[Path, typer.Option(help="Folder for sounds and raw results; a stopped run goes on there.")]
-OfSplit = Annotated[str, typer.Option("--split", help="test, or valid for choices in development.")]
-AtMost = Annotated[int | None, typer.Option(min=1, help="Items of each list, for a trial; writes no table.")]
-Questions = Annotated[int, typer.Option(min=1, help="Questions of our kinds.")]
-Threads = Annotated[int, typer.Option(min=1)]
-
-
 @app.command()
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder.")] = SHIPPED,
@@ -73,17 +67,21 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Only one part, for example voice (may be repeated); the rest is kept."),
     ] = None,
-    work: Work = EVALUATION_WORK,
+    work: Annotated[
+        Path, typer.Option(help="Folder for sounds and raw results; a stopped run resumes there.")
+    ] = EVALUATION_WORK,
     voices: Annotated[Path, typer.Option(help="Folder of voices of the npm package kokoro-js.")] = STYLES,
     people: Annotated[
         Path | None, typer.Option(help="Folder of recordings of people with their texts.json.")
     ] = None,
-    split: OfSplit = "test",
+    split: Annotated[str, typer.Option(help="test, or valid for choices in development.")] = "test",
     texts: Annotated[int, typer.Option(min=1, help="Texts that the voice is judged on.")] = 300,
-    questions: Questions = 200,
-    linear: Annotated[str, typer.Option(help="Linear layers: as_is, bfloat16 or int8.")] = "as_is",
-    threads: Threads = 2,
-    at_most: AtMost = None,
+    questions: Annotated[int, typer.Option(min=1, help="Questions of our kinds.")] = 200,
+    linear: Annotated[str, typer.Option(help="Linear layers: as_is, float16, bfloat16 or int8.")] = "as_is",
+    threads: Annotated[int, typer.Option(min=1)] = 2,
+    at_most: Annotated[
+        int | None, typer.Option(min=1, help="Items of each list, for a trial; writes no table.")
+    ] = None,
 ) -> None:
     """Measure a checkpoint; writes evaluation.json and the table in its model card."""
     from taste_speech.training.evaluation.bench import Bench
@@ -97,32 +95,6 @@ def evaluate(
         raise typer.BadParameter(f"unknown part {unknown[0]!r}; the parts are: {', '.join(PARTS)}")
     bench = Bench(checkpoint, work, voices, people, _split(split), texts, questions, linear, threads, at_most)
     typer.echo(as_markdown(measure(bench, only or ())))
-
-
-@app.command(hidden=True)
-def mind(
-    recipe_file: Annotated[Path, typer.Argument(help="Recipe whose stage `mind` has written weights.")],
-    workdir: Annotated[Path | None, typer.Option(help="Overrides the recipe's workdir.")] = None,
-    work: Work = EVALUATION_WORK,
-    split: OfSplit = "valid",
-    questions: Questions = 100,
-    threads: Threads = 1,
-    at_most: AtMost = None,
-    tastes: Annotated[bool, typer.Option(help="It was trained on taste tokens.")] = False,
-    untuned: Annotated[bool, typer.Option(help="Ask the untuned model, too.")] = False,
-    long_talks: Annotated[bool, typer.Option(help="Talks of 40 turns, too; they take long.")] = False,
-) -> None:
-    """Ask the mind of a run, before there is a checkpoint, in text; prints its answers and scores."""
-    from taste_speech.training.evaluation.bench import Bench
-    from taste_speech.training.evaluation.run import measure_mind
-
-    context = _context(Recipe.read(recipe_file), workdir)
-    folder = context.folder("mind")
-    bench = Bench(folder, work, split=_split(split), questions=questions, threads=threads, at_most=at_most)
-    for line in measure_mind(
-        context.config, folder / "spoken_lm.safetensors", bench, tastes, untuned, long_talks
-    ):
-        typer.echo(line)
 
 
 @app.command()
@@ -142,12 +114,6 @@ def _split(name: str) -> Literal["valid", "test"]:
     if name not in ("valid", "test"):
         raise typer.BadParameter(f"split is {name!r}; use valid or test")
     return "valid" if name == "valid" else "test"
-
-
-def _context(recipe: Recipe, workdir: Path | None) -> StageContext:
-    root = (workdir or recipe.workdir) / recipe.name
-    start = None if recipe.start is None else find_checkpoint(recipe.start)
-    return StageContext(root, recipe.config(start), start)
 
 
 if __name__ == "__main__":

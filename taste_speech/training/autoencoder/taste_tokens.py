@@ -18,7 +18,7 @@ from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.features import LogMelFeatures
 from taste_speech.training.autoencoder.utterances import AlignedUtterance
 from taste_speech.training.config import StageContext, replacing
-from taste_speech.training.corpus import AudioStore, Clip
+from taste_speech.training.corpus.audio_store import AudioStore, Clip
 from taste_speech.words import tokenize_words
 
 _SAVED_EVERY = 500

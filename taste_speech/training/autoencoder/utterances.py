@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus import AudioStore, Clip, Timing
+from taste_speech.training.corpus.audio_store import AudioStore, Clip, Timing
 from taste_speech.training.tokenizer import build_asr_tokenizer, build_phoneme_tokenizer
 from taste_speech.vocoder.phones import PAUSE, PHONES
 from taste_speech.words import PhonemeTokenizer, silent_tail, tokenize_words

@@ -12,16 +12,11 @@ import soxr
 from taste_speech.errors import TasteError
 
 AUDIO_NAME, PITCH_NAME, INDEX_NAME = "audio.int16", "f0.f16", "index.jsonl"
+_PITCH_FLOOR_HZ, _PITCH_CEILING_HZ = 60.0, 400.0
 _TYPES = {AUDIO_NAME: "<i2", PITCH_NAME: "<f2"}
 
 
-def pitch_hz(
-    audio: np.ndarray,
-    rate_hz: int,
-    centers_s: np.ndarray,
-    floor_hz: float = 60.0,
-    ceiling_hz: float = 400.0,
-) -> np.ndarray:
+def pitch_hz(audio: np.ndarray, rate_hz: int, centers_s: np.ndarray) -> np.ndarray:
     """Return F0 in Hz by Praat's autocorrelation method, (frames,), 0 where unvoiced.
 
     Args:
@@ -29,10 +24,10 @@ def pitch_hz(
         rate_hz: sampling rate of `audio`.
         centers_s: (frames,) center of each frame in seconds.
     """
-    if len(audio) < 3 * rate_hz / floor_hz:
+    if len(audio) < 3 * rate_hz / _PITCH_FLOOR_HZ:
         return np.zeros(len(centers_s), np.float32)
     pitch = parselmouth.Sound(audio.astype(np.float64), rate_hz).to_pitch_ac(
-        time_step=0.005, pitch_floor=floor_hz, pitch_ceiling=ceiling_hz
+        time_step=0.005, pitch_floor=_PITCH_FLOOR_HZ, pitch_ceiling=_PITCH_CEILING_HZ
     )
     track = pitch.selected_array["frequency"]
     index = np.rint((centers_s - pitch.t1) / pitch.dt).astype(int)

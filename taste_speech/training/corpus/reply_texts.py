@@ -130,10 +130,10 @@ def wordnet_texts(n_examples: int, n_definitions: int, seed: int) -> list[str]:
     rng.shuffle(definitions)
     chosen = examples[:n_examples]
     counts = Counter(word for text in chosen for word in words_of(text))
-    return [*chosen, *_bringing_words(definitions, n_definitions, counts)]
+    return [*chosen, *_bringing_words(definitions, n_definitions, counts, enough=3)]
 
 
-def _bringing_words(texts: Iterable[str], count: int, counts: Counter[str], enough: int = 3) -> list[str]:
+def _bringing_words(texts: Iterable[str], count: int, counts: Counter[str], enough: int) -> list[str]:
     """Return the first `count` texts with a word that has occurred fewer than `enough` times."""
     chosen: list[str] = []
     for text in texts:
@@ -146,10 +146,8 @@ def _bringing_words(texts: Iterable[str], count: int, counts: Counter[str], enou
     return chosen
 
 
-def split_of(text: str, valid_percent: int = 3, test_percent: int = 5) -> str:
-    """Return `train`, `valid` or `test`, which a hash of the letters of `text` decides."""
+def split_of(text: str) -> str:
+    """Return `train`, `valid` (1 %) or `test` (2 %), which a hash of the letters of `text` decides."""
     letters = "".join(c for c in text.lower() if c.isalnum() or c == " ")
     bucket = int.from_bytes(hashlib.sha256(letters.encode()).digest()[:4], "little") % 100
-    if bucket < test_percent:
-        return "test"
-    return "valid" if bucket < test_percent + valid_percent else "train"
+    return "test" if bucket < 2 else "valid" if bucket < 3 else "train"

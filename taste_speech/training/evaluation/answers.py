@@ -1,13 +1,13 @@
 """Answers to typed turns: correct, remembered, short and speakable, in talks of up to 40 turns."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from taste_speech.training.evaluation import held_out, scoring
 from taste_speech.training.evaluation.bench import Bench
 from taste_speech.training.evaluation.held_out import Asked, Split
 from taste_speech.training.evaluation.results import Kept, Result, Row, at_least, at_most, share
 from taste_speech.training.evaluation.scoring import accepts, percent
-from taste_speech.training.evaluation.subjects import Mind, ask_all
+from taste_speech.training.evaluation.subjects import Mind, UntunedMind, ask_all
 
 BRIEF = "Answer briefly."
 AGAIN = ("Say that again.", "Repeat that, please.", "Once more.", "Can you repeat that?", "What did you say?")
@@ -17,13 +17,13 @@ TURNS_A_ROW = 5
 _STORY = "story"
 
 
-def rows(bench: Bench, untuned: Callable[[], Mind] | None = None, long_talks: bool = True) -> list[Row]:
-    """Return the rows on answers to text; `untuned` makes the model to compare with."""
+def rows(bench: Bench) -> list[Row]:
+    """Return the rows on answers to text, some of them compared with the untuned model."""
     mind, kept, split, questions = bench.mind, bench.kept, bench.split, bench.questions
     kinds = {turn.text: turn for turn in held_out.our_kinds(split, questions)}
     everyday = {turn.text: turn for turn in held_out.everyday(split)}
     cut = {turn.text: turn for turn in held_out.cut_off_turns(split, questions // 2)}
-    talks = {f"{split} {n}": talk for n, talk in enumerate(held_out.long_talks(split) if long_talks else [])}
+    talks = {f"{split} {n}": talk for n, talk in enumerate(held_out.long_talks(split))}
 
     def asked(name: str, turns: dict[str, Asked], whom: Mind, system: str = "") -> dict[str, Result]:
         return kept.each(name, turns, lambda turn: {"answer": answer(whom, turn, system)})
@@ -31,7 +31,7 @@ def rows(bench: Bench, untuned: Callable[[], Mind] | None = None, long_talks: bo
     plain = asked("kinds typed", kinds, mind)
     brief = asked("kinds typed, briefly", kinds, mind, BRIEF)
     found = asked("everyday", everyday, mind)
-    other = {} if untuned is None else asked("everyday, untuned", everyday, untuned())
+    other = asked("everyday, untuned", everyday, UntunedMind())
     long = kept.each("long talks", talks, lambda talk: _answers(mind, talk))
     silent = asked("cut off, typed", cut, mind)
     replies = [result["answer"] for result in found.values()]

@@ -8,15 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from taste_speech.streaming.segment import Role
-from taste_speech.training.corpus import DEVELOPMENT_VOICES, HELD_OUT_VOICES
-from taste_speech.training.corpus.dialogues import (
-    Turn,
-    cut_off,
-    make_questions,
-    make_talks,
-    read_yaml,
-    written_talks,
-)
+from taste_speech.training.corpus.dialogues.conversation import make_questions, make_talks
+from taste_speech.training.corpus.dialogues.kinds import read_yaml
+from taste_speech.training.corpus.dialogues.turns import Turn, cut_off, written_talks
+from taste_speech.training.corpus.listeners import DEVELOPMENT_VOICES, HELD_OUT_VOICES
 from taste_speech.training.evaluation.scoring import pattern_of_reference
 
 Split = Literal["valid", "test"]

@@ -9,7 +9,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from taste_speech.training.corpus import SAMPLE_RATE_HZ, Listeners, ReplyVoice, Spoken
+from taste_speech.training.corpus.listeners import Listeners
+from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, ReplyVoice, Spoken
 from taste_speech.training.evaluation.held_out import VOICES, Split, everyday, our_kinds
 from taste_speech.training.evaluation.sounds import RATE_HZ, Audio
 from taste_speech.vocoder.phones import PAUSE

@@ -143,14 +143,12 @@ def cpu_name() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
-def digest(paths: Sequence[Path]) -> str:
-    """Return the first 16 hex digits of the SHA-256 of the content of files."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
-
-
 def fingerprint(folder: Path) -> str:
-    """Return the digest of a checkpoint's configuration and weights, which identifies its figures."""
-    return digest([folder / "config.json", *sorted(folder.rglob("*.safetensors"))])
+    """Return a hash of a checkpoint's configuration and weights, which identifies its figures."""
+    found = hashlib.sha256()
+    for path in (folder / "config.json", *sorted(folder.rglob("*.safetensors"))):
+        found.update(path.read_bytes())
+    return found.hexdigest()[:16]
 
 
 def measured(folder: Path) -> list[Part]:

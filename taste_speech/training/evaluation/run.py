@@ -1,24 +1,20 @@
-"""`python -m taste_speech.training evaluate`, and `mind` for a mind alone."""
+"""`python -m taste_speech.training evaluate`."""
 
 import datetime
-import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import torch
 
-from taste_speech.configuration_taste import TasteConfig
 from taste_speech.training.evaluation import answers, listening, results, speed, streaming, voice
 from taste_speech.training.evaluation.bench import Bench
 from taste_speech.training.evaluation.results import Part, Row
-from taste_speech.training.evaluation.subjects import UntunedMind, trained_mind
 
 logger = logging.getLogger(__name__)
 PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "people": listening.people_rows,
     "listening": listening.rows,
-    "answers": lambda bench: answers.rows(bench, UntunedMind),
+    "answers": answers.rows,
     "voice": voice.rows,
     "streaming": streaming.rows,
     "speed": speed.rows,
@@ -45,28 +41,3 @@ def evaluate(bench: Bench, only: Sequence[str] = ()) -> list[Part]:
         part = Part(name, PARTS[name](bench), datetime.date.today(), machine, bench.command)
         known = [*known, part] if is_trial else results.write([part], bench.checkpoint, list(PARTS))
     return known
-
-
-def measure_mind(
-    config: TasteConfig, weights: Path, bench: Bench, tastes: bool, untuned: bool, long_talks: bool
-) -> Iterator[str]:
-    """Yield the answers of a mind alone, and the rows of its scores.
-
-    Args:
-        config: of the checkpoint that is trained.
-        weights: of the mind.
-        bench: the settings; its checkpoint does not exist yet.
-        tastes: whether the mind was trained on taste tokens.
-        untuned: also ask the untuned model.
-        long_talks: also hold the talks of 40 turns.
-    """
-    torch.set_num_threads(bench.threads)
-    bench.kept = results.Kept(bench.work / bench.split / results.digest([weights]), bench.at_most)
-    bench.mind = trained_mind(config, weights, tastes)
-    rows = answers.rows(bench, UntunedMind if untuned else None, long_talks)
-    for path in sorted(bench.kept.folder.glob("*.jsonl")):
-        yield f"# {path.stem}"
-        for line in path.read_text(encoding="utf-8").splitlines():
-            result = json.loads(line)
-            yield f"{result.pop('key')} -> {' | '.join(map(str, result.values()))}"
-    yield results.as_table(rows)

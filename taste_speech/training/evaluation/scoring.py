@@ -10,9 +10,11 @@ import jiwer
 import numpy as np
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
-from taste_speech.training.corpus.dialogues import HANGING
+from taste_speech.training.corpus.dialogues.turns import HANGING
 
 LONGEST_REPLY_WORDS = 30
+_DRAWS = 4000
+"""Number of bootstrap draws, whose seed is fixed."""
 _LIKE_WHISPER = EnglishTextNormalizer({})
 _NOT_SAID = re.compile(r"[^a-zA-Z .,?!;:'’\"—–-]|\n|--|^\s*-")
 _SMALL_WORDS = HANGING | {
@@ -73,7 +75,7 @@ class Difference(NamedTuple):
 
 
 def paired_difference(
-    ours: Sequence[float], natural: Sequence[float], weights: Sequence[float] | None = None, draws: int = 4000
+    ours: Sequence[float], natural: Sequence[float], weights: Sequence[float] | None = None
 ) -> Difference:
     """Return how far the total of `ours` exceeds that of `natural`, per weight, by bootstrap over texts.
 
@@ -81,11 +83,10 @@ def paired_difference(
         ours: a figure of each text, for example its word errors.
         natural: the same for the natural voice.
         weights: of each text, for example its words; None: 1, so that the result is a mean.
-        draws: number of bootstrap draws, whose seed is fixed.
     """
     difference = np.asarray(ours, float) - np.asarray(natural, float)
     weight = np.ones(len(difference)) if weights is None else np.asarray(weights, float)
-    drawn = np.random.default_rng(0).integers(len(difference), size=(draws, len(difference)))
+    drawn = np.random.default_rng(0).integers(len(difference), size=(_DRAWS, len(difference)))
     means = difference[drawn].sum(1) / np.maximum(weight[drawn].sum(1), 1e-9)
     return Difference(float(difference.sum() / max(weight.sum(), 1e-9)), float(np.percentile(means, 95)))
 

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from taste_speech.errors import TasteError
-from taste_speech.training.corpus import SAMPLE_RATE_HZ as VOICE_RATE_HZ
-from taste_speech.training.corpus import Listeners, Manner, ReplyVoice, Spoken
+from taste_speech.training.corpus.listeners import Listeners
+from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ as VOICE_RATE_HZ
+from taste_speech.training.corpus.reply_voice import Manner, ReplyVoice, Spoken
 from taste_speech.training.evaluation.held_out import VOICES, Split
 
 RATE_HZ = 16_000
@@ -29,6 +30,8 @@ NOISE_DB = 10.0
 PROMPTS = Path("/usr/share/asterisk/sounds/en")
 PROMPT_TEXTS = Path("/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz")
 _PROMPT_WORDS = range(5, 17)
+_PIECE_S = 6.0
+"""Length of a sound without words."""
 PLAIN = Manner()
 
 Audio = NDArray[np.float32]
@@ -136,10 +139,10 @@ def recordings(folder: Path) -> Iterator[Clip]:
         yield Clip(text, soxr.resample(samples.mean(1), rate, RATE_HZ), name)
 
 
-def with_noise(samples: Audio, seed: str, snr_db: float = NOISE_DB) -> Audio:
-    """Return speech with pink noise at the given signal-to-noise ratio."""
+def with_noise(samples: Audio, seed: str) -> Audio:
+    """Return speech with pink noise that is `NOISE_DB` quieter."""
     noise = pink_noise(len(samples), _generator(seed))
-    level = np.sqrt(np.mean(samples**2)) * 10 ** (-snr_db / 20)
+    level = np.sqrt(np.mean(samples**2)) * 10 ** (-NOISE_DB / 20)
     return np.clip(samples + level * noise, -1, 1).astype(np.float32)
 
 
@@ -150,13 +153,13 @@ def pink_noise(count: int, rng: np.random.Generator) -> Audio:
     return (shaped / max(float(shaped.std()), 1e-9)).astype(np.float32)
 
 
-def disturbances(seconds: float, piece_s: float = 6.0) -> Iterator[Clip]:
+def disturbances(seconds: float) -> Iterator[Clip]:
     """Yield pieces of sound without words, cycling through all kinds, `seconds` in total."""
     kinds = list(_NO_SPEECH.items())
-    for number in range(round(seconds / piece_s)):
+    for number in range(round(seconds / _PIECE_S)):
         kind, make = kinds[number % len(kinds)]
         rng = _generator(f"{kind} {number}")
-        samples = make(round(piece_s * RATE_HZ), rng)
+        samples = make(round(_PIECE_S * RATE_HZ), rng)
         level = 10 ** (rng.uniform(-32, -12) / 20)
         peak = float(np.abs(samples).max())
         yield Clip("", (samples * (level / peak if peak else 1)).astype(np.float32), f"{kind} {number}")

@@ -1,4 +1,4 @@
-"""What is evaluated: a checkpoint, the trained mind of a run alone, or the untuned model; and its voice."""
+"""What is evaluated: the mind and the voice of a checkpoint, and the untuned model."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -10,17 +10,13 @@ import numpy as np
 import soxr
 import torch
 from safetensors.numpy import load_file as load_arrays
-from safetensors.torch import load_file
-from torch import nn
-from transformers import AutoTokenizer, pipeline
+from transformers import pipeline
 
 from taste_speech.acceleration import Acceleration, accelerate
-from taste_speech.checkpoint_files import UNITS, CheckpointFiles
-from taste_speech.configuration_taste import TasteConfig
+from taste_speech.checkpoint_files import UNITS
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.pretrained.smollm2 import smollm2_folder
 from taste_speech.processing_taste import TasteProcessor
-from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.streaming import (
     Conversation,
     StreamingDetokenizer,
@@ -34,7 +30,6 @@ from taste_speech.training.evaluation.sounds import RATE_HZ, Audio, Clip
 from taste_speech.training.stages.units import Settings as UnitSettings
 from taste_speech.training.stages.units import UnitQuantizer, unit_features
 from taste_speech.vocoder.mel import log_mel
-from taste_speech.words import tokenize_words
 
 UNTUNED_PROMPT = (
     "You are a friendly voice assistant. Answer in one or two short sentences of plain spoken English, "
@@ -55,8 +50,7 @@ class TasteMind:
 
     def segment(self, role: Role, text: str) -> TASTESegment:
         """Return a line of text."""
-        ids = tokenize_words(self.processor.llm_tokenizer, self.processor.split_text(text)).token_ids
-        return TASTESegment(role, "text", torch.tensor([ids]))
+        return TASTESegment(role, "text", self.processor.process_text(text)["llm_token_ids"])
 
     def spoken_segment(self, samples: Audio, text: str, role: Role = "user") -> TASTESegment:
         """Return text and taste tokens of (T,) samples at 16 kHz."""
@@ -107,51 +101,13 @@ def load_mind(checkpoint: Path, linear: str = "as_is") -> TasteMind:
     return TasteMind(model, TasteProcessor.from_pretrained(checkpoint))
 
 
-def trained_mind(config: TasteConfig, weights: Path, with_tastes: bool = False) -> TasteMind:
-    """Load what stage `mind` has written so far; the other parts stay random, as text does not need them.
-
-    Args:
-        config: of the checkpoint that is trained.
-        weights: `spoken_lm.safetensors` of the stage.
-        with_tastes: whether it was trained on taste tokens; if not, all words carry the pad embedding.
-
-    Raises:
-        ValueError: the weights do not belong to this configuration.
-    """
-    from taste_speech.training.stages.mind import adapted
-
-    lora = config.spoken_lm_config.kwargs_for_lora
-    lm = adapted(SpokenLM(config), lora.lora_r, int(lora.lora_alpha), torch.float32).float()
-    unknown = lm.load_state_dict(load_file(weights), strict=False).unexpected_keys
-    if unknown:
-        raise ValueError(f"{weights} holds {unknown[0]}, which the model of this recipe does not have")
-    model = TasteForCausalLM(config)
-    model.spoken_lm = _merged(lm)
-    if not with_tastes:
-        project = model.audio_tower.quantizer.project_out
-        nn.init.zeros_(project.weight)
-        project.bias.data = lm.pad_audio_unit_embed.data.clone()
-    accelerate(model.eval())
-    tokenizer = AutoTokenizer.from_pretrained(smollm2_folder())
-    return TasteMind(model, TasteProcessor(config, CheckpointFiles(weights.parent), llm_tokenizer=tokenizer))
-
-
-def _merged(lm: SpokenLM) -> SpokenLM:
-    """Merge LoRA adapters into their weights, in place."""
-    from peft.tuners.lora import LoraLayer
-
-    for name, module in list(lm.named_modules()):
-        if isinstance(module, LoraLayer):
-            module.merge()
-            lm.set_submodule(name, module.get_base_layer())
-    return lm.requires_grad_(False)
-
-
 class UntunedMind:
     """The pretrained model with greedy decoding and a voice assistant's system prompt."""
 
-    def __init__(self) -> None:
-        self.generate = pipeline("text-generation", str(smollm2_folder()), dtype=torch.float32)
+    @cached_property
+    def generate(self) -> Any:
+        """The pipeline that continues a talk."""
+        return pipeline("text-generation", str(smollm2_folder()), dtype=torch.float32)
 
     def talk(self, system: str = "") -> "UntunedTalk":
         """Begin a talk."""
@@ -172,8 +128,9 @@ class UntunedTalk:
     def ask(self, text: str) -> str:
         """Return the answer."""
         self.add("user", text)
-        options: dict[str, Any] = {"max_new_tokens": _MAX_UNTUNED_TOKENS, "do_sample": False}
-        (reply,) = self.mind.generate(self.lines, return_full_text=False, **options)
+        (reply,) = self.mind.generate(
+            self.lines, return_full_text=False, max_new_tokens=_MAX_UNTUNED_TOKENS, do_sample=False
+        )
         self.add("assistant", reply["generated_text"].strip())
         return self.lines[-1]["content"]
 

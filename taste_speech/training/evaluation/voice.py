@@ -8,8 +8,10 @@ import numpy as np
 
 from taste_speech.errors import TextError
 from taste_speech.spoken_text import spoken_text
-from taste_speech.training.corpus import Manner, carriers, held_out_words, pitch_hz, random_manner
-from taste_speech.training.corpus.dialogues import CONTROL
+from taste_speech.training.corpus.audio_store import pitch_hz
+from taste_speech.training.corpus.dialogues.kinds import CONTROL
+from taste_speech.training.corpus.reply_texts import carriers, held_out_words
+from taste_speech.training.corpus.reply_voice import Manner, random_manner
 from taste_speech.training.evaluation import held_out, scoring
 from taste_speech.training.evaluation.bench import Bench
 from taste_speech.training.evaluation.results import Result, Row, at_least, at_most, share

@@ -16,8 +16,8 @@ from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.spoken_lm.scoring import RowTargets, embed_rows, score_rows
 from taste_speech.streaming.layout import NONE, PromptFormat, gather_codes, rows
 from taste_speech.streaming.segment import TASTESegment
-from taste_speech.training.corpus import AudioStore, Clip
-from taste_speech.training.corpus.dialogues import Talk, Turn
+from taste_speech.training.corpus.audio_store import AudioStore, Clip
+from taste_speech.training.corpus.dialogues.turns import Talk, Turn
 from taste_speech.words import Word
 
 ROLE_WEIGHT = 3.0

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from taste_speech.configuration_base import StrictSection
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus import SAMPLE_RATE_HZ, AudioStore
+from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, take_what_fits
 from taste_speech.training.voice import (
     VoiceFeatures,

@@ -35,16 +35,18 @@ from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.streaming.layout import NONE, PromptFormat
 from taste_speech.training.autoencoder.taste_tokens import heard_by
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus import AudioStore
-from taste_speech.training.corpus.dialogues import (
-    Talk,
-    Turn,
-    as_recognized,
+from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.corpus.dialogues.conversation import (
     asked_again,
-    cut_off,
     make_pairs,
     make_questions,
     make_talks,
+)
+from taste_speech.training.corpus.dialogues.turns import (
+    Talk,
+    Turn,
+    as_recognized,
+    cut_off,
     murmured,
     written_talks,
 )

@@ -27,14 +27,8 @@ from taste_speech.speaker import load_voices
 from taste_speech.streaming.unit_stream import UnitStream, UnitStreamState
 from taste_speech.training.autoencoder.taste_tokens import heard_by
 from taste_speech.training.config import StageContext, replacing
-from taste_speech.training.corpus import (
-    SAMPLE_RATE_HZ,
-    AudioStore,
-    Clip,
-    ReplyVoice,
-    manner_of,
-    store_utterance,
-)
+from taste_speech.training.corpus.audio_store import AudioStore, Clip
+from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, ReplyVoice, manner_of, store_utterance
 from taste_speech.training.stages import units
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.words import Word

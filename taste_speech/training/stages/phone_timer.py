@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus import AudioStore, Clip
+from taste_speech.training.corpus.audio_store import AudioStore, Clip
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.training.voice import marked_phones_of
 from taste_speech.vocoder.phone_timing import PhoneTimer, begins_word

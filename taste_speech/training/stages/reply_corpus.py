@@ -9,19 +9,16 @@ from pydantic import Field
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus import (
+from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.corpus.dialogues.turns import written_talks
+from taste_speech.training.corpus.reply_texts import carriers, is_for_training, split_of, wordnet_texts
+from taste_speech.training.corpus.reply_voice import (
     SAMPLE_RATE_HZ,
-    AudioStore,
     Manner,
     ReplyVoice,
-    carriers,
-    is_for_training,
     random_manner,
-    split_of,
     store_utterance,
-    wordnet_texts,
 )
-from taste_speech.training.corpus.dialogues import written_talks
 
 logger = logging.getLogger(__name__)
 VOICE = "heart"
@@ -94,7 +91,7 @@ def run(settings: Settings, context: StageContext) -> None:
     said = {
         "rare": [(text, split) for split in ("valid", "test") for text in carriers(split)],
         "wordnet": [
-            (text, split_of(text, valid_percent=1, test_percent=2))
+            (text, split_of(text))
             for text in wordnet_texts(settings.examples, settings.definitions, settings.seed)
             if is_for_training(text)
         ],

@@ -26,15 +26,10 @@ from taste_speech.recognition.base import RECOGNITION_RATE_HZ
 from taste_speech.recognition.english_whisper import EnglishWhisper, tiny_en
 from taste_speech.recognition.turn_end import TurnEnd, last_states
 from taste_speech.training.config import StageContext, replacing
-from taste_speech.training.corpus import (
-    DEVELOPMENT_VOICES,
-    SAMPLE_RATE_HZ,
-    Listeners,
-    Manner,
-    ReplyVoice,
-    Spoken,
-)
-from taste_speech.training.corpus.dialogues import make_questions, written_talks
+from taste_speech.training.corpus.dialogues.conversation import make_questions
+from taste_speech.training.corpus.dialogues.turns import written_talks
+from taste_speech.training.corpus.listeners import DEVELOPMENT_VOICES, Listeners
+from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Manner, ReplyVoice, Spoken
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.vocoder.phones import PAUSE
 

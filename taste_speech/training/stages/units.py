@@ -21,7 +21,7 @@ from taste_speech.checkpoint_files import UNITS
 from taste_speech.configuration_base import StrictSection
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus import AudioStore, pitch_hz
+from taste_speech.training.corpus.audio_store import AudioStore, pitch_hz
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.mel import log_mel
 

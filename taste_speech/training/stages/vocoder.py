@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus import AudioStore, ReplyVoice, random_manner
+from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.corpus.reply_voice import ReplyVoice, random_manner
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.training.voice import multi_resolution_stft_loss
 from taste_speech.vocoder.mel import log_mel

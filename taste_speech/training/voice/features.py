@@ -13,7 +13,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from taste_speech.training.config import StageContext, replacing
-from taste_speech.training.corpus import AudioStore
+from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.mel import log_mel
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from taste_speech.training.corpus import Clip
+from taste_speech.training.corpus.audio_store import Clip
 from taste_speech.vocoder.phones import PAUSE, PHONES, mark_of
 
 _ROUNDED_S = 1e-3

@@ -6,26 +6,25 @@ from dataclasses import replace
 import pytest
 
 from taste_speech.errors import TasteError
-from taste_speech.training.corpus.dialogues import (
-    CONTROL,
-    Talk,
-    Turn,
-    all_kinds,
-    as_heard,
+from taste_speech.training.corpus.dialogues.conversation import (
+    TalkWriter,
     asked_again,
     make_pairs,
     make_questions,
     make_talks,
 )
-from taste_speech.training.corpus.dialogues.conversation import TalkWriter
 from taste_speech.training.corpus.dialogues.kinds import (
+    CONTROL,
     MEMORIES,
+    all_kinds,
+    as_heard,
     expand,
     fill,
     make_kind,
     sentence,
     with_training_paraphrases,
 )
+from taste_speech.training.corpus.dialogues.turns import Talk, Turn
 
 
 @pytest.fixture(scope="module")

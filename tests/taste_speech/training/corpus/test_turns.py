@@ -4,8 +4,14 @@ from pathlib import Path
 import pytest
 
 from taste_speech.errors import TasteError
-from taste_speech.training.corpus.dialogues import HANGING, Turn, as_recognized, cut_off, written_talks
-from taste_speech.training.corpus.dialogues.turns import read_talks
+from taste_speech.training.corpus.dialogues.turns import (
+    HANGING,
+    Turn,
+    as_recognized,
+    cut_off,
+    read_talks,
+    written_talks,
+)
 
 TALKS = """S: Answer in one short sentence.
 U: My cat won't eat.

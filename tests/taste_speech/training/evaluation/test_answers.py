@@ -70,6 +70,7 @@ def test_a_mind_that_knows_the_answers_passes_and_one_that_asks_back_does_not(tm
     monkeypatch.setattr(
         held_out, "remembered", lambda _: [[Asked("I am Ada."), Asked("Who?", "ada", "name")]]
     )
+    monkeypatch.setattr(held_out, "long_talks", lambda _: [])
     monkeypatch.setattr(held_out, "cut_off_turns", lambda *_: [Asked("What is the")])
     parrot = Parrot(
         {
@@ -82,7 +83,7 @@ def test_a_mind_that_knows_the_answers_passes_and_one_that_asks_back_does_not(tm
         }
     )
     bench = SimpleNamespace(mind=parrot, kept=Kept(tmp_path), split="test", questions=2)
-    found = values(answers.rows(bench, None, long_talks=False))
+    found = values(answers.rows(bench))
     assert found["our kinds, typed: answered right"] == 100
     assert found['told "Answer briefly.": right, against no prompt'] == 0
     assert found["cut-off turns given no_speech, typed"] == 100

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from taste_speech.streaming.layout import NONE, PromptFormat
-from taste_speech.training.corpus.dialogues import Talk, Turn
+from taste_speech.training.corpus.dialogues.turns import Talk, Turn
 from taste_speech.training.mind.rows import TalkEncoder, TalkRows, TasteBank, talk_losses
 
 START, END, SYSTEM, USER, ASSISTANT = 90, 91, 92, 93, 94

@@ -10,8 +10,8 @@ from taste_speech.audio_tower.quantizer import ResidualQuantizer
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.streaming.layout import PromptFormat
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus import AudioStore
-from taste_speech.training.corpus.dialogues import Talk, Turn
+from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.corpus.dialogues.turns import Talk, Turn
 from taste_speech.training.mind.rows import TalkEncoder, TasteBank
 from taste_speech.training.stages import mind
 from taste_speech.training.stages.mind import Settings, TalkDealer, is_ours

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus import AudioStore, Timing
+from taste_speech.training.corpus.audio_store import AudioStore, Timing
 from taste_speech.training.stages import pairs
 from taste_speech.training.stages.pairs import Aligner, Recording, dtw_path, resampled, warped
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from taste_speech.training.corpus import AudioStore
+from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.loop import LoopSettings
 from taste_speech.training.stages import phone_timer
 from taste_speech.training.stages.phone_timer import Settings, TimedPhones, drawn, timing_loss

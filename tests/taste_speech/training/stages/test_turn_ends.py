@@ -10,7 +10,9 @@ import torch
 
 from taste_speech.recognition.turn_end import load_turn_end
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus import HELD_OUT_VOICES, SAMPLE_RATE_HZ, Spoken, Timing
+from taste_speech.training.corpus.audio_store import Timing
+from taste_speech.training.corpus.listeners import HELD_OUT_VOICES
+from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Spoken
 from taste_speech.training.loop import LoopSettings
 from taste_speech.training.stages import turn_ends
 from taste_speech.training.stages.turn_ends import Utterance, as_heard, whole_or_cut

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus import AudioStore
+from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.loop import LoopSettings, StoppedError, take_what_fits
 from taste_speech.training.stages import flow, vocoder
 from taste_speech.training.stages.vocoder import VocoderTrainer
