@@ -29,12 +29,7 @@ _ORGANIZATIONS = {"whisper": "openai", "distil": "distil-whisper"}
 
 
 class CheckpointFiles:
-    """The files of one checkpoint; those of a hub repository are downloaded on first use.
-
-    Args:
-        name_or_path: a folder, the name of a shipped checkpoint or a hub id.
-        options: options of the hub.
-    """
+    """The files of a checkpoint: a folder, a shipped name, or a hub id, which is downloaded on first use."""
 
     def __init__(self, name_or_path: str | os.PathLike[str], **options: Unpack[HubOptions]) -> None:
         self.name = os.fspath(name_or_path)

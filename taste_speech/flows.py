@@ -12,11 +12,18 @@ from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.errors import TextError
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder
-from taste_speech.spoken_lm.generation import Completion, arrange_rows, complete, make_prompt
+from taste_speech.spoken_lm.generation import (
+    Completion,
+    WordDelay,
+    arrange,
+    arrange_rows,
+    complete,
+    make_prompt,
+    word_start_codes,
+)
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.spoken_lm.sampling import TextSampling, Vocabulary, build_vocabulary
 from taste_speech.spoken_lm.scoring import IGNORED
-from taste_speech.spoken_lm.word_delay import WordDelay, arrange, word_start_codes
 
 _VQ_INPUTS = (
     "asr_token_ids",
@@ -112,17 +119,13 @@ class SpeechFlows(PreTrainedModel):
 
         Args:
             conditional_mode: "audio" continues the utterance, "text" its words, "zero" starts from nothing,
-                "instruct" puts text around the utterance and answers until `stop_id`.
+                "instruct" puts `instruct_*_ids` around the utterance and answers until the LLM id `stop_id`.
             llm_tokenizer, asr_tokenizer: the processor's two tokenizers.
             speaker_embeds: (1, speaker width), the voice; not needed with `output_text_only`.
             extra_words: number of words after which the next sentence end closes the completion.
             text_top_p, text_temperature, repetition_penalty: settings of text sampling; top-p 0 is greedy.
             taste_top_p: accepted but without effect: the model's head puts all probability on one code.
             out_generated_part_only: whether to leave the prompt out of the speech units.
-            output_text_only: whether to return only the text.
-            instruct_prefix_ids, instruct_suffix_ids: LLM ids around the utterance in the mode "instruct".
-            stop_id: LLM id that ends the completion.
-            generator: source of random numbers; None uses torch's global one.
             inputs: the rest of the processor's output.
 
         Returns:
@@ -132,11 +135,7 @@ class SpeechFlows(PreTrainedModel):
             ValueError: inputs are missing or have the wrong shape.
         """
         voice = None if output_text_only else _check_voice(self, speaker_embeds)
-        text_ids = asr_codes = llm_codes = None
-        if conditional_mode in ("audio", "instruct"):
-            text_ids, asr_codes, llm_codes = _read_utterance(self, inputs)
-        elif conditional_mode != "zero":
-            text_ids = _read_text(self, inputs)
+        text_ids, asr_codes, llm_codes = _read_prompt(self, conditional_mode, inputs)
         lm, quantizer, delay = self.spoken_lm, self.audio_tower.quantizer, self.config.spoken_lm_config.delay
         around, has_prefix = (instruct_prefix_ids, instruct_suffix_ids), conditional_mode == "audio"
         completion = complete(
@@ -241,6 +240,15 @@ def _read_utterance(model: SpeechFlows, inputs: dict[str, Any]) -> tuple[Tensor,
     if text_ids is None or missing:
         raise ValueError(f"{', '.join(missing)} missing; pass the processor's whole output (**inputs)")
     return text_ids, *model.extract_vq(**{name: inputs[name] for name in _VQ_INPUTS})
+
+
+def _read_prompt(
+    model: SpeechFlows, mode: str, inputs: dict[str, Any]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Return those results of `_read_utterance` that a mode of completion needs."""
+    if mode in ("audio", "instruct"):
+        return _read_utterance(model, inputs)
+    return None if mode == "zero" else _read_text(model, inputs), None, None
 
 
 def _teacher_rows(model: SpeechFlows, text_ids: Tensor, codes: Tensor) -> tuple[Tensor, list[int]]:

@@ -13,9 +13,8 @@ from torch.nn import functional as F
 from transformers import LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
-from taste_speech.acceleration.compiled import CompiledRows
 from taste_speech.acceleration.flow_frames import FlowFrames
-from taste_speech.acceleration.rows import LlamaRows, UnitRows
+from taste_speech.acceleration.rows import CompiledRows, LlamaRows, UnitRows
 from taste_speech.configuration_base import StrictSection
 from taste_speech.cpu import HalfLinear, can_pack, quantize
 from taste_speech.modeling_taste import TasteForCausalLM

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from taste_speech.acceleration import Acceleration, accelerate, decelerate, plain_steps
-from taste_speech.acceleration.compiled import CompiledRows
+from taste_speech.acceleration.rows import CompiledRows
 from taste_speech.streaming import StreamingDetokenizer
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache

@@ -6,9 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from taste_speech.spoken_lm.generation import arrange_rows, complete, make_prompt
+from taste_speech.spoken_lm.generation import (
+    WordDelay,
+    arrange,
+    arrange_rows,
+    complete,
+    make_prompt,
+    word_start_codes,
+)
 from taste_speech.spoken_lm.sampling import TextSampling
-from taste_speech.spoken_lm.word_delay import WordDelay, arrange, word_start_codes
 
 VOCABULARY_SIZE = 128256
 EXTRA_WORDS = {"audio": 6, "zero": 4, "text": 4}
