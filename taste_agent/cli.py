@@ -443,7 +443,3 @@ def _explain(error: Exception, debug: bool) -> int:
 def _report(text: str, code: ExitCode) -> int:
     typer.echo(f"taste-agent: {' '.join(text.split())}", err=True)
     return int(code)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""`taste-agent bench`: what each step of hearing, thinking and speaking costs. Imports no torch."""
+"""`taste-agent bench`: measures each step of hearing, thinking and speaking. This file imports no torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,11 @@ CHOICES = {
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """Options of `taste-agent bench`; `SettingsError` for a value that is not one of the choices."""
+    """Options of `taste-agent bench`.
+
+    Raises:
+        SettingsError: a value is not one of the choices.
+    """
 
     checkpoint: str = "small"
     preset: str | None = None  # size of a model with random weights, instead of the checkpoint

@@ -1,9 +1,9 @@
 """The measured model, and a turn of a conversation from the end of the user's speech to the last sample.
 
-Lengths are forced: whatever the model would say, the reply has 40 words, each one text token in the spoken LM
-and 20 units (0.4 s) in the unit decoder, so speed does not depend on the weights. The naive form reads the
-whole history at every step, builds the sampler's tables for each reply, calls the estimator twice for
-guidance, computes weight norm at each call, and speaks the reply from the start for each chunk.
+Lengths are fixed: whatever the model would say, the reply has 40 words, each of which is one text token in
+the spoken LM and 20 units (0.4 s) in the unit decoder. So the speed does not depend on the weights. The naive
+form reads the whole history at every step, builds the sampler's tables for each reply, calls the estimator
+twice for guidance, computes weight norm at each call, and speaks the reply from the start for each chunk.
 """
 
 import time
@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from taste_agent.bench import BenchOptions
-from taste_agent.bench.report import Span, Stopwatch
 from taste_agent.dialog import loading
 from taste_agent.dialog.taste_brain import speaker_embedding
 from taste_speech import TasteConfig, TasteForCausalLM, TasteProcessor
@@ -36,12 +37,27 @@ from taste_speech.vocoder.voice_generator import VoiceGenerator
 from taste_speech.vocoder.weight_norm import WeightNormConv
 from taste_speech.words import tokenize_words
 
+Span = NDArray[np.float64]  # (2,) ms of wall-clock time, which includes waiting, and of CPU time
 REPLY_WORDS, UNITS_PER_WORD, AUDIO_RATE_HZ = 40, 20, 16000
 QUESTION = "please tell me what a day at sea is like"
 REPLY = (
     "you get up before the sun and walk down to the water where the boat is ready then you ride out for "
     "an hour or two and look for a cloud of breath over the waves until you see one"
 )
+
+
+class Stopwatch:
+    """Measures laps, each of which ends when the device has finished its work."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._wait, self._last = torch.get_device_module(device).synchronize, np.zeros(2)
+        self.lap()
+
+    def lap(self) -> Span:
+        """Return the time since the last lap."""
+        self._wait()
+        before, self._last = self._last, 1000 * np.array((time.perf_counter(), time.process_time()))
+        return self._last - before
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +79,7 @@ def load_subject(options: BenchOptions) -> Subject:
     """Load a checkpoint as the agent does, or build a preset, and turn on its fast paths.
 
     Raises:
-        TasteError, AgentError, ValueError: no such checkpoint or device, or int8 on one without it.
+        TasteError, AgentError, ValueError: the checkpoint or device does not exist, or lacks int8.
     """
     device, begin_s, preset = loading.choose_device(options.device), time.perf_counter(), options.preset
     dtype = loading.number_type(options.dtype, device)
@@ -83,7 +99,7 @@ def load_subject(options: BenchOptions) -> Subject:
 
 
 def _build_preset(name: str, device: torch.device, dtype: str) -> tuple[TasteForCausalLM, TasteProcessor]:
-    """Build a random model; V0's tokenizers are not shipped, so it takes those of the small checkpoint."""
+    """Build a model with random weights. V0's tokenizers are not shipped; it gets those of `small`."""
     files = CheckpointFiles("small")
     config = files.config() if name == "small" else TasteConfig()
     with torch.random.fork_rng(devices=[]), device:
@@ -100,12 +116,12 @@ def _build_preset(name: str, device: torch.device, dtype: str) -> tuple[TasteFor
 
 
 def question_audio() -> Samples:
-    """Return 3.5 s of a question, (samples,) at 16 kHz."""
+    """Return a question of 3.5 s, (samples,) at 16 kHz."""
     return load_audio(Path(__file__).parents[1] / "demo" / "question.wav", AUDIO_RATE_HZ)
 
 
 def audio_segment(subject: Subject, role: str, text: str) -> TASTESegment:
-    """Return a segment of a text with made-up taste tokens that depend only on the words."""
+    """Return a segment of a text. Its taste tokens are made up, and depend only on the words."""
     model, words = subject.model, []
     for word in text.split():
         code = zlib.crc32(word.encode()) % model.audio_tower.quantizer.codebooks.shape[1]
@@ -117,7 +133,7 @@ def audio_segment(subject: Subject, role: str, text: str) -> TASTESegment:
 def conversation_before(subject: Subject, turn: int = 10) -> Conversation:
     """Return the exchanges before a turn (counted from 1), read by the LM.
 
-    Only word starts can be drawn in it and nothing ends a reply: n tokens are n words.
+    It can draw only word starts, and nothing ends a reply: n tokens are n words.
     """
     conversation = Conversation(subject.model, subject.processor)
     known = conversation.vocabulary
@@ -153,7 +169,7 @@ class FixedRateUnits(UnitStream):
 
 
 class FixedRateDetokenizer(StreamingDetokenizer):
-    """The detokenizer of the measured reply."""
+    """The detokenizer of the measured reply, with a fixed number of units per word."""
 
     pace_of_units = 1.0
 
@@ -168,7 +184,7 @@ class FixedRateDetokenizer(StreamingDetokenizer):
 
 
 class UncachedRows(RowCache):
-    """A row cache without keys and values: each call runs every row."""
+    """A row cache without keys and values, which runs every row at each call."""
 
     def _forward(self, rows: Sequence[Row]) -> None:
         every = [*self.rows, *rows]
@@ -177,7 +193,7 @@ class UncachedRows(RowCache):
 
 
 class _OneByOne(nn.Module):
-    """Runs an estimator on the two halves of the guidance batch, one after the other."""
+    """Runs an estimator on the two halves of the guidance batch separately."""
 
     def __init__(self, estimator: nn.Module) -> None:
         super().__init__()
@@ -207,7 +223,7 @@ def naive_forms(subject: Subject) -> Iterator[None]:
 
 @contextmanager
 def part_times(subject: Subject) -> Iterator[dict[str, list[Span]]]:
-    """Time the calls of the model's parts within the context, by name; "unit" takes the mean of each call."""
+    """Time the calls of the model's parts within the context, by name. The time of "unit" is per unit."""
     tower, voice, decoder = subject.model.audio_tower, subject.voice, subject.model.speech_decoder
     parts: dict[str, tuple[Any, str]] = {
         "features": (subject.processor, "audio_fields"),
@@ -238,7 +254,7 @@ def part_times(subject: Subject) -> Iterator[dict[str, list[Span]]]:
 
 @dataclass(slots=True)
 class TurnCost:
-    """What a turn took; lists have an entry for each chunk, `parts` one for each call of a part."""
+    """The cost of a turn. Lists have an entry for each chunk, and `parts` one for each call of a part."""
 
     tokenize: Span
     prefill: Span
@@ -251,17 +267,17 @@ class TurnCost:
 
     @property
     def first_audio(self) -> Span:
-        """From the end of the user's turn to the first samples."""
+        """Time from the end of the user's turn to the first samples."""
         return self.tokenize + self.prefill + self.generate[0] + self.speak[0]
 
     @property
     def reply(self) -> Span:
-        """All of the reply: prefill, words and sound."""
+        """Time of the whole reply: prefill, words and sound."""
         return sum(self.generate + self.speak, start=self.prefill)
 
     @property
     def steps(self) -> list[Span]:
-        """The mean step of the LM for each chunk; each word is one token."""
+        """Mean time of the LM's steps for each chunk. Each word is one token."""
         return [span / count for span, count in zip(self.generate, self.words, strict=True) if count]
 
     @property
@@ -271,7 +287,7 @@ class TurnCost:
 
 
 class Turn:
-    """A turn of the conversation that can be run repeatedly; run naive ones within `naive_forms`."""
+    """A turn of a conversation that can be repeated. Run naive turns within `naive_forms`."""
 
     def __init__(self, subject: Subject, emit: EmitTiming, number: int = 10, naive: bool = False) -> None:
         self._subject, self._emit, self._naive = subject, emit, naive
@@ -281,7 +297,7 @@ class Turn:
             self.conversation.lm_state = UncachedRows(model.spoken_lm, model.audio_tower.quantizer)
 
     def run(self) -> TurnCost:
-        """Answer the question once, after the same exchanges each time."""
+        """Answer the question once. The exchanges before it are always the same."""
         conversation = self.conversation
         before, rows = len(conversation.segments), len(conversation.lm_state.rows)
         with part_times(self._subject) as times:

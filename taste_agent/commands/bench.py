@@ -12,8 +12,7 @@ from rich.progress import track
 from rich.table import Table
 
 from taste_agent.bench import BenchOptions
-from taste_agent.bench.report import JSON_NAME, PICTURE_NAME, TABLE_NAME
-from taste_agent.bench.stages import run_benchmark
+from taste_agent.bench.report import JSON_NAME, PICTURE_NAME, TABLE_NAME, run_benchmark
 from taste_agent.commands.checks import check_names
 from taste_agent.config import AgentSettings, ModelSettings
 from taste_agent.dialog.brain_loader import load_brain

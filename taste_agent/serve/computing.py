@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from taste_agent.clock import seconds_of_samples
+from taste_agent.dialog import messages as m
 from taste_agent.dialog.messages import Command, Generated, Result, Spoken
 from taste_agent.errors import join_or_leave
 from taste_agent.serve.mind import Mind, MindWorker, Usage
@@ -176,3 +177,27 @@ class Computing:
                     return next(runner for runner, claim in claims.items() if claim is first)
                 self.changed.wait()
         return None
+
+
+def remember(generation: int, heard: int) -> Job:
+    """Cut the memory of the last answer to its heard words. A question being read is read again."""
+
+    def job(worker: MindWorker, mind: Mind) -> list[m.Result]:
+        mind.discard()
+        results = worker.execute(m.Settle(generation, heard))
+        if heard == 0:
+            mind.settle(0)
+        return results
+
+    return job
+
+
+def forget(generation: int, answer: bool) -> Job:
+    """Forget the question of a reply, or its answer. A question being read is read again."""
+
+    def job(worker: MindWorker, mind: Mind) -> list[m.Result]:
+        results = worker.execute(m.Settle(generation, 0))
+        mind.forget_side(generation, answer)
+        return results
+
+    return job

@@ -14,13 +14,11 @@ from taste_agent.clock import ENGINE_RATE_HZ, seconds_of_samples
 from taste_agent.config import AgentSettings
 from taste_agent.serve import client_events as ce
 from taste_agent.serve.audio_format import AudioDecoder, bytes_of_base64
-from taste_agent.serve.computing import Job
+from taste_agent.serve.computing import Job, forget, remember
 from taste_agent.serve.errors import ProtocolError, SessionOver
 from taste_agent.serve.items import Ids, Item, Items, Waiting
-from taste_agent.serve.jobs import forget, remember
-from taste_agent.serve.limits import Budget, Limits
+from taste_agent.serve.limits import Budget, Limits, SilencePace
 from taste_agent.serve.mind import ModelFacts, Usage
-from taste_agent.serve.pace import SilencePace
 from taste_agent.serve.reporter import Reporter
 from taste_agent.serve.session_fields import first_fields, merged, settings_for, shown
 from taste_agent.session.engine import Session

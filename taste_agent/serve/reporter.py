@@ -11,10 +11,8 @@ from taste_agent.audio.ports import Samples
 from taste_agent.clock import ms_of_samples, seconds_of_samples
 from taste_agent.serve.audio_format import AudioEncoder
 from taste_agent.serve.client_events import SessionFields
-from taste_agent.serve.items import Ids, Item, Items
+from taste_agent.serve.items import Ids, Item, Items, PartialText, Response, Status
 from taste_agent.serve.mind import Usage
-from taste_agent.serve.partial_text import PartialText
-from taste_agent.serve.response import Response, Status
 
 _CANCELLED_BY_VOICE = ("speech", "word", "client")
 _FINAL = ("unanswered", "typed", "failed")

@@ -160,7 +160,7 @@ def test_a_closed_pipe_ends_it_as_failed_and_without_a_word(arguments):
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        command = [sys.executable, "-m", "taste_agent.cli", *arguments]
+        command = [sys.executable, "-m", "taste_agent", *arguments]
         done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, env=ENV, timeout=120)
     finally:
         os.close(writer)

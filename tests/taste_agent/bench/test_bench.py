@@ -15,12 +15,13 @@ import torch
 from rich.console import Console
 
 from taste_agent.bench import BenchOptions
-from taste_agent.bench.report import Figure, Report
-from taste_agent.bench.stages import (
+from taste_agent.bench.report import (
     BY_WORD,
     CHUNKS,
     REPLIES,
     STREAMED,
+    Figure,
+    Report,
     new_report,
     peak_memory,
     run_benchmark,
@@ -337,8 +338,8 @@ def test_figures():
 @pytest.mark.parametrize(("platform", "most"), [("linux", 3 * 1024), ("darwin", 3 * 1024**2)])
 def test_peak_memory_is_in_mib_everywhere(monkeypatch, platform, most):
     usage = SimpleNamespace(ru_maxrss=most)
-    monkeypatch.setattr("taste_agent.bench.stages.resource.getrusage", lambda _: usage)
-    monkeypatch.setattr("taste_agent.bench.stages.sys.platform", platform)
+    monkeypatch.setattr("taste_agent.bench.report.resource.getrusage", lambda _: usage)
+    monkeypatch.setattr("taste_agent.bench.report.sys.platform", platform)
     figure = peak_memory(torch.device("cpu"))
     assert (figure.p50, figure.unit) == (3, "MiB")
 

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from taste_agent.serve.audio_format import AudioDecoder, AudioEncoder, bytes_of_base64, codec
+from taste_agent.serve.audio_format import AudioDecoder, AudioEncoder, a_law, bytes_of_base64, codec, mu_law
 from taste_agent.serve.errors import ProtocolError
-from taste_agent.serve.g711 import a_law, mu_law
 
 
 def tone(seconds: float = 1.0, level: float = 0.3) -> np.ndarray:

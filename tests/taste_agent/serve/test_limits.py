@@ -2,9 +2,8 @@
 
 import pytest
 
-from taste_agent.serve.limits import Budget
-from taste_agent.serve.pace import MOST_S, STALL_S, SilencePace
-from taste_agent.serve.partial_text import PartialText
+from taste_agent.serve.items import PartialText
+from taste_agent.serve.limits import MOST_S, STALL_S, Budget, SilencePace
 
 
 def test_a_budget_can_be_spent_at_its_rate_and_has_a_reserve() -> None:
