@@ -47,8 +47,7 @@ def run_chat(
     person says while the model loads is answered.
 
     Args:
-        settings: settings of the agent.
-        options: options of the command.
+        settings, options: of the agent, and of this call of the command.
         load_brain: loads the model, while other threads keep running.
         prepare: the part of loading that blocks other threads. Nothing is heard meanwhile.
 
@@ -70,8 +69,8 @@ def run_chat(
         view.loading(settings.model.checkpoint)
         engine = parts.engine()
         parts.notify = engine.notice
-        for level, text in notices:
-            engine.notice(level, text)
+        for notice in notices:
+            engine.notice(*notice)
         if options.push_to_talk:
             engine.do(lambda session: session.set_push_to_talk(False))
         try:
