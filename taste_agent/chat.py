@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from taste_agent.audio.device_ports import DeviceSink, DeviceSource
 from taste_agent.audio.echo import (
     Canceller,
     EchoFigures,
@@ -16,14 +15,16 @@ from taste_agent.audio.echo import (
     WebRtcCanceller,
     echo_reach_s,
 )
+from taste_agent.audio.loudspeaker import DeviceSink
+from taste_agent.audio.microphone import DeviceSource
 from taste_agent.audio.ports import AudioSink, AudioSource, SilentSink, SilentSource
 from taste_agent.audio.sound_card import SoundCard
 from taste_agent.chat_engine import ChatEngine
 from taste_agent.clock import ENGINE_RATE_HZ, ms_of_samples
 from taste_agent.config import AgentSettings, EchoSettings
 from taste_agent.dialog.brain import Brain
+from taste_agent.dialog.brain_loader import announce_first_use
 from taste_agent.dialog.echo_gate import EchoGate
-from taste_agent.dialog.first_use import announce_first_use
 from taste_agent.dialog.worker import CostMeter, DialogWorker
 from taste_agent.errors import Terminated
 from taste_agent.events import TYPING

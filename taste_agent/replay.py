@@ -11,7 +11,6 @@ import numpy as np
 
 from taste_agent.audio.filters import engine_blocks
 from taste_agent.audio.ports import Samples
-from taste_agent.audio.recording import WavRecorder
 from taste_agent.clock import ENGINE_RATE_HZ, WallClockPacer
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.brain import Brain
@@ -20,7 +19,7 @@ from taste_agent.errors import AgentError, Terminated, signals_held
 from taste_agent.events import Event, Notice
 from taste_agent.output_folder import cannot_write, check_writable, owner_only
 from taste_agent.session.engine import Session
-from taste_agent.session.recording import Sides, write_private
+from taste_agent.session.recording import Sides, WavRecorder, write_private
 from taste_agent.session.runner import VirtualRunner
 from taste_agent.session.transcript import Transcript
 from taste_agent.ui.picture import SessionPicture

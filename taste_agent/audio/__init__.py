@@ -1,1 +1,1 @@
-"""Audio of the agent: ports, files, devices, echo cancellation, playback."""
+"""Audio of the agent: ports, devices, echo cancellation, playback."""

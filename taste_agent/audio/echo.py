@@ -13,48 +13,47 @@ from taste_agent.audio.ports import Samples
 from taste_agent.errors import AgentError
 
 FRAME_MS = 10
-# The loudspeaker counts as sounding above this level; below it there is no echo to measure.
+# Level above which the loudspeaker counts as active; below it there is no echo to measure.
 FAR_ACTIVE_RMS = 0.003
-# If the microphone is weaker than the loudspeaker by more, no echo comes back that could be canceled.
+# If the microphone is weaker than the loudspeaker by more, there is no echo to cancel.
 NO_ECHO_DB = 45.0
-# Figures cover the last blocks of half a second in which the loudspeaker sounded.
+# Figures cover the last blocks of half a second in which the loudspeaker was active.
 FIGURE_BLOCK_FRAMES, FIGURE_BLOCKS = 50, 10
-# After this much silence of the loudspeaker no echo is on its way any more.
+# Silence of the loudspeaker after which all echoes have decayed.
 RESTING_FRAMES = 100
-# What is left of an echo that comes back this much weaker is below the level of speech.
+# An echo that is weaker by this is below the level of speech.
 WORKING_DB = 30.0
-# A canceller that works knows the echo's path: what it leaves arrives within this after what was played.
+# Delay within which the residual echo of a working canceller arrives.
 WORKING_REACH_S = 0.3
-# Of `EchoPath`, in frames. Several windows must agree, because a single one may lie between two sounds.
+# For `EchoPath`, in frames. Several windows must agree, because one may lie between two sounds.
 WINDOW_FRAMES, MAX_DELAY_FRAMES, MEMORY_FRAMES, AGREEING_FRAMES = 30, 70, 300, 20
-# A weaker echo stays below the level at which sound counts as speech.
+# An echo weaker than this stays below the level of speech.
 NEGLIGIBLE_DB = -35.0
-# Of `EchoBound`. A short window is soon past a jump of the echo's path, before the leak counts as speech.
+# For `EchoBound`. A short window passes a jump of the echo's path before the leak counts as speech.
 WINDOW_S, MAX_DELAY_S = 0.064, 0.6
-# Enough for a delay between two samples and the first reflections, but too few to explain another voice.
+# Enough for fractional delays and the first reflections, but too few to explain another voice.
 TAPS = 32
 # Anything quieter is not speech.
 LOUD_RMS = 0.002
-# The fit explains a little of any sound; only what exceeds the residual by this is attenuated.
+# The fit explains a little of any sound, so only levels above this multiple of the residual are reduced.
 MARGIN = 2.0
-# Of `EchoHeard`: how often it looks, also once it is proved that there is no echo, and at how much.
+# For `EchoHeard`: interval of its checks, before and after the proof that there is no echo, and their window.
 LOOK_FRAMES, LATER_LOOK_FRAMES, LOOK_S = 5, 20, 0.3
-# In 0.2 s the fit explains more than 0.31 of 95 in 100 simulated echoes (rooms that sound for 0.15 to 0.6 s,
-# small loudspeakers, gains to -25 dB), and less than 0.11 of 95 in 100 voices over headphones.
+# In 0.2 s the fit explains more than 0.31 of 95 % of simulated echoes (reverberation of 0.15 to 0.6 s, small
+# loudspeakers, gains down to -25 dB), and less than 0.11 of 95 % of voices over headphones.
 EXPLAINED, UNEXPLAINED = 0.3, 0.15
-# So many looks in a row must agree.
+# Number of checks in a row that must agree.
 AGREEING_LOOKS = 2
-# Quiet is what is so much weaker than the loudspeaker; an echo seldom comes after so many quiet frames.
+# Frames weaker than the loudspeaker by this factor are quiet; after this many, an echo is unlikely.
 QUIET_GAIN, QUIET_FRAMES = 0.1, 20
 
 
 @dataclass(frozen=True)
 class EchoFigures:
-    """How well echo cancellation works, over the last five seconds in which the loudspeaker sounded.
+    """Quality of echo cancellation over the last five seconds of active playback.
 
-    `return_loss_db`: how much weaker the microphone is than the loudspeaker signal before canceling;
-    `enhancement_db`: how much canceling removed beyond that. Both are None until something was played,
-    the second also if no echo comes back.
+    `return_loss_db` is the attenuation from loudspeaker to microphone before canceling, `enhancement_db` the
+    further attenuation by canceling. Both are None before any playback, the second also without an echo.
     """
 
     return_loss_db: float | None = None
@@ -63,9 +62,9 @@ class EchoFigures:
 
 
 def echo_reach_s(figures: EchoFigures, widest_s: float) -> float:
-    """Return for how long after a sound its echo may be in the cleaned signal, `widest_s` at most.
+    """Return how long after a sound its echo may be in the cleaned signal.
 
-    Until the canceller has proved that it works, nothing is known about the echo's path.
+    That is `widest_s` until the canceller is known to work.
     """
     if figures.return_loss_db is None:
         return widest_s
@@ -78,7 +77,7 @@ class EchoUnavailableError(AgentError):
 
 
 class Canceller(Protocol):
-    """Removes the echo of what the loudspeaker plays from what the microphone captures."""
+    """Removes the echo of the loudspeaker from the microphone's signal."""
 
     rate_hz: int
 
@@ -86,7 +85,7 @@ class Canceller(Protocol):
         """Clean one 10 ms frame `near` (T,) with the loudspeaker's frame `far` (T,)."""
 
     def figures(self) -> EchoFigures:
-        """Return what was measured recently."""
+        """Return the recent measurements."""
 
 
 class EchoMeter:
@@ -111,12 +110,12 @@ class EchoMeter:
             self._frames = 0
 
     def figures(self, delay_ms: int = 0) -> EchoFigures:
-        """Return medians over the last blocks: a person talking over the agent spoils only a few."""
-        blocks = tuple(self._blocks)  # another thread may add to them meanwhile
+        """Return medians over the last blocks, because a person talking over the agent spoils a few."""
+        blocks = tuple(self._blocks)  # another thread may add some meanwhile
         if not blocks:
             return EchoFigures(delay_ms=delay_ms)
         loss_db = float(median(block[0] for block in blocks))
-        # If most blocks are without an echo, a person speaks in the others.
+        # If most blocks have no echo, the others contain a person's speech.
         echoes = [enhancement for loss, enhancement in blocks if loss < NO_ECHO_DB > loss_db]
         return EchoFigures(loss_db, float(median(echoes)) if echoes else None, delay_ms)
 
@@ -124,9 +123,9 @@ class EchoMeter:
 class WebRtcCanceller:
     """WebRTC's echo canceller, noise suppression, high-pass filter and gain control on 10 ms frames.
 
-    If no echo comes back (headphones, a distant loudspeaker), WebRTC's canceller still expects one for many
-    seconds and mistakes the person's voice for it. As soon as no echo seems to come back, the result is one
-    without canceling; the canceller keeps adapting, and rests while nothing is played.
+    Without an echo (headphones, a distant loudspeaker), WebRTC's canceller still expects one for many seconds
+    and mistakes the person's voice for it. So as soon as there seems to be no echo, the signal is not
+    canceled; the canceller keeps adapting, and rests while nothing is played.
     """
 
     def __init__(
@@ -137,7 +136,7 @@ class WebRtcCanceller:
         high_pass: bool = True,
         gain_control: bool = False,
     ) -> None:
-        """Load the library; raise `EchoUnavailableError` if that fails."""
+        """Load the library; raise `EchoUnavailableError` if it does not work."""
         try:
             from livekit.rtc import AudioFrame, AudioProcessingModule
 
@@ -145,7 +144,7 @@ class WebRtcCanceller:
             others["auto_gain_control"] = gain_control
             self._module = AudioProcessingModule(echo_cancellation=True, **others)
             self._without = AudioProcessingModule(echo_cancellation=False, **others)
-        except Exception as error:  # anything, on platforms that the native library does not support
+        except Exception as error:  # any exception, on platforms without support by the native library
             raise EchoUnavailableError(
                 f"echo.mode webrtc does not work here ({error}); auto and half_duplex listen only while the "
                 "agent is silent; if you wear headphones, set echo.mode to headphones"
@@ -160,7 +159,7 @@ class WebRtcCanceller:
         self._fade = np.linspace(0.0, 1.0, self.frame_samples, dtype=np.float32)
 
     def set_delay_ms(self, delay_ms: int) -> None:
-        """Set how much later than its `far` frame an echo can reach `near` at the earliest."""
+        """Set the shortest delay of an echo in `near` after its `far` frame."""
         self._delay_ms = max(0, delay_ms)
         self._module.set_stream_delay_ms(self._delay_ms)
 
@@ -172,7 +171,7 @@ class WebRtcCanceller:
                     f"{name} has shape {frame.shape}; the canceller takes {self.frame_samples} samples"
                 )
         self._silent_frames = 0 if far.any() else self._silent_frames + 1
-        # Also where it is not used: whoever speaks when it is first needed would be taken for noise.
+        # Even if unused: it must adapt, or else it takes the first speech for noise.
         plain = self._processed(self._without, near)
         if self._bypassed and self._silent_frames > RESTING_FRAMES:
             return plain
@@ -185,7 +184,7 @@ class WebRtcCanceller:
         return self._chosen(cleaned, plain)
 
     def _chosen(self, cleaned: Samples, plain: Samples) -> Samples:
-        """Return the cleaned signal or, without an echo, the plain one; cross-fade when that changes."""
+        """Return the cleaned signal or, without an echo, the plain one; cross-fade when switching."""
         if self._path.negligible:
             self._heard.prove()
         before, self._bypassed = self._bypassed, self._path.negligible or self._heard.nothing
@@ -201,22 +200,22 @@ class WebRtcCanceller:
 
     def _packed(self, samples: Samples) -> Any:
         pcm = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype(np.int16)
-        # The library writes its result into the buffer it was given, so that must be writable.
+        # The library writes its result into this buffer, so it must be writable.
         return self._frame_type(bytearray(pcm.tobytes()), self.rate_hz, 1, self.frame_samples)
 
     def figures(self) -> EchoFigures:
-        """Return what was measured recently."""
+        """Return the recent measurements."""
         return self._meter.figures(self._delay_ms)
 
 
 class HalfDuplexGate:
-    """The fallback: while the loudspeaker sounds, and briefly after, the microphone counts as silent.
+    """The fallback: mutes the microphone while the loudspeaker is active, and briefly after.
 
     The agent cannot be interrupted by voice then, which the caller must show.
     """
 
     def __init__(self, rate_hz: int = 16000, hangover_ms: int = 400) -> None:
-        """Stay closed for `hangover_ms`, the longest expected echo delay, after the last sounding frame."""
+        """Stay closed for `hangover_ms`, the longest expected echo delay, after the last active frame."""
         self.rate_hz = rate_hz
         self._hangover_frames = hangover_ms // FRAME_MS
         self._closed_frames = 0
@@ -231,17 +230,16 @@ class HalfDuplexGate:
         return np.zeros_like(near)
 
     def figures(self) -> EchoFigures:
-        """Return nothing measured."""
+        """Return figures without measurements."""
         return EchoFigures()
 
 
 class EchoPath:
-    """An upper bound of the echo's gain, from the energies of both sides; low, there is no echo to cancel.
+    """An upper bound of the echo's gain from the energies of both sides; if it is low, there is no echo.
 
-    The gain is at most the ratio of the microphone's energy over a window to the lowest energy that the
-    loudspeaker had in any window that could sound in it (delays up to 0.7 s), whatever else the microphone
-    hears. The bound is among the lowest ratios of the last three seconds of playback, so a person who speaks
-    only makes some windows useless.
+    The gain is at most the microphone's energy in a window, divided by the loudspeaker's lowest energy in any
+    window whose echo could arrive in it (delays up to 0.7 s). The bound is among the lowest ratios of the
+    last three seconds of playback, so a person's speech only makes some windows useless.
     """
 
     def __init__(self) -> None:
@@ -251,7 +249,7 @@ class EchoPath:
         self._ratios: deque[float] = deque(maxlen=MEMORY_FRAMES)
 
     def forget(self) -> None:
-        """Begin anew, as an echo was heard."""
+        """Start over, because an echo was heard."""
         self._ratios.clear()
 
     def add(self, near: Samples, far: Samples) -> None:
@@ -268,25 +266,24 @@ class EchoPath:
 
     @property
     def gain_db(self) -> float | None:
-        """The bound; None until the loudspeaker has sounded long enough."""
+        """The bound; None until the loudspeaker was active long enough."""
         if len(self._ratios) < AGREEING_FRAMES:
             return None
         return 10 * float(np.log10(sorted(self._ratios)[AGREEING_FRAMES - 1] + 1e-12))
 
     @property
     def negligible(self) -> bool:
-        """Whether there is nothing to cancel, as with headphones."""
+        """Whether there is no echo to cancel, as with headphones."""
         gain_db = self.gain_db
         return gain_db is not None and gain_db < NEGLIGIBLE_DB
 
 
 class EchoHeard:
-    """Tells within half a second of sound whether an echo comes back, even while a person speaks.
+    """Tells within half a second of playback whether there is an echo, even while a person speaks.
 
-    `EchoPath` proves that there is none, but that takes a second of sound and a silent person: who breaks
-    into the very first reply would be taken for an echo until then. Here the loudspeaker's signal through a
-    few taps is fitted to what the microphone heard: it explains most of an echo and next to nothing of a
-    voice.
+    `EchoPath` needs a second of playback and a silent person, so a person who interrupts the very first reply
+    would be mistaken for an echo. This class fits the loudspeaker's signal, through a few taps, to the
+    microphone's: that explains most of an echo and almost nothing of a voice.
     """
 
     def __init__(self, rate_hz: int) -> None:
@@ -299,15 +296,15 @@ class EchoHeard:
 
     @property
     def nothing(self) -> bool:
-        """Whether no echo seems to come back; not before something was heard that tells."""
+        """Whether there seems to be no echo; False until there is evidence."""
         return not self.echo and (self._other or self._quiet_frames >= QUIET_FRAMES)
 
     def prove(self) -> None:
-        """Take it for proved that no echo comes back."""
+        """Accept it as proved that there is no echo."""
         self.echo, self._proved = False, True
 
     def add(self, near: Samples, far: Samples) -> bool:
-        """Take one frame of each side; return whether an echo is heard that was not before."""
+        """Take one frame of each side; return whether an echo is now heard for the first time."""
         _push(self._near, near)
         _push(self._far, far)
         near_rms, far_rms = (float(np.sqrt(frame @ frame / frame.size)) for frame in (near, far))
@@ -323,7 +320,7 @@ class EchoHeard:
     def _look(self) -> None:
         if float(self._near @ self._near) < LOUD_RMS**2 * self._near.size:
             return
-        # All voices are alike in their lowest tones, which are the loudest: differences weaken them.
+        # Voices resemble each other in their lowest and loudest tones; differencing weakens those.
         near, far = np.diff(self._near), np.diff(self._far)
         share = 1 - float(np.square(unexplained(near, far)).sum() / (near @ near))
         self._explained = self._explained + 1 if share > EXPLAINED else 0
@@ -335,10 +332,9 @@ class EchoHeard:
 class EchoBound:
     """Attenuates the echo that a canceller lets through after the echo's path has changed.
 
-    A canceller adapts over seconds; when the path jumps (a device lost some samples), it lets the echo
-    through until it has adapted again. A fit of a few taps to the last moment has no memory: what it cannot
-    explain of the microphone by the loudspeaker is at least what the person said, and the cleaned signal need
-    not be louder than that. No filter turns the loudspeaker's signal into a voice, so that is untouched.
+    A canceller takes seconds to adapt after a jump of the path (a device lost some samples). A fit of a few
+    taps to the last moment has no memory: the part of the microphone's signal that it cannot explain contains
+    the person's voice, and the cleaned signal need not be louder than that part.
     """
 
     def __init__(self, rate_hz: int) -> None:
@@ -365,11 +361,11 @@ class EchoBound:
 
 
 def unexplained(near: Samples, far: Samples) -> Samples:
-    """Return what the best filter of a few taps, at the best delay, cannot make of the loudspeaker's signal.
+    """Return the part of `near` that the best filter of a few taps cannot make from `far`.
 
     Args:
-        near: (T,), of the microphone.
-        far: longer than T by the latest delay and the taps; it ends at the same time.
+        near: (T,) samples of the microphone.
+        far: samples of the loudspeaker up to the same time; longer than T by the longest delay and the taps.
     """
     played = far[_best_delay(near, far) :][: near.size + TAPS - 1]
     taps = np.lib.stride_tricks.sliding_window_view(played, near.size)
@@ -380,7 +376,7 @@ def unexplained(near: Samples, far: Samples) -> Samples:
 
 
 def _best_delay(near: Samples, far: Samples) -> int:
-    """Return where the taps begin: around the place of the played signal most like the microphone's."""
+    """Return the start of the taps: around the place in `far` that is most similar to `near`."""
     size = 1 << (far.size + near.size - 1).bit_length()
     places = far.size - near.size + 1
     alike = np.fft.irfft(np.fft.rfft(far, size) * np.conj(np.fft.rfft(near, size)), size)[:places]
@@ -391,6 +387,6 @@ def _best_delay(near: Samples, far: Samples) -> int:
 
 
 def _push(kept: Samples, frame: Samples) -> None:
-    """Let the oldest samples of `kept` go for those of `frame`."""
+    """Replace the oldest samples of `kept` by those of `frame`."""
     kept[: -frame.size] = kept[frame.size :]
     kept[-frame.size :] = frame

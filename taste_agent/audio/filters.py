@@ -16,16 +16,16 @@ if TYPE_CHECKING:  # a chat reads no files
     from taste_speech.sound_file import SoundFile
 
 CUTOFF_HZ = 90.0
-"""Down 3 dB here, 14 dB at 60 Hz and 20 dB at 50 Hz; few voices go lower, and those have overtones."""
+"""Attenuated by 3 dB here, 14 dB at 60 Hz and 20 dB at 50 Hz; lower voices still have overtones."""
 _QUALITIES = (0.541196, 1.306563)
-"""Of the two second-order sections that make a Butterworth filter of order 4."""
+"""Quality factors of the two second-order sections of a Butterworth filter of order 4."""
 
 
 class StreamResampler:
     """Converts mono samples between two fixed rates; equal rates pass through unchanged.
 
-    The filter looks ahead, so the output lags by a few milliseconds and `feed` may return fewer samples than
-    the ratio suggests, even none. Nothing is lost: `finish` returns the rest.
+    The filter looks ahead, so the output lags by a few milliseconds, and `feed` may return fewer samples than
+    expected, even none; `finish` returns the rest.
     """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
@@ -45,7 +45,7 @@ class StreamResampler:
         return np.asarray(self._stream.resample_chunk(samples), dtype=np.float32).reshape(-1)
 
     def finish(self) -> Samples:
-        """Return what the filter still holds, and start afresh."""
+        """Return the samples left in the filter, and start over."""
         stream, self._stream = self._stream, None
         if stream is None:
             return np.zeros(0, dtype=np.float32)
@@ -54,11 +54,7 @@ class StreamResampler:
 
 
 def engine_blocks(sound: SoundFile, block_samples: int | None = None) -> Iterator[tuple[Samples, float]]:
-    """Yield the file's samples at the engine's rate, with the seconds of the file read so far.
-
-    Args:
-        sound: the file.
-        block_samples: how many of its samples to read at a time.
+    """Yield the samples of a file at the engine's rate, each block with the seconds read so far.
 
     Raises:
         AudioError: the file has changed since it was opened.
@@ -70,14 +66,13 @@ def engine_blocks(sound: SoundFile, block_samples: int | None = None) -> Iterato
             yield resampler.feed(block), read / sound.rate_hz
         yield resampler.finish(), sound.duration_s
     finally:
-        resampler.finish()  # soxr complains of a filter that is left over at the program's end
+        resampler.finish()  # soxr complains about a filter left over at the end of the program
 
 
 class HighPass:
-    """Removes offset and mains hum, which carry no speech: a recursive filter of order 4 over equal frames.
+    """Removes offset and mains hum with a recursive filter of order 4 over frames of equal length.
 
-    A frame is one matrix product: what the filter does to a frame is linear in the frame and in the state
-    that it keeps of those before.
+    The result is linear in the frame and in the filter's state, so each frame takes one matrix product.
     """
 
     def __init__(self, frame_samples: int) -> None:

@@ -1,4 +1,4 @@
-"""The jitter buffer between generated sound and the loudspeaker. Pure; counts what was really played."""
+"""The jitter buffer between generated sound and the loudspeaker. Pure; counts the played words."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from taste_agent.clock import samples_of_ms
 from taste_agent.config import PlaybackSettings
 from taste_speech.words import Word
 
-# Of this reply and the one or two before it: the pace of chunks changes with the load of the machine.
+# Covers the last one to three replies: the pace of chunks changes with the load of the machine.
 RECENT_CHUNKS = 6
-# Chunks grow, and some take longer than others.
+# Chunks grow, and some take longer than the average.
 MARGIN = 1.5
 
 
 class ChunkPace:
-    """Predicts when the next chunk of a reply arrives. Its time is the number of samples pulled."""
+    """Predicts when the next chunk of a reply arrives, in samples pulled."""
 
     def __init__(self) -> None:
         self._intervals: deque[int] = deque(maxlen=RECENT_CHUNKS)
@@ -37,14 +37,14 @@ class ChunkPace:
         self._disturbed = True
 
     def arrived(self) -> None:
-        """Record that a chunk arrived, and start to wait for the next one."""
+        """Record the arrival of a chunk, and start to wait for the next one."""
         if not self._disturbed:
             self._intervals.append(self._since)
         self.begin()
 
     @property
     def next_due(self) -> int:
-        """Samples until the next chunk is there, with a margin; 0 if unknown."""
+        """Samples until the next chunk is expected, with a margin; 0 if unknown."""
         if not self._intervals:
             return 0
         expected = MARGIN * sum(self._intervals) / len(self._intervals)
@@ -53,27 +53,27 @@ class ChunkPace:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Pulled:
-    """What one pull returned."""
+    """Result of one pull."""
 
     samples: Samples
     started: bool = False
-    """It contains the reply's first sample."""
+    """Whether it contains the reply's first sample."""
     words_ended: int = 0
     finished: bool = False
-    """The reply has been played to its last sample."""
+    """Whether the reply has been played to its last sample."""
     ran_dry: bool = False
-    """Playback has just run out of samples although more are to come."""
+    """Whether playback has just run out of samples although more will come."""
     gap_samples: int = 0
     """Length of the gap that ended with this pull."""
 
 
 class PlaybackBuffer:
-    """Holds one reply; each `begin` forgets the previous one.
+    """Holds one reply; each `begin` drops the previous one.
 
-    Playback starts when `prebuffer_ms` are buffered (or the reply is complete) and, if waiting up to
-    `max_prebuffer_ms` is enough for that, the buffer lasts until the next chunk is expected. It fades at
-    every start and stop, and after a pause continues from the beginning of the interrupted word. When it runs
-    dry, it fades out, doubles the prebuffer, and counts the gap; a reply without a gap halves the prebuffer.
+    Playback starts when `prebuffer_ms` are buffered or the reply is complete. It waits longer, up to
+    `max_prebuffer_ms`, if that makes the buffer last until the next chunk is expected. It fades at every
+    start and stop, and resumes after a pause from the start of the interrupted word. When it runs dry, it
+    fades out, doubles the prebuffer and counts the gap; a reply without a gap halves the prebuffer.
     """
 
     def __init__(self, settings: PlaybackSettings) -> None:
@@ -86,31 +86,21 @@ class PlaybackBuffer:
         self.begin(0)
 
     def begin(self, generation: int) -> None:
-        """Start a new reply; what was left of the old one can no longer sound."""
+        """Start a new reply; the rest of the old one is dropped."""
         self.generation = generation
         if not self._ran_dry:
             self._prebuffer = max(self._least_prebuffer, self._prebuffer // 2)
         self._ran_dry = False
-        self._held = 0  # samples for which playback has waited although something was there
+        self._held = 0  # samples for which playback has waited although some were buffered
         self._pace.begin()
         self._pending = np.zeros(0, np.float32)
         self._pending_start = 0  # reply sample of _pending[0]; never after the start of the running word
         self._position = 0  # reply sample that is played next
         self._words: list[Word] = []
-        self._words_ended = 0
+        self.words_ended = 0  # pulled to their end
         self._flowing = False  # enough buffered
         self._complete = self._paused = self._canceled = self._started = self._finished = False
         self._gain, self._gap = 0.0, 0
-
-    @property
-    def paused(self) -> bool:
-        """Whether playback was told to wait."""
-        return self._paused
-
-    @property
-    def words_ended(self) -> int:
-        """Words of this reply that were pulled to their end."""
-        return self._words_ended
 
     def push(self, generation: int, samples: Samples, words: tuple[Word, ...]) -> None:
         """Take the next chunk; drop one of another generation."""
@@ -123,7 +113,7 @@ class PlaybackBuffer:
         self._words.extend(words)
 
     def complete(self, generation: int) -> None:
-        """Note that no more chunks will come."""
+        """Note that the reply has no more chunks."""
         if generation == self.generation:
             self._complete = True
 
@@ -136,16 +126,16 @@ class PlaybackBuffer:
         """Continue from the start of the interrupted word, and return its index."""
         if self._paused:
             self._paused = False
-            if self._gain == 0.0:  # otherwise it had not fallen silent yet
+            if self._gain == 0.0:  # otherwise the fade had not ended yet
                 self._position = max(self._word_start(), self._pending_start)
-        return self._words_ended
+        return self.words_ended
 
     def unpull(self, words: int) -> None:
-        """Take back the last `words` pulled by a paused reply, because they were silenced in the queue.
+        """Take back the last `words` of a paused reply, which were silenced in the queue.
 
-        `resume` says them again, as far back as samples are kept.
+        `resume` plays them again, as far back as samples are kept.
         """
-        self._words_ended -= words
+        self.words_ended -= words
         self._position = max(self._word_start(), self._pending_start)
         self._gain = 0.0
         self._finished = self._canceled
@@ -156,7 +146,7 @@ class PlaybackBuffer:
         self._finished |= self._gain == 0.0
 
     def pull(self, count: int) -> Pulled:
-        """Return the next `count` samples for the loudspeaker, silence if there is nothing to say."""
+        """Return the next `count` samples for the loudspeaker; silence if there are none."""
         out = np.zeros(count, np.float32)
         self._pace.passed(count)
         if self._finished or (self._paused and self._gain == 0.0):
@@ -169,7 +159,7 @@ class PlaybackBuffer:
                 self._gap += count if self._started else 0
                 return Pulled(out)
             self._flowing, self._gap = True, 0
-        # While more is to come, enough for a fade is kept back, so that running dry can fade too.
+        # Until the reply is complete, keep enough samples for a fade-out when running dry.
         runs_dry = not self._complete and available < count + self._fade_samples
         if self._paused or runs_dry:
             played = self._fade_out(out, min(count, available), available if self._paused else count)
@@ -187,7 +177,7 @@ class PlaybackBuffer:
         return Pulled(out, first, ended, self._finished, runs_dry and self._started, gap)
 
     def _is_enough(self, available: int) -> bool:
-        """Return whether to start: not if a short wait prevents running dry before the next chunk."""
+        """Return whether to start; no if a short wait prevents running dry before the next chunk."""
         if available < max(self._prebuffer, 1):
             return False
         missing = self._pace.next_due + self._fade_samples - available
@@ -210,19 +200,19 @@ class PlaybackBuffer:
 
     def _word_start(self) -> int:
         """Return the reply sample at which the current word began."""
-        return min(self._words[self._words_ended - 1].end, self._position) if self._words_ended else 0
+        return min(self._words[self.words_ended - 1].end, self._position) if self.words_ended else 0
 
     def _count_words(self, everything: bool) -> int:
-        before = self._words_ended
-        while self._words_ended < len(self._words) and (
-            everything or self._words[self._words_ended].end <= self._position
+        before = self.words_ended
+        while self.words_ended < len(self._words) and (
+            everything or self._words[self.words_ended].end <= self._position
         ):
-            self._words_ended += 1
-        return self._words_ended - before
+            self.words_ended += 1
+        return self.words_ended - before
 
 
 class SilentPlayback(PlaybackBuffer):
-    """For replies that are only read: words count as heard as soon as they arrive."""
+    """Playback of replies that are only read: words count as heard when they arrive."""
 
     def pull(self, count: int) -> Pulled:
         """Return silence, and count all new words."""

@@ -1,6 +1,6 @@
-"""What the session needs from the outside world: blocks of samples in, blocks of samples out.
+"""The session's ports to the outside world: samples in, samples out, at the engine's rate.
 
-A port hides its own rate, channels and block size. Ports are devices, or silent; replay reads files itself.
+Ports are devices, or silent; replay reads files itself.
 """
 
 import time
@@ -18,44 +18,41 @@ STEP_S = 0.05
 
 
 class AudioSource(Protocol):
-    """Where the person's voice comes from."""
+    """Source of the person's voice."""
 
     idle: bool
-    """Set by the reader: nobody speaks and nothing is owed, so a device may gather more for each read."""
+    """Set by the reader while nobody speaks and no answer is due; reads may then be longer."""
 
     @property
     def latency_samples(self) -> int:
-        """How long ago the last sample that was read had sounded; 0 for a file."""
+        """Age of the last sample that was read."""
 
     def read(self) -> Samples | None:
-        """Return the next samples, of any length; None at the end.
-
-        A device blocks for at most a fraction of a second, and may return no samples.
-        """
+        """Return the next samples, of any length, within a fraction of a second; None at the end."""
 
     def close(self) -> None:
         """Free the device; safe to call twice."""
 
 
 class AudioSink(Protocol):
-    """Where the agent's voice goes."""
+    """Sink for the agent's voice."""
 
     @property
     def latency_samples(self) -> int:
-        """How long after `write` a sample is heard (queue and device)."""
+        """Time from `write` until a sample is heard (queue and device)."""
 
     def write(self, samples: Samples) -> None:
-        """Take the samples that follow. The session writes exactly as many as it read."""
+        """Take the next samples; the session writes exactly as many as it read."""
 
     def cut(self, next_ms: int) -> None:
-        """Silence within milliseconds what is queued and not yet heard, and the next `next_ms` written."""
+        """Silence within milliseconds everything queued and the next `next_ms` written."""
 
     def close(self) -> None:
         """Free the device; safe to call twice."""
 
 
 class SilentSource:
-    """Gives silence at the pace of the wall clock, for conversations that are typed."""
+    """Gives silence at the pace of the wall clock, for typed conversations."""
 
     latency_samples = 0
 
@@ -67,7 +64,7 @@ class SilentSource:
         self.idle = self._closed = False
 
     def read(self) -> Samples | None:
-        """Return silence for the time since the last call, at least a step of it; None after `close`."""
+        """Return silence for the time since the last call, at least one step; None after `close`."""
         if self._closed:
             return None
         self._sleep(max(0.0, self._given_until_s + STEP_S - self._now()))
@@ -81,7 +78,7 @@ class SilentSource:
 
 
 class SilentSink:
-    """Takes everything and plays nothing."""
+    """Discards all samples."""
 
     latency_samples = 0
 

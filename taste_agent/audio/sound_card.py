@@ -1,4 +1,4 @@
-"""Opens microphone and loudspeaker, notices when one is lost, and reopens it by its name."""
+"""Opens microphone and loudspeaker, detects the loss of one, and reopens it by name."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from contextlib import suppress
 from itertools import product
 from typing import TypeVar
 
-from taste_agent.audio import devices
-from taste_agent.audio.devices import Device, Direction
-from taste_agent.audio.portaudio import (
+from taste_agent.audio.devices import (
+    Device,
+    Direction,
     PortAudioBackend,
     Stream,
     StuckError,
+    find_device,
     hears_only_the_loudspeaker,
     time_to_ask,
 )
@@ -26,18 +27,18 @@ from taste_agent.errors import AudioDeviceError, join_or_leave
 FADE_S = 0.008
 WATCH_S = 0.1
 WATCHER_LIMIT_S = 2.0
-# A sound server may take seconds to wake up before blocks come regularly, also after it ran dry.
+# A sound server may take seconds to wake up before blocks come regularly, even after running dry.
 START_S = 5.0
 FLOWING_CALLBACKS = 10
-# A loudspeaker that ran dry once between two checks had a hiccup. One that ran dry this often does not
-# recover: it consumes each refill at once, again and again, until its blocks are longer.
+# A loudspeaker that runs dry this often between two checks will not recover until its blocks are longer:
+# it consumes each refill at once.
 DRY_FOR_GOOD, LONGER, MAX_BLOCK_MS = 10, 1.5, 100
-# A side that was never there may come, but nobody waits for it.
+# A device that was never there may appear, but nobody waits for it.
 ABSENT_RETRY_S = 10.0
 RENEW_AT_TRIES = frozenset(2**power - 1 for power in range(2, 20))
 _WHAT: dict[Direction, str] = {"input": "microphone", "output": "loudspeaker"}
 Notify = Callable[[str, str], None]
-"""Takes a level (`info`, `warning`, `error`) and one line for the person."""
+"""Takes a level (`info`, `warning` or `error`) and one line for the person."""
 Side = TypeVar("Side", bound=CaptureSide | PlaybackSide)
 
 
@@ -48,18 +49,15 @@ def open_stream(
     block_ms: int,
     new_side: Callable[[int], Side],
 ) -> tuple[Stream, Side]:
-    """Open `device` at the engine's rate or else at its own, with one channel or else two, and start it.
+    """Open and start `device` at the engine's rate or else its own, with one channel or else two.
 
     Args:
-        backend, device, direction: what to open.
+        backend, device, direction: the stream to open.
         block_ms: length of the blocks.
         new_side: makes the object that the stream calls back, for a rate in Hz.
 
-    Returns:
-        The running stream and its side.
-
     Raises:
-        AudioDeviceError: none of these works; the message gives the first reason.
+        AudioDeviceError: no combination works; the message gives the first reason.
     """
     reasons: list[str] = []
     rates_hz = dict.fromkeys((ENGINE_RATE_HZ, device.default_rate_hz))
@@ -71,7 +69,7 @@ def open_stream(
             _start(stream)
         except Exception as error:  # PortAudio's own errors, and those of whatever is behind it
             reasons.append(str(error))
-            if isinstance(error, StuckError):  # every further attempt would take as long
+            if isinstance(error, StuckError):  # further attempts would take as long
                 break
             continue
         side.last_callback_s = time.monotonic()
@@ -90,23 +88,23 @@ def _start(stream: Stream) -> None:
         raise
     except Exception:
         with suppress(Exception):
-            stream.close()  # nobody else does, and a device that is held open refuses the next attempt
+            stream.close()  # a device that stays open refuses the next attempt
         raise
 
 
 class SoundCard:
-    """Both sides of the sound card. `capture` and `playback` are None while that side is lost.
+    """Both sides of the sound card; `capture` or `playback` is None while that side is lost.
 
-    A thread watches the age of the callbacks, and whether the sound server has moved the capture from a lost
-    microphone to the loudspeaker's monitor. It closes a lost side and reopens it by the name it was opened
-    with, and renews PortAudio's device list if that does not help. Readers compare the side they know with
-    the current one and start afresh when it has changed.
+    A thread watches the age of the callbacks, and whether the sound server has moved the capture to the
+    loudspeaker's monitor. It closes a lost side, reopens it by its name, and renews PortAudio's device list
+    if that does not help. Readers compare the side they know with the current one, and start over if it has
+    changed.
     """
 
     def __init__(
         self, settings: DeviceSettings, notify: Notify, backend: PortAudioBackend | None = None
     ) -> None:
-        """Open nothing yet."""
+        """Prepare; `open` opens the devices."""
         self.capture: CaptureSide | None = None
         self.playback: PlaybackSide | None = None
         self.names: dict[Direction, str] = {"input": "", "output": ""}
@@ -120,7 +118,7 @@ class SoundCard:
         self._lost: set[Direction] = set()
         self._told: set[Direction] = set()
         self._absent: set[Direction] = set()
-        """The lost sides that were never there."""
+        """Lost sides that were never there."""
         self._next_try_s = self._asked_s = 0.0
         self._failed_tries = 0
         self._stopping = threading.Event()
@@ -128,16 +126,16 @@ class SoundCard:
 
     @property
     def output_block_ms(self) -> int:
-        """Length of the loudspeaker's blocks; longer after it kept running dry."""
+        """Length of the loudspeaker's blocks, which grows if it keeps running dry."""
         return self._block_ms["output"]
 
     def open(self, watch: bool = True) -> None:
-        """Open both sides and start to watch them. A side that was not requested by name may be missing.
+        """Open both sides and start to watch them; a side that was not requested by name may be missing.
 
-        Loading a model delays the callbacks for seconds; with `watch` False, call `watch()` after it.
+        Loading a model delays the callbacks by seconds; with `watch` False, call `watch()` after loading.
 
         Raises:
-            AudioDeviceError: a side that was named cannot be opened, or neither can.
+            AudioDeviceError: a named side cannot be opened, or neither side can.
         """
         errors: list[AudioDeviceError] = []
         for direction in ("output", "input"):
@@ -158,7 +156,7 @@ class SoundCard:
         self._notify("warning", f"no {_WHAT[direction]} here: {str(error).partition(';')[0]}")
 
     def watch(self) -> None:
-        """Start the thread that notices when a side is lost."""
+        """Start the thread that detects lost sides."""
         for side in (self.capture, self.playback):
             if side is not None:
                 side.last_callback_s = time.monotonic()
@@ -166,7 +164,7 @@ class SoundCard:
         self._watcher.start()
 
     def _open(self, direction: Direction, check_route: bool = False) -> None:
-        device = devices.find_device(self._backend.list_devices(), self._wanted[direction], direction)
+        device = find_device(self._backend.list_devices(), self._wanted[direction], direction)
         stream, side = open_stream(
             self._backend,
             device,
@@ -203,13 +201,13 @@ class SoundCard:
         while not self._stopping.wait(WATCH_S):
             try:
                 self.check(time.monotonic())
-            except Exception as error:  # from PortAudio; without this thread no device would ever come back
-                if (text := f"looking for sound devices failed: {error}") != told:
+            except Exception as error:  # from PortAudio; the thread must survive to reopen devices
+                if (text := f"checking the sound devices failed: {error}") != told:
                     told = text
                     self._notify("warning", text)
 
     def check(self, now_s: float) -> None:
-        """Detect lost sides and, when it is time, try to reopen them; called by the watching thread."""
+        """Detect lost sides and, when due, try to reopen them; called by the watching thread."""
         for direction in ("input", "output"):
             if direction not in self._lost and self._is_dead(direction, now_s):
                 self._lose(direction, now_s)
@@ -260,7 +258,7 @@ class SoundCard:
         self._close(direction)
 
     def _want_by_name(self, direction: Direction) -> None:
-        """Use the full name: once the devices change, a number or a part of a name may mean another one."""
+        """Use the full name, because a number or part of a name may mean another device after a change."""
         self._wanted[direction] = self._wanted[direction] and self.names[direction]
 
     def _tell_lost(self, direction: Direction) -> None:
@@ -273,10 +271,10 @@ class SoundCard:
         tries, self._failed_tries = self._failed_tries, self._failed_tries + 1
         gone = self._lost - self._absent
         self._next_try_s = now_s + (self._settings.retry_s if gone else ABSENT_RETRY_S)
-        # Ever more rarely, because it interrupts the side that still works.
+        # Less and less often, because it interrupts the side that still works.
         if (gone and tries in RENEW_AT_TRIES) or len(self._lost) == 2:
             self._renew_device_list()
-        # The loudspeaker first: whether there is a microphone shows only next to it.
+        # Loudspeaker first: the check for a real microphone needs it.
         for direction in sorted(self._lost, reverse=True):
             try:
                 self._open(direction, check_route=True)
@@ -288,7 +286,7 @@ class SoundCard:
                 state = "there" if direction in self._absent else "back"
                 self._notify("info", f"{_WHAT[direction]} {self.names[direction]!r} is {state}")
             self._absent.discard(direction)
-        for direction in sorted(self._lost - self._told):  # closed to renew the list, and not there again
+        for direction in sorted(self._lost - self._told):  # closed to renew the list, and now missing
             self._tell_lost(direction)
 
     def _renew_device_list(self) -> None:
@@ -315,7 +313,7 @@ class SoundCard:
     def close(self) -> None:
         """Stop watching and close both sides; safe to call twice.
 
-        If a device blocks the watching thread, everything is left as it is, because the thread uses it.
+        If a device blocks the watching thread, the sides stay open, because the thread uses them.
         """
         self._stopping.set()
         watcher, self._watcher = self._watcher, None

@@ -1,4 +1,4 @@
-"""The two ends that PortAudio's threads touch. Their callbacks copy, stamp and return."""
+"""The objects that PortAudio's threads call: their callbacks only copy samples and note the time."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from taste_agent.audio.ports import Samples
 class RingBuffer:
     """A fixed buffer of mono samples for one writer and one reader.
 
-    Positions are absolute counts that only grow; the writer alone changes `written`, the reader alone
-    changes `taken`, and each is stored only after its samples were copied. That order is what makes the
-    buffer safe without a lock, so that an audio callback never waits for another thread.
+    Positions only grow. The writer alone changes `written`, the reader alone changes `taken`, and each is
+    stored after its samples were copied. That order makes the buffer safe without a lock, so that an audio
+    callback never waits for another thread.
     """
 
     def __init__(self, capacity_samples: int) -> None:
@@ -29,7 +29,7 @@ class RingBuffer:
 
     @property
     def capacity_samples(self) -> int:
-        """How many samples fit."""
+        """Capacity of the buffer."""
         return self._samples.size
 
     @property
@@ -43,7 +43,7 @@ class RingBuffer:
         return self.capacity_samples - self.available
 
     def write(self, samples: Samples) -> int:
-        """Store what fits of `samples` (T,) and return how many; count the rest in `dropped_samples`."""
+        """Store the `samples` (T,) that fit and return their number; count the rest as dropped."""
         count = min(samples.size, self.free)
         start = self.written % self.capacity_samples
         first = min(count, self.capacity_samples - start)
@@ -54,7 +54,7 @@ class RingBuffer:
         return count
 
     def read_into(self, out: Samples) -> int:
-        """Move the oldest samples to the head of `out` (T,) and return how many."""
+        """Move the oldest samples to the start of `out` (T,) and return their number."""
         count = min(out.size, self.available)
         start = self.taken % self.capacity_samples
         first = min(count, self.capacity_samples - start)
@@ -64,12 +64,12 @@ class RingBuffer:
         return count
 
     def read(self, max_samples: int) -> Samples:
-        """Take at most `max_samples` as a new array, in threads that may allocate."""
+        """Take at most `max_samples` as a new array; not for callbacks, because it allocates."""
         out = np.empty(min(max_samples, self.available), dtype=np.float32)
         return out[: self.read_into(out)]
 
     def skip(self, count: int) -> int:
-        """Drop at most `count` of the oldest samples (reader's side) and return how many."""
+        """Drop at most `count` of the oldest samples (reader's side) and return their number."""
         count = min(count, self.available)
         self.taken += count
         return count
@@ -78,26 +78,26 @@ class RingBuffer:
 RING_S = 10
 MAX_BLOCK_SAMPLES = 1 << 15
 STAMPS = 256
-# What goes wrong within this after a hiccup belongs to it: the device ran dry, then the queue did.
+# Problems within this time belong to one hiccup: first the device runs dry, then the queue.
 SAME_HICCUP_S = 0.2
-# PortAudio's times are believed up to this distance from now; some host APIs leave them at zero.
+# Larger differences from the current time are wrong; some host APIs leave the times at zero.
 BELIEVABLE_S = 2.0
 
 
 def converter_delay_s(converter_s: float, current_s: float, fallback_s: float) -> float:
     """Return the seconds until (positive) or since (negative) a block passes the converter.
 
-    `converter_s` and `current_s` are the stream's own times; if they make no sense, the result is the
-    stream's nominal latency `fallback_s`, with the same sign.
+    `converter_s` and `current_s` are times of the stream; if they are implausible, return `fallback_s`, its
+    nominal latency with the same sign.
     """
     delay_s = converter_s - current_s
     return fallback_s if converter_s <= 0.0 or abs(delay_s) > BELIEVABLE_S else delay_s
 
 
 class CaptureSide:
-    """Receives what a microphone captured: mono samples at the device's rate, with capture times.
+    """Receives mono samples from a microphone at the device's rate, with their capture times.
 
-    `last_sound_s` is when it last captured anything but digital silence.
+    `last_sound_s` is the time of the last block that was not digital silence.
     """
 
     def __init__(self, rate_hz: int, latency_s: float = 0.0) -> None:
@@ -130,10 +130,10 @@ class CaptureSide:
 
 
 class PlaybackSide:
-    """Hands samples to a loudspeaker and keeps a copy of what was really handed over.
+    """Passes samples to a loudspeaker and keeps a copy of them.
 
     After running dry it waits until `prime_samples` are queued, and fades in, so that a hiccup is one gap
-    and no crackle. `cut` silences what is queued without moving anything that comes later.
+    without crackling. `cut` silences queued samples without moving later ones.
     """
 
     def __init__(self, rate_hz: int, prime_samples: int, fade_samples: int, latency_s: float = 0.0) -> None:
@@ -145,11 +145,11 @@ class PlaybackSide:
         self.stamps: deque[tuple[int, float]] = deque(maxlen=STAMPS)
         self.last_callback_s = time.monotonic()
         self.callbacks = 0
-        """Since the stream began, or since it last ran dry, which restarts it."""
+        """Callbacks since the stream started or last ran dry."""
         self.delay_s = latency_s
         self.underruns = self.underrun_samples = 0
         self.breaks = 0
-        """How often the device itself ran dry; after that, everything sounds later."""
+        """Number of times the device itself ran dry, after which everything is heard later."""
         self._hiccup_s, self._latency_s = -SAME_HICCUP_S, latency_s
         self._cut_until, self._cut_faded = 0, True
         self._primed = self._sounding = False
@@ -159,16 +159,16 @@ class PlaybackSide:
 
     @property
     def latency_samples(self) -> int:
-        """Samples between the end of the queue and the ear."""
+        """Samples from the end of the queue to the ear."""
         return self.queue.available + round(self.delay_s * self.rate_hz)
 
     def cut(self, next_samples: int = 0) -> None:
-        """Fade out at once, and silence all that is queued and the `next_samples` written after it."""
+        """Fade out at once, and silence everything queued and the `next_samples` written after it."""
         self._cut_faded = False
         self._cut_until = self.queue.written + next_samples
 
     def callback(self, outdata: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
-        """Fill a block (frames, channels) for PortAudio; all channels get the same."""
+        """Fill a block (frames, channels) for PortAudio; all channels are equal."""
         now_s = time.monotonic()
         block = self._block[:frames]
         if status.output_underflow and self._sounding and self._primed:
@@ -179,7 +179,7 @@ class PlaybackSide:
         self.delay_s = converter_delay_s(times.outputBufferDacTime, times.currentTime, self._latency_s)
         self.stamps.append((self.reference.written, now_s + self.delay_s))
         self.reference.write(block)
-        if status.output_underflow:  # counted after its stamp, which is the first that holds again
+        if status.output_underflow:  # counted after its stamp, which is the first valid one again
             self.breaks += 1
             self.callbacks = 0
         self.last_callback_s = now_s
@@ -190,7 +190,7 @@ class PlaybackSide:
         self._hiccup_s = now_s
 
     def _fill(self, block: NDArray[np.float32]) -> bool:
-        """Fill `block` from the queue and return whether it ran dry in the middle of sound."""
+        """Fill `block` from the queue; return whether it ran dry in the middle of sound."""
         starting = not self._primed
         if starting and self.queue.available < max(self.prime_samples, block.size):
             block[:] = 0.0

@@ -15,8 +15,7 @@ from taste_agent.bench import BenchOptions
 from taste_agent.bench.report import JSON_NAME, PICTURE_NAME, TABLE_NAME, run_benchmark
 from taste_agent.commands.checks import check_names
 from taste_agent.config import AgentSettings, ModelSettings
-from taste_agent.dialog.brain_loader import load_brain
-from taste_agent.dialog.first_use import announce_first_use
+from taste_agent.dialog.brain_loader import announce_first_use, load_brain
 from taste_agent.duplex.measures import Silence, cut_off_at, delay_at, sweep
 from taste_agent.duplex.run import Measured, Summary, find_items, run_items, summarize
 from taste_agent.errors import AgentError

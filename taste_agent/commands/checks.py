@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from taste_agent.config import AgentSettings
-from taste_agent.dialog.first_use import is_on_hub
+from taste_agent.dialog.brain_loader import is_on_hub
 from taste_speech.conversion.hub import find_checkpoint, require_file
 from taste_speech.errors import AudioError
 

@@ -10,9 +10,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from taste_agent.audio.device_ports import DeviceSink, DeviceSource
 from taste_agent.audio.devices import DeviceList, list_devices
-from taste_agent.audio.microphone import MicrophoneLevel, verdict
+from taste_agent.audio.loudspeaker import DeviceSink
+from taste_agent.audio.microphone import DeviceSource, MicrophoneLevel, verdict
 from taste_agent.audio.sound_card import SoundCard
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.config import DeviceSettings

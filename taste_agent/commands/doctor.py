@@ -198,7 +198,7 @@ def check_canceller(settings: AgentSettings) -> Finding:
 
 def check_checkpoint(settings: AgentSettings) -> Finding:
     """Check the model's files. Files in a folder are loaded; nothing is downloaded."""
-    from taste_agent.dialog.first_use import is_downloaded, is_on_hub
+    from taste_agent.dialog.brain_loader import is_downloaded, is_on_hub
     from taste_speech.conversion.hub import SHIPPED, shipped_names
 
     name = settings.model.checkpoint
@@ -243,7 +243,7 @@ def check_smollm2(settings: AgentSettings) -> Finding:
 
 
 def _check_weights(name: str, files: Sequence[PackagedFile], settings: AgentSettings) -> Finding:
-    from taste_agent.dialog.first_use import is_on_hub
+    from taste_agent.dialog.brain_loader import is_on_hub
 
     try:
         for file in files:

@@ -10,17 +10,16 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from taste_agent.audio.devices import find_device, portaudio
+from taste_agent.audio.devices import PortAudioBackend, StuckError, find_device, portaudio
 from taste_agent.audio.filters import StreamResampler
-from taste_agent.audio.portaudio import PortAudioBackend, StuckError
 from taste_agent.audio.sound_card import FADE_S, MAX_BLOCK_MS, START_S, open_stream
 from taste_agent.audio.streams import PlaybackSide
 from taste_agent.clock import ENGINE_RATE_HZ
 from taste_agent.commands.checks import check_names
 from taste_agent.config import AgentSettings
-from taste_agent.dialog.first_use import announce_first_use
+from taste_agent.dialog.brain_loader import announce_first_use
 from taste_agent.dialog.loading import device_of, load_model
-from taste_agent.dialog.reading import read_aloud
+from taste_agent.dialog.sound import read_aloud
 from taste_agent.dialog.taste_brain import speaker_embedding
 from taste_agent.errors import AudioDeviceError, AudioFileError
 from taste_agent.output_folder import check_writable

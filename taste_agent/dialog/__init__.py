@@ -1,1 +1,1 @@
-"""What hears, thinks and speaks: commands, the worker that runs them, the runners that drive it."""
+"""The dialog: a worker that recognizes, thinks and speaks with a model, and its messages."""

@@ -1,4 +1,4 @@
-"""What the worker needs from a model."""
+"""The interface between the dialog worker and a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ReplyItem:
-    """New whole words of a reply; `reason` is `speaking`, `finished`, `max_length` or `interrupted`."""
+    """New words of a reply; `reason` is `speaking`, `finished`, `max_length` or `interrupted`."""
 
     words: tuple[Word, ...]
     complete: bool
@@ -25,7 +25,7 @@ class ReplyItem:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Sound:
-    """Audio of one item, and its words with their ends in the reply."""
+    """The sound of one item, and its words with their ends in the reply."""
 
     samples: Samples
     words: tuple[Word, ...]
@@ -34,44 +34,43 @@ class Sound:
 class Brain(Protocol):
     """A model with the state of one conversation.
 
-    Between `settle` calls there is one open exchange: `prefill` opens it and `reply` answers it, or `go_on`
-    adds to the last answer. It ends with `settle` (some words were heard) or `discard` (the history is as
-    before).
+    One exchange is open at a time: `prefill` opens it and `reply` answers it, or `go_on` continues the last
+    answer. `settle` ends it after some words were heard; `discard` restores the history before it.
     """
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What the person should know before the talk begins."""
+        """Messages for the person before the talk begins."""
 
     def recognizer(self) -> Recognizer:
-        """The recognizer, one for the whole session."""
+        """Return the recognizer, which is the same for the whole session."""
 
     def tokenize(self, text: str, samples: Samples) -> list[TASTESegment]:
-        """User segments (mostly one) of at most 30 s of speech and its text."""
+        """Return the user segments (usually one) of up to 30 s of speech with its text."""
 
     def text_segment(self, text: str) -> TASTESegment:
-        """A user segment that was typed."""
+        """Return a user segment of typed text."""
 
     def prefill(self, segments: list[TASTESegment]) -> float | None:
-        """Read user segments; returns the model's probability of speaking now, None if it has none."""
+        """Read user segments; return the model's probability of speaking now, if it has one."""
 
     def reply(self) -> Generator[ReplyItem, None, None]:
-        """Answer what was read, item by item, whatever the probability of speaking."""
+        """Answer the open exchange item by item, regardless of the probability of speaking."""
 
     def go_on(self) -> Generator[ReplyItem, None, None]:
-        """Go on with the answer that was settled last, item by item; its words count from here."""
+        """Continue the answer that was settled last; words are counted from here."""
 
     def speak(self, item: ReplyItem) -> Sound:
-        """The sound of an item, following on the previous one's."""
+        """Return the sound of an item, which continues that of the previous item."""
 
     def settle(self, heard_words: int) -> None:
-        """Keep the heard words of the reply in the history; the rest of it was not said."""
+        """Keep the heard words of the reply in the history, and drop the rest."""
 
     def take_back(self) -> None:
-        """Undo `reply`: what was read is open again, and the answer will draw what this one drew."""
+        """Undo `reply`: reopen the exchange, and restore the random state for the next answer."""
 
     def discard(self) -> None:
-        """Forget the open exchange, if any."""
+        """Drop the open exchange, if any."""
 
     def forget(self, segments: Collection[TASTESegment]) -> None:
-        """Take these very segments out of the history, for good; an open exchange is discarded."""
+        """Remove these segments (by identity) from the history, and drop the open exchange."""

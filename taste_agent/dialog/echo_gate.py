@@ -1,4 +1,4 @@
-"""The gate against echo in text: words recognized while the agent was saying them are not the person's."""
+"""Removes the agent's own words, heard as an echo, from recognized text."""
 
 import re
 from collections import deque
@@ -10,41 +10,41 @@ from taste_agent.clock import ENGINE_RATE_HZ
 from taste_speech.recognition.base import Recognition, RecognizedWord
 from taste_speech.words import Word
 
-# A recognizer hears an echo roughly: words count as the same from this likeness of their letters on.
+# Echoes are recognized poorly: words count as equal if their letters are at least this similar.
 SAME_WORD = 0.65
 MIN_ROUGH_LETTERS = 3
-# Above this share of echoed words the rest is taken for misheard echo as well.
+# Above this share of echoed words the rest counts as misheard echo.
 MOSTLY_ECHO = 0.7
-# Below it only runs of this many echoed words are dropped: two people share their "the" and "is".
+# Below it, only runs of this many echoed words are dropped, because both sides say "the" and "is".
 MIN_RUN = 3
 REMEMBERED_WORDS = 400
-# How far the end of a word that was recognized, or counted as heard, may lie beside the truth.
+# Tolerance for the end of a word, recognized or played.
 TIMING_S = 0.2
 
 
 class EchoGate:
-    """Remembers what was played, and tells which recognized words to believe. Safe between two threads."""
+    """Remembers played words, and finds them among recognized ones. Safe between two threads."""
 
     def __init__(self, reach_s: Callable[[], float] = lambda: 0.0) -> None:
-        """`reach_s` gives how long after a word was heard its echo may now be heard."""
+        """`reach_s` returns how long after a word its echo may currently be heard."""
         self._reach_s = reach_s
         self._played: deque[Word] = deque(maxlen=REMEMBERED_WORDS)
         self.dropped_words = 0
 
     def played(self, word: Word) -> None:
-        """A word of the agent was heard to its `end`, an input sample."""
+        """Note a word of the agent that was heard up to its `end`, an input sample."""
         self._played.append(word)
 
     def partial(self, text: str, start: int, samples: int) -> tuple[str, str]:
-        """Text that may still change: what of it is not the agent's own, and what is; see `filter`."""
+        """Split partial text into the person's words and the agent's own; see `filter`."""
         own, echo = self._sort([RecognizedWord(word) for word in text.split()], start, samples)
         return " ".join(word.text for word in own) if echo else text, " ".join(echo)
 
     def filter(self, recognition: Recognition, start: int, samples: int) -> tuple[Recognition, str]:
-        """Take the agent's own words out of what was recognized in `samples` from input sample `start` on.
+        """Remove the agent's own words from the recognition of `samples` that begin at input sample `start`.
 
         Returns:
-            what is left, as it was where nothing was taken out, and the text of the agent's own words.
+            The remaining recognition, unchanged if nothing was removed, and the text of the removed words.
         """
         own, echo = self._sort(recognition.words, start, samples)
         if not echo:
@@ -55,7 +55,6 @@ class EchoGate:
     def _sort(
         self, words: Sequence[RecognizedWord], start: int, samples: int
     ) -> tuple[list[RecognizedWord], list[str]]:
-        """The person's words and the agent's."""
         reach = round((self._reach_s() + TIMING_S) * ENGINE_RATE_HZ)
         played = [word for word in tuple(self._played) if word.end >= start - reach]
         marks = own_words([_end_of(word, start, samples) for word in words], played, reach)
@@ -64,7 +63,7 @@ class EchoGate:
 
 
 def _end_of(word: RecognizedWord, start: int, samples: int) -> Word:
-    """The word with the span in which it must have ended: one without a time, anywhere in the audio."""
+    """Return the word with the span in which it must have ended: the whole audio if it has no time."""
     if word.end_s is None:
         return Word(word.text, start=start, end=start + samples)
     end = start + round(word.end_s * ENGINE_RATE_HZ)
@@ -72,16 +71,15 @@ def _end_of(word: RecognizedWord, start: int, samples: int) -> Word:
 
 
 def own_words(heard: Sequence[Word], played: Sequence[Word], reach: int) -> list[bool]:
-    """For each recognized word whether it is the person's own, given what was played.
+    """Return for each recognized word whether it is the person's own.
 
-    Words are matched in order, by the likeness of their letters, and only where the one can be the other's
-    echo: it ends after it, by `reach` samples at most. Where most of them match, nothing is the person's own;
-    else what matches in a run of words is not.
+    Words are matched in order by the similarity of their letters, if one can be the echo of the other. If
+    most of them match, no word is the person's own; otherwise only runs of matching words are the agent's.
 
     Args:
-        heard: what was recognized, each word with the span of input samples in which it must have ended.
-        played: what the agent said, each word with the input sample at which it had been heard to its end.
-        reach: how many samples later than a word its echo may be heard.
+        heard: recognized words, each with the span of input samples in which it must have ended.
+        played: the agent's words, each with the input sample at which it was heard to its end.
+        reach: number of samples after a word in which its echo may be heard.
     """
     matched = _match_in_order([[_is_echo(one, other, reach) for other in played] for one in heard])
     share = sum(matched) / len(matched) if matched else 0.0
@@ -105,7 +103,7 @@ def _is_echo(heard: Word, played: Word, reach: int) -> bool:
 
 
 def _match_in_order(alike: list[list[bool]]) -> list[bool]:
-    """The longest common subsequence, where `alike[i][j]` says which elements are: a mark for each row."""
+    """Mark the rows in a longest common subsequence, given the matrix `alike` of equal elements."""
     rows, columns = len(alike), len(alike[0]) if alike else 0
     best = [[0] * (columns + 1) for _ in range(rows + 1)]
     for i in range(rows - 1, -1, -1):

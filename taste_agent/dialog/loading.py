@@ -1,6 +1,6 @@
 """Loading a checkpoint for inference: device, number type, fast paths.
 
-Importing this takes PyTorch and nothing else that is heavy.
+Importing this loads PyTorch, but no other heavy package.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 SMALL_MODEL_PARAMETERS = 50_000_000
 THREADS_OF_SMALL_MODEL = 2
 CORES = torch.get_num_threads()
-"""What PyTorch takes by itself, read before anything changes it."""
+"""PyTorch's own choice of threads, read before anything changes it."""
 
 
 def device_of(settings: ModelSettings) -> torch.device:
-    """Return the device that the settings name.
+    """Return the device of the settings.
 
     Raises:
-        AgentError: it is not there, or cannot compute with the number type of the settings.
+        AgentError: it is not available, or does not support the number type.
     """
     device = choose_device(settings.device)
     if settings.dtype == "int8" and device.type != "cpu":
@@ -42,10 +42,10 @@ def device_of(settings: ModelSettings) -> torch.device:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a setting; `auto` takes CUDA, then MPS, then the CPU.
+    """Return the named device; `auto` prefers CUDA, then MPS, then the CPU.
 
     Raises:
-        AgentError: the device is not there.
+        AgentError: the device is not available.
     """
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
@@ -57,11 +57,11 @@ def choose_device(name: str) -> torch.device:
 
 
 def load_model(settings: ModelSettings, speaks: bool = True) -> tuple[TasteForCausalLM, TasteProcessor]:
-    """Model and processor as all of `settings` say; `speaks` as for `load_checkpoint`.
+    """Load model and processor by the settings; see `load_checkpoint`.
 
     Raises:
         TasteError: the checkpoint cannot be loaded.
-        AgentError: the device is not there, or cannot compute with this number type.
+        AgentError: the device is not available, or does not support the number type.
     """
     device = device_of(settings)
     model, processor = load_checkpoint(settings.checkpoint, device, settings.dtype, settings.compiled, speaks)
@@ -70,14 +70,10 @@ def load_model(settings: ModelSettings, speaks: bool = True) -> tuple[TasteForCa
 
 
 def use_threads(model: TasteForCausalLM, threads: int) -> None:
-    """Set the number of CPU threads of PyTorch; 0: at most two for a small model, and one core for the sound.
+    """Set the number of PyTorch's CPU threads; 0 leaves one core free and takes two for a small model.
 
-    Threads that share a tensor wait for each other, so one that has lost its core holds up all. In a talk on
-    two cores a chunk of speech took 200 to 340 ms with one thread and 300 to 570 ms with two; beside two busy
-    processes the first audio of a replay took 0.4 s and 8 s. Replay and bench run as chat does.
-
-    Single rows of small matrices take one thread in any case (`cpu_threads`). More than two were not
-    measured.
+    Threads that share a tensor wait for the slowest, so more threads than free cores are harmful: beside two
+    busy processes on two cores, the first audio of a replay took 0.4 s with one thread and 8 s with two.
     """
     small = model.device.type == "cpu" and model.num_parameters() < SMALL_MODEL_PARAMETERS
     free = max(1, CORES - 1)
@@ -91,17 +87,18 @@ def load_checkpoint(
     compiled: bool = False,
     speaks: bool = True,
 ) -> tuple[TasteForCausalLM, TasteProcessor]:
-    """A model on its device with its fast paths on, and its processor; the voice generator is loaded.
+    """Load a model with its fast paths onto a device, and its processor.
 
     Args:
         name: shipped name, folder or hub id.
-        device: where it runs.
-        dtype: of the large parts, as `number_type` takes it.
+        device: the device to run on.
+        dtype: number type of the large parts; see `number_type`.
         compiled: see `Acceleration`.
-        speaks: False leaves the voice generator alone, for what only listens.
+        speaks: whether to load the voice generator.
 
     Raises:
-        TasteError: the checkpoint cannot be loaded; ValueError: int8 on another device than the CPU.
+        TasteError: the checkpoint cannot be loaded.
+        ValueError: int8 on another device than the CPU.
     """
     from taste_speech import TasteForCausalLM, TasteProcessor
     from taste_speech.acceleration import accelerate
@@ -116,7 +113,7 @@ def load_checkpoint(
 
 
 def fast_paths(number: str, device: torch.device, compiled: bool) -> Acceleration:
-    """The fast paths for a number type, as `number_type` returns it."""
+    """Return the fast paths for a number type returned by `number_type`."""
     from taste_speech.acceleration import Acceleration
 
     linear: Literal["as_is", "float16", "int8"] = "as_is"
@@ -128,10 +125,10 @@ def fast_paths(number: str, device: torch.device, compiled: bool) -> Acceleratio
 
 
 def number_type(dtype: str, device: torch.device) -> str:
-    """What `auto` stands for on a device; any other name as it is.
+    """Return the number type for a device if `dtype` is `auto`, else `dtype`.
 
-    On a CPU that multiplies by them as they are, weights are float16: half the memory of float32 and a third
-    of the time of a step, with the same answers. Elsewhere it is bfloat16 on CUDA, else float32.
+    On a CPU that can multiply by float16 weights, that type takes half the memory of float32 and a third of
+    the time of a step, with the same answers. CUDA takes bfloat16, all other devices float32.
     """
     if dtype != "auto":
         return dtype
@@ -141,12 +138,12 @@ def number_type(dtype: str, device: torch.device) -> str:
 
 
 def loaded_type(number: str, device: torch.device) -> str:
-    """The type that the large parts are loaded as: on the CPU, smaller weights are made of float32 ones."""
+    """Return the type to load the large parts as; on the CPU, smaller weights are made from float32."""
     return "float32" if number == "int8" or (number == "float16" and device.type == "cpu") else number
 
 
 def _give_back_freed_memory() -> None:
-    """Return to the system what loading took for a moment; glibc keeps it otherwise (100 MB of them)."""
+    """Return memory that loading has freed to the system; glibc would keep about 100 MB."""
     if sys.platform == "linux":
         with suppress(AttributeError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)

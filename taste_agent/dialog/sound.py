@@ -1,35 +1,43 @@
-"""The shape of sound: long speech in parts that the model can take, and the edges of a reply."""
+"""Sound of speech: long recordings in parts, the edges of a reply, and texts read aloud."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from taste_agent.audio.ports import Samples
-from taste_agent.clock import samples_of_ms
+from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
 from taste_agent.dialog.brain import Sound
+from taste_speech import TasteForCausalLM, TasteProcessor
+from taste_speech.spoken_text import as_sentence
+from taste_speech.streaming import Conversation, StreamingDetokenizer, TASTESegment
+from taste_speech.streaming.layout import Row
+from taste_speech.words import Word
 
 SOUNDING_RMS = 2.5e-3
-"""Level (-52 dBFS) of a block from which something is heard, some 35 dB below speech.
+"""Level above which a block is audible (-52 dBFS), some 35 dB below speech.
 
-Before a vowel the shipped voice begins with a breath of -57 dBFS that nobody hears, and then pauses.
+The shipped voice starts vowels with an inaudible breath of -57 dBFS and a pause.
 """
 BLOCK_SAMPLES = samples_of_ms(10)
 _RISE_SAMPLES = samples_of_ms(2)
 _FALL_SAMPLES = samples_of_ms(10)
 _SILENCE_AFTER_SAMPLES = samples_of_ms(30)
 _SEARCH_SAMPLES = samples_of_ms(500)
-"""The quietest place this far from where a cut should be is taken."""
+"""Distance within which the quietest place for a cut is searched."""
 _QUIET_SAMPLES = samples_of_ms(20)
+SILENCE_BEFORE_MS = 20
+"""Silence before a text that is read aloud."""
 
 
 def parts_of_speech(
     words: Sequence[str], samples: Samples, count_tokens: Callable[[Sequence[str]], int], most_tokens: int
 ) -> Iterator[tuple[list[str], Samples]]:
-    """Parts of a recording (T,) with their words, each with at most `most_tokens` tokens.
+    """Split a recording (T,) and its words into parts of at most `most_tokens` tokens.
 
-    Nobody knows here when each word was said: the audio is cut in proportion to the tokens, at a quiet place.
-    A word that has more tokens by itself is a part of its own.
+    The times of the words are unknown, so the audio is cut at quiet places, in proportion to the tokens. A
+    word with more tokens than allowed is a part of its own.
     """
     tokens = [count_tokens([word]) for word in words]
     parts, left = -(-sum(tokens) // most_tokens), sum(tokens)
@@ -55,24 +63,24 @@ def _quiet_place(samples: Samples, wanted: int, first: int) -> int:
 
 
 def _blocks(samples: Samples, size: int) -> Samples:
-    """(blocks, size) all whole blocks."""
+    """Return all whole blocks, (blocks, size)."""
     return samples[: samples.size // size * size].reshape(-1, size)
 
 
 class SoundEdges:
-    """Shapes the start and the end of one reply, chunk after chunk; word ends move with its start.
+    """Trims the start of one reply to its first sound, and makes it end in silence.
 
-    It begins with its first sound and ends in silence, whatever the voice makes of its edges.
+    The ends of words move with the start.
     """
 
     def __init__(self, silence_before: int) -> None:
-        """`silence_before` samples come before the first sound: voices pause longer, or not at all."""
+        """Put `silence_before` samples before the first sound."""
         self._silence_before = silence_before
         self._shift = 0
         self._begun = False
 
     def __call__(self, sound: Sound, final: bool = False) -> Sound:
-        """The next chunk of the reply; a first one that is silent throughout stays as it is."""
+        """Shape the next chunk of the reply; a first chunk that is all silence stays as it is."""
         samples = sound.samples
         if not self._begun and samples.size:
             self._begun = True
@@ -96,3 +104,56 @@ class SoundEdges:
         rise = np.linspace(0, 1, min(_RISE_SAMPLES, samples.size), dtype=np.float32)
         samples = np.concatenate([rise * samples[: rise.size], samples[rise.size :]])
         return np.concatenate([np.zeros(self._shift, np.float32), samples])
+
+
+def taste_of_text(model: TasteForCausalLM, processor: TasteProcessor, text: str) -> TASTESegment:
+    """Return the words of `text` with the taste tokens with which the model would speak them.
+
+    Raises:
+        TextError: the text has no words.
+    """
+    conversation = Conversation(model, processor)
+    conversation.prefill()
+    roles = conversation.format.role_ids
+    if roles is not None:
+        conversation.lm_state.append(Row(roles["assistant"], None))
+    ids = processor.process_text(text)["llm_token_ids"]
+    words: list[Word] = []
+    for word in processor.llm_ids_to_words(ids):
+        taste = words[-1].taste if words else None
+        for token in word.ids:
+            conversation.lm_state.append(Row(token, taste))
+        words.append(replace(word, taste=conversation.lm_state.read_taste()))
+    return conversation.words_segment(words)
+
+
+def read_aloud(
+    model: TasteForCausalLM,
+    processor: TasteProcessor,
+    text: str,
+    speaker: torch.Tensor,
+    seed: int | None = None,
+    words_per_chunk: int = 8,
+) -> Iterator[Samples]:
+    """Yield the sound of `text` chunk by chunk, (T,) samples at the engine's rate.
+
+    Args:
+        model, processor: parts of one checkpoint.
+        text: at least one word.
+        speaker: (1, width) embedding of the voice.
+        seed: the same seed gives the same sound; None draws a new one.
+        words_per_chunk: number of words that are synthesized together.
+    """
+    generator = torch.Generator(model.device)
+    if seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(seed)
+    voice = StreamingDetokenizer(model, processor, speaker, ENGINE_RATE_HZ, generator)
+    edges = SoundEdges(samples_of_ms(SILENCE_BEFORE_MS))
+    # The voice is trained on whole sentences; without an end mark it would cut the last word.
+    words = taste_of_text(model, processor, as_sentence(" ".join(processor.split_text(text)))).words
+    for start in range(0, len(words), words_per_chunk):
+        final = start + words_per_chunk >= len(words)
+        chunk = voice.speak(words[start : start + words_per_chunk], final)
+        yield edges(Sound(chunk.samples, ()), final).samples

@@ -33,21 +33,21 @@ WARM_UP_TEXT = "what is your name"
 
 
 def load_brain(settings: AgentSettings, speaks: bool = True) -> "TasteBrain":
-    """Load the checkpoint that the settings name, with its recognizer and, if it `speaks`, its voice.
+    """Load the checkpoint of the settings with its recognizer and, if it `speaks`, its voice.
 
     Raises:
         TasteError: the checkpoint cannot be loaded.
-        AgentError: the device or the voice does not exist, or the checkpoint cannot do what is set.
+        AgentError: the device or the voice does not exist, or the checkpoint does not support a setting.
     """
     model, processor = load_model(settings.model, speaks=speaks)
     brain = TasteBrain(model, processor, settings)
     if model.device.type != "cpu" or model.num_parameters() < SMALL_MODEL_PARAMETERS:
-        brain.warm_up(speaks)  # else it would be waited for longer than it saves
+        brain.warm_up(speaks)  # for a large model on a CPU it takes longer than it saves
     return brain
 
 
 class TasteBrain:
-    """A checkpoint, its recognizer and voice, and the state of one conversation."""
+    """A checkpoint with its recognizer, its voice and the state of one conversation."""
 
     def __init__(self, model: TasteForCausalLM, processor: TasteProcessor, settings: AgentSettings) -> None:
         self._model = model
@@ -68,10 +68,10 @@ class TasteBrain:
         self._detokenizer: StreamingDetokenizer | None = None
         self._edges = SoundEdges(0)
         self._words_before = 0
-        """Words of the last answer that were heard before it went on."""
+        """Words of a continued answer that were heard before."""
 
     def warm_up(self, speaks: bool = True) -> None:
-        """Answer something and forget it: what is made at first use is made before the first turn."""
+        """Answer a question and forget it, so that nothing is set up during the first turn."""
         generators = (self._text_generator, self._voice_generator)
         states = [generator.get_state() for generator in generators]
         self.prefill(self.tokenize(WARM_UP_TEXT, np.zeros(ENGINE_RATE_HZ // 2, np.float32)))
@@ -87,7 +87,7 @@ class TasteBrain:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What of the settings the checkpoint cannot do well."""
+        """Settings that the checkpoint does not support well."""
         if not self._settings.dialog.system_prompt or self._conversation.config.follows_system_prompt:
             return ()
         name = self._settings.model.checkpoint
@@ -95,16 +95,16 @@ class TasteBrain:
 
     @property
     def conversation(self) -> Conversation:
-        """The history as the model has it."""
+        """The model's history."""
         return self._conversation
 
     def recognizer(self) -> Recognizer:
-        """The checkpoint's recognizer."""
-        self._recognizer.start()  # its models are loaded now, not during the first words
+        """Return the checkpoint's recognizer."""
+        self._recognizer.start()  # load its models now, not during the first words
         return self._recognizer
 
     def tokenize(self, text: str, samples: Samples) -> list[TASTESegment]:
-        """Text and taste tokens of a user's speech; in parts where it has more words than the model takes."""
+        """Return text and taste tokens of speech; in parts if it has more words than the model takes."""
 
         def count(words: Sequence[str]) -> int:
             return self._processor.process_text(words)["asr_token_ids"].shape[1]
@@ -119,24 +119,24 @@ class TasteBrain:
         return TASTESegment("user", "audio", text_ids, taste_ids.cpu())
 
     def text_segment(self, text: str) -> TASTESegment:
-        """Something typed."""
+        """Return a user segment of typed text."""
         return self._segment("user", text)
 
     def prefill(self, segments: list[TASTESegment]) -> float | None:
-        """Read user segments; the probability is None for a checkpoint that always answers."""
+        """Read user segments; return None as probability if the checkpoint always answers."""
         self._conversation.extend(segments)
         probability = self._conversation.prefill()
         return None if self._conversation.format.role_ids is None else probability
 
     def reply(self) -> Generator[ReplyItem, None, None]:
-        """Answer what was read."""
+        """Answer the open exchange."""
         self._conversation.open_reply()
         self._words_before = 0
         self._draws = tuple(g.get_state() for g in (self._text_generator, self._voice_generator))
         return self._items()
 
     def take_back(self) -> None:
-        """Undo `reply`."""
+        """Undo `reply`, and restore the random state before it."""
         if self._conversation.reply is not None:
             self._conversation.pop()
         for generator, state in zip((self._text_generator, self._voice_generator), self._draws, strict=True):
@@ -144,7 +144,7 @@ class TasteBrain:
         self._detokenizer = None
 
     def go_on(self) -> Generator[ReplyItem, None, None]:
-        """Go on with the answer that was settled last."""
+        """Continue the answer that was settled last."""
         if self._conversation.segments[-1].role == "system":  # the note about the cut
             self._conversation.pop()
         self._words_before = self._conversation.reopen_reply()
@@ -171,7 +171,7 @@ class TasteBrain:
             yield ReplyItem(tuple(item["segment"].words), item["is_complete"], item["completion_reason"])
 
     def speak(self, item: ReplyItem) -> Sound:
-        """The sound of an item at the engine's rate."""
+        """Return the sound of an item at the engine's rate."""
         if self._detokenizer is None:  # the first item of a reply
             self._detokenizer = StreamingDetokenizer(
                 self._model, self._processor, self._speaker, ENGINE_RATE_HZ, self._voice_generator
@@ -189,12 +189,12 @@ class TasteBrain:
         self._settled = self._conversation.segments
 
     def forget(self, segments: Collection[TASTESegment]) -> None:
-        """Take these very segments out of the history, for good; an open exchange is discarded."""
+        """Remove these segments (by identity) from the history, and drop the open exchange."""
         self._settled = tuple(s for s in self._settled if not any(s is gone for gone in segments))
         self.discard()
 
     def discard(self) -> None:
-        """The history is again what was settled last, also what had to make room meanwhile."""
+        """Restore the history that was settled last, including segments that had to make room since."""
         conversation = self._conversation
         while conversation.reply is not None or conversation.segments:
             conversation.pop()
@@ -205,22 +205,22 @@ class TasteBrain:
 
 
 def _limited(streaming: StreamingConfig, settings: AgentSettings) -> StreamingConfig:
-    """The checkpoint's own limits, with those that the settings name in their place.
+    """Return the checkpoint's limits, replaced by those in the settings.
 
     Raises:
-        AgentError: the history would be longer than the checkpoint bears.
+        AgentError: the history would be longer than the checkpoint allows.
     """
     most, wanted = streaming.max_history_tokens, settings.dialog.max_history_tokens
     if wanted is not None and wanted > most:
         raise AgentError(
-            f"dialog.max_history_tokens is {wanted}; this checkpoint bears {most} at most, give 16 to {most}"
+            f"dialog.max_history_tokens is {wanted}; this checkpoint allows at most {most}; give 16 to {most}"
         )
     named = {"max_history_tokens": wanted, "extra_words": settings.sampling.extra_words}
     return streaming.model_copy(update={name: value for name, value in named.items() if value is not None})
 
 
 def speaker_embedding(processor: TasteProcessor, voice: str) -> torch.Tensor:
-    """(1, size) embedding of a fixed voice's name or of a sound file; empty: the checkpoint's first voice.
+    """Return the (1, size) embedding of a voice given by name or sound file; the first voice if empty.
 
     Raises:
         AgentError: the checkpoint has no voices to choose from.
@@ -229,14 +229,12 @@ def speaker_embedding(processor: TasteProcessor, voice: str) -> torch.Tensor:
         return processor.speaker_embedding(voice)
     voices = processor.voices()
     if not voices:
-        raise AgentError(
-            "the checkpoint has no fixed voice; give a recording to speak like with --voice FILE"
-        )
+        raise AgentError("the checkpoint has no fixed voice; give a recording of the voice with --voice FILE")
     return next(iter(voices.values()))
 
 
 def emit_timing(settings: EmitSettings) -> EmitTiming:
-    """The emit-timing function of the settings; holding while the person speaks is the worker's."""
+    """Return the emit-timing function of the settings."""
     if settings.timing == "growing":
         return growing_chunks(settings.words_per_chunk, most=settings.max_words_per_chunk)
     if settings.timing == "clause":

@@ -1,4 +1,4 @@
-"""Runs commands on a model, one bounded step at a time, and says what they cost; no threads, no clocks."""
+"""Runs commands on a model in bounded steps and measures their cost; no threads, no clocks."""
 
 import logging
 import time
@@ -23,26 +23,26 @@ logger = logging.getLogger(__name__)
 
 CostKind = Literal["recognize_per_s", "recognize_end", "tokenize", "prefill", "word", "detokenize"]
 _EXPLAINED = (TasteError, ValueError)
-"""Errors whose text is for people."""
+"""Errors with a text for people."""
 _MAX_SEGMENT_SAMPLES = 29 * ENGINE_RATE_HZ
 """The audio tower takes less than 30 s."""
 _PARTIAL_SHARE = 0.25
-"""Of the time, at most, that goes to recognizing speech in part: the rest of it must not wait for that."""
+"""Largest share of the time for partial recognition, which must not delay other work."""
 _NOT_ASKED = 0
-"""In place of a generation while nobody has asked for the reply."""
+"""Generation of a reply that nobody has asked for."""
 _NO_SOUND = np.zeros(0, np.float32)
 
 
 @dataclass(slots=True)
 class Cost:
-    """Of one measured block; 0 until it ends."""
+    """Cost of one measured block; 0 until it ends."""
 
     amount: float
     ms: float = 0.0
 
 
 class CostMeter:
-    """Says what compute costs on the session's clock (measured, from a table, or nothing), and adds it up."""
+    """Adds up what computing costs on the session's clock: measured, from a table, or nothing."""
 
     def __init__(
         self, mode: Literal["measured", "fixed", "zero"] = "measured", table: FixedCosts | None = None
@@ -53,7 +53,7 @@ class CostMeter:
 
     @contextmanager
     def measure(self, kind: CostKind, amount: float = 1.0) -> Iterator[Cost]:
-        """Time what is inside; the table's figure is multiplied by `amount` (seconds of audio, words)."""
+        """Time a block; a figure from the table is multiplied by `amount` (seconds of audio, words)."""
         cost = Cost(amount)
         started_s = time.perf_counter()
         yield cost
@@ -64,7 +64,7 @@ class CostMeter:
         self._total_ms += cost.ms
 
     def take_ms(self) -> float:
-        """Cost since the last call."""
+        """Return the cost since the last call."""
         total, self._total_ms = self._total_ms, 0.0
         return total
 
@@ -76,10 +76,10 @@ class _PieceAudio:
     samples: int = 0
     since_partial: int = 0
     partial_after: int = 0
-    """Samples after which it may be recognized in part again."""
+    """Samples after which the next partial recognition may run."""
     text: str = ""
     failed: bool = False
-    """Whether the recognizer failed on it; the rest of it is not heard then."""
+    """Whether the recognizer failed on it; the rest is ignored then."""
 
 
 @dataclass(slots=True)
@@ -93,17 +93,17 @@ class _RunningReply:
 
 @dataclass(slots=True)
 class _Ahead:
-    """A reply that was begun before it was asked for, and its first chunk; None once it was asked for."""
+    """A reply started before it was asked for, and its first chunk; None once it was asked for."""
 
     reply: _RunningReply | None
     results: list[m.Spoken | m.Generated] = field(default_factory=list)
 
 
 class DialogWorker:
-    """Executes commands on a `Brain`. `continue_reply` is called while `working`, between commands.
+    """Executes commands on a `Brain`; while it is `working`, call `continue_reply` between commands.
 
-    When it has read a turn that the model would answer, it makes the first chunk of the answer ahead. That is
-    there at once when it is asked for; when the person goes on instead, nothing is left of it.
+    After reading a turn that the model would answer, it generates the first chunk of the answer ahead of the
+    decision. If the person continues instead, that chunk is undone without a trace.
     """
 
     def __init__(
@@ -114,9 +114,9 @@ class DialogWorker:
         speaks: bool = True,
         gate: EchoGate | None = None,
     ) -> None:
-        """Work for `settings`, measured by `meter`; with `speaks` False replies are words without sound.
+        """Measure costs with `meter`; with `speaks` False, replies are words without sound.
 
-        What is recognized passes the `gate`.
+        Recognized text passes through `gate`.
         """
         self._brain = brain
         self._meter = meter
@@ -134,12 +134,12 @@ class DialogWorker:
 
     @property
     def replying(self) -> bool:
-        """Whether a reply is to be generated further now."""
+        """Whether a running reply is to be continued now."""
         return self._reply is not None and not (self._holds and self._open is not None)
 
     @property
     def working(self) -> bool:
-        """Whether there is something to generate now: of the reply, or ahead of one."""
+        """Whether there is something to generate now, of a reply or ahead of one."""
         return self.replying or self._may_think_ahead
 
     @property
@@ -150,13 +150,10 @@ class DialogWorker:
         return probability is None or probability > m.ITS_TURN
 
     def execute(self, command: m.Command, behind: bool = False) -> list[m.Result]:
-        """Do what a command asks for; errors that a person can understand become `Failed`.
+        """Execute a command; errors that a person can understand become `Failed`.
 
-        A piece on which the recognizer failed is closed as nothing: who waits for it waits for an answer.
-
-        Args:
-            command: what to do.
-            behind: whether more commands wait; no speech is recognized in part then.
+        A piece on which the recognizer failed is closed as empty, because its result is waited for. With
+        `behind` more commands are waiting, and partial recognition is skipped.
         """
         try:
             return self._execute(command, behind)
@@ -167,7 +164,7 @@ class DialogWorker:
             return [failed, _as_nothing(command.piece)] if isinstance(command, m.ClosePiece) else [failed]
 
     def continue_reply(self) -> list[m.Result]:
-        """Generate and speak the next chunk of the running reply, or the first one ahead of it."""
+        """Generate and speak the next chunk of the running reply, or the first chunk ahead of one."""
         reply = self._reply
         if reply is None:
             if self._may_think_ahead:
@@ -179,7 +176,7 @@ class DialogWorker:
             return [self._failed(reply.generation, error)]
 
     def _failed(self, generation: int | None, error: Exception) -> m.Failed:
-        """What is told of an error; a reply ends only by an error of its own, which has its generation."""
+        """Return the message for an error; only an error with a generation ends the running reply."""
         logger.debug("a dialog step failed", exc_info=error)
         if generation is not None:
             self._stop_reply()
@@ -211,8 +208,6 @@ class DialogWorker:
                 self._forget(pieces)
         return []
 
-    # ---- hearing
-
     def _hear(self, heard: m.Hear, behind: bool) -> list[m.Result]:
         number, samples = heard.piece, heard.samples
         piece = self._pieces.get(number)
@@ -228,7 +223,7 @@ class DialogWorker:
             piece.since_partial += len(samples)
             self._recognizer.accept(samples)
             due = self._partial_every and piece.since_partial >= piece.partial_after
-            # In a pause it would only hold up the recognition of the whole piece.
+            # In a pause it would only delay the recognition of the whole piece.
             if not due or heard.silent or behind:
                 return []
             piece.since_partial = 0
@@ -249,8 +244,6 @@ class DialogWorker:
         words = _timed_words(recognition, piece)
         return m.Recognized(number, piece.text, words, confidence, cost.ms, echo, recognition.finished)
 
-    # ---- thinking
-
     def _begin_exchange(self) -> None:
         if self._ahead is not None and self._ahead.reply is not None:
             self._ahead.reply.items.close()
@@ -270,7 +263,7 @@ class DialogWorker:
         return self._prepared
 
     def _parts(self, pieces: tuple[int, ...]) -> Iterator[tuple[str, Samples]]:
-        """Text and audio of the pieces, joined to as few segments as the audio tower's limit allows."""
+        """Yield text and audio of the pieces, joined into as few segments as the audio tower allows."""
         groups: list[list[_PieceAudio]] = []
         for piece in (self._pieces[number] for number in pieces):
             if groups and sum(p.samples for p in groups[-1]) + piece.samples <= _MAX_SEGMENT_SAMPLES:
@@ -282,7 +275,7 @@ class DialogWorker:
             yield " ".join(piece.text for piece in group if piece.text), samples
 
     def _think_ahead(self) -> None:
-        """Make the first chunk of the answer to what was read; what fails is told when it is asked for."""
+        """Generate the first chunk of the answer; errors are reported when the answer is asked for."""
         reply = _RunningReply(_NOT_ASKED, self._brain.reply(), 0.0, 0.0)
         try:
             self._ahead = _Ahead(reply, self._next_chunk(reply))
@@ -307,8 +300,6 @@ class DialogWorker:
         self._reply = _RunningReply(generation, self._brain.reply(), *costs)
         return []
 
-    # ---- speaking
-
     def _next_chunk(self, reply: _RunningReply) -> list[m.Spoken | m.Generated]:
         with self._meter.measure("word") as generate:
             item = next(reply.items)
@@ -332,8 +323,6 @@ class DialogWorker:
         if reply is not None:
             reply.items.close()
 
-    # ---- remembering
-
     def _settle(self, heard_words: int) -> None:
         self._stop_reply()
         self._ahead = self._prepared = None
@@ -356,7 +345,7 @@ def _as_nothing(piece: int) -> m.Recognized:
 
 
 def _timed_words(recognition: Recognition, piece: _PieceAudio) -> tuple[Word, ...]:
-    """Words on the session's clock; a recognizer without times gets them spread evenly."""
+    """Return words with times on the session's clock, spread evenly if the recognizer gives none."""
     count = len(recognition.words)
     words = []
     for index, word in enumerate(recognition.words):

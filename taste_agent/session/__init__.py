@@ -1,6 +1,6 @@
 """The session engine that `replay` and `chat` share.
 
-Shape::
+Structure::
 
     source --> Session.process(block) --------------------------> sink
                 |  cut into VAD frames                       ^
@@ -11,13 +11,13 @@ Shape::
                 +--> Runner (virtual clock, or a thread) --> DialogWorker
                            recognize, taste_tokenize, Conversation + streaming_generate, detokenize
 
-* **One clock.** Time is the count of input samples. The frame pulled at time t sounds from t on, plus the
-  output latency, which a device reports and a file leaves at 0.
-* **Decisions are pure.** `TurnManager` returns orders; it knows neither threads nor audio. Events are among
-  them only to be told: the log, the transcript, the picture and the live view are all made from them.
-* **Heavy work is steps.** `VirtualRunner` runs them in place and stamps the results with the time they would
-  have been ready at; `ThreadRunner` runs them in a thread and stamps them on arrival. Nothing else differs.
-* **Pieces.** Speech reaches the worker as pieces (a stretch between two pauses, at most 30 s). A user turn
-  is a tuple of pieces: what is said before the turn was answered is joined to it, noise is dropped.
-* **Generations.** Every reply has a number; what belongs to an older number is dropped.
+* **One clock.** Time is the number of input samples. The frame pulled at time t is played from t on, plus the
+  output latency reported by the device (0 for a file).
+* **Decisions are pure.** `TurnManager` knows neither threads nor audio; it returns orders. Events among them
+  only report: the log, the transcript, the picture and the live view are made from them.
+* **Heavy work is steps.** `VirtualRunner` runs them in place and stamps the results with the time at which
+  they would be ready; `ThreadRunner` runs them in a thread and stamps them on arrival.
+* **Pieces.** Speech reaches the worker as pieces (stretches between two pauses, at most 30 s). A user turn is
+  a tuple of pieces: speech before the answer joins the turn, noise is dropped.
+* **Generations.** Every reply has a number; results with an older number are dropped.
 """

@@ -1,4 +1,4 @@
-"""`Session`: audio in, audio out, events on the side; see the package's docstring for the shape."""
+"""`Session`: audio in, audio and events out; see the package's docstring for the structure."""
 
 from collections import deque
 from collections.abc import Callable
@@ -19,12 +19,12 @@ from taste_agent.turns.vad import FrameClassifier, is_gap, level_dbfs
 
 _NOTHING = np.zeros(0, np.float32)
 _PAUSE_SAMPLES = samples_of_ms(60)
-"""Between the sounds of a word there is less silence."""
+"""Silence that is longer than any inside a word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """What a level meter shows, of the last frame."""
+    """Levels of the last frame, for a level meter."""
 
     input_dbfs: float = -100.0
     output_dbfs: float = -100.0
@@ -32,14 +32,14 @@ class Levels:
 
 
 class Session:
-    """One conversation. All methods belong to the thread that calls `process`.
+    """One conversation; call all methods from the thread that calls `process`.
 
     Args:
-        settings: of the agent.
-        runner: where the dialog worker runs.
+        settings: settings of the agent.
+        runner: runs the dialog worker.
         emit: called with every event, in order.
         source, model: names for the first event.
-        speaks: False where nothing sounds; words then count as heard as soon as they are there.
+        speaks: False for replies without sound, whose words count as heard when they arrive.
     """
 
     def __init__(
@@ -71,25 +71,25 @@ class Session:
         self.now = 0
         """Input samples processed so far."""
         self.muted = False
-        """Whether the microphone hears silence."""
+        """Whether the microphone is muted."""
         self.cut = False
-        """Whether the loudspeaker has to drop what it still holds; cleared by whoever drives it."""
+        """Whether the loudspeaker must drop its queue; cleared by the code that drives it."""
         self.levels = Levels()
         emit(SessionStarted(0, source, model, self.frame_samples, ENGINE_RATE_HZ))
 
     @property
     def idle(self) -> bool:
-        """Whether nobody speaks and nothing is owed."""
+        """Whether nobody speaks and no answer is due."""
         return self._manager.idle
 
     def set_latency(self, input_samples: int, output_samples: int) -> None:
-        """How old samples are when `process` gets them, and how long after it those it returns are heard."""
+        """Set the age of the samples passed to `process`, and the time until returned ones are heard."""
         self._manager.set_latency(input_samples, output_samples)
 
     def process(self, samples: Samples) -> Samples:
-        """Take input of any length; returns one frame of output for every frame that it completed.
+        """Take input of any length; return one frame of output for every completed frame of input.
 
-        The frame that is returned for input up to sample t sounds from t on.
+        The frame returned for input up to sample t is played from t on.
         """
         pending = np.concatenate([self._partial_frame, samples.astype(np.float32, copy=False)])
         end = len(pending) // self.frame_samples * self.frame_samples
@@ -98,24 +98,24 @@ class Session:
         return np.concatenate([_NOTHING, *map(self._process_frame, frames)])
 
     def interrupt(self, reason: str = "key") -> None:
-        """Stop the reply. With `key` the person wants silence, or, if there is no reply, an answer now.
+        """Stop the reply; with reason `key` and no reply, end the person's turn instead.
 
-        With `client` a client has stopped it because the person speaks, who is answered.
+        With `key` the person wants silence; with `client` the person speaks and will be answered.
         """
         self._carry_out(self._manager.interrupt(self.now, reason))
 
     def type_text(self, text: str) -> None:
-        """Answer something typed."""
+        """Answer typed text."""
         self._carry_out(self._manager.type_text(self.now, text))
 
     def set_muted(self, muted: bool) -> None:
-        """A muted microphone hears silence; muting ends the turn."""
+        """Mute or unmute the microphone; muting ends the person's turn."""
         if muted and not self.muted:
             self._carry_out(self._manager.end_turn(self.now, "muted"))
         self.muted = muted
 
     def set_push_to_talk(self, held: bool | None) -> None:
-        """True while the talk key is held, False while it is not; None gives the decision back to the VAD."""
+        """Set whether the talk key is held; None returns the decision to the VAD."""
         released = self._talk_key is True and held is not True
         self._talk_key = held
         self._manager.trust_talk_key(held is not None)
@@ -123,7 +123,7 @@ class Session:
             self._carry_out(self._manager.end_turn(self.now, "push_to_talk"))
 
     def close(self, reason: str = "end_of_input") -> None:
-        """End the session: a running reply is cut to what was heard. Safe to call twice."""
+        """End the session, and cut a running reply to its heard words; safe to call twice."""
         if self._closed:
             return
         self._closed = True
@@ -148,7 +148,7 @@ class Session:
                 self._send_piece()
         self._collect()
         self._carry_out(self._manager.on_frame(self.now, decision))
-        self._collect()  # with free computing, what was just asked for is there at once
+        self._collect()  # if computing costs nothing, the results are ready at once
         pulled = self._playback.pull(len(frame))
         self._carry_out(self._manager.on_pulled(self.now, pulled))
         self.levels = Levels(decision.level_dbfs, level_dbfs(pulled.samples), decision.is_speech)

@@ -1,4 +1,4 @@
-"""Drives the dialog worker: on the virtual clock, or in a thread. The session cannot tell which."""
+"""Run the dialog worker on the virtual clock or in a thread; to the session both are the same."""
 
 import queue
 import threading
@@ -11,26 +11,26 @@ from taste_agent.dialog.worker import CostMeter, DialogWorker
 from taste_agent.errors import join_or_leave
 
 STEP_LIMIT_S = 2.0
-"""How long the end waits for a step."""
+"""How long `close` waits for a step."""
 
 
 class Runner(Protocol):
-    """Takes commands and gives results back when they are ready."""
+    """Takes commands, and returns their results when they are ready."""
 
     def submit(self, command: Command, now: int) -> None:
         """Queue a command at input sample `now`."""
 
     def collect(self, now: int) -> list[Result]:
-        """Results that are ready at input sample `now`, in order; never waits in a thread runner."""
+        """Return the results that are ready at input sample `now`, in order, without waiting."""
 
     def close(self) -> None:
         """Stop all work; safe to call twice."""
 
 
 class VirtualRunner:
-    """A single worker on the virtual clock: steps run in place and their results come when they would have.
+    """Runs a worker on the virtual clock: steps run in place, and their results are delayed.
 
-    A step starts when the worker is free and its command is there, and lasts what the meter says.
+    A step starts when the worker is free and its command has arrived, and takes the time given by the meter.
     """
 
     def __init__(self, worker: DialogWorker, meter: CostMeter) -> None:
@@ -45,7 +45,7 @@ class VirtualRunner:
         self._inbox.append((now, command))
 
     def collect(self, now: int) -> list[Result]:
-        """Run every step that starts by `now`; returns the results that are ready by then."""
+        """Run all steps that start by `now`; return the results that are ready by then."""
         while (start := self._next_start()) is not None and start[0] <= now:
             at, is_command = start
             worker = self._worker
@@ -62,21 +62,21 @@ class VirtualRunner:
         return self._worker.execute(command, behind=bool(self._inbox) and self._inbox[0][0] <= at)
 
     def _next_start(self) -> tuple[float, bool] | None:
-        """When the next step starts, and whether it is a command; None where there is nothing to do."""
+        """Return when the next step starts and whether it is a command; None if there is none."""
         if self._inbox and not (self._worker.working and self._free_at < self._inbox[0][0]):
             return max(self._free_at, self._inbox[0][0]), True
         return (self._free_at, False) if self._worker.working else None
 
     def close(self) -> None:
-        """Forget what is queued."""
+        """Drop everything queued."""
         self._inbox.clear()
         self._ready.clear()
 
 
 class ThreadRunner:
-    """The worker in a thread of its own. An unexpected error is raised by the next `collect`.
+    """Runs a worker in a thread; the next `collect` raises its unexpected errors.
 
-    Commands may come before the worker: they wait for it.
+    Commands may be submitted before `begin`; they wait for the worker.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class ThreadRunner:
         self._thread: threading.Thread | None = None
 
     def begin(self, worker: DialogWorker) -> None:
-        """Have `worker` execute the commands from now on."""
+        """Start to execute the commands with `worker`."""
         self._thread = threading.Thread(target=self._run, args=(worker,), name="dialog", daemon=True)
         self._thread.start()
 
@@ -96,16 +96,16 @@ class ThreadRunner:
         self._inbox.put(command)
 
     def collect(self, now: int) -> list[Result]:
-        """Results that have arrived."""
+        """Return the results that have arrived."""
         if self._error is not None:
             error, self._error = self._error, None
             raise error
-        return [self._ready.get() for _ in range(self._ready.qsize())]  # nobody else takes any
+        return [self._ready.get() for _ in range(self._ready.qsize())]  # there is no other reader
 
     def close(self) -> None:
-        """End the thread after its current step, whatever is queued; too long a step is left behind."""
+        """End the thread after its current step, or abandon it if that takes too long."""
         self._closed.set()
-        self._inbox.put(None)  # wakes the thread
+        self._inbox.put(None)  # wake the thread
         if self._thread is not None:
             join_or_leave(self._thread, STEP_LIMIT_S)
 

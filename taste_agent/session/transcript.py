@@ -1,4 +1,4 @@
-"""Turns of a session, made from its events as they come."""
+"""The turns of a session, made from its events."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -9,7 +9,7 @@ from taste_agent.clock import seconds_of_samples
 
 @dataclass(slots=True)
 class TranscriptWord:
-    """A word and when it was said, in seconds."""
+    """A word with its times in seconds."""
 
     text: str
     start_s: float
@@ -18,7 +18,7 @@ class TranscriptWord:
 
 @dataclass(slots=True)
 class Turn:
-    """One turn of either side. For the agent, `text` is `heard_text` and `cut_text` together."""
+    """A turn of either side; the agent's `text` is `heard_text` and `cut_text` together."""
 
     role: str
     generation: int
@@ -29,23 +29,23 @@ class Turn:
     cut_text: str = ""
     words: list[TranscriptWord] = field(default_factory=list)
     latency_ms: dict[str, float] = field(default_factory=dict)
-    """For the agent, as `FirstAudio` has them: waited, its parts, and the stages."""
+    """The agent's latencies, as in `FirstAudio`: the total, its parts and the stages."""
     rtf: float | None = None
     underruns: int = 0
     interrupted_by: str = ""
     answered: bool = False
     unanswered: bool = False
-    """A person's turn to which there will be no reply."""
+    """Whether a person's turn gets no reply."""
 
 
 class Transcript:
-    """Collects turns from events; `turns` is complete at any moment."""
+    """Collects turns from events; `turns` is always up to date."""
 
     def __init__(self) -> None:
         self.turns: list[Turn] = []
 
     def take(self, event: ev.Event) -> None:
-        """Add what an event tells."""
+        """Take an event."""
         last = self.turns[-1] if self.turns else None
         at_s = seconds_of_samples(event.at)
         match event:
@@ -72,7 +72,7 @@ class Transcript:
     def _take_user(self, event: ev.UserTurn, last: Turn | None) -> None:
         start_s, end_s = seconds_of_samples(event.start), seconds_of_samples(event.end)
         if last is not None and last.role == "user" and not last.answered and last.start_s == start_s:
-            self.turns.pop()  # the same turn, which the person went on with
+            self.turns.pop()  # the person has continued this turn
         words = [
             TranscriptWord(word.text, seconds_of_samples(word.start), seconds_of_samples(word.end))
             for word in event.words
@@ -81,12 +81,12 @@ class Transcript:
         self.turns.append(Turn("user", event.generation, text, start_s, end_s, heard_text=text, words=words))
 
     def as_json(self) -> str:
-        """`{"turns": [...]}`, indented."""
+        """Return `{"turns": [...]}` as indented JSON."""
         turns = [ev.rounded(asdict(turn)) for turn in self.turns]
         return json.dumps({"turns": turns}, ensure_ascii=False, indent=2) + "\n"
 
     def as_text(self) -> str:
-        """One line a turn; what was not heard stands in brackets."""
+        """Return one line per turn, with unheard words in brackets."""
         return "".join(f"{line_of(turn)}\n" for turn in self.turns)
 
 
@@ -111,7 +111,7 @@ def _tell(
 
 
 def line_of(turn: Turn) -> str:
-    """A turn as one line of text."""
+    """Return a turn as one line of text."""
     who = "You" if turn.role == "user" else "Agent"
     cut = f" [not heard: {turn.cut_text}]" if turn.cut_text else ""
     note = " [not answered]" if turn.unanswered else ""

@@ -210,7 +210,7 @@ class Mouth:
 
     def read(self, text: str) -> Audio:
         """Return the sound of any text, as `taste-agent say` reads it."""
-        from taste_agent.dialog.reading import taste_of_text
+        from taste_agent.dialog.sound import taste_of_text
 
         segment = taste_of_text(self.model, self.processor, text)
         return self.speech().feed(segment.text_ids, segment.taste_ids, final=True).samples

@@ -19,7 +19,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from taste_agent.audio.portaudio import CALL_THREAD
+from taste_agent.audio.devices import CALL_THREAD
 from tests.taste_agent import speech as natural_speech
 from tests.taste_agent.audio import room as room_program
 

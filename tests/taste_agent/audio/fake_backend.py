@@ -4,8 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from taste_agent.audio.devices import Device, DeviceList
-from taste_agent.audio.portaudio import Routes
+from taste_agent.audio.devices import Device, DeviceList, Routes
 
 BLOCK = 320
 NO_FLAGS = SimpleNamespace(input_overflow=False, output_underflow=False)

@@ -37,7 +37,7 @@ def test_device_is_found(wanted, direction, index):
 @pytest.mark.parametrize(
     ("wanted", "direction", "message"),
     [
-        ("headset", "input", "fits several: 2 'USB Headset', 3 'USB Headset 2'"),
+        ("headset", "input", "matches several: 2 'USB Headset', 3 'USB Headset 2'"),
         ("9", "input", "there is no input device 9; allowed: 0"),
         ("1", "input", "there is no input device 1"),
         ("USB Hedset", "output", "did you mean 'USB Headset'"),

@@ -9,10 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from taste_agent.audio import devices, portaudio
-from taste_agent.audio import portaudio as routing
-from taste_agent.audio.devices import Device
-from taste_agent.audio.portaudio import (
+from taste_agent.audio import devices
+from taste_agent.audio.devices import (
+    Device,
     PortAudioBackend,
     Routes,
     StuckError,
@@ -50,7 +49,7 @@ class FakeSoundDevice(SimpleNamespace):
 
 @pytest.fixture
 def library(monkeypatch):
-    monkeypatch.setattr(portaudio, "CALL_LIMIT_S", 0.05)
+    monkeypatch.setattr(devices, "CALL_LIMIT_S", 0.05)
 
     def use(start):
         fake = FakeSoundDevice(start)
@@ -128,7 +127,7 @@ def test_the_fixture_leaves_portaudio_alone_while_a_call_is_stuck(monkeypatch):
     monkeypatch.setattr(sounddevice, "_terminate", lambda: calls.append("terminate"))
     monkeypatch.setattr(sounddevice, "_initialize", lambda: calls.append("initialize"))
     returns = threading.Event()
-    thread = threading.Thread(target=returns.wait, name=portaudio.CALL_THREAD)
+    thread = threading.Thread(target=returns.wait, name=devices.CALL_THREAD)
     thread.start()
     try:
         renew_portaudio(limit_s=0.2)
@@ -203,8 +202,8 @@ def answer(monkeypatch):
                 raise error
             return subprocess.CompletedProcess(command, 0, output)
 
-        monkeypatch.setattr(routing.shutil, "which", lambda name: f"/bin/{name}")
-        monkeypatch.setattr(routing.subprocess, "run", run)
+        monkeypatch.setattr(devices.shutil, "which", lambda name: f"/bin/{name}")
+        monkeypatch.setattr(devices.subprocess, "run", run)
 
     return set_answer
 
@@ -234,5 +233,5 @@ def test_a_server_that_cannot_be_asked_says_nothing(answer, error):
 
 
 def test_without_the_program_nothing_is_known(monkeypatch):
-    monkeypatch.setattr(routing.shutil, "which", lambda name: None)
+    monkeypatch.setattr(devices.shutil, "which", lambda name: None)
     assert ask_routes() is None

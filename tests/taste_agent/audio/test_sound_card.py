@@ -4,9 +4,10 @@ import time
 import numpy as np
 import pytest
 
-from taste_agent.audio.device_ports import DeviceSink, DeviceSource
+from taste_agent.audio.devices import Routes, StuckError
 from taste_agent.audio.echo import HalfDuplexGate
-from taste_agent.audio.portaudio import Routes, StuckError
+from taste_agent.audio.loudspeaker import DeviceSink
+from taste_agent.audio.microphone import DeviceSource
 from taste_agent.audio.sound_card import SoundCard
 from taste_agent.config import DeviceSettings
 from taste_agent.errors import AudioDeviceError
@@ -321,7 +322,7 @@ def test_watching_goes_on_after_an_error_of_portaudio():
     while "microphone 'mic' is back" not in notices and time.monotonic() < deadline_s:
         time.sleep(0.01)
     card.close()
-    assert notices.count("looking for sound devices failed: PortAudio not initialized") == 1
+    assert notices.count("checking the sound devices failed: PortAudio not initialized") == 1
     assert calls[2] - calls[0] >= 0.35  # not at every look of the watcher
     assert "microphone 'mic' is back" in notices
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from taste_agent.audio.device_ports import DeviceSink, DeviceSource
 from taste_agent.audio.echo import WebRtcCanceller
+from taste_agent.audio.loudspeaker import DeviceSink
+from taste_agent.audio.microphone import DeviceSource
 from taste_agent.audio.sound_card import SoundCard
 from taste_agent.commands import say
 from taste_agent.config import DeviceSettings

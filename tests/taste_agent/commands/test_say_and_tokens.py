@@ -12,7 +12,7 @@ import torch
 
 from taste_agent import cli
 from taste_agent.dialog.loading import load_model
-from taste_agent.dialog.reading import read_aloud, taste_of_text
+from taste_agent.dialog.sound import read_aloud, taste_of_text
 from taste_agent.errors import AudioDeviceError
 from tests.taste_agent.audio.fake_backend import FakeBackend
 
@@ -67,7 +67,7 @@ def test_what_is_said_is_a_whole_sentence(tiny_model, tiny_processor, monkeypatc
         read.append(text)
         return taste_of_text(model, processor, text)
 
-    monkeypatch.setattr("taste_agent.dialog.reading.taste_of_text", reading)
+    monkeypatch.setattr("taste_agent.dialog.sound.taste_of_text", reading)
     list(read_aloud(tiny_model, tiny_processor, "hello there", tiny_processor.voices()["ada"], 1))
     assert read == ["Hello there."]
 

@@ -242,7 +242,7 @@ def test_a_cut_reply_goes_on_with_the_words_that_it_would_have_said(make, note):
 
 
 def test_no_longer_history_than_the_checkpoint_bears_can_be_set(make):
-    with pytest.raises(AgentError, match=r"max_history_tokens is 4096; this checkpoint bears 2048 at most"):
+    with pytest.raises(AgentError, match=r"max_history_tokens is 4096; this checkpoint allows at most 2048"):
         make("dialog.max_history_tokens=4096")
 
 

@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 
-from taste_agent.audio.reference import STEADY_S, PlayedReference, StreamClock
+from taste_agent.audio.loudspeaker import STEADY_S, PlayedReference, StreamClock
 from taste_agent.audio.streams import PlaybackSide
 
 RATE_HZ = 16000
