@@ -20,7 +20,7 @@ from taste_agent.audio.microphone import DeviceSource
 from taste_agent.audio.ports import AudioSink, AudioSource, SilentSink, SilentSource
 from taste_agent.audio.sound_card import SoundCard
 from taste_agent.chat_engine import ChatEngine
-from taste_agent.clock import ENGINE_RATE_HZ, ms_of_samples
+from taste_agent.clock import ms_of_samples
 from taste_agent.config import AgentSettings, EchoSettings
 from taste_agent.dialog.brain import Brain
 from taste_agent.dialog.brain_loader import announce_first_use
@@ -198,10 +198,10 @@ def choose_canceller(
     if settings.mode == "headphones":
         return "headphones", None
     if settings.mode == "half_duplex":
-        return "half_duplex", HalfDuplexGate(ENGINE_RATE_HZ)
+        return "half_duplex", HalfDuplexGate()
     try:
         canceller = WebRtcCanceller(
-            ENGINE_RATE_HZ,
+            delay_ms=settings.lead_ms,
             noise_suppression=settings.noise_suppression,
             high_pass=settings.high_pass,
             gain_control=settings.gain_control,
@@ -210,6 +210,5 @@ def choose_canceller(
         if settings.mode == "webrtc":
             raise
         notify("warning", str(error))
-        return "half_duplex", HalfDuplexGate(ENGINE_RATE_HZ)
-    canceller.set_delay_ms(settings.lead_ms)
+        return "half_duplex", HalfDuplexGate()
     return "webrtc", canceller

@@ -10,9 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from taste_agent.audio.ports import Samples
+from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
 from taste_agent.errors import AgentError
 
 FRAME_MS = 10
+FRAME_SAMPLES = samples_of_ms(FRAME_MS)
 # Level above which the loudspeaker counts as active; below it there is no echo to measure.
 FAR_ACTIVE_RMS = 0.003
 # If the microphone is weaker than the loudspeaker by more, there is no echo to cancel.
@@ -35,9 +37,9 @@ WINDOW_S, MAX_DELAY_S = 0.064, 0.6
 TAPS = 32
 # Anything quieter is not speech.
 LOUD_RMS = 0.002
-# The fit explains a little of any sound, so only levels above this multiple of the residual are reduced.
+# The fit explains a little of any sound; only more than this multiple of the residual is reduced.
 MARGIN = 2.0
-# For `EchoHeard`: interval of its checks, before and after the proof that there is no echo, and their window.
+# For `EchoHeard`: interval of checks, before and after the proof that there is no echo; their window.
 LOOK_FRAMES, LATER_LOOK_FRAMES, LOOK_S = 5, 20, 0.3
 # In 0.2 s the fit explains more than 0.31 of 95 % of simulated echoes (reverberation of 0.15 to 0.6 s, small
 # loudspeakers, gains down to -25 dB), and less than 0.11 of 95 % of voices over headphones.
@@ -58,7 +60,6 @@ class EchoFigures:
 
     return_loss_db: float | None = None
     enhancement_db: float | None = None
-    delay_ms: int = 0
 
 
 def echo_reach_s(figures: EchoFigures, widest_s: float) -> float:
@@ -78,8 +79,6 @@ class EchoUnavailableError(AgentError):
 
 class Canceller(Protocol):
     """Removes the echo of the loudspeaker from the microphone's signal."""
-
-    rate_hz: int
 
     def process(self, near: Samples, far: Samples) -> Samples:
         """Clean one 10 ms frame `near` (T,) with the loudspeaker's frame `far` (T,)."""
@@ -109,15 +108,15 @@ class EchoMeter:
             self._sums[:] = 0
             self._frames = 0
 
-    def figures(self, delay_ms: int = 0) -> EchoFigures:
+    def figures(self) -> EchoFigures:
         """Return medians over the last blocks, because a person talking over the agent spoils a few."""
         blocks = tuple(self._blocks)  # another thread may add some meanwhile
         if not blocks:
-            return EchoFigures(delay_ms=delay_ms)
+            return EchoFigures()
         loss_db = float(median(block[0] for block in blocks))
         # If most blocks have no echo, the others contain a person's speech.
         echoes = [enhancement for loss, enhancement in blocks if loss < NO_ECHO_DB > loss_db]
-        return EchoFigures(loss_db, float(median(echoes)) if echoes else None, delay_ms)
+        return EchoFigures(loss_db, float(median(echoes)) if echoes else None)
 
 
 class WebRtcCanceller:
@@ -130,13 +129,17 @@ class WebRtcCanceller:
 
     def __init__(
         self,
-        rate_hz: int = 16000,
         *,
+        delay_ms: int = 0,
         noise_suppression: bool = True,
         high_pass: bool = True,
         gain_control: bool = False,
     ) -> None:
-        """Load the library; raise `EchoUnavailableError` if it does not work."""
+        """Expect echoes `delay_ms` after their `far` frame at the earliest.
+
+        Raises:
+            EchoUnavailableError: the library does not work here.
+        """
         try:
             from livekit.rtc import AudioFrame, AudioProcessingModule
 
@@ -150,25 +153,18 @@ class WebRtcCanceller:
                 "agent is silent; if you wear headphones, set echo.mode to headphones"
             ) from error
         self._frame_type = AudioFrame
-        self.rate_hz = rate_hz
-        self.frame_samples = rate_hz * FRAME_MS // 1000
-        self.set_delay_ms(0)
-        self._meter, self._bound = EchoMeter(), EchoBound(rate_hz)
-        self._path, self._heard = EchoPath(), EchoHeard(rate_hz)
+        self._module.set_stream_delay_ms(delay_ms)
+        self._meter, self._bound = EchoMeter(), EchoBound()
+        self._path, self._heard = EchoPath(), EchoHeard()
         self._bypassed, self._silent_frames = False, 0
-        self._fade = np.linspace(0.0, 1.0, self.frame_samples, dtype=np.float32)
-
-    def set_delay_ms(self, delay_ms: int) -> None:
-        """Set the shortest delay of an echo in `near` after its `far` frame."""
-        self._delay_ms = max(0, delay_ms)
-        self._module.set_stream_delay_ms(self._delay_ms)
+        self._fade = np.linspace(0.0, 1.0, FRAME_SAMPLES, dtype=np.float32)
 
     def process(self, near: Samples, far: Samples) -> Samples:
         """Clean one 10 ms frame `near` (T,) with the loudspeaker's frame `far` (T,)."""
         for name, frame in (("near", near), ("far", far)):
-            if frame.shape != (self.frame_samples,):
+            if frame.shape != (FRAME_SAMPLES,):
                 raise ValueError(
-                    f"{name} has shape {frame.shape}; the canceller takes {self.frame_samples} samples"
+                    f"{name} has shape {frame.shape}; the canceller takes {FRAME_SAMPLES} samples"
                 )
         self._silent_frames = 0 if far.any() else self._silent_frames + 1
         # Even if unused: it must adapt, or else it takes the first speech for noise.
@@ -201,11 +197,11 @@ class WebRtcCanceller:
     def _packed(self, samples: Samples) -> Any:
         pcm = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype(np.int16)
         # The library writes its result into this buffer, so it must be writable.
-        return self._frame_type(bytearray(pcm.tobytes()), self.rate_hz, 1, self.frame_samples)
+        return self._frame_type(bytearray(pcm.tobytes()), ENGINE_RATE_HZ, 1, FRAME_SAMPLES)
 
     def figures(self) -> EchoFigures:
         """Return the recent measurements."""
-        return self._meter.figures(self._delay_ms)
+        return self._meter.figures()
 
 
 class HalfDuplexGate:
@@ -214,9 +210,8 @@ class HalfDuplexGate:
     The agent cannot be interrupted by voice then, which the caller must show.
     """
 
-    def __init__(self, rate_hz: int = 16000, hangover_ms: int = 400) -> None:
+    def __init__(self, hangover_ms: int = 400) -> None:
         """Stay closed for `hangover_ms`, the longest expected echo delay, after the last active frame."""
-        self.rate_hz = rate_hz
         self._hangover_frames = hangover_ms // FRAME_MS
         self._closed_frames = 0
 
@@ -286,9 +281,9 @@ class EchoHeard:
     microphone's: that explains most of an echo and almost nothing of a voice.
     """
 
-    def __init__(self, rate_hz: int) -> None:
-        self._near = np.zeros(round(LOOK_S * rate_hz), dtype=np.float32)
-        self._far = np.zeros(self._near.size + round(MAX_DELAY_S * rate_hz) + TAPS, dtype=np.float32)
+    def __init__(self) -> None:
+        self._near = np.zeros(round(LOOK_S * ENGINE_RATE_HZ), dtype=np.float32)
+        self._far = np.zeros(self._near.size + round(MAX_DELAY_S * ENGINE_RATE_HZ) + TAPS, dtype=np.float32)
         self._frames = self._quiet_frames = self._explained = self._unexplained = 0
         self.echo = False
         """Whether an echo was heard."""
@@ -337,9 +332,9 @@ class EchoBound:
     the person's voice, and the cleaned signal need not be louder than that part.
     """
 
-    def __init__(self, rate_hz: int) -> None:
-        self._near = np.zeros(round(WINDOW_S * rate_hz), dtype=np.float32)
-        self._far = np.zeros(self._near.size + round(MAX_DELAY_S * rate_hz) + TAPS, dtype=np.float32)
+    def __init__(self) -> None:
+        self._near = np.zeros(round(WINDOW_S * ENGINE_RATE_HZ), dtype=np.float32)
+        self._far = np.zeros(self._near.size + round(MAX_DELAY_S * ENGINE_RATE_HZ) + TAPS, dtype=np.float32)
         self._gain = 1.0
 
     def apply(self, cleaned: Samples, near: Samples, far: Samples) -> Samples:

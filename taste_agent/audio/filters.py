@@ -29,7 +29,6 @@ class StreamResampler:
     """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
-        """Prepare for two positive rates (`ValueError` otherwise)."""
         if from_hz <= 0 or to_hz <= 0:
             raise ValueError(f"sampling rates are {from_hz} and {to_hz} Hz; both must be positive")
         self.from_hz, self.to_hz = from_hz, to_hz

@@ -15,7 +15,9 @@ from taste_agent.config import DeviceSettings
 
 # On a busy machine the times may shift by 20 ms for good, which over a minute looks like 300 ppm.
 DRIFT_AFTER_S = 600
-KEEP_S = 2
+KEEP_SAMPLES = 2 * ENGINE_RATE_HZ
+# Callbacks over which a clock averages.
+WINDOW_CALLBACKS = 120
 # Beyond this difference the reading position jumps at once.
 JUMP_S = 0.04
 # Within this difference it stays. The path from loudspeaker to microphone has a constant number of samples
@@ -28,7 +30,7 @@ NO_WORD_SAMPLES = samples_of_ms(200)
 
 
 class StreamClock:
-    """Maps sample positions of one stream to seconds, and back.
+    """Maps sample positions of one stream, at the engine's rate, to seconds and back.
 
     Every callback gives a pair (position of its first sample, time of that sample at the converter). The
     times jitter by whole blocks, but the true relation is a straight line that moves only with clock drift
@@ -36,10 +38,8 @@ class StreamClock:
     seconds, smooths jitter and ignores outliers.
     """
 
-    def __init__(self, rate_hz: int, window: int = 120) -> None:
-        """Follow a stream at `rate_hz`, averaging over `window` callbacks."""
-        self.rate_hz = rate_hz
-        self._offsets: deque[float] = deque(maxlen=window)
+    def __init__(self) -> None:
+        self._offsets: deque[float] = deque(maxlen=WINDOW_CALLBACKS)
         self._offset_s = 0.0
         self._first: tuple[int, float] | None = None
         self._last: tuple[int, float] | None = None
@@ -51,7 +51,7 @@ class StreamClock:
 
     def observe(self, position: int, time_s: float) -> None:
         """Note that sample `position` passes the converter at `time_s`."""
-        self._offsets.append(time_s - position / self.rate_hz)
+        self._offsets.append(time_s - position / ENGINE_RATE_HZ)
         ordered = sorted(self._offsets)
         quarter = len(ordered) // 4
         middle = ordered[quarter : len(ordered) - quarter]
@@ -64,7 +64,7 @@ class StreamClock:
         """Take all pairs out of `stamps`, whose positions count samples at `stamps_rate_hz`."""
         while stamps:
             position, time_s = stamps.popleft()
-            self.observe(round(position * self.rate_hz / stamps_rate_hz), time_s)
+            self.observe(round(position * ENGINE_RATE_HZ / stamps_rate_hz), time_s)
 
     def restart(self, stamps: deque[tuple[int, float]]) -> None:
         """Forget all pairs but the last one in `stamps`, because the device has lost samples."""
@@ -75,11 +75,11 @@ class StreamClock:
 
     def time_of(self, position: float) -> float:
         """Return the second at which sample `position` passes the converter."""
-        return self._offset_s + position / self.rate_hz
+        return self._offset_s + position / ENGINE_RATE_HZ
 
     def position_at(self, time_s: float) -> float:
         """Return the sample that passes the converter at `time_s`."""
-        return (time_s - self._offset_s) * self.rate_hz
+        return (time_s - self._offset_s) * ENGINE_RATE_HZ
 
     @property
     def drift_ppm(self) -> float:
@@ -89,7 +89,7 @@ class StreamClock:
         """
         if self._first is None or self._last is None:
             return 0.0
-        nominal_s = (self._last[0] - self._first[0]) / self.rate_hz
+        nominal_s = (self._last[0] - self._first[0]) / ENGINE_RATE_HZ
         if nominal_s < DRIFT_AFTER_S:
             return 0.0
         return (self._last[1] - self._first[1] - nominal_s) / nominal_s * 1e6
@@ -102,17 +102,15 @@ class PlayedReference:
     jitter, the position jumps in the next silence, or at once if the difference is large.
     """
 
-    def __init__(self, rate_hz: int) -> None:
-        """Return frames at `rate_hz`, regardless of the device's rate."""
-        self.rate_hz = rate_hz
+    def __init__(self) -> None:
         self.attach(None)
 
     def attach(self, side: PlaybackSide | None) -> None:
         """Follow another playback side; with None every frame is silence."""
         self.side = side
-        self.clock = StreamClock(self.rate_hz)
-        self._resampler = StreamResampler(side.rate_hz, self.rate_hz) if side else None
-        self._room = np.zeros(2 * KEEP_S * self.rate_hz, dtype=np.float32)
+        self.clock = StreamClock()
+        self._resampler = StreamResampler(side.rate_hz, ENGINE_RATE_HZ) if side else None
+        self._room = np.zeros(2 * KEEP_SAMPLES, dtype=np.float32)
         self._kept = self._room[:0]
         self._kept_from = 0
         self._position: int | None = None
@@ -131,14 +129,13 @@ class PlayedReference:
             self._keep(self._resampler.feed(played.read(played.available)))
 
     def _keep(self, samples: Samples) -> None:
-        keep = KEEP_S * self.rate_hz
-        if samples.size > keep:
-            self._kept_from += self._kept.size + samples.size - keep
-            self._kept, samples = self._room[:0], samples[-keep:]
+        if samples.size > KEEP_SAMPLES:
+            self._kept_from += self._kept.size + samples.size - KEEP_SAMPLES
+            self._kept, samples = self._room[:0], samples[-KEEP_SAMPLES:]
         if self._kept.size + samples.size > self._room.size:  # rarely, because it copies seconds
-            surplus = self._kept.size - keep
-            self._room[:keep] = self._kept[surplus:]
-            self._kept = self._room[:keep]
+            surplus = self._kept.size - KEEP_SAMPLES
+            self._room[:KEEP_SAMPLES] = self._kept[surplus:]
+            self._kept = self._room[:KEEP_SAMPLES]
             self._kept_from += surplus
         end = self._kept.size + samples.size
         self._room[self._kept.size : end] = samples
@@ -169,14 +166,14 @@ class PlayedReference:
     def _next_position(self, wanted: int, count: int) -> int:
         if self._position is None:
             return wanted
-        apart_s = abs(wanted - self._position) / self.rate_hz
+        apart_s = abs(wanted - self._position) / ENGINE_RATE_HZ
         jumps = apart_s > JUMP_S or (apart_s > STEADY_S and self._is_silent_at(self._position, count))
         return wanted if jumps else self._position
 
     def _is_silent_at(self, position: int, count: int) -> bool:
         """Return whether the signal before the end of that frame is silent, so that no echo is lost."""
         end = position + count - self._kept_from
-        return not self._kept[max(0, end - round(SILENT_S * self.rate_hz)) : max(0, end)].any()
+        return not self._kept[max(0, end - round(SILENT_S * ENGINE_RATE_HZ)) : max(0, end)].any()
 
 
 class DeviceSink:
@@ -187,7 +184,6 @@ class DeviceSink:
     """
 
     def __init__(self, card: SoundCard, settings: DeviceSettings) -> None:
-        """Write to `card`."""
         self._card, self._settings = card, settings
         self._side: PlaybackSide | None = None
         self._resampler: StreamResampler | None = None

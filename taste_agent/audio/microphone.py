@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from taste_agent.audio.devices import PortAudioBackend, find_device
-from taste_agent.audio.echo import FRAME_MS, Canceller
+from taste_agent.audio.echo import FRAME_SAMPLES, Canceller
 from taste_agent.audio.filters import StreamResampler
 from taste_agent.audio.loudspeaker import PlayedReference, StreamClock
 from taste_agent.audio.ports import Samples
@@ -22,7 +22,7 @@ from taste_agent.config import DeviceSettings
 DUE_S, POLL_S, LONGEST_WAIT_S = 0.002, 0.005, 0.045
 # Waking up for a block costs three times as much as processing it, so while idle two are taken at a time.
 BLOCKS_WHILE_IDLE = 2
-FRAME_SAMPLES, MAX_READ_SAMPLES = samples_of_ms(FRAME_MS), samples_of_ms(100)
+MAX_READ_SAMPLES = samples_of_ms(100)
 # How long a frame waits for the loudspeaker's frame before it continues with silence.
 MAX_REFERENCE_WAIT_S = 0.1
 # After a stall, silence comes in steps of this length, so that keys and typed text are still served.
@@ -93,7 +93,7 @@ class MicrophoneLevel:
 
 
 class DeviceSource:
-    """The microphone at the engine's rate, without the agent's own echo.
+    """The microphone at the engine's rate, without the agent's own echo if there is a `canceller`.
 
     While no samples arrive (device lost, machine asleep), it gives silence at the pace of the wall clock, so
     that an open turn ends and a typed conversation continues.
@@ -108,21 +108,19 @@ class DeviceSource:
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Read from `card`; without a `canceller` (headphones) the signal stays as it is."""
         self._card, self._canceller, self._now, self._sleep = card, canceller, now, sleep
         self._stall_s, self._block_s = settings.stall_ms / 1000, settings.block_ms / 1000
         self._lead_s = lead_ms / 1000
         self._side: CaptureSide | None = None
-        self._played = PlayedReference(ENGINE_RATE_HZ)
+        self._played = PlayedReference()
         self._last_s: float | None = None  # the session begins with the first read
         self._closed = self.idle = self.stalled = False
-        self.stalls = 0
         self._attach(None)
 
     def _attach(self, side: CaptureSide | None) -> None:
         self._side = side
         self.level = MicrophoneLevel()
-        self.clock = StreamClock(ENGINE_RATE_HZ)
+        self.clock = StreamClock()
         self._resampler = StreamResampler(side.rate_hz, ENGINE_RATE_HZ) if side else None
         self._pending = np.zeros(0, dtype=np.float32)
         # Unread samples are older than what the person says now.
@@ -152,7 +150,6 @@ class DeviceSource:
                 return samples
             age_s = now_s - self._last_s
             if age_s >= (STALLED_STEP_S if self.stalled else self._stall_s):
-                self.stalls += not self.stalled
                 self._last_s, self.stalled = now_s, True
                 return np.zeros(round(age_s * ENGINE_RATE_HZ), dtype=np.float32)
             self._sleep(self._until_next_block(now_s))

@@ -59,7 +59,6 @@ class SilentSource:
     def __init__(
         self, now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        """Start to count now."""
         self._now, self._sleep, self._given_until_s = now, sleep, now()
         self.idle = self._closed = False
 

@@ -104,7 +104,6 @@ class SoundCard:
     def __init__(
         self, settings: DeviceSettings, notify: Notify, backend: PortAudioBackend | None = None
     ) -> None:
-        """Prepare; `open` opens the devices."""
         self.capture: CaptureSide | None = None
         self.playback: PlaybackSide | None = None
         self.names: dict[Direction, str] = {"input": "", "output": ""}

@@ -21,11 +21,10 @@ class RingBuffer:
     """
 
     def __init__(self, capacity_samples: int) -> None:
-        """Make room for `capacity_samples`, which must be positive (`ValueError`)."""
         if capacity_samples <= 0:
             raise ValueError(f"capacity_samples is {capacity_samples}; a ring buffer needs at least 1")
         self._samples = np.zeros(capacity_samples, dtype=np.float32)
-        self.written = self.taken = self.dropped_samples = 0
+        self.written = self.taken = 0
 
     @property
     def capacity_samples(self) -> int:
@@ -43,14 +42,13 @@ class RingBuffer:
         return self.capacity_samples - self.available
 
     def write(self, samples: Samples) -> int:
-        """Store the `samples` (T,) that fit and return their number; count the rest as dropped."""
+        """Store the `samples` (T,) that fit and return their number; drop the rest."""
         count = min(samples.size, self.free)
         start = self.written % self.capacity_samples
         first = min(count, self.capacity_samples - start)
         self._samples[start : start + first] = samples[:first]
         self._samples[: count - first] = samples[first:count]
         self.written += count
-        self.dropped_samples += samples.size - count
         return count
 
     def read_into(self, out: Samples) -> int:
@@ -97,11 +95,11 @@ def converter_delay_s(converter_s: float, current_s: float, fallback_s: float) -
 class CaptureSide:
     """Receives mono samples from a microphone at the device's rate, with their capture times.
 
-    `last_sound_s` is the time of the last block that was not digital silence.
+    `latency_s` is used if the stream reports no times. `last_sound_s` is the time of the last block that was
+    not digital silence.
     """
 
     def __init__(self, rate_hz: int, latency_s: float = 0.0) -> None:
-        """Prepare for a stream of `rate_hz`; `latency_s` is used if the stream reports no times."""
         self.rate_hz = rate_hz
         self.latency_s = latency_s
         self.ring = RingBuffer(RING_S * rate_hz)
@@ -133,11 +131,11 @@ class PlaybackSide:
     """Passes samples to a loudspeaker and keeps a copy of them.
 
     After running dry it waits until `prime_samples` are queued, and fades in, so that a hiccup is one gap
-    without crackling. `cut` silences queued samples without moving later ones.
+    without crackling. `cut` silences queued samples without moving later ones. `latency_s` is used if the
+    stream reports no times.
     """
 
     def __init__(self, rate_hz: int, prime_samples: int, fade_samples: int, latency_s: float = 0.0) -> None:
-        """Prepare for a stream of `rate_hz`; `latency_s` is used if the stream reports no times."""
         self.rate_hz = rate_hz
         self.prime_samples = prime_samples
         self.queue = RingBuffer(RING_S * rate_hz)
@@ -147,7 +145,7 @@ class PlaybackSide:
         self.callbacks = 0
         """Callbacks since the stream started or last ran dry."""
         self.delay_s = latency_s
-        self.underruns = self.underrun_samples = 0
+        self.underruns = 0
         self.breaks = 0
         """Number of times the device itself ran dry, after which everything is heard later."""
         self._hiccup_s, self._latency_s = -SAME_HICCUP_S, latency_s
@@ -194,8 +192,6 @@ class PlaybackSide:
         starting = not self._primed
         if starting and self.queue.available < max(self.prime_samples, block.size):
             block[:] = 0.0
-            if self._sounding:
-                self.underrun_samples += block.size
             return False
         self._primed = True
         start = self.queue.taken
@@ -222,6 +218,4 @@ class PlaybackSide:
         self._sounding = self._sounding or bool(tail.any())
         block[count:] = 0.0
         self._primed = False
-        if self._sounding:
-            self.underrun_samples += block.size - count
         return self._sounding

@@ -181,12 +181,12 @@ def check_canceller(settings: AgentSettings) -> Finding:
     """Check echo cancellation."""
     import numpy as np
 
-    from taste_agent.audio.echo import EchoUnavailableError, WebRtcCanceller
+    from taste_agent.audio.echo import FRAME_SAMPLES, EchoUnavailableError, WebRtcCanceller
 
     name = "echo cancellation"
     try:
         canceller = WebRtcCanceller()
-        frame = np.zeros(canceller.frame_samples, dtype=np.float32)
+        frame = np.zeros(FRAME_SAMPLES, dtype=np.float32)
         canceller.process(frame, frame)
     except (EchoUnavailableError, RuntimeError) as error:
         advice = "wear headphones and set echo.mode to headphones, or use half duplex"

@@ -37,10 +37,9 @@ def test_meter_gives_loss_and_enhancement():
     meter = EchoMeter()
     for far in noise(200, 0.1):
         meter.add(far * 0.5, far * 0.005, far)
-    figures = meter.figures(30)
+    figures = meter.figures()
     assert figures.return_loss_db == pytest.approx(6.0, abs=0.1)
     assert figures.enhancement_db == pytest.approx(40.0, abs=0.2)
-    assert figures.delay_ms == 30
 
 
 def test_meter_says_nothing_where_no_echo_comes_back():
@@ -76,8 +75,7 @@ def test_half_duplex_is_deaf_while_the_agent_sounds_and_a_moment_after():
 
 
 def test_canceller_removes_a_delayed_echo_of_noise_and_keeps_silence_silent():
-    canceller = WebRtcCanceller(noise_suppression=False)
-    canceller.set_delay_ms(30)
+    canceller = WebRtcCanceller(noise_suppression=False, delay_ms=30)
     far = noise(600, 0.05).reshape(-1)
     # Speech-like bursts: a canceller adapts to sound, not to a steady floor.
     far *= np.repeat(np.tile([1.0, 0.1], 30), FRAME * 10).astype(np.float32)
@@ -232,7 +230,7 @@ def later(samples, delay):
 
 
 def held_down(cleaned, near, far):
-    bound = EchoBound(RATE_HZ)
+    bound = EchoBound()
     frames = range(0, far.size - FRAME + 1, FRAME)
     return np.concatenate([bound.apply(*(x[i : i + FRAME] for x in (cleaned, near, far))) for i in frames])
 
@@ -263,8 +261,7 @@ def test_a_way_that_jumps_lets_no_speech_through():
     echo = later(far, 500)
     for at in range(8, far.size // RATE_HZ, 4):  # some samples are lost
         echo[at * RATE_HZ :] = later(far, 500 + 40 * at)[at * RATE_HZ :]
-    canceller = WebRtcCanceller()
-    canceller.set_delay_ms(30)
+    canceller = WebRtcCanceller(delay_ms=30)
     cleaned = [canceller.process(echo[i : i + FRAME], far[i : i + FRAME]) for i in range(0, far.size, FRAME)]
     windows = [level_db(np.concatenate(cleaned[i : i + 10])) for i in range(400, len(cleaned) - 10, 10)]
     assert sum(level > -35 for level in windows) <= len(range(8, far.size // RATE_HZ, 4))
@@ -294,7 +291,7 @@ def first_reply(person_from_s=None, echo_db=None, delay_s=0.05):
 
 
 def after(near, far):
-    heard, verdicts = EchoHeard(RATE_HZ), []
+    heard, verdicts = EchoHeard(), []
     for i in range(0, far.size - FRAME + 1, FRAME):
         heard.add(near[i : i + FRAME], far[i : i + FRAME])
         verdicts.append(heard.nothing)

@@ -27,11 +27,11 @@ def ramp(count, start=0):
 
 
 def test_nothing_followed_is_silence():
-    assert not PlayedReference(RATE_HZ).frame(1.0, FRAME).any()
+    assert not PlayedReference().frame(1.0, FRAME).any()
 
 
 def test_frame_is_what_was_heard_then():
-    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference, side = PlayedReference(), new_side()
     reference.attach(side)
     played(side, ramp(RATE_HZ), heard_from_s=10.0)
     reference.pull()
@@ -40,7 +40,7 @@ def test_frame_is_what_was_heard_then():
 
 
 def test_what_the_device_was_not_given_yet_is_none():
-    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference, side = PlayedReference(), new_side()
     reference.attach(side)
     played(side, ramp(1600), heard_from_s=0.0)
     reference.pull()
@@ -48,7 +48,7 @@ def test_what_the_device_was_not_given_yet_is_none():
 
 
 def test_what_was_heard_before_the_beginning_is_silence():
-    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference, side = PlayedReference(), new_side()
     reference.attach(side)
     played(side, ramp(1600) + 1, heard_from_s=10.0)
     reference.pull()
@@ -59,7 +59,7 @@ def test_what_was_heard_before_the_beginning_is_silence():
 
 @pytest.mark.parametrize("ppm", [-300, 300])
 def test_drift_is_followed_in_silence(ppm):
-    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference, side = PlayedReference(), new_side()
     reference.attach(side)
     positions = []
     time_s = 0.0
@@ -83,7 +83,7 @@ def starts_of(reference, asked_s):
 
 
 def test_jitter_of_the_times_moves_nothing():
-    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference, side = PlayedReference(), new_side()
     reference.attach(side)
     played(side, ramp(2 * RATE_HZ) + 1, heard_from_s=0.0)
     reference.pull()
@@ -97,7 +97,7 @@ def test_in_silence_the_position_follows_at_once_and_in_sound_not_at_all():
         (np.zeros(2 * RATE_HZ, dtype=np.float32), {FRAME, FRAME + 480}),
         (ramp(2 * RATE_HZ) + 1, {FRAME}),
     ):
-        reference, side = PlayedReference(RATE_HZ), new_side()
+        reference, side = PlayedReference(), new_side()
         reference.attach(side)
         played(side, samples, heard_from_s=0.0)
         reference.pull()
@@ -109,7 +109,7 @@ def test_in_silence_the_position_follows_at_once_and_in_sound_not_at_all():
 
 
 def test_a_frame_that_is_not_waited_for_moves_no_other():
-    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference, side = PlayedReference(), new_side()
     reference.attach(side)
     played(side, ramp(RATE_HZ) + 1, heard_from_s=0.0)
     reference.pull()
@@ -119,7 +119,7 @@ def test_a_frame_that_is_not_waited_for_moves_no_other():
 
 
 def test_after_the_device_ran_dry_only_later_times_count():
-    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference, side = PlayedReference(), new_side()
     reference.attach(side)
     played(side, ramp(RATE_HZ) + 1, heard_from_s=0.0)
     reference.pull()
@@ -133,7 +133,7 @@ def test_after_the_device_ran_dry_only_later_times_count():
 
 
 def test_a_far_jump_is_taken_at_once():
-    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference, side = PlayedReference(), new_side()
     reference.attach(side)
     played(side, ramp(RATE_HZ), heard_from_s=0.0)
     reference.pull()
@@ -142,7 +142,7 @@ def test_a_far_jump_is_taken_at_once():
 
 
 def test_device_rate_is_converted():
-    reference, side = PlayedReference(RATE_HZ), new_side(48000)
+    reference, side = PlayedReference(), new_side(48000)
     reference.attach(side)
     tone = np.sin(2 * np.pi * 440 * np.arange(48000) / 48000).astype(np.float32)
     played(side, tone, heard_from_s=0.0)
@@ -153,7 +153,7 @@ def test_device_rate_is_converted():
 
 @pytest.mark.parametrize("at_once_s", [0.02, 1.5, 3])
 def test_what_is_taken_over_late_or_often_stays_in_place(at_once_s):
-    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference, side = PlayedReference(), new_side()
     reference.attach(side)
     size = round(at_once_s * RATE_HZ)
     for start in range(0, 12 * RATE_HZ, size):
@@ -165,7 +165,7 @@ def test_what_is_taken_over_late_or_often_stays_in_place(at_once_s):
 
 
 def test_memory_is_bounded():
-    reference, side = PlayedReference(RATE_HZ), new_side()
+    reference, side = PlayedReference(), new_side()
     reference.attach(side)
     for _ in range(30):
         played(side, ramp(RATE_HZ), heard_from_s=0.0)
@@ -183,13 +183,13 @@ def follow(clock, seconds, start_s=5.0, rate_error_ppm=0.0, jitter_s=0.01, seed=
 
 
 def test_jitter_is_averaged_out():
-    clock = follow(StreamClock(RATE_HZ), 5)
+    clock = follow(StreamClock(), 5)
     assert clock.time_of(5 * RATE_HZ) == pytest.approx(10.0, abs=0.002)
     assert clock.position_at(10.0) == pytest.approx(5 * RATE_HZ, abs=32)
 
 
 def test_outliers_do_not_move_it():
-    clock = follow(StreamClock(RATE_HZ), 5)
+    clock = follow(StreamClock(), 5)
     before = clock.time_of(0)
     for _ in range(10):
         clock.observe(5 * RATE_HZ, 99.0)
@@ -197,24 +197,24 @@ def test_outliers_do_not_move_it():
 
 
 def test_drift_is_followed_and_measured():
-    clock = follow(StreamClock(RATE_HZ), 700, rate_error_ppm=200, jitter_s=0.002)
+    clock = follow(StreamClock(), 700, rate_error_ppm=200, jitter_s=0.002)
     assert clock.time_of(700 * RATE_HZ) == pytest.approx(705.14, abs=0.005)
     assert clock.drift_ppm == pytest.approx(200, abs=20)
 
 
 def test_drift_is_unknown_at_first():
-    assert follow(StreamClock(RATE_HZ), 300).drift_ppm == 0.0
+    assert follow(StreamClock(), 300).drift_ppm == 0.0
 
 
 def test_a_jump_of_the_device_is_followed_within_seconds():
-    clock = follow(StreamClock(RATE_HZ), 5)
+    clock = follow(StreamClock(), 5)
     for position in range(5 * RATE_HZ, 9 * RATE_HZ, 320):
         clock.observe(position, 5.3 + position / RATE_HZ)
     assert clock.time_of(9 * RATE_HZ) == pytest.approx(14.3, abs=0.005)
 
 
 def test_ready_after_the_first_pair():
-    clock = StreamClock(RATE_HZ)
+    clock = StreamClock()
     assert not clock.ready
     clock.observe(0, 1.0)
     assert clock.ready

@@ -348,7 +348,6 @@ def test_stalled_microphone_becomes_silence_at_the_pace_of_the_clock():
     assert not source.stalled
     silence = np.concatenate([source.read() for _ in range(10)])
     assert source.stalled
-    assert source.stalls == 1
     assert not silence.any()
     assert silence.size / RATE_HZ == pytest.approx(clock.now_s - 100.0, abs=0.01)
     backend.last("input").give(np.full(BLOCK, 0.5))
@@ -374,7 +373,7 @@ def test_while_nobody_speaks_two_blocks_are_waited_for(idle, expected_ms):
     assert waits == [pytest.approx(expected_ms / 1000)]
 
 
-@pytest.mark.parametrize("canceller", [None, HalfDuplexGate(RATE_HZ)])
+@pytest.mark.parametrize("canceller", [None, HalfDuplexGate()])
 def test_the_source_tells_how_old_its_last_sample_is(canceller):
     backend = FakeBackend()
     card, _ = new_card(backend)
