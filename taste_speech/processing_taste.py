@@ -276,7 +276,7 @@ class TasteProcessor:
             if not names:
                 raise
             raise CheckpointError(
-                f"{self.files.name} has fixed voices only and cannot copy a voice from a recording; choose "
+                f"{self.files.name} has fixed voices only; it cannot copy a voice from a recording; choose "
                 f"from {names}"
             ) from error
 
