@@ -14,7 +14,7 @@ from taste_speech.training.config import STAGES, Recipe, StageContext
 
 SHIPPED = Path(taste_speech.__file__).parent / "checkpoints" / "small"
 DEMO = Path(taste_speech.__file__).parents[1] / "taste_agent" / "demo"
-EVALUATION_WORK, STYLES = Path("runs") / "evaluation", Path("kokoro-js") / "voices"
+EVALUATION_WORK, STYLES = Path("runs/evaluation"), Path("kokoro-js/voices")
 app = typer.Typer(help="Train and evaluate a TASTE checkpoint.", no_args_is_help=True)
 
 
@@ -24,10 +24,10 @@ def run(
     stage: Annotated[list[str] | None, typer.Option(help="Only this stage (may be repeated).")] = None,
     workdir: Annotated[Path | None, typer.Option(help="Overrides the recipe's workdir.")] = None,
 ) -> None:
-    """Run all stages of a recipe in order, or some; a stage that was stopped is resumed.
+    """Run the stages of a recipe in order, or some of them; a stage that was stopped is resumed.
 
-    Of a recipe that begins with a checkpoint, those are all that it names: the checkpoint has the rest.
-    Told to stop, it runs no further stage: those would take parts that are half made.
+    A recipe that begins with a checkpoint runs only the stages that it names: the checkpoint has the rest.
+    When the process is told to stop, no further stage runs, as it would use unfinished parts.
     """
     from taste_speech.training.loop import StoppedError
 
@@ -50,12 +50,12 @@ def run(
         except StoppedError as stopped:
             raise _told_to_stop(str(stopped), stopped.signal_number) from None
         except KeyboardInterrupt:
-            made = f"stage {name} was stopped; what it has made is in {context.folder(name)}"
+            made = f"stage {name} was stopped and is saved in {context.folder(name)}"
             raise _told_to_stop(made, signal.SIGINT) from None
 
 
 def _told_to_stop(what: str, signal_number: int) -> typer.Exit:
-    """Says what is saved; the exit code is the one that a shell gives to a process ended by the signal."""
+    """Say what is saved; the exit code is that of a process that was ended by the signal."""
     typer.echo(f"{what}; to go on, run the same command again", err=True)
     return typer.Exit(128 + signal_number)
 
@@ -65,25 +65,23 @@ def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder.")] = SHIPPED,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Only one part, for example voice (may be repeated); the rest is kept."),
+        typer.Option(help="Only this part, for example voice (may be repeated); other results are kept."),
     ] = None,
     work: Annotated[
         Path, typer.Option(help="Folder for sounds and raw results; a stopped run resumes there.")
     ] = EVALUATION_WORK,
-    voices: Annotated[Path, typer.Option(help="Folder of voices of the npm package kokoro-js.")] = STYLES,
-    people: Annotated[
-        Path | None, typer.Option(help="Folder of recordings of people with their texts.json.")
-    ] = None,
-    split: Annotated[str, typer.Option(help="test, or valid for choices in development.")] = "test",
-    texts: Annotated[int, typer.Option(min=1, help="Texts that the voice is judged on.")] = 300,
-    questions: Annotated[int, typer.Option(min=1, help="Questions of our kinds.")] = 200,
+    voices: Annotated[Path, typer.Option(help="Voices of the npm package kokoro-js.")] = STYLES,
+    people: Annotated[Path | None, typer.Option(help="Recordings of people, with their texts.json.")] = None,
+    split: Annotated[str, typer.Option(help="test, or valid during development.")] = "test",
+    texts: Annotated[int, typer.Option(min=1, help="Number of texts that the voice reads.")] = 300,
+    questions: Annotated[int, typer.Option(min=1, help="Number of generated questions.")] = 200,
     linear: Annotated[str, typer.Option(help="Linear layers: as_is, float16, bfloat16 or int8.")] = "as_is",
     threads: Annotated[int, typer.Option(min=1)] = 2,
     at_most: Annotated[
-        int | None, typer.Option(min=1, help="Items of each list, for a trial; writes no table.")
+        int | None, typer.Option(min=1, help="Items per list, for a trial that writes no table.")
     ] = None,
 ) -> None:
-    """Measure a checkpoint; writes evaluation.json and the table in its model card."""
+    """Measure a checkpoint; write evaluation.json and the table in its model card."""
     from taste_speech.training.evaluation.bench import Bench
     from taste_speech.training.evaluation.results import as_markdown
     from taste_speech.training.evaluation.run import PARTS
@@ -99,11 +97,11 @@ def evaluate(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Folder of the corpus, for the voices' networks.")],
-    voices: Annotated[Path, typer.Option(help="Folder of the voices in the npm package kokoro-js.")],
+    folder: Annotated[Path, typer.Argument(help="Corpus folder with the networks of the voices.")],
+    voices: Annotated[Path, typer.Option(help="Voices of the npm package kokoro-js.")],
     target: Annotated[Path, typer.Option(help="Where the wavs go.")] = DEMO,
 ) -> None:
-    """Speak what `make demo` replays: a question, one outside the dialogues, an interruption."""
+    """Record what `make demo` replays: a question, one outside the dialogues, an interruption."""
     from taste_speech.training.evaluation.recordings import write_demo
 
     for path in write_demo(folder, voices, target):

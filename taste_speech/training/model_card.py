@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 MEASURED_START, MEASURED_END = "<!-- measured -->", "<!-- end of measured -->"
-"""What `evaluate` measures stands between these lines; a later assembly keeps it."""
+"""The lines around the results of `evaluate`, which a later assembly keeps."""
 _CARD = """# {name}: a small TASTE spoken language model
 
 {builds_on}
@@ -35,14 +35,20 @@ phones of what it says, in a rhythm that it has learned, too.
 It has learned from no recording of a person."""
 
 
+def _split(text: str) -> tuple[str, str, str] | None:
+    """Return the text before the results, the results, and the text after them."""
+    if not 0 <= text.find(MEASURED_START) < text.find(MEASURED_END):
+        return None
+    before, _, rest = text.partition(MEASURED_START)
+    measured, _, after = rest.partition(MEASURED_END)
+    return before, measured.strip("\n"), after
+
+
 def write_measured(folder: Path, measured: str) -> None:
-    """Put what was measured into the card of a folder: in its place, or behind the rest."""
+    """Write results into the card of a folder: in place of the earlier ones, or at the end."""
     path = folder / "README.md"
     text = path.read_text() if path.exists() else ""
-    if not 0 <= text.find(MEASURED_START) < text.find(MEASURED_END):
-        text += f"\n{MEASURED_START}\n{MEASURED_END}\n"
-    before, _, rest = text.partition(MEASURED_START)
-    _, _, after = rest.partition(MEASURED_END)
+    before, _, after = _split(text) or (f"{text}\n", "", "\n")
     path.write_text(f"{before}{MEASURED_START}\n{measured}\n{MEASURED_END}{after}")
 
 
@@ -53,30 +59,24 @@ def write_model_card(
     has_start: bool = False,
     pretrained_mind: bool = True,
 ) -> None:
-    """Write `README.md`, keeping the measurements of an earlier one.
+    """Write `README.md`, keeping the results of an earlier one.
 
     Args:
         folder: of the checkpoint.
-        parameters: number of each part's.
-        provisional: parts that are not yet fully trained.
-        has_start: whether its training went on from an earlier checkpoint.
-        pretrained_mind: whether its language model is SmolLM2 with adapters.
+        parameters: number of parameters of each part.
+        provisional: parts that are not fully trained.
+        has_start: whether training began with another checkpoint.
+        pretrained_mind: whether the language model is SmolLM2 with adapters.
     """
     path = folder / "README.md"
-    measured = f"{MEASURED_START}\nNot measured yet.\n{MEASURED_END}"
-    if path.exists():
-        text = path.read_text()
-        start, end = text.find(MEASURED_START), text.find(MEASURED_END)
-        measured = text[start : end + len(MEASURED_END)] if 0 <= start < end else measured
-    rows = "\n".join(f"| {name} | {count:,} |" for name, count in parameters.items())
-    state = f"Not yet fully trained: {', '.join(provisional)}." if provisional else ""
-    path.write_text(
-        _CARD.format(
-            name=folder.name,
-            builds_on=_PRETRAINED_MIND if pretrained_mind else _OWN_MIND,
-            parameters=rows,
-            state=state,
-            measured=measured,
-            start=_START if has_start else "",
-        )
+    earlier = _split(path.read_text()) if path.exists() else None
+    measured = earlier[1] if earlier else "Not measured yet."
+    card = _CARD.format(
+        name=folder.name,
+        builds_on=_PRETRAINED_MIND if pretrained_mind else _OWN_MIND,
+        parameters="\n".join(f"| {name} | {count:,} |" for name, count in parameters.items()),
+        state=f"Not yet fully trained: {', '.join(provisional)}." if provisional else "",
+        measured=f"{MEASURED_START}\n{measured}\n{MEASURED_END}",
+        start=_START if has_start else "",
     )
+    path.write_text(card)

@@ -1,7 +1,7 @@
-"""The tokenizer of the aggregator and the unit decoder.
+"""The ASR tokenizers: of letters, or of phonemes.
 
-It is near-character, so that a small unit decoder can learn how letters sound. Each word is encoded on its
-own with a space in front, so a word's first token is the one whose text starts with a space.
+Their pieces are single letters or phones, so that a small unit decoder can learn how they sound. Each word is
+encoded separately with a leading space, so the text of its first token begins with a space.
 """
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -11,23 +11,18 @@ from taste_speech.vocoder.phones import PHONES, STRESS, VOWELS
 from taste_speech.words import MARKS
 
 SPACE = "▁"
-"""How the ASR tokenizer's vocabulary writes a leading space."""
-UNKNOWN, END_OF_TEXT, PREFIX = (
-    "<|unknown|>",
-    "<|endoftext|>",
-    ("<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>"),
-)
-"""Whisper's names: what ends a transcript and what stands before it."""
-
-
+"""Stands for a leading space in the vocabulary."""
+UNKNOWN, END_OF_TEXT = "<|unknown|>", "<|endoftext|>"
+PREFIX = ("<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>")
+"""Whisper's tokens before a transcript."""
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789'.,?!-:;\"()&%$+=/"
-"""What it can spell, after lower-casing; anything else becomes the unknown token."""
+"""Known characters after lower-casing; any other becomes the unknown token."""
 
 
 def build_phoneme_tokenizer() -> PreTrainedTokenizerFast:
-    """Build a tokenizer of phonemes: one id per phone, vowels also with each stress, as in misaki's alphabet.
+    """Build a tokenizer of misaki's phonemes: one id per phone, and per vowel with each stress.
 
-    The first phone of a word has a second form, as letters have in `build_asr_tokenizer`.
+    The first phone of a word has an id of its own.
     """
     stressed = [mark + vowel for mark in STRESS for vowel in VOWELS]
     pieces = [*PHONES[1:], *MARKS, *stressed]
@@ -39,7 +34,7 @@ def build_phoneme_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def build_asr_tokenizer() -> PreTrainedTokenizerFast:
-    """Build the tokenizer: one id per character, with a second form for the first of a word."""
+    """Build a tokenizer of letters: one id per character, with another one for the first of a word."""
     pieces = [SPACE, *CHARACTERS, *(SPACE + character for character in CHARACTERS)]
     vocabulary = {piece: index for index, piece in enumerate([UNKNOWN, *pieces])}
     merges = [(SPACE, character) for character in CHARACTERS]
@@ -59,9 +54,7 @@ def _tokenizer(
     if cleanup:
         tokenizer.normalizer = normalizers.Sequence(cleanup)
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never")
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace(SPACE, " "), decoders.Fuse()],
-    )
+    tokenizer.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.Fuse()])
     tokenizer.add_special_tokens([AddedToken(name, special=True) for name in (END_OF_TEXT, *PREFIX)])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

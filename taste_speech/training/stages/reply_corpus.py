@@ -1,4 +1,4 @@
-"""Stage `reply_corpus`: the reply voice saying many different words, answers, and words held out."""
+"""Stage `reply_corpus`: recordings of the reply voice: many different words, answers, and held-out words."""
 
 import logging
 import random
@@ -25,19 +25,19 @@ VOICE = "heart"
 
 
 class Settings(StrictSection):
-    """Numbers of sentences; a thousand are about an hour."""
+    """Numbers of sentences (a thousand are about an hour), and how they are spoken."""
 
     examples: int = Field(default=8000, ge=1)
     definitions: int = Field(default=16000, ge=1)
     answers: int = Field(default=5000, ge=1)
     """Answers of the talks, in all manners."""
     plain: int = Field(default=4000, ge=1)
-    """Other answers in the voice's plain manner, for the spoken LM to learn how it should speak."""
+    """Other answers, in the voice's plain manner: how the agent should speak."""
     plain_rates: tuple[float, float] = (1.0, 1.0)
-    """Slowest and fastest pace of these others."""
+    """Slowest and fastest pace of the plain answers."""
     pitch: float = Field(default=1.0, gt=0)
-    """Of `answers`, as a factor: taste tokens tell how high a word is said, and the voice that answers may be
-    lower than the one that is recorded."""
+    """Pitch factor of `answers`: taste tokens carry the pitch of a word, and the voice of the checkpoint can
+    be lower than the one that is recorded."""
     seed: int = 1
 
 
@@ -50,13 +50,16 @@ def record_reply(
     plain_rates: tuple[float, float] | None,
     pitch: float = 1.0,
 ) -> None:
-    """Speak texts that the store lacks.
+    """Record the texts that the store lacks.
 
     Args:
         texts: with their splits.
-        prefix: of the ids.
-        plain_rates: in the voice's plain manner, between these paces; None: in manners drawn by `seed`.
-        pitch: factor of every manner's.
+        store: gets the recordings.
+        voice: speaks.
+        prefix: of the clip ids.
+        seed: of the random manners.
+        plain_rates: slowest and fastest pace of the voice's plain manner; None: random manners.
+        pitch: factor of the pitch of every manner.
     """
     for number, (text, split) in enumerate(texts):
         clip_id = f"{prefix}{number:06d}"
@@ -67,13 +70,13 @@ def record_reply(
         manner = replace(manner, pitch=manner.pitch * pitch)
         try:
             spoken = voice.speak(text, manner, rng.randrange(2**31))
-        except ValueError:  # a word that is said as several
+        except ValueError:  # a word that is read as several
             continue
         store_utterance(store, spoken, manner, id=clip_id, split=split, text=text, voice=VOICE)
 
 
 def answer_texts(seed: int) -> list[tuple[str, str]]:
-    """Return what the assistant says in the talks, with the splits of these, in random order."""
+    """Return what the assistant says in the talks, with the split of the talk, in random order."""
     found: dict[str, str] = {}
     for talk in written_talks():
         for turn in talk.turns:
