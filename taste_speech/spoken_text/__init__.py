@@ -1,7 +1,7 @@
 """Text as a person reads it aloud: numbers, signs and abbreviations become words.
 
-The result has only letters, apostrophes, hyphens and the marks . , ? ! and does not change when it is
-converted again. Checkpoints that know only such text say so in `vocabulary.text_is_spoken`.
+The result contains only letters, apostrophes, hyphens and . , ? ! and does not change when it is converted
+again. Checkpoints that know only such text have `vocabulary.text_is_spoken` in their configuration.
 """
 
 import re
@@ -9,35 +9,30 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from taste_speech.errors import TextError
-from taste_speech.spoken_text.addresses import say_addresses
-from taste_speech.spoken_text.dates import say_dates
-from taste_speech.spoken_text.quantities import say_quantities
+from taste_speech.spoken_text.quantities import DATES, QUANTITIES
+from taste_speech.spoken_text.rules import apply
 from taste_speech.spoken_text.signs import (
-    drop_markup,
+    MARKUP,
+    TIDY,
     plain_digits,
     plain_text,
     refuse_foreign,
     say_emoji,
     say_signs,
-    tidy,
     without_unsayable,
 )
-from taste_speech.spoken_text.writing import calm, say_numbers, say_writing
+from taste_speech.spoken_text.writing import ADDRESSES, NUMBERS, WRITING, calm
 
 __all__ = ["as_sentence", "plain_text", "spoken_text", "spoken_words"]
 
 _MARKS = ".,?!"
-_STEPS = (
-    *(drop_markup, plain_digits, say_addresses, say_dates, say_quantities),
-    *(say_writing, say_numbers, say_signs),
-)
 
 
 def spoken_text(text: str) -> str:
     """Return `text` as it is read aloud in English: "It's 7:46 PM" -> "It's seven forty-six P M".
 
     Raises:
-        TextError: it has letters of another script, or nothing to say.
+        TextError: the text has letters of another script, or nothing to say.
     """
     refuse_foreign(text)
     said = _said(text)
@@ -47,9 +42,9 @@ def spoken_text(text: str) -> str:
 
 
 def spoken_words(words: Sequence[str]) -> list[str]:
-    """Return what is said for each word of a text, which may be several words.
+    """Return the words that are spoken for each word of a text.
 
-    A word that cannot be said becomes a comma, which is a short pause.
+    A word that cannot be spoken becomes a comma, which is a short pause.
     """
     words = [without_unsayable(word) for word in words]
     whole = _said(" ".join(words)).split()
@@ -66,16 +61,17 @@ def spoken_words(words: Sequence[str]) -> list[str]:
 
 
 def as_sentence(text: str) -> str:
-    """Return a spoken text with a capital at its start and an end mark, as models learn them."""
+    """Return spoken text as a sentence: with a capital letter and final punctuation."""
     text = text.rstrip(",- ")
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
 
 
 def _said(text: str) -> str:
-    text = say_emoji(calm(plain_text(text)))
-    for step in _STEPS:
-        text = step(text)
-    said = tidy(text)
+    text = plain_digits(apply(MARKUP, say_emoji(calm(plain_text(text)))))
+    for rules in (ADDRESSES, DATES, QUANTITIES, WRITING, NUMBERS):
+        text = apply(rules, text)
+    text = say_signs(text)
+    said = apply(TIDY, text).strip()
     return said if text.rstrip().endswith((",", ";", ":", "..", "…")) else said.rstrip(",")
 
 
@@ -84,7 +80,7 @@ def _bare(words: list[str]) -> list[str]:
 
 
 def _shared(said: list[str], count: int) -> list[str]:
-    """Divide `said` into `count` parts of nearly equal length; if there are too few, the last are pauses."""
+    """Divide `said` into `count` parts of similar length; if there are too few words, the rest are pauses."""
     if len(said) < count:
         return said + [","] * (count - len(said))
     cuts = [round(len(said) * part / count) for part in range(count + 1)]

@@ -1,4 +1,4 @@
-"""What the modules beside this one are written with: tables, rewriting rules, and number words."""
+"""Building blocks of the rules in this package: tables, rewriting rules and number words."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -11,62 +11,62 @@ from num2words import num2words
 Rewrite = Callable[[re.Match[str]], str]
 Rule = tuple[re.Pattern[str], Rewrite | str]
 
-# The C loader is ten times as fast; not every build of PyYAML has it.
+# The C loader is ten times as fast, but not every build of PyYAML has it.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 TABLES: dict[str, Any] = yaml.load(
     (Path(__file__).parent / "tables.yaml").read_text(encoding="utf-8"), Loader=_Loader
 )
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+)"
-"""A number as it is written: "1,234.5", "12", ".5"."""
+"""Pattern of a number: "1,234.5", "12", ".5"."""
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _MAX_DIGITS = 15
-"""Of a number that is read as one; longer ones are read digit by digit."""
+"""Maximum number of digits of a number that is not read digit by digit."""
 
 
 def rules(*rows: tuple[str, Rewrite | str]) -> list[Rule]:
-    """Compile the patterns of rules: what a pattern finds is rewritten."""
+    """Compile rules, each a pattern and the rewriting of its matches."""
     return [(re.compile(pattern), rewrite) for pattern, rewrite in rows]
 
 
 def apply(rules: Iterable[Rule], text: str) -> str:
-    """Return `text` after all rules, in order."""
+    """Apply all rules to `text`, in order."""
     for pattern, rewrite in rules:
         text = pattern.sub(rewrite, text)
     return text
 
 
 def one_of(words: Iterable[str]) -> str:
-    """Return the pattern of any of these texts, the longest first."""
+    """Return a pattern that matches any of these texts, the longest first."""
     return "(?:" + "|".join(map(re.escape, sorted(words, key=len, reverse=True))) + ")"
 
 
 def looked_up(table: Mapping[str, str]) -> Rewrite:
-    """Rewrite a match by looking it up in `table`."""
+    """Return a rewriting that looks up the match in `table`."""
     return lambda found: table[found[0]]
 
 
 def cardinal(number: int) -> str:
-    """1234 -> "one thousand two hundred thirty-four"."""
+    """Return the words of a number: 1234 -> "one thousand two hundred thirty-four"."""
     return _american(num2words(number))
 
 
 def ordinal(number: int) -> str:
-    """21 -> "twenty-first"."""
+    """Return the words of an ordinal number: 21 -> "twenty-first"."""
     return _american(num2words(number, to="ordinal"))
 
 
 def year(number: int) -> str:
-    """1805 -> "eighteen oh five"; 2005 -> "two thousand five"."""
+    """Return the words of a year: 1805 -> "eighteen oh five", 2005 -> "two thousand five"."""
     return _american(num2words(number, to="year")).replace("oh-", "oh ")
 
 
 def digits(text: str) -> str:
-    """ "90210" -> "nine zero two one zero"; signs between digits are left out."""
+    """Read a text digit by digit, without other characters: "902-10" -> "nine zero two one zero"."""
     return " ".join(_DIGITS[int(digit)] for digit in text if digit.isdigit())
 
 
 def number(text: str) -> str:
-    """Read a number with commas and decimals; one with leading zeros digit by digit."""
+    """Return the words of a number with commas and decimals; leading zeros are read digit by digit."""
     whole, _, decimals = text.replace(",", "").partition(".")
     coded = len(whole) > _MAX_DIGITS or (len(whole) > 1 and whole.startswith("0"))
     words = [digits(whole) if coded else cardinal(int(whole))] if whole else []
@@ -74,13 +74,13 @@ def number(text: str) -> str:
 
 
 def fraction(above: int, below: int) -> str:
-    """(3, 4) -> "three quarters"."""
+    """Return the words of a fraction: (3, 4) -> "three quarters"."""
     part = {2: "half", 4: "quarter"}.get(below) or ordinal(below)
     return f"{cardinal(above)} {part if above == 1 else plural(part)}"
 
 
 def plural(word: str) -> str:
-    """ "ninety" -> "nineties"."""
+    """Return the plural of a number word: "ninety" -> "nineties"."""
     if word.endswith("half"):
         return word.removesuffix("f") + "ves"
     if word.endswith("y"):

@@ -1,4 +1,4 @@
-"""Unicode, markup, emoji, signs, and punctuation: what is left is plain letters and marks."""
+"""Unicode, markup, emoji, signs and punctuation, reduced to plain letters and punctuation marks."""
 
 import re
 import unicodedata
@@ -11,7 +11,7 @@ from taste_speech.spoken_text.rules import TABLES, apply, one_of, rules
 _QUOTES = dict.fromkeys(map(ord, "‘’‛ʼ′´`"), "'") | dict.fromkeys(map(ord, "“”„‟«»″"), '"')
 _INVISIBLE = dict.fromkeys([0xAD, 0x200B, 0x200C, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x202A, 0x202F)])
 _COMPATIBLE = re.compile("[ﬀ-ﬆ！-～]")
-"""Ligatures and full-width signs, which stand for plain letters."""
+"""Ligatures and full-width characters, which stand for plain ones."""
 _SIGNS, _EMOTICONS, _SCRIPTS = TABLES["signs"], TABLES["emoticons"], TABLES["scripts"]
 _LETTERS = str.maketrans(TABLES["letters"])
 _SKIN_TONE = re.compile(r"_(?:medium[-_])?(?:light|dark|medium)_skin_tone")
@@ -20,47 +20,34 @@ _DASHES = dict.fromkeys(range(0x2012, 0x2016), "--")
 
 
 def plain_text(text: str) -> str:
-    """Return `text` in the characters that tokenizers know: straight quotes, no ligatures, nothing invisible.
-
-    Plain ASCII stays as it is.
-    """
+    """Return `text` as tokenizers expect it: straight quotes, no ligatures or invisible characters."""
     text = text.translate(_QUOTES | _INVISIBLE)
     return unicodedata.normalize("NFC", _COMPATIBLE.sub(lambda m: unicodedata.normalize("NFKC", m[0]), text))
 
 
 def say_emoji(text: str) -> str:
-    """Write out emoji by their names, a row of equal ones once, and faces made of signs."""
+    """Write out emoticons and the names of emoji; a row of equal emoji is read once."""
     text = re.sub(r"[®©™]", "", text)
     text = emoji.replace_emoji(text, lambda sign, names: f"\x00{_emoji_name(sign, names['en'])}\x00")
     text = re.sub(r"(\x00[^\x00]+\x00)(?:\s*\1)+", r"\1", text).replace("\x00", " ")
     return re.sub(rf"(?<!\S){one_of(_EMOTICONS)}(?![\w(])", lambda m: _EMOTICONS[m[0]], text)
 
 
-def drop_markup(text: str) -> str:
-    """Remove marks of emphasis, headings, lists and quotes, and join lines."""
-    return apply(_MARKUP, text)
-
-
 def plain_digits(text: str) -> str:
-    """Write fractions, raised, lowered and foreign digits as ASCII: "1½" -> "1 1/2", "x²" -> "x^2"."""
+    """Write fractions, superscripts and foreign digits in ASCII: "1½" -> "1 1/2", "x²" -> "x^2"."""
     return "".join(sign if sign.isascii() else _digits(sign) for sign in text)
 
 
 def say_signs(text: str) -> str:
-    """Write out single signs, and accented letters without their accents."""
+    """Write out single signs, and remove accents from letters."""
     text = unicodedata.normalize("NFKD", apply(_SINGLE, text.translate(_DASHES)).translate(_LETTERS))
     plain = (sign for sign in text if not unicodedata.combining(sign))
     return "".join(_said(sign) if ord(sign) > 126 else sign for sign in plain)
 
 
 def without_unsayable(text: str) -> str:
-    """Return `text` without what `refuse_foreign` refuses."""
+    """Return `text` without the letters that `refuse_foreign` refuses."""
     return "".join(sign for sign in text if not _is_foreign(sign))
-
-
-def tidy(text: str) -> str:
-    """Leave only letters, apostrophes, hyphens and . , ? ! with single spaces."""
-    return apply(_TIDY, text).strip()
 
 
 def _emoji_name(sign: str, name: str) -> str:
@@ -91,10 +78,10 @@ def _said(sign: str) -> str:
 
 
 def refuse_foreign(text: str) -> None:
-    """Refuse text in other scripts, except single Greek letters, which have names.
+    """Refuse text in non-Latin scripts, except single Greek letters, which are read by name.
 
     Raises:
-        TextError: with the first such word.
+        TextError: a word is in another script.
     """
     for word in unicodedata.normalize("NFKC", text).split():
         foreign = next(filter(_is_foreign, word), None)
@@ -111,26 +98,27 @@ def refuse_foreign(text: str) -> None:
 
 
 def _keeps(found: re.Match[str]) -> bool:
-    """Return whether an apostrophe is part of a word: inside one, or after a plural outside quotes."""
+    """Return whether an apostrophe is part of a word: inside it, or after a plural outside quotes."""
     text, start = found.string, found.start()
     if len(found[0]) > 1 or (text[start - 1 : start].isalnum() and text[start + 1 : start + 2].isalnum()):
         return True
     return text[:start].endswith(("s", "in")) and not re.search(r"(?<!\w)'\w", text[:start])
 
 
-_MARKUP = rules(
+MARKUP = rules(
     (r"(?m)^\s*(?:[-*+•>]|#{1,6})\s+", ""),
     (r"(?<![\w*])(\*{1,3}|_{1,3}|~~)(?=\S)(.+?)(?<=\S)\1(?![\w*])", r"\2"),
     (r"\[([^\]]+)\]\([^)\s]+\)", r"\1"),
     (r"(?<=[^\s.,!?;:])[ \t]*\n\s*", ", "),
     (r"\s*\n\s*", " "),
 )
+"""Remove emphasis, headings, lists, quotes and links, and join lines."""
 _SINGLE = rules(
     (r"\b(?<!/)(yes|true|s?he|his|him|hers?)/(no|false|s?he|hers?|him|his)\b(?!/)", r"\1 or \2"),
     (one_of(_SIGNS), lambda m: f" {_SIGNS[m[0]]} "),
     (f"[{re.escape(_DROPPED)}]", " "),
 )
-_TIDY = rules(
+TIDY = rules(
     (r"\s*(?:--+|(?<=\s)-(?=\s))\s*", ", "),
     (r"\.{2,}", lambda m: ", " if re.match(r"\s*(?:[a-z]|I\b|$)", m.string[m.end() :]) else ". "),
     (r"[\"{}]", " "),
@@ -147,3 +135,4 @@ _TIDY = rules(
     (r"(?<=[.,?!])(?=\w)", " "),
     (r"\s+", " "),
 )
+"""Keep only letters, apostrophes, hyphens, . , ? ! and single spaces."""
