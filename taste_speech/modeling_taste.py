@@ -19,8 +19,16 @@ from taste_speech.configuration_sections import TowerConfig
 from taste_speech.configuration_taste import PretrainedModels, TasteConfig
 from taste_speech.conversion.hub import find_checkpoint, hub_options
 from taste_speech.conversion.names import NOT_NEEDED, resolve_tower
-from taste_speech.conversion.stores import TensorStore, tensors_in_memory, with_pretrained
-from taste_speech.conversion.weights import COMPUTE_DTYPE_PARTS, fill, open_weights, plan, save_weights
+from taste_speech.conversion.weights import (
+    COMPUTE_DTYPE_PARTS,
+    TensorStore,
+    fill,
+    open_weights,
+    plan,
+    save_weights,
+    tensors_in_memory,
+    with_pretrained,
+)
 from taste_speech.errors import CheckpointError
 from taste_speech.flows import SpeechFlows
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder

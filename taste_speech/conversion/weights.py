@@ -1,34 +1,143 @@
-"""A model's weights under their published names: read strictly, tensor by tensor, and written."""
+"""Stored weights under their published names: read strictly, tensor by tensor, and written."""
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers.utils.hub import convert_file_size_to_int
 
 from taste_speech.configuration_sections import SpokenLMConfig
+from taste_speech.configuration_taste import TasteConfig
 from taste_speech.conversion.names import (
     EMBED_TOKENS,
     LM_HEAD,
     NOT_NEEDED,
     Source,
+    encoder_name,
+    language_model_name,
     published_state,
     source_of,
 )
-from taste_speech.conversion.stores import WEIGHTS, TensorStore, tensors_in_files
 from taste_speech.cpu import one_thread_if_small
 from taste_speech.errors import CheckpointError
+from taste_speech.pretrained.packaged import Progress
+from taste_speech.pretrained.smollm2 import smollm2_folder
+from taste_speech.pretrained.whisper import tiny_en_folder
 
+WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 _LISTED = 5
 COMPUTE_DTYPE_PARTS = ("spoken_lm.language_model", "audio_tower.encoder", "audio_tower.aggregator")
-"""Parts whose data type may be chosen; all others stay float32, as the published model keeps them."""
-
+"""Parts whose data type may be chosen; all others stay float32, as in the published model."""
 _CAST = tuple(f"{part}." for part in COMPUTE_DTYPE_PARTS)
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A stored tensor whose shape is known before it is read.
+
+    Attributes:
+        shape: shape of the tensor.
+        read: function that returns a copy of the tensor on the CPU.
+    """
+
+    shape: tuple[int, ...]
+    read: Callable[[], Tensor]
+
+
+TensorStore = Mapping[str, StoredTensor]
+
+
+def tensors_in_memory(state: Mapping[str, Tensor]) -> TensorStore:
+    """Return the tensors of a state dict."""
+
+    def copy(tensor: Tensor) -> Tensor:
+        return tensor.detach().cpu().clone()
+
+    return {name: StoredTensor(tuple(tensor.shape), partial(copy, tensor)) for name, tensor in state.items()}
+
+
+def tensors_in_files(*paths: Path) -> TensorStore:
+    """Return the tensors of safetensors files.
+
+    Each file is opened again for each tensor. An open file stays mapped, and would count towards the memory
+    of the process in addition to the copies until the last tensor is read.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or two files have a tensor of the same name.
+    """
+    store: dict[str, StoredTensor] = {}
+    path_of: dict[str, Path] = {}
+    for path in paths:
+        with _opened(path) as file:
+            for name in file.keys():  # noqa: SIM118 - not a dictionary
+                if (other := path_of.setdefault(name, path)) != path:
+                    raise CheckpointError(
+                        f"{path}: tensor {name} is also in {other.name}; keep one of the two files"
+                    )
+                shape = tuple(file.get_slice(name).get_shape())
+                store[name] = StoredTensor(shape, partial(_read, path, name))
+    return store
+
+
+def joined(*stores: TensorStore) -> TensorStore:
+    """Return the tensors of several stores.
+
+    Raises:
+        CheckpointError: two stores have a tensor of the same name.
+    """
+    every: dict[str, StoredTensor] = {}
+    for store in stores:
+        if twice := sorted(every.keys() & store.keys()):
+            raise CheckpointError(f"tensor {twice[0]} is in two places; fetch the checkpoint again")
+        every |= store
+    return every
+
+
+def with_pretrained(store: TensorStore, config: TasteConfig, progress: Progress | None = None) -> TensorStore:
+    """Add the weights of the pretrained models that a checkpoint builds on to its own weights.
+
+    Args:
+        store: weights stored in the checkpoint.
+        config: configuration of the checkpoint.
+        progress: called during the first conversion of a pretrained model.
+
+    Raises:
+        CheckpointError: a package with a pretrained model is missing.
+    """
+    stores, lora = [store], config.spoken_lm_config
+    if config.pretrained.language_model is not None:
+        given = tensors_in_files(smollm2_folder(progress) / WEIGHTS)
+        stores.append({language_model_name(name, lora): tensor for name, tensor in given.items()})
+    if config.pretrained.encoder is not None:
+        given = tensors_in_files(tiny_en_folder(progress) / WEIGHTS)
+        renamed = ((encoder_name(name), tensor) for name, tensor in given.items())
+        stores.append({name: tensor for name, tensor in renamed if name is not None})
+    return joined(*stores)
+
+
+def _read(path: Path, name: str) -> Tensor:
+    with _opened(path) as file:
+        return file.get_tensor(name).clone()  # because a mapped tensor changes when its file does
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist; the checkpoint is incomplete, fetch that file again")
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is truncated or damaged ({error}); fetch the file again") from error
 
 
 def open_weights(folder: Path) -> TensorStore:
@@ -55,11 +164,14 @@ def fill(
     """Fill `model` (built on the meta device) from `store`.
 
     Args:
-        dtype: of `COMPUTE_DTYPE_PARTS`.
-        origin: where the weights come from, for errors.
+        model: model whose tensors are replaced.
+        store: published weights.
+        config: section `spoken_lm_config` of the checkpoint.
+        dtype: data type of `COMPUTE_DTYPE_PARTS`.
+        origin: source of the weights, for error messages.
 
     Raises:
-        CheckpointError: one error that lists missing, left-over and wrongly shaped tensors.
+        CheckpointError: tensors are missing, left over, or of the wrong shape.
     """
     sources = plan(model, config)
     tied = sources[LM_HEAD].names[0] not in store
@@ -75,7 +187,7 @@ def fill(
 
 
 def plan(model: nn.Module, config: SpokenLMConfig) -> dict[str, Source]:
-    """Return, for each tensor of the model's state dict, the stored tensors that it is made from."""
+    """Return the stored tensors from which each tensor of the model's state dict is made."""
     return {
         name: source_of(name, tuple(tensor.shape), config)
         for name, tensor in model.state_dict(keep_vars=True).items()
@@ -120,20 +232,21 @@ def _assign(model: nn.Module, name: str, tensor: Tensor) -> None:
 
 
 def _tie(model: nn.Module, absent: bool) -> None:
-    """Share the embedding with the head when the head is absent, or is stored as an equal copy."""
+    """Make the head share the embedding if it is absent or stored as an equal copy."""
     embed, head = model.get_parameter(EMBED_TOKENS), model.get_parameter(LM_HEAD)
     if absent or torch.equal(embed, head):
         model.get_submodule(LM_HEAD.removesuffix(".weight"))._parameters["weight"] = embed
 
 
 def shards(state: dict[str, Tensor], max_size: int | str) -> Iterator[dict[str, Tensor]]:
-    """Split a state dict, in order, into parts of at most `max_size`; a larger tensor gets its own.
+    """Split a state dict in order into parts of at most `max_size`; a larger tensor is a part of its own.
 
     Args:
-        max_size: bytes, or a whole number with its unit ("100KB", "5GB").
+        state: tensors to split.
+        max_size: number of bytes, or a whole number with a unit ("100KB", "5GB").
 
     Raises:
-        ValueError: a size of another form.
+        ValueError: `max_size` has another form.
     """
     max_bytes = convert_file_size_to_int(max_size)
     part: dict[str, Tensor] = {}
@@ -151,7 +264,7 @@ def shards(state: dict[str, Tensor], max_size: int | str) -> Iterator[dict[str, 
 def save_weights(
     state: Mapping[str, Tensor], folder: Path, dtype: torch.dtype | None, max_shard_size: int | str
 ) -> None:
-    """Write a model's state dict as `model.safetensors`, or as shards and their index.
+    """Write a model's state dict under published names, as `model.safetensors` or as shards and their index.
 
     A head that shares the embedding is left out.
     """
@@ -164,7 +277,7 @@ def save_weights(
 def write_state(
     state: Mapping[str, Tensor], folder: Path, dtype: torch.dtype | None, max_shard_size: int | str
 ) -> None:
-    """Write tensors under the names that they have as `model.safetensors`, or as shards and their index."""
+    """Write tensors under their own names, as `model.safetensors` or as shards and their index."""
     stored = {name: _stored(tensor, dtype) for name, tensor in state.items()}
     parts = list(shards(stored, max_shard_size))
     for stale in (*folder.glob("model-*.safetensors"), folder / WEIGHTS, folder / WEIGHTS_INDEX):

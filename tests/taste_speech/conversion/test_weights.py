@@ -10,8 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from taste_speech import CheckpointError, TasteForCausalLM, TasteProcessor
-from taste_speech.conversion.names import published_state
+from taste_speech import CheckpointError, TasteConfig, TasteForCausalLM, TasteProcessor
+from taste_speech.conversion import weights
+from taste_speech.conversion.names import language_model_name, published_state
+from taste_speech.conversion.weights import joined, tensors_in_memory, with_pretrained
 from tests.tiny import tiny_config, tiny_tokenizers
 from tests.tiny import tiny_model as random_model
 
@@ -216,3 +218,63 @@ def test_unknown_arguments_are_refused(tiny_checkpoint: Path) -> None:
         TasteForCausalLM.from_pretrained(tiny_checkpoint, device_map="balanced")
     with pytest.raises(TypeError, match="max_shard_bytes"):
         TasteForCausalLM.from_pretrained(tiny_checkpoint).save_pretrained("unused", max_shard_bytes=1)
+
+
+def whole_checkpoint() -> tuple[TasteConfig, dict[str, torch.Tensor]]:
+    """A configuration, and a whole checkpoint of it under published names."""
+    config = tiny_config(*tiny_tokenizers())
+    model = random_model(config, tiny_tokenizers()[1])
+    return config, published_state(model.state_dict())
+
+
+LLM = "spoken_lm.language_model."
+ENCODER = "audio_tower.audio_joint_encoder_segmenter.audio_encoder.encoder."
+
+
+def split_state(state: dict[str, torch.Tensor]) -> tuple[dict, dict, dict]:
+    """A checkpoint without LoRA -> its own tensors, those of a Llama, and those of a Whisper."""
+    llama = {name.removeprefix(LLM): value for name, value in state.items() if name.startswith(LLM)}
+    whisper = {
+        f"model.encoder.{name.removeprefix(ENCODER)}": value
+        for name, value in state.items()
+        if name.startswith(ENCODER)
+    }
+    own = {name: value for name, value in state.items() if not name.startswith((LLM, ENCODER))}
+    return own, llama, whisper
+
+
+def test_a_checkpoint_that_builds_on_others_equals_the_whole_one(tmp_path: Path, monkeypatch) -> None:
+    config, state = whole_checkpoint()
+    own, llama, whisper = split_state(state)
+    for name, tensors in (("llm", llama), ("whisper", whisper | {"model.decoder.x": torch.zeros(1)})):
+        (tmp_path / name).mkdir()
+        save_file({k: v.contiguous() for k, v in tensors.items()}, tmp_path / name / "model.safetensors")
+    monkeypatch.setattr(weights, "smollm2_folder", lambda progress: tmp_path / "llm")
+    monkeypatch.setattr(weights, "tiny_en_folder", lambda progress: tmp_path / "whisper")
+    config.pretrained.language_model = "smollm2-135m-instruct"
+    config.pretrained.encoder = "whisper-tiny.en"
+    store = with_pretrained(tensors_in_memory(own), config)
+    shapes = {name: tensor.shape for name, tensor in store.items()}
+    assert shapes == {name: tuple(value.shape) for name, value in state.items()}
+    for name, value in state.items():
+        assert torch.equal(store[name].read(), value)
+
+
+def test_a_base_weight_gets_the_name_beside_its_adapter() -> None:
+    config, _ = whole_checkpoint()
+    config.spoken_lm_config.use_lora = True
+    names = language_model_name("model.layers.0.mlp.up_proj.weight", config.spoken_lm_config)
+    assert names == f"{LLM}base_model.model.model.layers.0.mlp.up_proj.base_layer.weight"
+
+
+def test_a_tensor_in_two_places_is_refused() -> None:
+    store = tensors_in_memory({"a": torch.zeros(2)})
+    with pytest.raises(CheckpointError, match="tensor a is in two places"):
+        joined(store, tensors_in_memory({"a": torch.ones(2)}))
+
+
+def test_a_loaded_model_needs_nothing_outside() -> None:
+    config, state = whole_checkpoint()
+    config.pretrained.encoder = "whisper-tiny.en"
+    model = TasteForCausalLM.from_state_dict(config, state)
+    assert model.config.pretrained.encoder is None
