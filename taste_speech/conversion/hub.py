@@ -1,4 +1,4 @@
-"""Finding a checkpoint: a folder, a checkpoint shipped with the package, or a repository of the hub."""
+"""Find a checkpoint: a folder, a checkpoint shipped with the package, or a repository on the hub."""
 
 import errno
 import json
@@ -14,15 +14,15 @@ from taste_speech.errors import CheckpointError
 logger = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints"
-"""Checkpoints that come with the package, one folder each; the folder's name works as a checkpoint name."""
+"""Checkpoints shipped with the package, one folder each; the folder's name is the checkpoint's name."""
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
 MODEL_FILES = ("config.json", "model*.safetensors", "model*.safetensors.index.json")
 _FROM_AUTO_CLASSES = ("adapter_kwargs", "trust_remote_code", "_commit_hash", "_from_auto")
-"""Arguments that the automatic classes of transformers add and that mean nothing here."""
+"""Arguments that the automatic classes of transformers add, ignored here."""
 
 
 class HubOptions(TypedDict, total=False):
-    """How files are fetched from the hub; as `huggingface_hub.snapshot_download` takes them."""
+    """Options of a download from the hub, as in `huggingface_hub.snapshot_download`."""
 
     revision: str | None
     cache_dir: str | Path | None
@@ -32,14 +32,14 @@ class HubOptions(TypedDict, total=False):
 
 
 def hub_options(arguments: Mapping[str, Any], others: str) -> HubOptions:
-    """Return the further arguments of a `from_pretrained`, all of which must be hub options.
+    """Check that the extra arguments of a `from_pretrained` are hub options, and return them.
 
     Args:
-        arguments: by name.
-        others: what else it takes, for the error.
+        arguments: extra arguments by name; those added by automatic classes are ignored.
+        others: other arguments of that `from_pretrained`, for the error message.
 
     Raises:
-        TypeError: there is one that is no hub option, and that no automatic class has added.
+        TypeError: an argument is not a hub option.
     """
     given = {name: value for name, value in arguments.items() if name not in _FROM_AUTO_CLASSES}
     if unknown := sorted(given.keys() - HubOptions.__annotations__.keys()):
@@ -49,7 +49,7 @@ def hub_options(arguments: Mapping[str, Any], others: str) -> HubOptions:
 
 
 def shipped_names() -> list[str]:
-    """Return the names of the checkpoints that come with the package."""
+    """Return the names of the checkpoints shipped with the package."""
     return sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
 
 
@@ -58,15 +58,15 @@ def find_checkpoint(
     patterns: Sequence[str] = MODEL_FILES,
     **options: Unpack[HubOptions],
 ) -> Path:
-    """Find the folder with the files of a checkpoint that match `patterns`, downloading what is missing.
+    """Return the folder with the files of a checkpoint that match `patterns`; download missing ones.
 
     Args:
         name_or_path: a folder, the name of a shipped checkpoint ("small"), or a hub id ("owner/name").
         patterns: file names or globs, relative to the checkpoint.
-        options: of the hub.
+        options: hub options.
 
     Raises:
-        CheckpointError: nothing found under that name, or it cannot be fetched.
+        CheckpointError: there is no such checkpoint, or it cannot be downloaded.
     """
     path = Path(name_or_path)
     if path.is_dir():
@@ -119,7 +119,7 @@ def _fetch(repository: str, patterns: Sequence[str], options: HubOptions) -> Pat
             f"{repository} has no revision {options.get('revision')!r} on the hub; "
             "give a branch, tag or commit of it"
         ) from None
-    except Exception as error:  # of the HTTP library that the hub's client happens to be built on
+    except Exception as error:  # the type depends on the HTTP library of the hub's client
         if (reason := _failure_of_disk(error)) is not None:
             folder = options.get("cache_dir") or HF_HUB_CACHE
             raise CheckpointError(
@@ -138,14 +138,14 @@ def _fetch(repository: str, patterns: Sequence[str], options: HubOptions) -> Pat
 def _snapshot(repository: str, patterns: Sequence[str], options: HubOptions) -> Path:
     import huggingface_hub
 
-    # By the name of the revision, not by its commit: only so the hub's client notes which commit it is,
-    # and finds the files when it is offline.
+    # Pass the name of the revision, not its commit: only then does the hub's client record the commit
+    # and find the files when offline.
     settings: HubOptions = {"revision": None, **options}
     return Path(huggingface_hub.snapshot_download(repository, allow_patterns=list(patterns), **settings))
 
 
 def _downloaded(repository: str, patterns: Sequence[str], options: HubOptions, why: str) -> Path:
-    """What is among the downloads already; `why` nothing is added to them."""
+    """Return the folder of a complete earlier download; `why` tells users why nothing is downloaded now."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
@@ -168,18 +168,18 @@ def _downloaded(repository: str, patterns: Sequence[str], options: HubOptions, w
 
 
 def _failure_of_disk(error: BaseException | None) -> str | None:
-    """Why a download cannot be written, where that is why it failed."""
+    """Return the reason if a download failed because it could not be written."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             return os.strerror(error.errno)
-        if "no space left" in str(error).lower():  # as parts that are not Python's tell it
+        if "no space left" in str(error).lower():  # from code outside Python
             return os.strerror(errno.ENOSPC)
         error = error.__cause__ or error.__context__
     return None
 
 
 def _announce(repository: str, patterns: Sequence[str], options: HubOptions) -> None:
-    """Say how much is about to be downloaded."""
+    """Log the size of the download that is about to start."""
     import huggingface_hub
 
     info = huggingface_hub.HfApi(token=options.get("token")).model_info(
@@ -203,7 +203,7 @@ def require_file(folder: Path, name: str, origin: str | os.PathLike[str]) -> Pat
     """Return the path of a file of a checkpoint.
 
     Raises:
-        CheckpointError: it is not there; names the file and where it was looked for.
+        CheckpointError: the file is missing.
     """
     path = folder / name
     if not path.is_file():

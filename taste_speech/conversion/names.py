@@ -29,21 +29,21 @@ _LORA_DEFAULT_TARGETS = ("q_proj", "v_proj")
 NOT_NEEDED = re.compile(
     re.escape(_RVQ) + r"(mlps\..*|layers\.\d+\._codebook\.(embed_avg|cluster_size|initted))"
 )
-"""Stored entries that inference does not need: unused MLPs, and the codebooks' training statistics."""
+"""Stored entries that inference does not need: unused MLPs and training statistics of the codebooks."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """How one of our tensors is made from stored ones."""
+    """The stored tensors from which one of our tensors is made."""
 
     names: tuple[str, ...]
-    """Stored tensors: one; or a codebook per level; or a base weight and its LoRA factors A and B."""
+    """One tensor, or one codebook per level, or a base weight and its LoRA factors A and B."""
     shapes: tuple[tuple[int, ...], ...]
     lora_scale: float | None = None
-    """alpha / rank, when `names` are a base weight and its LoRA factors."""
+    """alpha / rank if `names` are a base weight and its LoRA factors."""
 
     def merge(self, tensors: list[Tensor]) -> Tensor:
-        """Make our tensor. LoRA is added in float32; a codebook's leading axis of one is dropped."""
+        """Return our tensor: LoRA is added in float32, codebooks are stacked."""
         if self.lora_scale is not None:
             base, a, b = (tensor.float() for tensor in tensors)
             return base.addmm_(b, a, alpha=self.lora_scale)
@@ -92,12 +92,12 @@ def _is_lora_target(leaf: str, lora: LoraConfig) -> bool:
 
 
 def language_model_name(leaf: str, config: SpokenLMConfig) -> str:
-    """Return the name in a checkpoint of a pretrained Llama's tensor `leaf`."""
+    """Return the published name of the tensor `leaf` of a pretrained Llama."""
     return _llm_source(leaf, (0, 0), config).names[0]
 
 
 def encoder_name(name: str) -> str | None:
-    """Return the name in a checkpoint of a pretrained Whisper's tensor; None: it is not the encoder's."""
+    """Return the published name of a pretrained Whisper's tensor, or None outside the encoder."""
     prefix = "model.encoder."
     return f"{_TOWER}audio_encoder.encoder.{name.removeprefix(prefix)}" if name.startswith(prefix) else None
 
@@ -105,7 +105,7 @@ def encoder_name(name: str) -> str | None:
 def published_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return our state dict under published names without LoRA (`use_lora: false`).
 
-    Each level's codebook is marked as initialized, which other readers of the format need.
+    The codebook of each level is marked as initialized, because other readers of the format need that.
     """
     plain = SpokenLMConfig(use_lora=False)
     output: dict[str, Tensor] = {}
@@ -121,9 +121,9 @@ def published_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def resolve_tower(config: TasteConfig, shapes: Mapping[str, tuple[int, ...]]) -> TowerConfig:
-    """Find the tower's sizes: section `tower`, else `asr_config` if the stored tensors fit it, else V0's.
+    """Return the tower's sizes: section `tower`, else `asr_config` if the stored tensors fit it, else V0's.
 
-    The published `asr_config` describes the recognizer that came with the model, which the tower is not.
+    The published `asr_config` may describe the recognizer that was published with the model instead.
     """
     if config.tower is not None:
         return config.tower
@@ -146,6 +146,5 @@ def resolve_tower(config: TasteConfig, shapes: Mapping[str, tuple[int, ...]]) ->
 
 
 def _depth(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> int:
-    """Number of layers stored below `prefix`."""
     layers = [name.removeprefix(f"{prefix}layers.") for name in shapes if name.startswith(f"{prefix}layers.")]
     return max((int(name.split(".")[0]) for name in layers), default=-1) + 1

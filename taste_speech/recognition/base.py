@@ -1,15 +1,18 @@
-"""What the agent and the processor need from any speech recognizer, and what all recognizers share."""
+"""The interface of speech recognizers, and the code that they share."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from taste_speech.errors import AudioError
+
 RECOGNITION_RATE_HZ = 16000
-"""Rate of the samples that every recognizer accepts."""
+"""Sampling rate that every recognizer accepts."""
 FINISHED_STEP_S = 0.1
-"""Between the silences for which a recognition tells whether the speaker has finished."""
+"""Step between the durations of silence in `Recognition.finished`."""
 _SEARCH_S, _QUIET_S = 5.0, 0.1
 
 
@@ -18,9 +21,9 @@ class RecognizedWord:
     """A word of the transcript.
 
     Attributes:
-        text: without spaces around it.
-        start_s, end_s: from the first sample accepted since `start`; None where the recognizer has no times.
-        confidence: 0 to 1; None where the recognizer has none.
+        text: the word without surrounding spaces.
+        start_s, end_s: times since the first sample accepted after `start`; None if unknown.
+        confidence: 0 to 1; None if unknown.
     """
 
     text: str
@@ -29,7 +32,7 @@ class RecognizedWord:
     confidence: float | None = None
 
     def later_by(self, seconds: float) -> "RecognizedWord":
-        """Return the word with its times, if it has any, moved by `seconds`."""
+        """Return the word with its times, if known, shifted by `seconds`."""
         if self.start_s is None or self.end_s is None:
             return self
         return replace(self, start_s=self.start_s + seconds, end_s=self.end_s + seconds)
@@ -40,11 +43,11 @@ class Recognition:
     """Transcript of one utterance.
 
     Attributes:
-        text: as it is said, numbers in words, with the recognizer's capitals and punctuation.
-        words: those of `text`, in order.
-        written: the same with digits; empty where the recognizer has none.
-        finished: probability that the speaker has finished, by how it sounds, then the same if there are
-            `FINISHED_STEP_S`, twice as much, and so on, of silence after it; empty where nothing tells.
+        text: the words as spoken, numbers spelled out, with the recognizer's capitals and punctuation.
+        words: the words of `text`, in order.
+        written: the same text with digits; empty if the recognizer does not provide it.
+        finished: probability, judged by the sound, that the speaker has finished: now, then after
+            `FINISHED_STEP_S` of silence, after twice as much, and so on; empty if unknown.
     """
 
     text: str = ""
@@ -57,13 +60,13 @@ class Recognizer(Protocol):
     """Recognizes one utterance at a time: `start`, `accept` as audio arrives, `finish`."""
 
     def start(self) -> None:
-        """Begin an utterance and forget the one before."""
+        """Start an utterance and forget the previous one."""
 
     def accept(self, samples: NDArray[np.float32]) -> None:
-        """Take more audio: 1-D float32, 16 kHz mono, in [-1, 1]."""
+        """Add audio: 1-D float32, 16 kHz mono, in [-1, 1]."""
 
     def partial(self) -> str:
-        """Return the text so far, which later audio may change; empty when the recognizer has none."""
+        """Return the text so far, which later audio may change; empty if there is none yet."""
         ...
 
     def finish(self) -> Recognition:
@@ -71,10 +74,49 @@ class Recognizer(Protocol):
         ...
 
 
+class BufferedRecognizer(ABC):
+    """A `Recognizer` that transcribes the whole utterance again for each result."""
+
+    def __init__(self) -> None:
+        self._accepted: list[NDArray[np.float32]] = []
+        self._recognized: tuple[int, Recognition] = (0, Recognition())
+
+    def start(self) -> None:
+        """Start an utterance and forget the previous one."""
+        self._accepted, self._recognized = [], (0, Recognition())
+
+    def accept(self, samples: NDArray[np.float32]) -> None:
+        """Add audio: 1-D float32, 16 kHz mono, in [-1, 1].
+
+        Raises:
+            AudioError: the shape is wrong, or a sample is not finite.
+        """
+        if samples.ndim != 1 or not np.isfinite(samples).all():
+            raise AudioError(
+                f"the recognizer takes one channel of finite samples, got shape {samples.shape}; "
+                "mix to mono and remove NaN first"
+            )
+        self._accepted.append(samples.astype(np.float32))
+
+    def partial(self) -> str:
+        """Return the text so far, which later audio may change; empty if there is none yet."""
+        return self.finish().text
+
+    def finish(self) -> Recognition:
+        """Return the transcript of everything accepted since `start`."""
+        count = sum(map(len, self._accepted))
+        if count != self._recognized[0]:
+            self._recognized = (count, self._recognize(np.concatenate(self._accepted)))
+        return self._recognized[1]
+
+    @abstractmethod
+    def _recognize(self, audio: NDArray[np.float32]) -> Recognition: ...
+
+
 def split_at_quiet(
     audio: NDArray[np.float32], max_samples: int, sampling_rate_hz: int
 ) -> list[NDArray[np.float32]]:
-    """Cut (T,) audio into parts of at most `max_samples`, each at a quiet moment of its last seconds."""
+    """Cut audio (T,) into parts of at most `max_samples`, each at a quiet moment in its last seconds."""
     parts = []
     quiet, search = int(_QUIET_S * sampling_rate_hz), int(_SEARCH_S * sampling_rate_hz)
     while audio.size > max_samples:

@@ -1,4 +1,4 @@
-"""Whisper's decoder for one utterance, and what its attention and its repetitions tell."""
+"""Whisper's decoder for one utterance, word times from its attention, and detection of repetition loops."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from transformers.models.whisper.modeling_whisper import WhisperDecoder, Whisper
 from taste_speech.cpu import RowLinear
 
 _MIN_REPEATED_TOKENS = 4
-"""Nobody says an utterance of this many tokens twice in exactly the same way."""
+"""Minimum number of tokens of a text that counts as a loop when it is said twice."""
 _MEDIAN_FRAMES = 7
-"""Width of the median filter that removes single peaks of attention, as in Whisper."""
+"""Width of the median filter that removes isolated peaks of attention, as in Whisper."""
 
 
 @dataclass
@@ -22,9 +22,9 @@ class DecodingState:
     """Keys and values of one utterance, one pair for each layer.
 
     Attributes:
-        heard: of the encoder states, each (heads, frames, head width).
-        said: of the tokens so far, each (heads, positions, head width), of which the first `length` count.
-        length: tokens so far; set it back to take tokens back.
+        heard: keys and values of the encoder states, each (heads, frames, head width).
+        said: keys and values of tokens, each (heads, positions, head width); the first `length` are valid.
+        length: number of tokens so far; lower it to remove tokens.
     """
 
     heard: list[tuple[Tensor, Tensor]]
@@ -37,7 +37,7 @@ class Rows:
     """Outputs of the decoder for some tokens.
 
     Attributes:
-        logits: (tokens, vocabulary) of the token after each.
+        logits: (tokens, vocabulary) scores of the token after each token.
         attention: (alignment heads, tokens, frames).
     """
 
@@ -58,7 +58,7 @@ class _Layer:
         self.fc1, self.fc2 = RowLinear(layer.fc1), RowLinear(layer.fc2)
 
     def split(self, x: Tensor, parts: int = 1) -> Tensor:
-        """(rows, parts * d) -> (parts, heads, rows, head width)."""
+        """Reshape (rows, parts * d) to (parts, heads, rows, head width)."""
         return x.unflatten(1, (parts, self.heads, -1)).permute(1, 2, 0, 3)
 
     def attend(
@@ -84,12 +84,12 @@ class _Layer:
 
 
 class DecoderRows:
-    """A decoder on the CPU that takes a few tokens at a time and keeps what it has computed before.
+    """A decoder on the CPU that takes a few tokens at a time and caches keys and values.
 
     Args:
-        decoder: whose weights it uses.
-        alignment_heads: pairs of a layer and a head that attend to where a token is said.
-        vocabulary: number of ids that it scores; later ones are never needed.
+        decoder: decoder whose weights are used.
+        alignment_heads: layer and head of each attention head that follows the time of the tokens.
+        vocabulary: number of ids to score; later ids are never needed.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class DecoderRows:
         self.output = RowLinear(output)
 
     def begin(self, frames: Tensor) -> DecodingState:
-        """Return the state before the first token, for encoder states (frames, d)."""
+        """Return the state before the first token for encoder states (frames, d)."""
         width = frames.shape[1] // self.layers[0].heads
         shape = (self.layers[0].heads, self.max_tokens, width)
         return DecodingState(
@@ -116,7 +116,7 @@ class DecoderRows:
         )
 
     def __call__(self, state: DecodingState, token_ids: Sequence[int]) -> Rows:
-        """Take more tokens, which `state` then includes."""
+        """Decode more tokens and add them to `state`."""
         count = len(token_ids)
         x = self.embed(torch.tensor(token_ids)) + self.positions[state.length : state.length + count]
         mask = None
@@ -131,9 +131,9 @@ class DecoderRows:
 
 
 def loop_start(token_ids: Sequence[int]) -> int | None:
-    """Return how many tokens to keep where the decoder only repeats itself; None where it does not.
+    """Return how many tokens to keep if the decoder repeats itself, or None if it does not.
 
-    A phrase counts from its third time on, a single token from its fourth, the whole text from its second.
+    A loop is a phrase said three times, a single token four times, or a longer whole text twice.
     """
     count, ids = len(token_ids), list(token_ids)
     if count >= 2 * _MIN_REPEATED_TOKENS and count % 2 == 0 and ids[: count // 2] == ids[count // 2 :]:
@@ -147,10 +147,10 @@ def loop_start(token_ids: Sequence[int]) -> int | None:
 
 
 def token_frames(attention: Tensor) -> list[int]:
-    """Return the frame before which each token, except the last, ends.
+    """Return the end frame (exclusive) of each token except the last.
 
-    Each head's weights are normalized over the tokens, so that frames to which every token attends count for
-    none. Then dynamic programming finds the path that gives each token, in order, a stretch of frames.
+    Each head's weights are normalized over the tokens, so that frames that every token attends to have no
+    effect. Dynamic programming then assigns a span of frames to each token, in order.
 
     Args:
         attention: (heads, tokens, frames) of the alignment heads; the last token is the end of the text.
@@ -161,10 +161,10 @@ def token_frames(attention: Tensor) -> list[int]:
     padded = functional.pad(normalized, (reach, reach), mode="reflect")
     scores = padded.unfold(2, _MEDIAN_FRAMES, 1).median(-1).values.mean(0).numpy()
     rows, frames = scores.shape
-    sums = np.pad(np.cumsum(scores, axis=1), ((0, 0), (1, 0)))  # (rows, frames + 1): up to each boundary
+    sums = np.pad(np.cumsum(scores, axis=1), ((0, 0), (1, 0)))  # (rows, frames + 1), before each boundary
     best, came_from = sums[0], []
     for row in range(1, rows):
-        begun = best - sums[row]  # of a stretch that begins at each boundary
+        begun = best - sums[row]  # scores of spans that start at each boundary
         highest = np.maximum.accumulate(begun)
         came_from.append(np.maximum.accumulate(np.where(begun == highest, np.arange(frames + 1), 0)))
         best = highest + sums[row]

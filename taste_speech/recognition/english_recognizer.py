@@ -1,4 +1,4 @@
-"""Recognition by Whisper tiny.en: small enough for a conversation on a CPU."""
+"""Speech recognition with Whisper tiny.en, fast enough for a conversation on a CPU."""
 
 import math
 import re
@@ -10,32 +10,37 @@ from itertools import accumulate, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from taste_speech.errors import AudioError
-from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognition, RecognizedWord, split_at_quiet
+from taste_speech.recognition.base import (
+    RECOGNITION_RATE_HZ,
+    BufferedRecognizer,
+    Recognition,
+    RecognizedWord,
+    split_at_quiet,
+)
 from taste_speech.recognition.english_whisper import LONGEST_S, EnglishWhisper, Transcript, has_letters
 from taste_speech.recognition.turn_end import TurnEnd
 from taste_speech.recognition.voicing import MIN_VOICED_S, voiced_seconds
 from taste_speech.spoken_text import spoken_words
 
 CERTAIN_SILENCE = 0.8
-"""Above this probability that nothing is said, no words are accepted."""
+"""No words are accepted if the probability that nothing is said is higher than this."""
 LIKELY_SILENCE, DOUBTFUL_LOG_PROB = 0.5, -1.0
-"""The same for words whose tokens have a mean log-probability below this. Both chosen on synthetic voices
-with and without noise, against noise, breath, clicks, tones, rings and music that a program made."""
+"""The same limit for words whose tokens have a mean log probability below the second number. All were chosen
+on synthetic voices with and without noise, against noise, breath, clicks, tones, rings and music."""
 MIN_ALIGNED_LOG_PROB = -4.0
-"""Mean over the tokens of a given text. Words that were said have -0.6 to -1.6 without capitals and
-punctuation, half of those that were not said -3 to -5, the others less than -5."""
+"""Minimum mean log probability of the tokens of a given text. Without capitals and punctuation, words that
+were said have -0.6 to -1.6; of those that were not said, half have -3 to -5, the others less than -5."""
 _MURMURS = {
     **dict.fromkeys(("mm-hmm", "mm-hm", "mhmm", "m-hm", "mmhmm"), "mhm"),
     **{"hmm": "hm", "hmmm": "hm", "mmm": "mm", "uhm": "um", "umm": "um"},
     **{"uhh": "uh", "ohh": "oh", "ahh": "ah", "ah-ha": "aha", "uh-huh": "uh huh"},
-    "ok": "okay",  # behind a comma it would be read as the state
+    "ok": "okay",  # after a comma it would be read as the state
 }
-"""Spellings of what people murmur and answer -> the one that the models know."""
+"""Spellings of murmurs and short answers -> the spelling that the models know."""
 
 
 def is_said(transcript: Transcript) -> bool:
-    """Return whether a person said the words, rather than Whisper finding them in a noise."""
+    """Return whether the words were probably said, not hallucinated in noise."""
     if not transcript.token_ids or transcript.no_speech > CERTAIN_SILENCE:
         return False
     doubtful = float(np.mean(transcript.log_probs)) < DOUBTFUL_LOG_PROB
@@ -43,7 +48,7 @@ def is_said(transcript: Transcript) -> bool:
 
 
 def spoken_forms(written: Sequence[str]) -> list[list[str]]:
-    """Return for each written word of a sentence the words that are said, with its capitals and marks.
+    """Return the spoken words of each written word of a sentence, with its capitals and punctuation.
 
     ["It's", "3:30,", "Mr.", "-"] -> [["It's"], ["three", "thirty,"], ["Mister"], []]
     """
@@ -52,7 +57,6 @@ def spoken_forms(written: Sequence[str]) -> list[list[str]]:
 
 
 def _murmur(word: str) -> str:
-    """The word, a murmur as the models know it."""
     bare = word.strip(".,?!…")
     known = _MURMURS.get(bare.lower())
     if known is None:
@@ -67,56 +71,29 @@ def _said_words(said: str) -> list[str]:
     return [word for word in words if has_letters(word)]
 
 
-class EnglishRecognizer:
-    """A `Recognizer` that transcribes the whole utterance for each result, with the last one as a draft.
+class EnglishRecognizer(BufferedRecognizer):
+    """Recognizes English with Whisper; each result of an utterance is a draft for the next one.
 
     Args:
-        load: returns the model; called at the first `start`.
-        turn_end: tells whether a speaker has finished.
+        load: function that returns the model; called at the first `start`.
+        turn_end: network that estimates whether the speaker has finished.
     """
 
     def __init__(self, load: Callable[[], EnglishWhisper], turn_end: TurnEnd | None = None) -> None:
+        super().__init__()
         self._load, self._turn_end = load, turn_end
-        self._reset()
+        self._drafts: list[tuple[int, ...]] = []
 
     @cached_property
     def model(self) -> EnglishWhisper:
         """The model, loaded on first use."""
         return self._load()
 
-    def _reset(self) -> None:
-        self._heard: list[NDArray[np.float32]] = []
-        self._drafts: list[tuple[int, ...]] = []
-        self._recognized: tuple[int, Recognition] = (0, Recognition())
-
     def start(self) -> None:
-        """Begin an utterance and forget the one before."""
-        self._reset()
+        """Start an utterance and forget the previous one."""
+        super().start()
+        self._drafts = []
         _ = self.model
-
-    def accept(self, samples: NDArray[np.float32]) -> None:
-        """Take more audio: 1-D float32, 16 kHz mono, in [-1, 1].
-
-        Raises:
-            AudioError: another shape, or NaN.
-        """
-        if samples.ndim != 1 or not np.isfinite(samples).all():
-            raise AudioError(
-                f"the recognizer takes one channel of finite samples, got shape {samples.shape}; "
-                "mix to mono and remove NaN first"
-            )
-        self._heard.append(samples.astype(np.float32))
-
-    def partial(self) -> str:
-        """Return the text so far, which later audio may change; empty while no words were heard."""
-        return self.finish().text
-
-    def finish(self) -> Recognition:
-        """Return the transcript of everything accepted since `start`; empty where no words were heard."""
-        count = sum(map(len, self._heard))
-        if count != self._recognized[0]:
-            self._recognized = (count, self._recognize(np.concatenate(self._heard)))
-        return self._recognized[1]
 
     def _recognize(self, audio: NDArray[np.float32]) -> Recognition:
         if voiced_seconds(audio, RECOGNITION_RATE_HZ) < MIN_VOICED_S:
@@ -141,12 +118,12 @@ class EnglishRecognizer:
         return Recognition(text, tuple(words), " ".join(written), finished)
 
     def _words(self, transcript: Transcript, seconds: float) -> Iterable[RecognizedWord]:
-        """Yield the words as they are said; those of one written word share its time and its confidence."""
+        """Yield the words as they are spoken; those of one written word share its time and confidence."""
         decode = self.model.tokenizer.decode
         texts = [decode([token]) for token in transcript.token_ids]
         starts = [index for index, text in enumerate(texts) if index == 0 or text.startswith(" ")]
         spans = list(pairwise([*starts, len(texts)]))
-        # Each word is decoded as a whole, since letters outside ASCII may be several tokens.
+        # Decode each word as a whole, because a letter outside ASCII may be several tokens.
         written = [decode(list(transcript.token_ids[first:after])).strip() for first, after in spans]
         times_s = self.model.times_s(transcript, spans, seconds)
         for (first, after), (start_s, end_s), said in zip(spans, times_s, spoken_forms(written), strict=True):
@@ -160,10 +137,10 @@ class EnglishRecognizer:
 def timed_words(
     model: EnglishWhisper, samples: NDArray[np.float32], words: Sequence[str]
 ) -> list[RecognizedWord]:
-    """Return known words with their times in (T,) samples at 16 kHz.
+    """Return known words with their times in samples (T,) at 16 kHz.
 
-    None has times where they cannot have been said in this sound, or where it lasts longer than `LONGEST_S`;
-    a word without letters has none either.
+    No word gets times if the words were probably not said in this sound, or if it is longer than `LONGEST_S`.
+    Words without letters never get times.
     """
     timed = [RecognizedWord(word) for word in words]
     seconds = samples.size / RECOGNITION_RATE_HZ

@@ -1,4 +1,4 @@
-"""Whisper for English with one encoder pass for each utterance, on the CPU."""
+"""An English Whisper model on the CPU, with one encoder pass per utterance."""
 
 import json
 import math
@@ -26,25 +26,25 @@ from taste_speech.recognition.base import RECOGNITION_RATE_HZ
 from taste_speech.recognition.decoding import DecoderRows, DecodingState, loop_start, token_frames
 
 WINDOWS_S = (10, 20, 30)
-"""Input lengths of the encoder: speech, then zeros. It was trained with 30 s and errs as little with 10;
-with 5, or without zeros, the decoder misses the end and repeats what was said."""
+"""Input lengths of the encoder: speech, then zeros. It was trained with 30 s, and 10 s are as accurate; with
+5 s, or without zeros, the decoder misses the end and repeats itself."""
 MIN_SILENCE_S = 0.5
-"""Zeros at the end of a window, at least."""
+"""Minimum duration of the zeros at the end of a window."""
 MURMURS = (
     *("Mm-hmm.", "Mhm.", "Mm.", "Hmm.", "Uh-huh.", "Ah."),
     *("Aha.", "Oh.", "Wow.", "Okay.", "Yeah.", "Yep."),
 )
 HESITATIONS = ("Uh", "Um")
-"""As Whisper writes them."""
+"""Hesitations as Whisper writes them, without a period."""
 MURMUR_MARGIN, MURMUR_MAX_TOKENS = 4.5, 6
-"""A transcript of at most this many tokens is replaced by a murmur that is less likely by up to this margin,
-in nats: Whisper finds words in everything. Chosen on synthetic voices; the few single words that this loses
-were misheard anyway."""
+"""A transcript of at most this many tokens is replaced by a murmur whose log probability is lower by at most
+this margin, in nats, because Whisper hears words in everything. Chosen on synthetic voices; the few single
+words that this loses were misheard anyway."""
 LONGEST_S = WINDOWS_S[-1] - MIN_SILENCE_S
 LONGEST_FIRST_WORD_S = 0.6
-"""The attention does not tell where the first word begins."""
+"""Maximum duration of the first word, because the attention does not show where it starts."""
 _TOKENS_PER_S, _EXTRA_TOKENS = 8, 10
-"""Nobody speaks faster."""
+"""Limit on the number of tokens; nobody speaks faster."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +52,8 @@ class Transcript:
     """Output of the decoder.
 
     Attributes:
-        token_ids: without the end of the text.
-        log_probs: natural logarithm of each token's probability, then of the end's.
+        token_ids: tokens without the end of the text.
+        log_probs: natural log probability of each token, then of the end of the text.
         attention: (alignment heads, tokens + 1, frames).
         no_speech: probability that nothing is said.
     """
@@ -65,12 +65,12 @@ class Transcript:
 
 
 def has_letters(text: str) -> bool:
-    """Return whether a token's text has anything to say."""
+    """Return whether a text contains letters or digits."""
     return any(letter.isalnum() for letter in text)
 
 
 def _load(folder: Path) -> WhisperModel:
-    """Load encoder and decoder in float32 from weights in any number type, for inference only."""
+    """Load encoder and decoder in float32, for inference only."""
     config = WhisperConfig.from_pretrained(folder)
     config._attn_implementation = "sdpa"
     with torch.device("meta"):
@@ -91,12 +91,12 @@ def tiny_en() -> "EnglishWhisper":
 
 
 class EnglishWhisper:
-    """A Whisper model for English only; holds weights and no utterance.
+    """An English-only Whisper model; it holds weights, but no state of an utterance.
 
-    The encoder's linear layers are int8, which takes less than half the time and errs as little.
+    The encoder's linear layers are int8, which takes less than half the time and is as accurate.
 
     Args:
-        folder: with the files that `pretrained.whisper` writes.
+        folder: folder with the files that `pretrained.whisper` writes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -135,7 +135,7 @@ class EnglishWhisper:
 
     @torch.inference_mode()
     def encode(self, samples: NDArray[np.float32]) -> Tensor:
-        """Return the encoder states (frames, d) of (T,) samples at 16 kHz, at most `LONGEST_S` of them.
+        """Return the encoder states (frames, d) of samples (T,) at 16 kHz, at most `LONGEST_S` long.
 
         The input is padded to the shortest window that holds it.
         """
@@ -150,9 +150,9 @@ class EnglishWhisper:
 
         Args:
             encoded: (frames, d) encoder states.
-            seconds: duration, without the padding.
-            draft: tokens that are expected, such as those of the utterance's beginning. They only save time:
-                all are checked in one pass, up to the first that is not the most likely.
+            seconds: duration without the padding.
+            draft: expected tokens, such as those of an earlier transcript. They only save time: one pass
+                checks them all, up to the first that is not the most likely.
         """
         state = self._decoder.begin(encoded)
         given = [*self._prefix, *draft]
@@ -190,7 +190,7 @@ class EnglishWhisper:
 
     @torch.inference_mode()
     def align(self, encoded: Tensor, token_ids: Sequence[int]) -> Transcript:
-        """Return what `transcribe` would if it chose these tokens, at most `max_tokens` of them."""
+        """Return the transcript with the given tokens, at most `max_tokens`, as if they were decoded."""
         rows = self._decoder(self._decoder.begin(encoded), [*self._prefix, *token_ids])
         first = len(self._prefix) - 1
         log_probs = rows.logits[first:].log_softmax(-1)[range(len(token_ids) + 1), [*token_ids, self.end_id]]
@@ -203,14 +203,14 @@ class EnglishWhisper:
     def _murmur(
         self, state: DecodingState, first: Tensor, attention: Tensor, threshold: float, no_speech: float
     ) -> Transcript | None:
-        """Return the most likely murmur; None where none has a log-probability of at least `threshold`.
+        """Return the most likely murmur, or None if no murmur has a log probability of at least `threshold`.
 
         Args:
-            state: of the decoder; it is changed.
-            first: (vocabulary,) log-probabilities of the first token.
-            attention: (alignment heads, frames) with which they were computed.
-            threshold: of all tokens and the end.
-            no_speech: for the transcript.
+            state: state of the decoder; changed in place.
+            first: (vocabulary,) log probabilities of the first token.
+            attention: (alignment heads, frames) attention of that prediction.
+            threshold: minimum log probability of all tokens and the end of the text.
+            no_speech: probability that nothing is said, for the transcript.
         """
         found = None
         for token_ids in self._murmurs:
@@ -229,18 +229,18 @@ class EnglishWhisper:
     def times_s(
         self, transcript: Transcript, spans: Sequence[tuple[int, int]], seconds: float
     ) -> list[tuple[float, float]]:
-        """Return start and end of each word, in seconds.
+        """Return the start and end of each word in seconds.
 
         Args:
-            transcript: of one utterance.
-            spans: of each word, in order: index of its first token, and of the first one after it.
+            transcript: transcript of one utterance.
+            spans: for each word, in order, the index of its first token and the index after its last token.
             seconds: duration of the utterance.
         """
         frames = min(math.ceil(seconds / self.frame_s), transcript.attention.shape[2])
         ends_s = [end * self.frame_s for end in token_frames(transcript.attention[:, :, :frames])]
         times = []
         for first, after in spans:
-            # Punctuation is aligned with silence, and so is what comes before the first word.
+            # Punctuation is aligned with silence, and so is the time before the first word.
             texts = [self.tokenizer.decode([token]) for token in transcript.token_ids[first:after]]
             last = max((i for i, text in enumerate(texts) if has_letters(text)), default=len(texts) - 1)
             end_s = min(ends_s[first + last], seconds)

@@ -1,4 +1,4 @@
-"""The recognizer that a checkpoint's configuration names."""
+"""The recognizer named in a checkpoint's configuration."""
 
 import torch
 
@@ -12,12 +12,12 @@ from taste_speech.recognition.turn_end import load_turn_end
 def make_recognizer(
     config: TasteConfig, files: CheckpointFiles, device: str | torch.device | None = None
 ) -> Recognizer:
-    """Return a recognizer, which loads its model on first use.
+    """Return the checkpoint's recognizer, which loads its model on first use.
 
     Args:
-        config: of the checkpoint.
-        files: of the checkpoint, which may hold a Whisper model.
-        device: of a Whisper model other than tiny.en; None: CUDA if there is one, else the CPU.
+        config: configuration of the checkpoint.
+        files: files of the checkpoint, which may include a Whisper model.
+        device: device of a Whisper model other than tiny.en; None uses CUDA if available, else the CPU.
     """
     source = files.asr_model_source(config)
     if source == TINY_EN:

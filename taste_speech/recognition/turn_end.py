@@ -1,7 +1,7 @@
-"""Whether a speaker has finished, by how it sounds: read from what Whisper's encoder made of the last second.
+"""Whether a speaker has finished, judged from the last states of Whisper's encoder.
 
-The encoder hears words as well as tunes and lengthening, so that a small network on its states tells a turn
-that is over from one that pauses (as in Smart Turn, which trains the encoder, too).
+The encoder hears words as well as intonation and lengthening, so that a small network on its states can tell
+the end of a turn from a pause (as in Smart Turn, which also trains the encoder).
 """
 
 from pathlib import Path
@@ -14,21 +14,21 @@ from taste_speech.errors import CheckpointError
 from taste_speech.recognition.base import FINISHED_STEP_S
 
 FRAME_S = 0.02
-"""Sound that each encoder state stands for."""
+"""Duration of an encoder state."""
 FRAMES = 75
-"""Encoder states that count."""
+"""Number of encoder states that the network reads."""
 LATER_FRAMES = (0, round(FINISHED_STEP_S / FRAME_S))
-"""Encoder states of silence after the sound for which the probability is told, too. With more it would go up
-in pauses as well: training heard no more silence."""
+"""Numbers of silent encoder states after the sound for which there is a probability. With more silence it
+would also rise in pauses, because the training data has no more silence."""
 
 
 class TurnEnd(nn.Module):
-    """Tells from encoder states how probably the speaker has finished.
+    """Estimates from encoder states whether the speaker has finished.
 
     Args:
-        width: of the encoder states.
-        size: of the hidden layers.
-        dropout: in training: of the states, and before each layer after them.
+        width: width of the encoder states.
+        size: width of the hidden layers.
+        dropout: dropout rates in training: of the states, and before each later layer.
     """
 
     mean: Tensor
@@ -46,10 +46,10 @@ class TurnEnd(nn.Module):
         self.state_dropout, self.dropout = (nn.Dropout(part) for part in dropout)
 
     def forward(self, states: Tensor) -> Tensor:
-        """Return the logit of each utterance, (batch,).
+        """Return the logit of each utterance: (batch,).
 
         Args:
-            states: (batch, `FRAMES`, width) before the end of the sound; zeros before its beginning.
+            states: (batch, `FRAMES`, width) last states of the sound, zeros before its start.
         """
         x = self.state_dropout((states - self.mean) / self.deviation)
         x = torch.relu(self.states(x) + self.places)
@@ -58,17 +58,18 @@ class TurnEnd(nn.Module):
 
     @torch.inference_mode()
     def probabilities(self, encoded: Tensor, frames: int) -> tuple[float, ...]:
-        """Return how probably who speaks in the first `frames` of (frames, width) encoder states is done.
+        """Return the probability that the speaker has finished, for each silence of `LATER_FRAMES`.
 
-        There is one probability for each of `LATER_FRAMES`, were they silent; what follows the sound in
-        `encoded` is the encoder's padding, which is.
+        Args:
+            encoded: (states, width) encoder states of the sound and of the silent padding after it.
+            frames: number of states of the sound.
         """
         windows = [last_states(encoded, min(frames + more, len(encoded))) for more in LATER_FRAMES]
         return tuple(self(torch.stack(windows)).sigmoid().tolist())
 
 
 def last_states(encoded: Tensor, frames: int) -> Tensor:
-    """Return the `FRAMES` encoder states before `frames`, with zeros before the beginning."""
+    """Return the `FRAMES` encoder states before `frames`, with zeros before the start."""
     states = encoded[max(0, frames - FRAMES) : frames].float()
     return nn.functional.pad(states, (0, 0, FRAMES - len(states), 0))
 
@@ -77,7 +78,7 @@ def load_turn_end(path: Path) -> TurnEnd:
     """Read the network from a checkpoint's file.
 
     Raises:
-        CheckpointError: it does not fit.
+        CheckpointError: the file is missing, damaged, or of another network.
     """
     module = TurnEnd()
     try:

@@ -1,4 +1,4 @@
-"""The pitch of a voice, and whether a sound is one at all."""
+"""The pitch of a voice, and whether a sound is a voice at all."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,21 +7,21 @@ WINDOW_SAMPLES = 640
 HOP_SAMPLES = 160
 LOWEST_HZ, HIGHEST_HZ = 75, 400
 MIN_VOICED_S = 0.03
-"""Audio that is periodic for less than this is treated as noise, in which recognizers hear short words."""
+"""Audio that is periodic for less time is treated as noise, in which recognizers hear short words."""
 BAND_HZ = 1500
-"""Voices have their energy below this, noise also above it."""
+"""Voices have most of their energy below this frequency, noise also above it."""
 PER_OCTAVE = 0.05
 PERIODIC = 0.65
-"""Least autocorrelation at the period, as a share of the energy; noise stays below it."""
+"""Minimum autocorrelation at the period as a share of the energy; noise stays below it."""
 
 
 def voiced_seconds(samples: NDArray[np.float32], rate_hz: int) -> float:
-    """Return for how long `samples` (T,) are periodic with a pitch between 75 and 400 Hz."""
+    """Return for how many seconds `samples` (T,) are periodic with a pitch between 75 and 400 Hz."""
     return float((pitch_hz(samples, rate_hz) > 0).sum() * HOP_SAMPLES / rate_hz)
 
 
 def pitch_hz(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64]:
-    """Return the fundamental frequency (windows,) of `samples` (T,), in Hz; 0 where they are not periodic."""
+    """Return the fundamental frequency (windows,) of `samples` (T,) in Hz, 0 where they are not periodic."""
     if len(samples) < WINDOW_SAMPLES:
         return np.zeros(0)
     windows = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float64), WINDOW_SAMPLES)[

@@ -1,4 +1,4 @@
-"""Speech recognition with a Whisper model of transformers, on any device, loaded on first use."""
+"""Speech recognition with a Whisper model from transformers, on any device."""
 
 from functools import cached_property
 from pathlib import Path
@@ -10,17 +10,23 @@ from numpy.typing import NDArray
 from transformers import AutoTokenizer, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from taste_speech.errors import CheckpointError
-from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognition, RecognizedWord, split_at_quiet
+from taste_speech.recognition.base import (
+    RECOGNITION_RATE_HZ,
+    BufferedRecognizer,
+    Recognition,
+    RecognizedWord,
+    split_at_quiet,
+)
 
 
-class WhisperRecognizer:
-    """Recognizes with Whisper; one utterance at a time.
+class WhisperRecognizer(BufferedRecognizer):
+    """Recognizes speech with a Whisper model that is loaded on first use; the words have no times.
 
     Args:
         source: hub id or folder of a Whisper model with its tokenizer and feature extractor.
-        device: where the model runs; float16 on CUDA, float32 elsewhere.
+        device: device of the model, which uses float16 on CUDA and float32 elsewhere.
         language: spoken language, for multilingual models.
-        local_files_only: never download.
+        local_files_only: do not download anything.
     """
 
     def __init__(
@@ -29,37 +35,16 @@ class WhisperRecognizer:
         device: str | torch.device = "cpu",
         language: str = "english",
         local_files_only: bool = False,
-    ):
+    ) -> None:
+        super().__init__()
         self.source = str(source)
         self.device = torch.device(device)
         self.language = language
         self._local_files_only = local_files_only
-        self._accepted: list[NDArray[np.float32]] = []
-        self._partial: tuple[int, str] = (0, "")
 
-    def start(self) -> None:
-        """Begin an utterance and forget the one before."""
-        self._accepted = []
-        self._partial = (0, "")
-
-    def accept(self, samples: NDArray[np.float32]) -> None:
-        """Take more audio: 1-D float32, 16 kHz mono."""
-        self._accepted.append(np.asarray(samples, np.float32))
-
-    def partial(self) -> str:
-        """Return the transcript so far; runs the model when audio came since the last call."""
-        audio = self._audio()
-        if self._partial[0] != audio.size:
-            self._partial = (audio.size, self._transcribe(audio))
-        return self._partial[1]
-
-    def finish(self) -> Recognition:
-        """Return the transcript of the utterance; its words have no times."""
-        text = self.partial()
+    def _recognize(self, audio: NDArray[np.float32]) -> Recognition:
+        text = self._transcribe(audio)
         return Recognition(text, tuple(RecognizedWord(word) for word in text.split()))
-
-    def _audio(self) -> NDArray[np.float32]:
-        return np.concatenate([np.zeros(0, np.float32), *self._accepted])
 
     def _transcribe(self, audio: NDArray[np.float32]) -> str:
         extractor = self._extractor

@@ -1,4 +1,4 @@
-"""Configuration of streaming: prompt layout, windows and what a checkpoint was trained for."""
+"""Configuration of streaming: layout of the prompt, windows, and training of the checkpoint."""
 
 from pydantic import Field
 
@@ -16,7 +16,7 @@ class RoleTokensConfig(StrictSection):
 
 
 class TemplateConfig(StrictSection):
-    """Plain text around each turn, for checkpoints that were not trained with role tokens."""
+    """Text around each turn, for checkpoints that were not trained with role tokens."""
 
     system: str = "{text}\n"
     user: str = "User: {text}\n"
@@ -25,18 +25,18 @@ class TemplateConfig(StrictSection):
 
 
 class DetokenizerConfig(StrictSection):
-    """Windows of chunk-wise synthesis."""
+    """Windows of chunked synthesis."""
 
     max_prev_words: int = Field(default=12, ge=0)
-    """Words before the current chunk that the unit decoder still sees."""
+    """Number of words before the current chunk that the unit decoder still sees."""
     flow_context_units: int = Field(default=50, ge=1)
-    """Units before the new ones that the flow sees."""
+    """Number of units before the new ones that the flow sees."""
     look_ahead_units: int = Field(default=4, ge=0)
-    """Units at the end of a chunk whose sound waits for the next one, unless the chunk is the last."""
+    """Number of units at the end of a chunk whose sound is held back until the next chunk."""
     vocoder_context_frames: int = Field(default=20, ge=1)
-    """Mel frames before the new ones that the vocoder sees."""
+    """Number of mel frames before the new ones that the vocoder sees."""
     overlap_ms: float = Field(default=20, gt=0)
-    """Cross-fade between two chunks."""
+    """Duration of the cross-fade between two chunks."""
 
 
 class StreamingConfig(StrictSection):
@@ -46,13 +46,13 @@ class StreamingConfig(StrictSection):
     role_tokens: RoleTokensConfig = Field(default_factory=RoleTokensConfig)
     template: TemplateConfig = Field(default_factory=TemplateConfig)
     follows_system_prompt: bool = False
-    """Whether it was trained to do what a system segment asks for, at no cost to its other answers."""
+    """Whether the checkpoint was trained to follow a system segment without harming its other answers."""
     extra_words: int = 32
-    """Without role tokens a reply ends at the first sentence end after this many words."""
+    """Without role tokens, a reply ends at the first sentence end after this many words."""
     max_history_tokens: int = Field(default=2048, ge=16)
-    """The oldest turns are dropped beyond this (the system segment stays)."""
+    """Maximum length of the history; beyond it, the oldest turns are dropped (the system segment stays)."""
     kept_history: float = Field(default=0.5, gt=0, le=1)
-    """Share of `max_history_tokens` that is kept then. What stays is read again, so drop seldom and much."""
+    """Share of `max_history_tokens` kept at a drop. The rest is read again, so few large drops are best."""
     repetition_scope: str = Field(default="reply", pattern="^(reply|conversation)$")
-    """Ids that the repetition penalty covers: the reply's own, or (as published) the prompt's too."""
+    """Whether the repetition penalty covers only the reply or (as published) also the prompt."""
     detokenizer: DetokenizerConfig = Field(default_factory=DetokenizerConfig)

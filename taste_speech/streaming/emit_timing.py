@@ -1,6 +1,6 @@
-"""When words of a reply go out: built-in functions for `streaming_generate(emit_timing_func=...)`.
+"""When words of a reply are emitted: built-in functions for `streaming_generate(emit_timing_func=...)`.
 
-Each factory returns a pure function of an `EmitContext`; they are called after each ready word.
+Each factory returns a pure function of an `EmitContext` that is called after each ready word.
 """
 
 from collections.abc import Callable
@@ -11,29 +11,29 @@ _CLAUSE_ENDS = (".", ",", ";", ":", "!", "?")
 
 @dataclass(frozen=True)
 class EmitContext:
-    """What an emit-timing function decides on."""
+    """Input of an emit-timing function."""
 
     pending_words: tuple[str, ...]
-    """Ready words that have not gone out, the newest last."""
+    """Ready words that have not been emitted, the newest last."""
     words_emitted: int
-    """Words of this reply that went out before."""
+    """Number of words of this reply emitted so far."""
     chunks_emitted: int
-    """Items of this reply that went out before."""
+    """Number of items of this reply emitted so far."""
     probability_of_speaking: float
-    """The model's probability, before the reply, that it is its turn."""
+    """Probability, before the reply, that it is the assistant's turn."""
 
     @property
     def is_first_chunk(self) -> bool:
-        """Whether nothing of this reply has gone out yet."""
+        """Whether nothing of this reply has been emitted yet."""
         return self.chunks_emitted == 0
 
 
 EmitTiming = Callable[[EmitContext], bool]
-"""Decides whether the pending words go out now."""
+"""Decides whether the pending words are emitted now."""
 
 
 def every_words(count: int = 1) -> EmitTiming:
-    """Emit whenever `count` words are pending."""
+    """Emit when `count` words are pending."""
     _check_positive("count", count)
     return lambda context: len(context.pending_words) >= count
 
@@ -47,9 +47,9 @@ def at_clause_ends(most: int = 12) -> EmitTiming:
 
 
 def growing_chunks(first: int = 2, growth: float = 2.0, most: int = 12) -> EmitTiming:
-    """Emit a small first chunk, to be heard early, then larger ones, which cost less per word.
+    """Emit a small first chunk, which is heard early, then larger ones, which cost less per word.
 
-    Chunk n is due at `first * growth ** n` words, but at most `most`.
+    Chunk n, counted from 0, is due at `first * growth ** n` words, or at `most` if that is less.
     """
     _check_positive("first", first)
     _check_positive("most", most)

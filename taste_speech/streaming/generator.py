@@ -1,13 +1,13 @@
 """`streaming_generate`: a reply of the assistant, word by word."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import Literal, TypedDict
 
 import torch
 
+from taste_speech.modeling_taste import TasteForCausalLM
+from taste_speech.processing_taste import TasteProcessor
 from taste_speech.spoken_lm.sampling import TextSampling, sample_text
 from taste_speech.streaming.conversation import Conversation, ReplyState
 from taste_speech.streaming.emit_timing import EmitContext, EmitTiming, growing_chunks
@@ -15,22 +15,18 @@ from taste_speech.streaming.layout import Row
 from taste_speech.streaming.segment import TASTESegment
 from taste_speech.words import Word, decode
 
-if TYPE_CHECKING:
-    from taste_speech.modeling_taste import TasteForCausalLM
-    from taste_speech.processing_taste import TasteProcessor
-
 _MOST_REPEATS = 3
-"""A reply ends when it has said the same sentence, or the same run of words, this often: a model that repeats
-itself does not stop."""
+"""A reply ends after it has said the same sentence or run of words this many times, because a model that
+repeats itself does not stop."""
 _LONGEST_RUN = 12
-"""Words of a run."""
+"""Maximum number of words in a run."""
 _LEAST_REPEATED = 6
-"""Words that repeats must have in all: "no, no, no" is no fault."""
+"""Minimum number of repeated words in total: "no, no, no" is fine."""
 CompletionReason = Literal["speaking", "finished", "max_length", "interrupted", "no_speech"]
 
 
 class ReplyItem(TypedDict):
-    """What `streaming_generate` yields; see there."""
+    """Item yielded by `streaming_generate`; see there."""
 
     is_complete: bool
     completion_reason: CompletionReason
@@ -53,34 +49,35 @@ def streaming_generate(
     generator: torch.Generator | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Iterator[ReplyItem]:
-    """Let the assistant answer a conversation.
+    """Generate the assistant's answer in a conversation, word by word.
 
-    The prompt is read at the call, before the first item is asked for: `state.speak_probability` is known.
-    The role token that the model predicts decides whether the assistant speaks at all. A reply also ends when
-    it has said the same sentence, or the same run of words, three times.
+    The call itself reads the prompt, so that `state.speak_probability` is known before the first item. The
+    role token that the model predicts decides whether the assistant speaks at all. A reply also ends after it
+    has said the same sentence or the same run of words three times.
 
     Args:
-        input_segments: the conversation so far; with `state`, the segments to append to it (often none).
+        model, processor: of one checkpoint.
+        input_segments: the conversation so far; with `state`, segments to append to it (often none).
         text_top_p: nucleus of the text distribution; 0 is greedy.
-        taste_top_p: has no effect: the taste head puts all mass on one code, which every nucleus keeps.
-        text_temperature: of the text distribution.
-        repetition_penalty: above 1 makes tokens of this reply less likely (`streaming.repetition_scope`).
-        max_length: most new text tokens of this reply.
-        eos_id: text token that ends the reply too. The checkpoint's own end always does: SEGMENT_END, or the
-            line break that ends a template's turn. All other special tokens cannot be drawn.
-        emit_timing_func: asked after each ready word whether the pending ones go out; None: growing chunks.
-        state: conversation to go on with. An interrupted one goes on where it stopped (with `input_segments`
-            empty), and gives the tokens that it would have given.
-        generator: for reproducible draws.
-        should_stop: asked before each step; True ends the reply with reason "interrupted".
+        taste_top_p: has no effect, because the taste head puts all mass on one code, which any nucleus keeps.
+        text_temperature: temperature of the text distribution.
+        repetition_penalty: above 1, tokens of this reply become less likely (`streaming.repetition_scope`).
+        max_length: maximum number of new text tokens.
+        eos_id: additional text token that ends the reply. The checkpoint's own end always does: SEGMENT_END,
+            or the line break that ends a template's turn. No other special token can be drawn.
+        emit_timing_func: called after each ready word; decides whether the pending words are emitted. None
+            uses growing chunks.
+        state: conversation to continue. An interrupted reply continues where it stopped (with empty
+            `input_segments`), with the tokens that it would have had.
+        generator: random generator for reproducible draws.
+        should_stop: called before each step; True ends the reply with reason "interrupted".
 
     Yields:
-        dicts with `is_complete`, `completion_reason` ("speaking"; the last item has "finished", "max_length",
+        Dicts with `is_complete`, `completion_reason` ("speaking"; the last item has "finished", "max_length",
         "interrupted" or "no_speech") and `segment`: the new whole words, each with its taste token.
 
     Raises:
-        ValueError: an argument out of range, or segments that do not fit the checkpoint; `state` stays as
-            it was.
+        ValueError: an argument is out of range, or segments do not fit the checkpoint; `state` is unchanged.
     """
     sampling = TextSampling(text_top_p, text_temperature, repetition_penalty)
     if not 0 <= taste_top_p <= 1:
@@ -99,8 +96,8 @@ def streaming_generate(
     return _items(reply, should_stop or (lambda: False))
 
 
-def _items(reply: _Replier, should_stop: Callable[[], bool]) -> Iterator[ReplyItem]:
-    """The items of a reply. The conversation is complete whenever an item is out."""
+def _items(reply: "_Replier", should_stop: Callable[[], bool]) -> Iterator[ReplyItem]:
+    """Yield the items of a reply. The conversation is up to date whenever an item is yielded."""
     conversation = reply.conversation
     if not reply.begin():
         conversation.finish_reply("no_speech")
@@ -133,7 +130,7 @@ def _item(conversation: Conversation, words: list[Word], reason: CompletionReaso
 
 
 class _Replier:
-    """Generates the open reply of a conversation, one LM row per step. All state is the conversation's."""
+    """Generates the open reply of a conversation, one LM row per step. The conversation holds all state."""
 
     def __init__(
         self,
@@ -146,7 +143,7 @@ class _Replier:
     ) -> None:
         self.conversation = conversation
         self.is_due = False
-        """Whether the pending words go out now."""
+        """Whether the pending words are to be emitted now."""
         self._sampling = sampling
         self._max_length = max_length
         self._emit = emit
@@ -158,7 +155,7 @@ class _Replier:
         self._prompt_ids = {row.text_id for row in conversation.lm_state.rows} if scope != "reply" else set()
 
     def begin(self) -> bool:
-        """Open a reply, or go on with the open one; False when it is not the assistant's turn."""
+        """Open a reply or continue the open one; return False if it is not the assistant's turn."""
         conversation = self.conversation
         if conversation.reply is not None:
             return True
@@ -168,7 +165,7 @@ class _Replier:
         return True
 
     def step(self) -> Literal["finished", "max_length"] | None:
-        """Run one row, and draw one text token; returns why the reply ended, if it did."""
+        """Run one row and draw one text token; return the reason if the reply ended."""
         reply = self._reply
         self.is_due = False
         if reply.next_row is not None:
@@ -184,7 +181,7 @@ class _Replier:
         words_begun = len(reply.words) + bool(reply.partial_ids)
         if self.conversation.vocabulary.starts[token] and reply.partial_ids:
             self._complete_word()
-            if self._stop_ids and self._repeats_itself():  # without any, only its length ends a reply
+            if self._stop_ids and self._repeats_itself():  # without stop ids, only its length ends a reply
                 return "finished"
             self.is_due = self._emit(self._context())
         reply.partial_ids.append(token)
@@ -194,7 +191,7 @@ class _Replier:
         return None
 
     def take_pending(self) -> list[Word]:
-        """The pending words, which count as emitted from now on."""
+        """Return the pending words and count them as emitted."""
         reply = self._reply
         words = reply.pending
         reply.emitted_words += len(words)
@@ -204,7 +201,7 @@ class _Replier:
     @property
     def _reply(self) -> ReplyState:
         if self.conversation.reply is None:
-            raise RuntimeError("the reply was closed while it was generated; start a new one")
+            raise RuntimeError("the reply was closed while it was being generated; start a new one")
         return self.conversation.reply
 
     def _draw(self) -> int:
@@ -219,7 +216,7 @@ class _Replier:
         )
 
     def _complete_word(self) -> None:
-        """The newest row yields the taste token of the word that ends with it."""
+        """Complete the word that ends with the newest row, which yields its taste token."""
         reply = self._reply
         if reply.partial_ids:
             taste = self.conversation.lm_state.read_taste()
@@ -228,7 +225,7 @@ class _Replier:
             reply.partial_ids = []
 
     def _repeats_itself(self) -> bool:
-        """Whether the newest word ends a sentence, or a run of words, said for the last time."""
+        """Return whether the newest word completes a sentence or run of words that was said too often."""
         words = [word.ids for word in self._reply.words]
         for length in range(1, _LONGEST_RUN + 1):
             repeats = max(_MOST_REPEATS, -(-_LEAST_REPEATED // length))
@@ -242,7 +239,7 @@ class _Replier:
         return sentences.count(sentences[-1]) >= _MOST_REPEATS
 
     def _closing(self, token: int, words_begun: int) -> Literal["finished", "max_length"] | None:
-        """Whether the text is complete with `token`: too long, or, without role tokens, the sentence rule."""
+        """Return why the text is complete with `token`: its length or, without role tokens, its end."""
         conversation = self.conversation
         if conversation.format.role_ids is None:
             extra = conversation.config.extra_words

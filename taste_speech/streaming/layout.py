@@ -1,4 +1,4 @@
-"""How a conversation becomes rows of the spoken LM. The same code serves generation and training.
+"""How a conversation becomes rows of the spoken LM, in generation and in training.
 
 A checkpoint trained with role tokens sees one unfused BOS row, then each segment as
 [SEGMENT_START][ROLE][text tokens][SEGMENT_END]. Taste tokens lag by one word: that of word k is fused at
@@ -19,11 +19,10 @@ Worked example: the user says "the" (token a), "strawberry" (b0 b1), "ripens" (c
     7     SEGMENT_END    C2          SEGMENT_START   -
     8     SEGMENT_START  pad         (next role)     -
 
-Reading: the hidden state of a word's last token predicts the text that follows, and yields the word's
-taste token.
+The hidden state of a word's last token predicts the next text token and yields the word's taste token.
 
 A checkpoint without role tokens gets a plain transcript instead: the text around each turn comes from
-section `streaming.template`, and its tokens take the places of the special ones.
+section `streaming.template`, and its tokens replace the special ones.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +43,7 @@ from taste_speech.streaming.segment import ROLES, TASTESegment
 from taste_speech.words import Word
 
 NONE = -1
-"""Index of no taste token (the pad embedding), and a target that is not there."""
+"""Index of no taste token (the pad embedding), and of a missing target."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,11 @@ class PromptFormat:
 
     bos_id: int
     openings: dict[str, tuple[int, ...]]
-    """By role, the tokens before a segment's text."""
+    """Tokens before a segment's text, by role."""
     closings: dict[str, tuple[int, ...]]
-    """By role, the tokens after a segment's text; the first carries the last word's taste token."""
+    """Tokens after a segment's text, by role; the first carries the last word's taste token."""
     reply_opening: tuple[int, ...]
-    """What a prompt ends with: a lone SEGMENT_START, or the template's text before the assistant's turn."""
+    """Tokens that end a prompt: SEGMENT_START, or the template's text before the assistant's turn."""
     role_ids: dict[str, int] | None
     """Token of each role; None for a checkpoint without role tokens."""
     special_ids: frozenset[int]
@@ -67,10 +66,10 @@ class PromptFormat:
 
     @classmethod
     def from_config(cls, config: TasteConfig, llm_tokenizer: PreTrainedTokenizerBase) -> "PromptFormat":
-        """The format that the checkpoint was trained with.
+        """Return the format that the checkpoint was trained with.
 
         Raises:
-            CheckpointError: the tokenizer lacks a role token of the configuration.
+            CheckpointError: the tokenizer does not have a role token of the configuration.
         """
         quantizer = config.audio_tower_config.kwargs_for_quantizer
         sizes = {
@@ -126,16 +125,16 @@ class PromptFormat:
 
 
 class Row(NamedTuple):
-    """One input row of the spoken LM. The first row of a conversation is unfused, all others are fused."""
+    """One input row of the spoken LM. All rows of a conversation but the first are fused."""
 
     text_id: int
     taste: tuple[int, ...] | None
-    """The taste token fused here; None: the pad embedding."""
+    """Taste token fused with the text token; None for the pad embedding."""
 
 
 @dataclass(frozen=True, eq=False)
 class PromptRows:
-    """A laid-out conversation of R rows with W taste tokens, as training wants it.
+    """A conversation as R rows with W taste tokens, for training.
 
     The taste embedding of row r is that of `tastes[taste_source[r]]`, or the pad embedding where the source
     is -1. Row 0 (BOS) is not fused.
@@ -144,31 +143,31 @@ class PromptRows:
     text_ids: Tensor
     """(R,)"""
     taste_source: Tensor
-    """(R,) index into `tastes`, -1 for the pad embedding."""
+    """(R,) index into `tastes`, or -1 for the pad embedding."""
     text_targets: Tensor
-    """(R,) the text id that the row predicts; -1 on the last row."""
+    """(R,) text id that the row predicts, or -1 on the last row."""
     taste_targets: Tensor
     """(R,) index into `tastes` of the taste token that the row's hidden state yields, or -1."""
     tastes: Tensor
     """(W, L) taste tokens of all words of audio segments, in order."""
     segment_index: Tensor
-    """(R,) the segment that a row belongs to, -1 for BOS."""
+    """(R,) index of the row's segment, or -1 for BOS."""
 
     @property
     def row_tastes(self) -> Tensor:
-        """(R, L) the codes fused at each row, -1 for the pad embedding."""
+        """Codes fused at each row (R, L), -1 for the pad embedding."""
         return gather_codes(self.tastes, self.taste_source)
 
     @property
     def target_tastes(self) -> Tensor:
-        """(R, L) the codes that each row yields, -1 where there is no target."""
+        """Codes that each row yields (R, L), -1 without a target."""
         return gather_codes(self.tastes, self.taste_targets)
 
     def model_inputs(self, segments: Sequence[int] | None = None) -> dict[str, Tensor]:
-        """What `TasteForCausalLM.forward` takes, without the batch; see `collate`.
+        """Return the inputs of `TasteForCausalLM.forward`, without the batch axis; see `collate`.
 
         Args:
-            segments: those whose tokens are targets, such as the assistant's; None: all.
+            segments: indices of the segments whose tokens are targets, such as the assistant's; None for all.
         """
         ours = torch.ones_like(self.text_ids, dtype=torch.bool)
         if segments is not None:
@@ -183,10 +182,10 @@ class PromptRows:
 
 
 def rows(segments: Sequence[TASTESegment], fmt: PromptFormat) -> PromptRows:
-    """Lay out a conversation with its targets, for training.
+    """Return the rows of a conversation with their targets, for training.
 
-    Every row is a target of the one before it, whoever speaks; weigh the losses by `segment_index` (the
-    targets of a row belong to the segment of the row after it).
+    Each row is a target of the previous one, whoever speaks. Weight the losses by `segment_index`; the
+    targets of a row belong to the segment of the next row.
     """
     text_ids, source, targets, segment_index = [fmt.bos_id], [NONE], [NONE], [NONE]
     tastes: list[tuple[int, ...]] = []
@@ -214,7 +213,7 @@ _PADDING = {"input_ids": 0, "taste_ids": NO_TASTE, "labels": IGNORED, "taste_lab
 
 
 def collate(conversations: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Pad what `PromptRows.model_inputs` gave to one batch; the `data_collator` of a `Trainer`."""
+    """Pad the results of `PromptRows.model_inputs` to one batch; a `data_collator` for `Trainer`."""
     return {
         name: pad_sequence([inputs[name] for inputs in conversations], batch_first=True, padding_value=value)
         for name, value in _PADDING.items()
@@ -222,7 +221,7 @@ def collate(conversations: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def row_list(segments: Sequence[TASTESegment], fmt: PromptFormat) -> list[Row]:
-    """The rows of a conversation, BOS first, without the reply opening."""
+    """Return the rows of a conversation, BOS first, without the reply opening."""
     output = [Row(fmt.bos_id, None)]
     lagging: tuple[int, ...] | None = None
     for _, word in _words(segments, fmt):
@@ -232,7 +231,7 @@ def row_list(segments: Sequence[TASTESegment], fmt: PromptFormat) -> list[Row]:
 
 
 def _words(segments: Sequence[TASTESegment], fmt: PromptFormat) -> Iterator[tuple[int, Word]]:
-    """Structural tokens and words in order, with the index of their segment."""
+    """Yield structural tokens and words in order, each with the index of its segment."""
     for index, segment in enumerate(segments):
         fmt.check(segment)
         around = (fmt.openings[segment.role], fmt.closings[segment.role])
@@ -243,12 +242,12 @@ def _words(segments: Sequence[TASTESegment], fmt: PromptFormat) -> Iterator[tupl
 
 
 def gather_codes(tastes: Tensor, index: Tensor) -> Tensor:
-    """(R, L) the codes of `tastes` (W, L) that `index` (R,) names, -1 where it is -1."""
+    """Return the codes (R, L) of `tastes` (W, L) at `index` (R,), -1 where the index is -1."""
     return torch.cat([tastes.new_full((1, tastes.shape[1]), NO_TASTE), tastes])[index + 1]
 
 
 def _template_tokens(template: TemplateConfig, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """Openings and closings from the template's texts, whose words bring their own leading space."""
+    """Return the format's tokens from the template; words have their own leading space."""
     openings, closings = {}, {}
     for role in ROLES:
         before, found, after = getattr(template, role).partition("{text}")

@@ -1,4 +1,4 @@
-"""The spoken LM's memory of one conversation: which rows it has seen, and what they left behind."""
+"""The spoken LM's cache for one conversation: the rows that it has read, and their keys and values."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ from taste_speech.streaming.layout import Row
 
 
 class RowCache:
-    """Rows that went through the LM, their keys and values, and the last row's outputs.
+    """Rows that the LM has read, their keys and values, and the outputs of the last row.
 
-    It is a memo: `advance_to` takes the whole history and computes only what is new, after dropping what no
-    longer belongs to it. Cutting a reply, dropping a turn or going on listening need nothing else.
+    `advance_to` takes the whole history, drops cached rows that no longer belong to it, and computes only the
+    new ones. Cutting a reply, dropping a turn and continuing to listen need nothing else.
     """
 
     def __init__(self, lm: SpokenLM, quantizer: ResidualQuantizer) -> None:
@@ -26,33 +26,33 @@ class RowCache:
         self._hidden: Tensor | None = None
         self._logits: Tensor | None = None
         self.forwarded_rows = 0
-        """Rows computed since the start (what the conversation cost so far)."""
+        """Number of rows computed so far, the cost of the conversation."""
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The rows that are held."""
+        """The cached rows."""
         return tuple(self._rows)
 
     @property
     def logits(self) -> Tensor:
-        """Text logits (vocabulary,) after the last row."""
+        """Text logits after the last row: (vocabulary,)."""
         if self._logits is None:
             raise RuntimeError("no row has been computed; call advance_to first")
         return self._logits
 
     @torch.inference_mode()
     def read_taste(self) -> tuple[int, ...]:
-        """The taste token that the last row yields."""
+        """Return the taste token of the word that ends with the last row."""
         if self._hidden is None:
             raise RuntimeError("no row has been computed; call advance_to first")
         return tuple(self._quantizer.indices_from_code(self._lm.read_taste(self._hidden))[0, 0].tolist())
 
     def advance_to(self, rows: Sequence[Row]) -> int:
-        """Hold exactly `rows` and the outputs of the last of them; returns how many rows were computed."""
+        """Cache exactly `rows` and the outputs of the last one; return how many rows were computed."""
         kept = _common_prefix(self._rows, rows)
         if kept == len(rows) == len(self._rows) and self._logits is not None:
             return 0
-        kept = min(kept, len(rows) - 1)  # the last row's outputs are needed, so it is computed (again)
+        kept = min(kept, len(rows) - 1)  # the last row is always computed, because its outputs are needed
         self._cache.keep(kept)
         del self._rows[kept:]
         self._forward(rows[kept:])
@@ -63,7 +63,7 @@ class RowCache:
         self._forward([row])
 
     def clone(self) -> "RowCache":
-        """A memory of its own with the same content."""
+        """Return an independent copy."""
         other = RowCache(self._lm, self._quantizer)
         other._cache = self._cache.clone()
         other._rows = list(self._rows)
@@ -85,7 +85,7 @@ class RowCache:
         self.forwarded_rows += len(rows)
 
     def _embed(self, rows: Sequence[Row]) -> Tensor:
-        """(1, R, hidden) input rows; the first row of a conversation is not fused."""
+        """Return the input rows (1, R, hidden); the first row of a conversation is not fused."""
         device = self._lm.pad_audio_unit_embed.device
         none = (NO_TASTE,) * self._quantizer.num_quantizers
         text_ids = torch.tensor([[row.text_id for row in rows]], device=device)

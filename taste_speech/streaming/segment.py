@@ -18,7 +18,7 @@ ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 
 @dataclass(frozen=True, eq=False)
 class TASTESegment:
-    """A stretch of a conversation by one speaker.
+    """A turn of one speaker in a conversation.
 
     Args:
         role: "system", "user" or "assistant".
@@ -28,7 +28,7 @@ class TASTESegment:
             word, -1 on all levels of the other text tokens.
 
     Raises:
-        ValueError: anything that does not fit together.
+        ValueError: a field is invalid, or the fields do not fit together.
     """
 
     role: str
@@ -51,7 +51,7 @@ class TASTESegment:
 
     @classmethod
     def from_words(cls, role: str, words: Sequence[Word], num_quantizers: int) -> Self:
-        """Audio segment of words in order, which it keeps as they are; `num_quantizers` is L."""
+        """Return an audio segment of these words; `num_quantizers` is L."""
         text_ids = [token for word in words for token in word.ids]
         none = (NO_TASTE,) * num_quantizers
         rows: list[tuple[int, ...]] = []
@@ -64,9 +64,9 @@ class TASTESegment:
 
     @cached_property
     def words(self) -> list[Word]:
-        """The words of an audio segment: a text token with a taste token begins one.
+        """Words of an audio segment, each of which starts at a text token with a taste token.
 
-        All of a text segment is a single entry without taste token.
+        A text segment is a single entry without a taste token.
         """
         ids = self.text_ids[0].tolist()
         rows = [] if self.taste_ids is None else self.taste_ids[0].tolist()

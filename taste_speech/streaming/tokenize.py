@@ -15,20 +15,20 @@ def taste_tokenize(
     text_ids: Tensor,
     sampling_rate: int = 16000,
 ) -> Tensor:
-    """Taste tokens of an utterance whose words are known; the same as `model.extract_vq` for these words.
+    """Return the taste tokens of an utterance whose words are known, as `model.extract_vq` does.
 
     Args:
-        audio: (1, samples) mono, float in [-1, 1] or int16, at most as long as the tower takes (30 s).
-        text_ids: (1, S) LLM ids of the words, without special tokens.
-        sampling_rate: of `audio` in Hz; resampled where the model needs another.
+        model, processor: of one checkpoint.
+        audio: (1, samples) mono, float in [-1, 1] or int16, at most as long as the audio tower allows (30 s).
+        text_ids: (1, S) LLM token ids of the words, without special tokens.
+        sampling_rate: sampling rate of `audio` in Hz; the audio is resampled if necessary.
 
     Returns:
-        taste_ids (1, S, L) int64 on the model's device: the word's codes on the first token of each word, -1
-        on the others.
+        (1, S, L) int64 on the model's device: codes on the first token of each word, -1 elsewhere.
 
     Raises:
-        AudioError: not one utterance, empty, not finite, too long, or at an impossible rate.
-        TextError: not one text, empty, or with special tokens.
+        AudioError: the audio is not one utterance, empty, not finite, too long, or at an impossible rate.
+        TextError: the text is not one text, empty, or has special tokens.
     """
     if audio.ndim != 2 or audio.shape[0] != 1:
         raise AudioError(
