@@ -115,7 +115,7 @@ def test_pop_takes_back_an_open_reply_first(tiny_model: Any, tiny_processor: Any
     assert conversation.pop().words[:2] == said
     assert conversation.reply is None
     assert conversation.pop().role == "user"
-    with pytest.raises(ValueError, match="no segment to take back"):
+    with pytest.raises(ValueError, match="no segment to remove"):
         conversation.pop()
 
 
@@ -196,13 +196,15 @@ def test_without_role_tokens_it_always_speaks_and_stops_at_a_sentence(
 
 def test_wrong_use_is_refused(tiny_model: Any, tiny_processor: Any) -> None:
     conversation = talk(tiny_model, tiny_processor, QUESTION)
-    with pytest.raises(ValueError, match="not an answer of the assistant in audio"):
+    with pytest.raises(ValueError, match="not an audio answer of the assistant"):
         conversation.commit_heard(0)
     iterator = stream(conversation, tiny_model, tiny_processor, emit_timing_func=every_words(1))
     next(iterator)
-    with pytest.raises(ValueError, match="a reply is still open; go on with it"):
+    with pytest.raises(ValueError, match="a reply is still open; continue it"):
         conversation.append(spoken(tiny_processor, tiny_model, QUESTION))
-    with pytest.raises(ValueError, match="n_words is 2; 1 words of the last answer went out, give 0 to 1"):
+    with pytest.raises(
+        ValueError, match="n_words is 2; 1 words of the last answer were emitted, give 0 to 1"
+    ):
         conversation.commit_heard(2)
     with pytest.raises(ValueError, match="n_words is -1"):
         conversation.commit_heard(-1)
