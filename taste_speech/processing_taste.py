@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,7 +25,7 @@ from taste_speech.recognition.factory import make_recognizer
 from taste_speech.speaker import OnnxModel, Reference, SpeakerEncoder, SpeechUnitExtractor, load_voices
 from taste_speech.spoken_text import plain_text, spoken_text, spoken_words
 from taste_speech.vocoder.phones import marked_phones
-from taste_speech.words import PhonemeTokenizer, pronounced
+from taste_speech.words import PhonemeTokenizer, pronounced_words
 
 if TYPE_CHECKING:
     from taste_speech.vocoder.voice_generator import VoiceGenerator
@@ -219,12 +220,22 @@ class TasteProcessor:
             words = spoken_words(words)
         return word_tools.tokenize_words(self.audio_tokenizer, words)
 
-    def phones(self, words: Sequence[str]) -> list[list[int]] | None:
-        """Return the marked phones (`vocoder.phones`) of each word; None if the voice reads no phones."""
+    def phones(self, words: Sequence[str], before: Sequence[str] = ()) -> list[list[int]] | None:
+        """Return the marked phones (`vocoder.phones`) of each word; None if the voice reads no phones.
+
+        Args:
+            words: as they are written.
+            before: the words before these, which may change how they are pronounced.
+        """
         if not self.config.voice_generator.flow.phones:
             return None
-        said = spoken_words(list(words)) if self.config.vocabulary.text_is_spoken else words
-        return [marked_phones("".join(pronounced(part) for part in word.split())) for word in said]
+        written = [list(before), list(words)]
+        if self.config.vocabulary.text_is_spoken:
+            written = [spoken_words(part) for part in written]
+        said = [word.split() for word in chain(*written)]
+        pronounced = iter(pronounced_words(list(chain(*said))))
+        each = ["".join(islice(pronounced, len(parts))) for parts in said]
+        return [marked_phones(word) for word in each[len(before) :]]
 
     def _token_fields(self, words: list[str]) -> dict[str, Tensor]:
         asr = word_tools.tokenize_words(self.audio_tokenizer, words)

@@ -139,6 +139,37 @@ def pronounced(word: str) -> str:
     return "".join(_g2p()(word).split())
 
 
+def pronounced_words(words: Sequence[str]) -> list[str]:
+    """Return the phonemes of each word of a sentence, as `pronounced` does, said as its neighbors ask.
+
+    "The" differs before a vowel, "live" and "used" by what is around them, and only alone is "in" stressed.
+
+    Raises:
+        CheckpointError: the package is missing.
+    """
+    try:
+        return pronounced_text(" ".join(words))
+    except ValueError:
+        return [pronounced(word) for word in words]
+
+
+def pronounced_text(text: str) -> list[str]:
+    """Return the phonemes of each word of a text; see `pronounced_words`.
+
+    Raises:
+        ValueError: a word is said as several, such as a number.
+        CheckpointError: the package is missing.
+    """
+    found = [""]
+    for token in _g2p().phonemize_tokens(_g2p().tokenize(text)):
+        found[-1] += token.phonemes or ""
+        if token.whitespace:
+            found.append("")
+    if len(found) != len(text.split()) or any(" " in word.strip() for word in found):
+        raise ValueError(f"{text!r} is not said word by word; write numbers and signs as words")
+    return [word.strip() for word in found]
+
+
 @cache
 def _g2p() -> Any:
     try:

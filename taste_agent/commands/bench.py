@@ -100,11 +100,9 @@ def make_set(folder: Path, voices: Path, seed: int) -> None:
     try:
         from taste_speech.pretrained.packaged import cache_folder
         from taste_speech.training.corpus.listeners import Listeners
-        from taste_speech.training.corpus.reply_voice import ReplyVoice
         from taste_speech.training.evaluation.recordings import write_duplex_set
 
-        networks = cache_folder()
-        speaker = Listeners(networks, voices, ReplyVoice(networks))
+        speaker = Listeners(cache_folder(), voices)
     except ImportError as error:
         raise AgentError(
             f"making a set needs {error.name}; in a clone of the repository run: "

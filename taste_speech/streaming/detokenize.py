@@ -157,9 +157,8 @@ class StreamingDetokenizer:
         state = self.state.clone()
         spoken = asr_words(self._processor, words)
         chunk, units = self._units.extend(spoken, state.units, self._generator, self._greedy)
-        said = self._model.voice.timed(
-            chunk.ids, self._phones(spoken), state.synthesis.units, self.pace_of_units
-        )
+        phones = self._phones(spoken, state.units.words)
+        said = self._model.voice.timed(chunk.ids, phones, state.synthesis.units, self.pace_of_units)
         sound, synthesis = self._synthesizer.extend(said.ids, state.synthesis, not final, said.phones)
         both = torch.cat([sound.samples, sound.following]).cpu().numpy()
         played = len(sound.samples)
@@ -190,8 +189,8 @@ class StreamingDetokenizer:
         self._resampler.push(sound.samples.cpu().numpy(), sound.following.cpu().numpy(), resampler)
         self.state = DetokenizerState(self._units.recall(words, ids), synthesis, resampler)
 
-    def _phones(self, words: Sequence[Word]) -> list[list[int]] | None:
-        return self._processor.phones([word.text for word in words])
+    def _phones(self, words: Sequence[Word], before: Sequence[Word] = ()) -> list[list[int]] | None:
+        return self._processor.phones([word.text for word in words], [word.text for word in before])
 
     def _model_samples(self, units: int) -> int:
         voice = self._model.voice.config

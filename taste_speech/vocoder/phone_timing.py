@@ -9,7 +9,7 @@ tells how fast the phrase is.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Self
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from taste_speech.vocoder.phones import PHONES, PhoneEmbedding
+from taste_speech.vocoder.phones import PHONES, PhoneEmbedding, pause_after
 
 _SHORTEST_PAUSE = 3
 """Units of a pause between words; what is shorter belongs to a plosive."""
@@ -67,7 +67,6 @@ class PhoneTimer(nn.Module):
     def __init__(self, channels: int = 96, layers: int = 3, dropout: float = 0.1) -> None:
         super().__init__()
         self.embedding = PhoneEmbedding(channels)
-        self.begins_word = nn.Parameter(torch.zeros(channels))
         self.convolutions = nn.ModuleList(
             nn.Conv1d(channels, channels, kernel_size=5, padding=2) for _ in range(layers)
         )
@@ -76,30 +75,19 @@ class PhoneTimer(nn.Module):
         nn.init.zeros_(self.output.weight)
         nn.init.constant_(self.output.bias, math.log(_MEAN_S))
 
-    def forward(self, marked: Tensor, begins_word: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, marked: Tensor, mask: Tensor | None = None) -> Tensor:
         """(batch, phones) marked phones, pauses among them -> (batch, phones) logarithms of seconds.
 
         Args:
             marked: see `phones.MARKS`.
-            begins_word: (batch, phones), 1 at the first phone of a word, else 0.
             mask: (batch, phones), 0 at padding; None: there is none.
         """
-        kept = torch.ones_like(begins_word) if mask is None else mask
-        kept = kept.unsqueeze(1).to(self.begins_word.dtype)
-        x = self.embedding(marked) + begins_word.unsqueeze(-1).to(kept.dtype) * self.begins_word
-        x = x.transpose(1, 2) * kept
+        x = self.embedding(marked)
+        kept = torch.ones_like(x[..., 0]) if mask is None else mask.to(x.dtype)
+        x, kept = x.transpose(1, 2) * kept.unsqueeze(1), kept.unsqueeze(1)
         for convolution in self.convolutions:
             x = (x + self.dropout(torch.relu(convolution(x)))) * kept
         return self.output(x.transpose(1, 2)).squeeze(-1)
-
-
-def begins_word(words: Sequence[int]) -> list[int]:
-    """1 at the first phone of each word, else 0.
-
-    Args:
-        words: the number of each phone's word; -1 for pauses.
-    """
-    return [int(word not in (-1, before)) for before, word in pairwise([-1, *words])]
 
 
 @dataclass(frozen=True)
@@ -135,7 +123,7 @@ class _States:
         marked, numbers = [0], [-1]
         for number, word in enumerate(words):
             if word:
-                marked += [*word, word[-1] - word[-1] % len(PHONES)]
+                marked += [*word, pause_after(word[-1])]
                 numbers += [*[number] * len(word), -1]
         return cls(np.array(marked), np.array(numbers))
 
@@ -163,7 +151,7 @@ def timed(
     units: Sequence[int],
     scores: NDArray[np.float32],
     words: Sequence[Sequence[int]],
-    usual: Callable[[list[int], list[int]], NDArray[np.float32]],
+    usual: Callable[[list[int]], NDArray[np.float32]],
     pace_of_units: float = PACE_OF_UNITS,
 ) -> TimedUnits:
     """Give each phone its time.
@@ -174,7 +162,7 @@ def timed(
         units: in which the words are said.
         scores: (units, phones) logarithms of probabilities.
         words: the marked phones of each word.
-        usual: gives the usual durations in units of marked phones, of which some begin a word (1, else 0).
+        usual: gives the usual durations in units of marked phones.
         pace_of_units: see `PACE_OF_UNITS`; 1: the units stay as they are.
     """
     states = _States.of(words)
@@ -182,7 +170,7 @@ def timed(
     order = [state for phrase in phrases for state in phrase.states]
     durations = np.zeros(0, np.float32)
     if order:
-        durations = usual(states.marked[order].tolist(), begins_word(states.words[order].tolist()))
+        durations = usual(states.marked[order].tolist())
     ids: list[int] = []
     path: list[int] = []
     known = 0

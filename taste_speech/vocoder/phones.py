@@ -1,5 +1,6 @@
 """Phones: the flow of some checkpoints reads them in place of speech units."""
 
+import torch
 from torch import Tensor, nn
 
 PAUSE = "pause"
@@ -12,8 +13,11 @@ A phone's number is its place here. Stress marks are no phones of their own."""
 MARKS = ("", ",;:—-…", ".!", "?")
 """Punctuation behind a word that changes how it is said: none, a clause, a statement, a question.
 
-Number p of a phone with mark m is a *marked phone*, m * len(PHONES) + p."""
-UNKNOWN = len(MARKS) * len(PHONES)
+A *marked phone* is one number for all that is known of a phone: p + len(PHONES) (m + len(MARKS) (s + 3 b)).
+Here p is its number, m the mark behind its word, s its stress (0: none, 1: primary, 2: secondary), and b is 1
+where it begins its word, else 0."""
+_STRESSES = 1 + len(STRESS)
+UNKNOWN = len(PHONES) * len(MARKS) * _STRESSES * 2
 """Marked phone that stands for any, where nothing tells it."""
 _NUMBERS = {phone: number for number, phone in enumerate(PHONES) if phone not in STRESS}
 
@@ -25,13 +29,25 @@ def mark_of(word: str) -> int:
 
 
 def marked_phones(pronounced: str) -> list[int]:
-    """Return the marked phones of a word that is given in phonemes; stress marks are none."""
-    offset = mark_of(pronounced) * len(PHONES)
-    return [offset + _NUMBERS[symbol] for symbol in pronounced if symbol in _NUMBERS]
+    """Return the marked phones of a word that is given in phonemes, with stress marks and punctuation."""
+    found, stress, mark = list[int](), 0, mark_of(pronounced)
+    for symbol in pronounced:
+        if symbol in STRESS:
+            stress = 1 + STRESS.index(symbol)
+        elif symbol in _NUMBERS:
+            begins = not found
+            found.append(_NUMBERS[symbol] + len(PHONES) * (mark + len(MARKS) * (stress + _STRESSES * begins)))
+            stress = 0
+    return found
+
+
+def pause_after(marked: int) -> int:
+    """Return the pause, as a marked phone, behind a word to which the marked phone belongs."""
+    return marked // len(PHONES) % len(MARKS) * len(PHONES)
 
 
 class PhoneEmbedding(nn.Module):
-    """Vectors of marked phones: that of the phone and that of the mark.
+    """Vectors of marked phones: sums of vectors of the phone, its mark, its stress and its place in the word.
 
     Args:
         size: of the vectors.
@@ -41,7 +57,17 @@ class PhoneEmbedding(nn.Module):
         super().__init__()
         self.phones = nn.Embedding(len(PHONES), size)
         self.marks = nn.Embedding(len(MARKS) + 1, size)  # the last one is of what is unknown
+        self.stresses = nn.Embedding(_STRESSES, size)
+        self.begins_word = nn.Parameter(torch.zeros(size))
+        nn.init.zeros_(self.stresses.weight)
 
     def forward(self, marked: Tensor) -> Tensor:
         """(...) -> (..., size)."""
-        return self.phones(marked % len(PHONES)) + self.marks(marked // len(PHONES))
+        rest = marked // len(PHONES)
+        known = marked < UNKNOWN
+        marks = torch.where(known, rest % len(MARKS), len(MARKS))
+        rest = torch.where(known, rest // len(MARKS), 0)
+        begins = (rest // _STRESSES).unsqueeze(-1) * self.begins_word
+        return (
+            self.phones(marked % len(PHONES)) + self.marks(marks) + self.stresses(rest % _STRESSES) + begins
+        )

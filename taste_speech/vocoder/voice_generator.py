@@ -143,9 +143,8 @@ class VoiceGenerator(nn.Module):
         scores = logits[0, len(before) :].float().log_softmax(-1).cpu().numpy()
         return timed(units, scores, words, self._usual_units, pace_of_units)
 
-    def _usual_units(self, marked: list[int], begins_word: list[int]) -> NDArray[np.float32]:
-        rows = (torch.tensor([row], device=self.device) for row in (marked, begins_word))
-        seconds = self.phone_timer(*rows)[0].float().exp()
+    def _usual_units(self, marked: list[int]) -> NDArray[np.float32]:
+        seconds = self.phone_timer(torch.tensor([marked], device=self.device))[0].float().exp()
         return seconds.cpu().numpy() * self.config.units_per_second
 
     @torch.no_grad()

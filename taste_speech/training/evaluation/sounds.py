@@ -73,7 +73,7 @@ class Voices:
 
     @cached_property
     def _listeners(self) -> Listeners:
-        return Listeners(self.folder, self.styles, self._reply_voice)
+        return Listeners(self.folder, self.styles)
 
     def asked(self, text: str) -> Clip | None:
         """Return `text` by one of the voices, which the text determines; None if it cannot be spoken."""

@@ -47,6 +47,8 @@ class Settings(StrictSection):
     """Part of the budget at the beginning in which only that distance is learned, at a third of the cost."""
     replaced_units: float = 0.1
     """Part of the units in whose place any other stands, while phones are told from them."""
+    telling: bool = True
+    """Whether the network that tells phones from units learns, too; else it stays that of `start`."""
     loop: LoopSettings = LoopSettings()
 
 
@@ -162,9 +164,10 @@ def run(settings: Settings, context: StageContext) -> None:
     folder, config = context.folder("flow"), context.config.voice_generator
     features = prepared_features(context, settings.stores)
     torch.manual_seed(settings.loop.seed)
-    flow, telling = Flow(config), PhoneTelling(context, settings) if config.flow.phones else None
-    units = None if telling else load_file(context.folder("units") / "units.safetensors")
-    if telling is None:
+    flow = Flow(config)
+    telling = PhoneTelling(context, settings) if config.flow.phones and settings.telling else None
+    units = None if config.flow.phones else load_file(context.folder("units") / "units.safetensors")
+    if units is not None:
         begin_embeddings(flow, load_file(context.folder("units") / "quantizer.safetensors"))
     if context.start is not None:
         take_what_fits(flow, stored_voice(context.start).flow.state_dict())

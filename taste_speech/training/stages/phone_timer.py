@@ -18,7 +18,7 @@ from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 from taste_speech.training.voice import marked_phones_of
-from taste_speech.vocoder.phone_timing import PhoneTimer, begins_word
+from taste_speech.vocoder.phone_timing import PhoneTimer
 
 
 class Settings(StrictSection):
@@ -62,11 +62,6 @@ class TimedPhones:
         end += after and end < len(self.words) and int(self.words[end]) < 0
         return TimedPhones(self.marked[begin:end], self.words[begin:end], self.durations[begin:end])
 
-    @property
-    def begins_word(self) -> Tensor:
-        """As `phone_timing.begins_word`."""
-        return torch.tensor(begins_word(self.words.tolist()))
-
 
 def drawn(phones: TimedPhones, settings: Settings, generator: torch.Generator) -> TimedPhones:
     """Return a stretch of some words at any place, with or without the pauses around it; or all of it."""
@@ -86,11 +81,11 @@ def drawn(phones: TimedPhones, settings: Settings, generator: torch.Generator) -
 def timing_loss(timer: PhoneTimer, batch: Sequence[TimedPhones]) -> Tensor:
     """Mean squared error of the square roots of durations, (), pauses aside: short phones count, too."""
     pad = partial(pad_sequence, batch_first=True)
-    marked, begins = pad([item.marked for item in batch]), pad([item.begins_word for item in batch])
+    marked = pad([item.marked for item in batch])
     mask = pad([torch.ones(len(item.marked)) for item in batch])
     durations = pad([item.durations for item in batch])
     said = pad([item.words for item in batch], padding_value=-1) >= 0
-    roots = (0.5 * timer(marked, begins, mask)).exp()
+    roots = (0.5 * timer(marked, mask)).exp()
     return (roots - durations.clamp(min=0).sqrt())[said].square().mean()
 
 

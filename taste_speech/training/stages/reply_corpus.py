@@ -35,6 +35,8 @@ class Settings(StrictSection):
     """Other answers, in the voice's plain manner: how the agent should speak."""
     plain_rates: tuple[float, float] = (1.0, 1.0)
     """Slowest and fastest pace of the plain answers."""
+    wordnet_rates: tuple[float, float] | None = None
+    """Slowest and fastest pace of examples and definitions, which are then in the plain manner too."""
     pitch: float = Field(default=1.0, gt=0)
     """Pitch factor of `answers`: taste tokens carry the pitch of a word, and the voice of the checkpoint can
     be lower than the one that is recorded."""
@@ -104,7 +106,9 @@ def run(settings: Settings, context: StageContext) -> None:
     said["plain"] = answers[settings.answers : settings.answers + settings.plain]
     for name, texts in said.items():
         store = AudioStore(folder / name)
-        rates = {"rare": (1.0, 1.0), "plain": settings.plain_rates}.get(name)
+        rates = {"rare": (1.0, 1.0), "plain": settings.plain_rates, "wordnet": settings.wordnet_rates}.get(
+            name
+        )
         pitch = settings.pitch if name == "answers" else 1.0
         record_reply(texts, store, voice, f"{name}-", settings.seed, rates, pitch)
         hours = sum(clip.samples for clip in store) / SAMPLE_RATE_HZ / 3600

@@ -4,24 +4,34 @@ import torch
 from torch import Tensor
 
 from taste_speech.training.corpus.audio_store import Clip
-from taste_speech.vocoder.phones import PAUSE, PHONES, mark_of
-
-_ROUNDED_S = 1e-3
-"""Times of a clip may be rounded by this much."""
+from taste_speech.vocoder.phones import PAUSE, PHONES, marked_phones, pause_after
+from taste_speech.words import pronounced_words
 
 
 def marked_phones_of(clip: Clip) -> tuple[list[int], list[int]]:
-    """Return the marked phone and the word of each phone; pauses have word -1 and the mark of that before."""
-    ends, marks = clip.timing.word_ends, [mark_of(word) for word in clip.text.split()]
-    marked, words, word, mark = [], [], 0, 0
-    for phone, end in clip.timing.phones:
-        if phone != PAUSE:
-            while word < len(ends) - 1 and end > ends[word] + _ROUNDED_S:
-                word += 1
-            mark = marks[word]
-        marked.append(mark * len(PHONES) + PHONES.index(phone))
-        words.append(-1 if phone == PAUSE else word)
-    return marked, words
+    """Return the marked phone and the word of each phone; pauses have word -1 and the mark of that before.
+
+    Raises:
+        ValueError: the clip's phones are not those of its text.
+    """
+    said = [
+        (word, marked)
+        for word, pronounced in enumerate(pronounced_words(clip.text.split()))
+        for marked in marked_phones(pronounced)
+    ]
+    names = [phone for phone, _ in clip.timing.phones]
+    if [PHONES[marked % len(PHONES)] for _, marked in said] != [name for name in names if name != PAUSE]:
+        raise ValueError(
+            f"clip {clip.id} does not say {clip.text!r} as it is pronounced today; record it again"
+        )
+    found, pause, coming = list[tuple[int, int]](), 0, iter(said)
+    for name in names:
+        if name == PAUSE:
+            found.append((-1, pause))
+        else:
+            found.append(next(coming))
+            pause = pause_after(found[-1][1])
+    return [marked for _, marked in found], [word for word, _ in found]
 
 
 def marked_phones_at(clip: Clip, count: int, units_per_second: int) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from taste_speech.vocoder.configuration import FlowConfig, VoiceGeneratorConfig
 from taste_speech.vocoder.flow import Flow
 from taste_speech.vocoder.phone_timing import PhoneTimer, TimedUnits, timed
-from taste_speech.vocoder.phones import PHONES, UNKNOWN, marked_phones
+from taste_speech.vocoder.phones import PHONES, UNKNOWN, marked_phones, pause_after
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 B, A, T, PAUSE = (PHONES.index(phone) for phone in ("b", "æ", "t", "pause"))
@@ -21,7 +21,7 @@ def scores(phones: list[int], sureness: float = 100.0) -> np.ndarray:
     return torch.from_numpy(logits).log_softmax(-1).numpy().astype(np.float32)
 
 
-def usual(marked: list[int], begins_word: list[int]) -> np.ndarray:
+def usual(marked: list[int]) -> np.ndarray:
     return np.array([LASTS[phone % len(PHONES)] for phone in marked])
 
 
@@ -69,7 +69,7 @@ def test_a_pause_has_the_mark_of_the_word_before():
     asked = marked_phones("bæt?")
     said = at_units([PAUSE, B, A, T, PAUSE], [asked], 0.0)
     assert said.phones[0] == PAUSE
-    assert said.phones[-1] == asked[0] - B + PAUSE
+    assert said.phones[-1] == pause_after(asked[0])
 
 
 def test_fewer_units_than_phones_are_shared_out_at_their_pace():
@@ -82,30 +82,31 @@ def test_a_word_without_phones_takes_none():
     assert at_units([], [[B]]) == TimedUnits([], [], [0])
 
 
-def test_the_first_phones_of_words_are_told():
+def test_durations_are_asked_of_all_that_is_said_and_of_pauses_that_last():
     told = []
 
-    def asked(marked: list[int], begins_word: list[int]) -> np.ndarray:
-        told.append((marked, begins_word))
-        return usual(marked, begins_word)
+    def asked(marked: list[int]) -> np.ndarray:
+        told.append(marked)
+        return usual(marked)
 
-    timed(range(6), scores([PAUSE, B, A, T, B, A]), [[B, A, T], [B, A]], asked)
-    assert told == [([PAUSE, B, A, T, B, A], [0, 1, 0, 0, 1, 0])]
+    words = [marked_phones("bˈæt,"), marked_phones("bæ.")]
+    timed(range(6), scores([PAUSE, B, A, T, B, A]), words, asked)
+    assert told == [[PAUSE, *words[0], *words[1]]]
 
 
 @torch.no_grad()
 def test_phones_last_alike_before_training_and_padding_does_not_change_how_long():
     torch.manual_seed(0)
     timer = PhoneTimer().eval()
-    assert timer(torch.tensor([[B, A, T]]), torch.zeros(1, 3)).exp().tolist() == [pytest.approx([0.08] * 3)]
+    assert timer(torch.tensor([[B, A, T]])).exp().tolist() == [pytest.approx([0.08] * 3)]
     timer.output.weight.normal_()
-    phones, begins = torch.tensor([[PAUSE, B, A, T]]), torch.tensor([[0, 1, 0, 0]])
-    alone = timer(phones, begins)
+    phones = torch.tensor([[PAUSE, *marked_phones("bˈæt")]])
+    alone = timer(phones)
     mask = torch.tensor([[1, 1, 1, 1, 0, 0]])
-    padded = timer(torch.nn.functional.pad(phones, (0, 2)), torch.nn.functional.pad(begins, (0, 2)), mask)
+    padded = timer(torch.nn.functional.pad(phones, (0, 2)), mask)
     assert torch.allclose(padded[:, :4], alone, atol=1e-6)
-    timer.begins_word.fill_(1.0)
-    assert not torch.allclose(timer(phones, begins), alone)
+    timer.embedding.begins_word.fill_(1.0)
+    assert not torch.allclose(timer(phones), alone)
 
 
 @pytest.fixture

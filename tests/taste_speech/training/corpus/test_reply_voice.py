@@ -16,6 +16,7 @@ from taste_speech.training.corpus.reply_voice import (
     timing,
 )
 from taste_speech.vocoder.phones import PAUSE
+from taste_speech.words import pronounced_text
 
 needs_hibari = pytest.mark.skipif(
     importlib.util.find_spec("hibari") is None, reason="hibari-tts is not installed (extra `train`)"
@@ -103,9 +104,9 @@ def test_an_emphasized_word_is_longer_and_higher(tmp_path: Path) -> None:
 
 
 @needs_hibari
-def test_a_number_is_refused(tmp_path: Path) -> None:
+def test_a_number_is_refused() -> None:
     with pytest.raises(ValueError, match="write numbers and signs as words"):
-        ReplyVoice(tmp_path).phonemes("In 1984 it rained.")
+        pronounced_text("In 1984 it rained.")
 
 
 @needs_hibari

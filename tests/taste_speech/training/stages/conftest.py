@@ -12,8 +12,21 @@ from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.stages import autoencoder, vocoder
 from taste_speech.vocoder.configuration import SourceFilterConfig
+from taste_speech.vocoder.phones import PHONES, marked_phones
+from taste_speech.words import pronounced_words
 
-TEXTS = ("the train leaves", "at half past nine", "i think so", "we walk home")
+TEXTS = ("the train leaves", "at half past nine", "i think so", "i think nine leaves")
+"""The last one is of valid, and of words that the others have."""
+
+
+def _phones(words, ends):
+    """The phones of words that end then, each with the time at which it ends."""
+    found, start = [], 0.0
+    for pronounced, end in zip(pronounced_words(words), ends, strict=True):
+        phones = [PHONES[marked % len(PHONES)] for marked in marked_phones(pronounced)]
+        found += zip(phones, np.linspace(start, end, len(phones) + 1)[1:].tolist(), strict=True)
+        start = end
+    return found
 
 
 @pytest.fixture
@@ -26,7 +39,7 @@ def context(tmp_path, tiny_checkpoint, tiny_model, monkeypatch):
         key, split = f"clip-{number}", "valid" if number == 3 else "train"
         sound = rng.integers(-3000, 3000, 16000, dtype=np.int16)
         ends = np.linspace(0, 1, len(text.split()) + 1)[1:].tolist()
-        timing = {"word_ends": ends, "phones": [("ɑ", end) for end in ends]}
+        timing = {"word_ends": ends, "phones": _phones(text.split(), ends)}
         store.append(sound, id=key, split=split, text=text, **timing, **manner)
         units[key] = torch.from_numpy(rng.integers(0, 64, 50))
     save_file(units, context.folder("units") / "units.safetensors")

@@ -1,6 +1,7 @@
 """Stage `phone_timer`: stretches of clips, and what it learns from them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from taste_speech.training.loop import LoopSettings
 from taste_speech.training.stages import phone_timer
 from taste_speech.training.stages.phone_timer import Settings, TimedPhones, drawn, timing_loss
 from taste_speech.vocoder.phone_timing import PhoneTimer
-from taste_speech.vocoder.phones import MARKS, PHONES
+from taste_speech.vocoder.phones import marked_phones, pause_after
 
 PHONES_AND_ENDS = [
     ("pause", 0.1),
@@ -37,10 +38,15 @@ def clip(context):
 def test_durations_are_those_at_the_voices_own_pace(clip):
     phones = TimedPhones.of(clip)
     assert phones.words.tolist() == [-1, 0, 0, -1, 1, 1, -1]
-    assert phones.begins_word.tolist() == [0, 1, 0, 0, 1, 0, 0]
     assert phones.durations.tolist() == pytest.approx([0.2, 0.2, 0.4, 0.2, 0.2, 0.2, 0.4])
-    assert [int(mark) // len(PHONES) for mark in phones.marked] == [0, 1, 1, 1, 3, 3, 3]
-    assert len(MARKS) == 4
+    first, second = (marked_phones(word) for word in ("hˈI,", "mˌi?"))
+    assert phones.marked.tolist() == [0, *first, pause_after(first[-1]), *second, pause_after(second[-1])]
+
+
+def test_a_clip_that_says_something_else_is_refused(clip):
+    other = replace(clip, text="hi, you?")
+    with pytest.raises(ValueError, match="does not say 'hi, you"):
+        TimedPhones.of(other)
 
 
 @pytest.mark.parametrize(
