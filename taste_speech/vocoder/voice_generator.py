@@ -63,7 +63,7 @@ class VoiceGenerator(nn.Module):
         Raises:
             CheckpointError: the file is missing, damaged, or its tensors do not fit `config`.
         """
-        state = _read_shards(Path(path))
+        state = read_state(Path(path))
         with one_thread_if_small(sum(tensor.numel() for tensor in state.values())):
             generator = cls(config)
             _check_state(state, generator.state_dict(), Path(path))
@@ -79,7 +79,7 @@ class VoiceGenerator(nn.Module):
         Raises:
             CheckpointError: none of the known file names is there, or as `from_file`.
         """
-        return cls.from_file(_existing_file(Path(folder)), config)
+        return cls.from_file(existing_file(Path(folder)), config)
 
     def save_pretrained(
         self,
@@ -198,7 +198,12 @@ def find_file(folder: Path) -> Path | None:
     return next((path for path in (*names, *sorted(folder.glob(_FIRST_SHARD))) if path.is_file()), None)
 
 
-def _existing_file(folder: Path) -> Path:
+def existing_file(folder: Path) -> Path:
+    """Return the file of a checkpoint folder that `VoiceGenerator.from_file` reads.
+
+    Raises:
+        CheckpointError: there is none.
+    """
     path = find_file(folder)
     if path is None:
         raise CheckpointError(
@@ -207,7 +212,12 @@ def _existing_file(folder: Path) -> Path:
     return path
 
 
-def _read_shards(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a voice generator's file; the first of its shards stands for all of them.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
     shard = _SHARD.fullmatch(path.name)
     if shard is None:
         return _read_file(path)

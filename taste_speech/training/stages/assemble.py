@@ -23,9 +23,8 @@ from taste_speech.training.autoencoder.utterances import asr_tokenizer
 from taste_speech.training.config import StageContext
 from taste_speech.training.model_card import write_model_card
 from taste_speech.training.stages import autoencoder, units
-from taste_speech.training.stages.flow import stored_voice
 from taste_speech.training.stages.mind import is_ours, published_name, stored_in
-from taste_speech.training.voice import fixed_embedding
+from taste_speech.training.voice import fixed_embedding, stored_voice
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 logger = logging.getLogger(__name__)
@@ -84,19 +83,11 @@ def run(settings: Settings, context: StageContext) -> None:
     config = copy.deepcopy(context.config)
     config.architectures = ["TasteForCausalLM"]
     config.save_pretrained(target)
-    start = parts.start_for("flow") and parts.start_for("vocoder")
-    if start is not None:
-        generator = VoiceGenerator.from_pretrained(start, config.voice_generator)
-    else:
-        generator = VoiceGenerator(config.voice_generator)
-        generator.flow.load_state_dict(parts.weights("flow", "flow"))
-        generator.hift.load_state_dict(parts.weights("vocoder", "hift"))
-    if config.voice_generator.flow.phones:
-        if (start := parts.start_for("phone_timer")) is None:
-            timer = parts.weights("phone_timer", "phone_timer")
-        else:
-            timer = stored_voice(start).phone_timer.state_dict()
-        generator.phone_timer.load_state_dict(timer)
+    generator = VoiceGenerator(config.voice_generator)
+    for stage, name in (("flow", "flow"), ("vocoder", "hift"), ("phone_timer", "phone_timer")):
+        if (part := getattr(generator, name, None)) is not None:
+            start = parts.start_for(stage)
+            part.load_state_dict(parts.weights(stage, name) if start is None else stored_voice(start, name))
     generator.save_pretrained(target, torch.float16, settings.max_shard_size)
     size = config.voice_generator.speaker_embed_dim
     vectors = {name: fixed_embedding(known, size) for name, known in settings.voices.items()}

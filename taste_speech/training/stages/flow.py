@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import torch
 from accelerate.utils import send_to_device
@@ -12,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from taste_speech.configuration_base import StrictSection
-from taste_speech.configuration_taste import TasteConfig
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ
@@ -22,13 +20,13 @@ from taste_speech.training.voice import (
     fixed_embedding,
     marked_phones_at,
     prepared_features,
+    stored_voice,
     unit_vectors,
 )
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.flow import Flow
 from taste_speech.vocoder.phone_timing import PhoneTeller
 from taste_speech.vocoder.phones import PHONES
-from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 logger = logging.getLogger(__name__)
 
@@ -107,11 +105,6 @@ def begin_embeddings(flow: Flow, quantizer: dict[str, Tensor]) -> None:
     flow.input_embedding.weight.mul_(0.1).add_(unit_vectors(quantizer, size))
 
 
-def stored_voice(folder: Path) -> VoiceGenerator:
-    """The voice generator of a checkpoint."""
-    return VoiceGenerator.from_pretrained(folder, TasteConfig.from_pretrained(folder).voice_generator)
-
-
 class PhoneTelling:
     """What the network that tells phones from units learns from: the clips of stage `pairs`."""
 
@@ -170,7 +163,7 @@ def run(settings: Settings, context: StageContext) -> None:
     if units is not None:
         begin_embeddings(flow, load_file(context.folder("units") / "quantizer.safetensors"))
     if context.start is not None:
-        take_what_fits(flow, stored_voice(context.start).flow.state_dict())
+        take_what_fits(flow, stored_voice(context.start, "flow"))
     loop = TrainingLoop("flow", folder, flow, settings.loop)
     loop.resume()
     speaker = fixed_embedding(settings.voice, config.speaker_embed_dim).to(loop.device)

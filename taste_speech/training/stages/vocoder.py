@@ -16,8 +16,8 @@ from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.reply_voice import ReplyVoice, random_manner
-from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
-from taste_speech.training.voice import multi_resolution_stft_loss
+from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, take_what_fits
+from taste_speech.training.voice import multi_resolution_stft_loss, stored_voice
 from taste_speech.vocoder.mel import log_mel
 from taste_speech.vocoder.source_filter import SourceFilter
 
@@ -154,6 +154,8 @@ def run(settings: Settings, context: StageContext) -> None:
     folder, config = context.folder("vocoder"), context.config.voice_generator
     torch.manual_seed(settings.loop.seed)
     vocoder = SourceFilter(config)
+    if context.start is not None:
+        take_what_fits(vocoder, stored_voice(context.start, "hift"))
     loop = TrainingLoop("vocoder", folder, vocoder, settings.loop)
     loop.resume()
     if loop.finished:

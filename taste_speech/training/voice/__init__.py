@@ -1,6 +1,11 @@
 """What the stages of the voice share."""
 
-from taste_speech.training.voice.features import VoiceFeatures, fixed_embedding, prepared_features
+from taste_speech.training.voice.features import (
+    VoiceFeatures,
+    fixed_embedding,
+    prepared_features,
+    stored_voice,
+)
 from taste_speech.training.voice.phone_times import marked_phones_at, marked_phones_of
 from taste_speech.training.voice.stft_loss import multi_resolution_stft_loss
 from taste_speech.training.voice.unit_vectors import unit_vectors
@@ -12,5 +17,6 @@ __all__ = [
     "marked_phones_of",
     "multi_resolution_stft_loss",
     "prepared_features",
+    "stored_voice",
     "unit_vectors",
 ]

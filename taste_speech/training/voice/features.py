@@ -16,6 +16,7 @@ from taste_speech.training.config import StageContext, replacing
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.mel import log_mel
+from taste_speech.vocoder.voice_generator import existing_file, read_state
 
 
 def fixed_embedding(name: str, size: int) -> Tensor:
@@ -26,6 +27,13 @@ def fixed_embedding(name: str, size: int) -> Tensor:
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     vector = torch.randn(1, size, generator=generator)
     return vector / vector.norm()
+
+
+def stored_voice(folder: Path, part: str) -> dict[str, Tensor]:
+    """Return the tensors of a part of a checkpoint's voice generator: `flow`, `hift` or `phone_timer`."""
+    state = read_state(existing_file(folder))
+    prefix = f"{part}."
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 @dataclass(frozen=True)

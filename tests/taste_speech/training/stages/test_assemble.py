@@ -62,7 +62,7 @@ def test_a_new_flow_keeps_the_timer_of_the_start_until_there_is_another(begun, t
     config.save_pretrained(start)
     generator = VoiceGenerator(config.voice_generator)
     timer = generator.phone_timer
-    torch.nn.init.constant_(timer.begins_word, 1.0)
+    torch.nn.init.constant_(timer.embedding.begins_word, 1.0)
     generator.save_pretrained(start)
     context = StageContext(begun.root, config, start)
     for stage, name, part in (("flow", "flow", generator.flow), ("vocoder", "hift", generator.hift)):
@@ -70,8 +70,8 @@ def test_a_new_flow_keeps_the_timer_of_the_start_until_there_is_another(begun, t
     for wanted in (1.0, 2.0):
         assemble.run(assemble.Settings(voices={"ada": "ada"}), context)
         made = VoiceGenerator.from_pretrained(context.folder("assemble") / "tiny", config.voice_generator)
-        assert bool((made.phone_timer.begins_word == wanted).all())
-        torch.nn.init.constant_(timer.begins_word, 2.0)
+        assert bool((made.phone_timer.embedding.begins_word == wanted).all())
+        torch.nn.init.constant_(timer.embedding.begins_word, 2.0)
         save_file(timer.state_dict(), context.folder("phone_timer") / "phone_timer.safetensors")
 
 

@@ -15,7 +15,7 @@ from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.loop import LoopSettings, StoppedError, take_what_fits
 from taste_speech.training.stages import flow, vocoder
 from taste_speech.training.stages.vocoder import VocoderTrainer
-from taste_speech.training.voice import marked_phones_at
+from taste_speech.training.voice import marked_phones_at, stored_voice
 from taste_speech.vocoder.flow import Flow
 from taste_speech.vocoder.phones import MARKS, PHONES, mark_of
 
@@ -105,7 +105,7 @@ def test_a_pause_has_the_mark_of_the_word_before(context):
 
 
 def test_a_flow_begins_with_that_of_a_checkpoint_as_far_as_it_fits(context, tiny_checkpoint):
-    stored = flow.stored_voice(tiny_checkpoint).flow.state_dict()
+    stored = stored_voice(tiny_checkpoint, "flow")
     begun = StageContext(context.root, context.config, tiny_checkpoint)
     still = LOOP.model_copy(update={"steps": 1, "learning_rate": 0.0})
     flow.run(flow.Settings(loop=still, batch_size=2, max_units=8), begun)
