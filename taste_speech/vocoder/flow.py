@@ -229,6 +229,9 @@ class Flow(nn.Module):
                 linear_units=encoder.linear_units,
                 blocks=encoder.num_blocks,
                 causal=False,
+                # Speech has more frames than the encoder can learn by heart.
+                dropout=0.0,
+                positional_dropout=0.0,
             )
         )
         self.encoder_proj = nn.Linear(encoder.output_size, config.mel_bins)
