@@ -287,7 +287,7 @@ def speaker(split: str, settings: Settings, context: StageContext) -> Callable[[
     """
     folder = context.folder("corpus")
     voice = ReplyVoice(folder)
-    others = None if settings.listeners is None else Listeners(folder, settings.listeners, voice)
+    others = None if settings.listeners is None else Listeners(folder, settings.listeners)
     names = [name for name in DEVELOPMENT_VOICES if (name in _VALID_LISTENERS) == (split == "valid")]
 
     def speak(text: str, rng: random.Random) -> Spoken:
