@@ -246,12 +246,7 @@ def taste_detokenize(
     if state is not None:
         stream.state = state.clone()
     elif before[2].shape[1]:
-        key = _key_of(speaker_embeds, out_sampling_rate, before)
-        known = next((known for said, known in model.recent_replies.copy() if said == key), None)
-        if known is None:
-            stream.resume(*before)
-        else:
-            stream.state = known.clone()
+        _recall(model, stream, _key_of(speaker_embeds, out_sampling_rate, before), before)
     before_ms = stream.duration_ms
     if state is None or prev_audio_ms is not None:
         _check_ms(prev_audio_ms, before_ms)
@@ -268,6 +263,15 @@ def taste_detokenize(
         "speech_ids": chunk.speech_ids,
         "state": stream.state,
     }
+
+
+def _recall(model: TasteForCausalLM, stream: StreamingDetokenizer, key: bytes, before: _SpokenTokens) -> None:
+    """Set the state to that of an earlier call, or to what can be told of it."""
+    known = next((known for said, known in model.recent_replies.copy() if said == key), None)
+    if known is None:
+        stream.resume(*before)
+    else:
+        stream.state = known.clone()
 
 
 def _key_of(speaker_embeds: Tensor, rate_hz: int, spoken: _SpokenTokens) -> bytes:
