@@ -143,11 +143,23 @@ def cpu_name() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
-def fingerprint(folder: Path) -> str:
-    """Return a hash of a checkpoint's configuration and weights, which identifies its figures."""
+_SPOKEN = ("voice_generator", "voices", "turn_end")
+"""Weights without which the agent hears and thinks the same: those of the voice and of the ends of turns."""
+_SILENT_PARTS = ("people", "listening", "answers")
+"""Parts of the table in which nothing is spoken."""
+
+
+def fingerprint(folder: Path, part: str = "") -> str:
+    """Return a hash of a checkpoint's configuration and weights, which identifies its figures.
+
+    Args:
+        folder: the checkpoint.
+        part: of the table; the hash is then of the weights that its figures depend on.
+    """
     found = hashlib.sha256()
     for path in (folder / "config.json", *sorted(folder.rglob("*.safetensors"))):
-        found.update(path.read_bytes())
+        if part not in _SILENT_PARTS or not path.name.startswith(_SPOKEN):
+            found.update(path.read_bytes())
     return found.hexdigest()[:16]
 
 
@@ -155,8 +167,11 @@ def measured(folder: Path) -> list[Part]:
     """Return the parts in `evaluation.json` that were measured with the current weights."""
     path = folder / FILE_NAME
     record = json.loads(path.read_text()) if path.exists() else {"parts": []}
-    weights = fingerprint(folder)
-    return [_read_part(part) for part in record["parts"] if part.pop("weights", None) == weights]
+    return [
+        _read_part(part)
+        for part in record["parts"]
+        if part.pop("weights", None) == fingerprint(folder, part["name"])
+    ]
 
 
 def _read_part(record: dict[str, Any]) -> Part:
@@ -174,10 +189,9 @@ def write(new: Sequence[Part], folder: Path, order: Sequence[str]) -> list[Part]
     """
     by_name = {part.name: part for part in (*measured(folder), *new)}
     parts = [by_name[name] for name in order if name in by_name]
-    weights = fingerprint(folder)
     record = [
         vars(part)
-        | {"weights": weights, "date": part.date.isoformat()}
+        | {"weights": fingerprint(folder, part.name), "date": part.date.isoformat()}
         | {"rows": [{**asdict(row), "reached": row.reached} for row in part.rows]}
         for part in parts
     ]

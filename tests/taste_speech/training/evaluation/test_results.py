@@ -64,6 +64,20 @@ def test_figures_of_other_weights_are_dropped(tmp_path):
     assert [one.name for one in write([part("size", [])], tmp_path, ORDER)] == ["size"]
 
 
+def test_figures_stay_where_only_weights_have_changed_on_which_they_do_not_depend(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    for name in ("model-00001-of-00002", "voice_generator", "voices", "turn_end"):
+        (tmp_path / f"{name}.safetensors").write_bytes(b"one")
+    order = ("people", "listening", "answers", "voice", "streaming", "speed", "size")
+    write([part(name) for name in order], tmp_path, order)
+    (tmp_path / "voice_generator.safetensors").write_bytes(b"two")
+    assert [one.name for one in measured(tmp_path)] == ["people", "listening", "answers"]
+    (tmp_path / "voice_generator.safetensors").write_bytes(b"one")
+    assert [one.name for one in measured(tmp_path)] == list(order)
+    (tmp_path / "model-00001-of-00002.safetensors").write_bytes(b"two")
+    assert measured(tmp_path) == []
+
+
 def test_a_card_without_a_place_gets_one(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "README.md").write_text("# Name\n")
