@@ -143,10 +143,10 @@ def cpu_name() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
-_SPOKEN = ("voice_generator", "voices", "turn_end")
-"""Weights without which the agent hears and thinks the same: those of the voice and of the ends of turns."""
 _SILENT_PARTS = ("people", "listening", "answers")
-"""Parts of the table in which nothing is spoken."""
+"""Parts of the table in which nothing is spoken: they do not depend on the weights of the voice."""
+_OF_THE_VOICE, _OF_TURNS = ("voice_generator", "voices"), ("turn_end",)
+"""Beginnings of the names of weights; on those for the ends of turns no part of the table depends."""
 
 
 def fingerprint(folder: Path, part: str = "") -> str:
@@ -157,8 +157,9 @@ def fingerprint(folder: Path, part: str = "") -> str:
         part: of the table; the hash is then of the weights that its figures depend on.
     """
     found = hashlib.sha256()
+    others = (_OF_TURNS if part else ()) + (_OF_THE_VOICE if part in _SILENT_PARTS else ())
     for path in (folder / "config.json", *sorted(folder.rglob("*.safetensors"))):
-        if part not in _SILENT_PARTS or not path.name.startswith(_SPOKEN):
+        if not path.name.startswith(others):
             found.update(path.read_bytes())
     return found.hexdigest()[:16]
 

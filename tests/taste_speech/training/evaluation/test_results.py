@@ -73,6 +73,7 @@ def test_figures_stay_where_only_weights_have_changed_on_which_they_do_not_depen
     (tmp_path / "voice_generator.safetensors").write_bytes(b"two")
     assert [one.name for one in measured(tmp_path)] == ["people", "listening", "answers"]
     (tmp_path / "voice_generator.safetensors").write_bytes(b"one")
+    (tmp_path / "turn_end.safetensors").write_bytes(b"two")
     assert [one.name for one in measured(tmp_path)] == list(order)
     (tmp_path / "model-00001-of-00002.safetensors").write_bytes(b"two")
     assert measured(tmp_path) == []
