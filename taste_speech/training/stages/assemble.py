@@ -107,9 +107,7 @@ def run(settings: Settings, context: StageContext) -> None:
     turn_end = (context.folder("turn_ends") if start is None else start) / TURN_END
     if turn_end.is_file():
         save_file({name: value.half() for name, value in load_file(turn_end).items()}, target / TURN_END)
-    started = context.start is not None
-    mind = config.pretrained.language_model is not None
-    write_model_card(target, _counts(state, generator), parts.provisional, started, mind)
+    write_model_card(target, _counts(state, generator), parts.provisional, context.start is not None)
     total = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     logger.info("assembled %s: %.1f MB", target, total / 1e6)
     if total > settings.max_total_bytes:
