@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import soxr
 
 from taste_agent.serve.access import Access
@@ -18,7 +19,8 @@ from tests.taste_agent.fakes import RATE, FakeBrain, settings
 from tests.taste_agent.serve.serving import carried, serving
 from tests.taste_agent.speech import spoken
 
-SCRIPT = Path(__file__).parents[3] / "docs" / "realtime_client.py"
+ROOT = Path(__file__).parents[3]
+SCRIPT, DEMO = ROOT / "docs" / "realtime_client.py", ROOT / "taste_agent" / "demo"
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +33,17 @@ def script() -> Any:
     return module
 
 
-@pytest.fixture
-def recording(tmp_path: Path) -> Path:
-    sound = soxr.resample(spoken("what is the capital of italy"), RATE, 24000)
-    path = tmp_path / "question.wav"
+def recorded(sound: np.ndarray, rate_hz: int, folder: Path) -> Path:
+    sound, path = soxr.resample(sound, rate_hz, 24000), folder / "question.wav"
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 24000, 0, "NONE", ""))
         file.writeframes((sound * 32767).astype("<i2").tobytes())
     return path
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    return recorded(spoken("what is the capital of italy"), RATE, tmp_path)
 
 
 def test_the_script_asks_interrupts_and_types(
@@ -61,14 +66,15 @@ def test_the_script_asks_interrupts_and_types(
 
 @pytest.mark.soak
 def test_the_shipped_checkpoint_answers_the_script(
-    script: Any, recording: Path, capsys: pytest.CaptureFixture[str]
+    script: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    question = recorded(*soundfile.read(DEMO / "question.wav"), tmp_path)
     own = settings("replay.compute_time=measured", "sampling.seed=1")
     service = Service(load_served_model(own), own, Access("127.0.0.1"), Limits(), max_sessions=1)
     with carried(service) as server:
-        asyncio.run(script.talk(recording, "127.0.0.1", server.port, "none"))
+        asyncio.run(script.talk(question, "127.0.0.1", server.port, "none"))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "heard: what is the capital of italy"
+    assert lines[0] == "heard: What is the capital of Italy?"
     assert "rome" in lines[1].lower()
     assert lines[2].startswith("cancelled: ")
     assert "twelve" in lines[3].lower()
