@@ -179,7 +179,9 @@ def _g2p() -> Any:
             "this checkpoint reads phonemes, and the package that pronounces words is missing; run: "
             "pip install hibari-tts"
         ) from error
-    return G2P()
+    g2p = G2P()
+    g2p("brillig")  # loads the network for words that the dictionary lacks, rather than during a reply
+    return g2p
 
 
 class PhonemeTokenizer:
