@@ -20,7 +20,8 @@ from taste_speech.training.evaluation.sounds import RATE_HZ, Audio, Clip
 from taste_speech.training.evaluation.subjects import Mouth, TasteMind, text_only
 
 SLOW, FAST = Manner(rate=0.75), Manner(rate=1.35)
-PACED = 40
+PITCHED, PACED = 100, 40
+"""Texts on which pitch and pace are measured."""
 
 
 def _recording(bench: Bench, text: str) -> Clip | None:
@@ -42,7 +43,7 @@ def rows(bench: Bench) -> list[Row]:
         *_way_rows(bench, "a recording said again", sentences, lambda clip: mouth.say_again(clip)[0], 3),
         *_reply_rows(bench, sentences),
         *_rare_rows(bench),
-        *_pitch_rows(bench, sentences),
+        *_pitch_rows(bench, sentences[:PITCHED]),
         *_pace_rows(bench, sentences[:PACED]),
         *_slower_rows(bench),
         *say_rows(),
