@@ -202,7 +202,7 @@ def test_what_is_recorded_in_mid_talk_goes_to_one_folder_that_is_told(sound, new
     terminal.wait_for("Agent: one of course")
     terminal.wait_for("● listening")
     terminal.keys("s")
-    terminal.wait_for("the transcript is kept with the recording")
+    terminal.wait_for("the transcript is saved with the recording")
     terminal.keys("q")
     screen = terminal.wait_for("code 0").replace("\n", "")
     (folder,) = (tmp_path / "out").iterdir()
