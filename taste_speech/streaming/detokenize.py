@@ -215,24 +215,21 @@ def taste_detokenize(
 ) -> DetokenizedSpeech:
     """Return the sound of the next words of a reply.
 
-    The sound starts exactly where the previous chunk ended and holds the words completely. The rounded
-    durations of the chunks add up to the rounded duration of the reply, however it was cut.
+    The sound starts where the previous chunk ended and holds the words completely. Rounded durations of
+    chunks add up to that of the reply.
 
     Args:
         model, processor, speaker_embeds: of one checkpoint; the embedding has shape (1, speaker width).
         prev_text_ids, prev_taste_ids, prev_speech_ids, prev_audio_ms: (1, P), (1, P, L), (1, U) of the
-            previous chunks, concatenated, and the sum of their `chunk_duration_ms`; None or empty for the
-            first chunk.
+            previous chunks and the sum of their `chunk_duration_ms`; None or empty for the first chunk.
         text_ids, taste_ids, out_sampling_rate: (1, S), (1, S, L) of the new whole words; rate in Hz.
-        state: the `state` returned by the previous call; with it, the `prev_` arguments are not needed.
-            Without it, the model looks up the reply among its last calls, because ids alone determine
-            neither the phase of the voice nor the last samples. If it no longer remembers the reply, it
-            synthesizes the end of it again.
+        state: as returned by the previous call; the `prev_` arguments are then not needed. Without it, the
+            model finds the reply among its last calls, or synthesizes the end of it again.
         generator, greedy: see `StreamingDetokenizer`.
 
     Returns:
-        `audio_waveform` (1, T) float32 on the CPU, `sampling_rate`, `chunk_duration_ms` (int),
-        `speech_ids` (1, U) int64, to be appended to `prev_speech_ids`, and `state` for the next call.
+        `audio_waveform` (1, T) float32 on the CPU, `sampling_rate`, `chunk_duration_ms`, `speech_ids`
+        (1, U) int64, to be appended to `prev_speech_ids`, and `state` for the next call.
 
     Raises:
         ValueError: the arguments do not fit together.
@@ -252,10 +249,7 @@ def taste_detokenize(
         _check_ms(prev_audio_ms, before_ms)
     chunk = stream.feed(text_ids, taste_ids, final=True)
     if state is None:
-        new = (text_ids, taste_ids, chunk.speech_ids)
-        texts, tastes, units = (torch.cat(parts, dim=1) for parts in zip(before, new, strict=True))
-        key = _key_of(speaker_embeds, out_sampling_rate, (texts, tastes, units))
-        model.recent_replies.appendleft((key, stream.state))
+        _remember(model, stream, speaker_embeds, before, (text_ids, taste_ids, chunk.speech_ids))
     return {
         "audio_waveform": torch.from_numpy(np.ascontiguousarray(chunk.samples))[None],
         "sampling_rate": stream.sampling_rate_hz,
@@ -272,6 +266,19 @@ def _recall(model: TasteForCausalLM, stream: StreamingDetokenizer, key: bytes, b
         stream.resume(*before)
     else:
         stream.state = known.clone()
+
+
+def _remember(
+    model: TasteForCausalLM,
+    stream: StreamingDetokenizer,
+    speaker_embeds: Tensor,
+    before: _SpokenTokens,
+    new: _SpokenTokens,
+) -> None:
+    """Keep the state for a call that gives all of these tokens as its previous ones."""
+    texts, tastes, units = (torch.cat(parts, dim=1) for parts in zip(before, new, strict=True))
+    key = _key_of(speaker_embeds, stream.sampling_rate_hz, (texts, tastes, units))
+    model.recent_replies.appendleft((key, stream.state))
 
 
 def _key_of(speaker_embeds: Tensor, rate_hz: int, spoken: _SpokenTokens) -> bytes:

@@ -52,8 +52,7 @@ def streaming_generate(
     """Generate the assistant's answer in a conversation, word by word.
 
     The call itself reads the prompt, so that `state.speak_probability` is known before the first item. The
-    role token that the model predicts decides whether the assistant speaks at all. A reply also ends after it
-    has said the same sentence or the same run of words three times.
+    predicted role token decides whether the assistant speaks. Words that repeat three times end the reply.
 
     Args:
         model, processor: of one checkpoint.
@@ -65,8 +64,8 @@ def streaming_generate(
         max_length: maximum number of new text tokens.
         eos_id: additional text token that ends the reply. The checkpoint's own end always does: SEGMENT_END,
             or the line break that ends a template's turn. No other special token can be drawn.
-        emit_timing_func: called after each ready word; decides whether the pending words are emitted. None
-            uses growing chunks.
+        emit_timing_func: called after each ready word; decides whether to emit the pending words. None: as
+            `growing_chunks`.
         state: conversation to continue. An interrupted reply continues where it stopped (with empty
             `input_segments`), with the tokens that it would have had.
         generator: random generator for reproducible draws.
