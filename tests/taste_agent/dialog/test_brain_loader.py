@@ -109,9 +109,9 @@ def test_a_loaded_brain_needs_neither_pictures_nor_the_other_recognizer_nor_trai
         "from taste_agent.dialog.brain_loader import load_brain\n"
         "load_brain(load_settings(environment={}).settings).recognizer()"
     )
+    # onnxruntime is needed: it pronounces words that no dictionary has, and else would be loaded in a reply.
     needless = {
         "matplotlib",
-        "onnxruntime",
         "livekit",
         "sounddevice",
         "sklearn",
