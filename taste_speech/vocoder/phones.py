@@ -13,11 +13,14 @@ A phone's number is its place here. Stress marks are no phones of their own."""
 MARKS = ("", ",;:—-…", ".!", "?")
 """Punctuation behind a word that changes how it is said: none, a clause, a statement, a question.
 
-A *marked phone* is one number for all that is known of a phone: p + len(PHONES) (m + len(MARKS) (s + 3 b)).
+A *marked phone* is one number for all that is known of a phone: p + len(PHONES) (m + 5 (s + 3 b)).
 Here p is its number, m the mark behind its word, s its stress (0: none, 1: primary, 2: secondary), and b is 1
 where it begins its word, else 0."""
-_STRESSES = 1 + len(STRESS)
-UNKNOWN = len(PHONES) * len(MARKS) * _STRESSES * 2
+_MARKS, _STRESSES = (
+    len(MARKS) + 1,
+    len(STRESS) + 1,
+)  # the last mark is of what is unknown, the first stress none
+UNKNOWN = len(PHONES) * len(MARKS)
 """Marked phone that stands for any, where nothing tells it."""
 _NUMBERS = {phone: number for number, phone in enumerate(PHONES) if phone not in STRESS}
 
@@ -36,14 +39,14 @@ def marked_phones(pronounced: str) -> list[int]:
             stress = 1 + STRESS.index(symbol)
         elif symbol in _NUMBERS:
             begins = not found
-            found.append(_NUMBERS[symbol] + len(PHONES) * (mark + len(MARKS) * (stress + _STRESSES * begins)))
+            found.append(_NUMBERS[symbol] + len(PHONES) * (mark + _MARKS * (stress + _STRESSES * begins)))
             stress = 0
     return found
 
 
 def pause_after(marked: int) -> int:
     """Return the pause, as a marked phone, behind a word to which the marked phone belongs."""
-    return marked // len(PHONES) % len(MARKS) * len(PHONES)
+    return marked // len(PHONES) % _MARKS * len(PHONES)
 
 
 class PhoneEmbedding(nn.Module):
@@ -56,18 +59,14 @@ class PhoneEmbedding(nn.Module):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.phones = nn.Embedding(len(PHONES), size)
-        self.marks = nn.Embedding(len(MARKS) + 1, size)  # the last one is of what is unknown
+        self.marks = nn.Embedding(_MARKS, size)
         self.stresses = nn.Embedding(_STRESSES, size)
         self.begins_word = nn.Parameter(torch.zeros(size))
         nn.init.zeros_(self.stresses.weight)
 
     def forward(self, marked: Tensor) -> Tensor:
         """(...) -> (..., size)."""
-        rest = marked // len(PHONES)
-        known = marked < UNKNOWN
-        marks = torch.where(known, rest % len(MARKS), len(MARKS))
-        rest = torch.where(known, rest // len(MARKS), 0)
-        begins = (rest // _STRESSES).unsqueeze(-1) * self.begins_word
-        return (
-            self.phones(marked % len(PHONES)) + self.marks(marks) + self.stresses(rest % _STRESSES) + begins
-        )
+        marks, stresses = marked // len(PHONES), marked // (len(PHONES) * _MARKS)
+        begins = (stresses // _STRESSES).unsqueeze(-1) * self.begins_word
+        phones = self.phones(marked % len(PHONES)) + self.marks(marks % _MARKS)
+        return phones + self.stresses(stresses % _STRESSES) + begins

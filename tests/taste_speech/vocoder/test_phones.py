@@ -14,7 +14,7 @@ from taste_speech.vocoder.phones import (
 )
 
 B, A, T = (PHONES.index(phone) for phone in "bæt")
-MARK, STRESSED, BEGINS = len(PHONES), len(PHONES) * len(MARKS), len(PHONES) * len(MARKS) * 3
+MARK, STRESSED, BEGINS = (len(PHONES) * each for each in (1, len(MARKS) + 1, (len(MARKS) + 1) * 3))
 
 
 def test_stress_is_of_the_phone_behind_its_mark_and_the_first_phone_begins_the_word():

@@ -100,7 +100,7 @@ def test_a_pause_has_the_mark_of_the_word_before(context):
     timing = {"word_ends": [0.3, 0.9], "phones": phones}
     store.append(np.zeros(21600, np.int16), id="a", split="train", text="hi, me?", **timing, **manner)
     (clip,) = store
-    marks = [int(marked) // len(PHONES) % len(MARKS) for marked in marked_phones_at(clip, 45, 50)]
+    marks = [int(marked) // len(PHONES) % (len(MARKS) + 1) for marked in marked_phones_at(clip, 45, 50)]
     assert marks == [0] * 5 + [mark_of("hi,")] * 20 + [mark_of("me?")] * 20
 
 
