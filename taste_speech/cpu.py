@@ -1,6 +1,7 @@
 """Fast inference on the CPU, where the bytes of weights that a step reads decide how long it takes."""
 
 import ctypes
+import platform
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -160,3 +161,12 @@ def _set_threads_of_caller() -> Callable[[int], None]:
         set_mkl(number)
 
     return set_threads
+
+
+def cpu_name() -> str:
+    """Return the name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

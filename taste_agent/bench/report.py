@@ -32,6 +32,7 @@ from taste_agent.bench.turn import (
 from taste_agent.output_folder import cannot_write
 from taste_agent.ui.tables import fitting_table
 from taste_speech.acceleration.switch import count_weights
+from taste_speech.cpu import cpu_name
 from taste_speech.errors import TasteError
 from taste_speech.streaming.emit_timing import EmitTiming, every_words, growing_chunks
 
@@ -203,7 +204,7 @@ def peak_memory(device: torch.device) -> Figure:
 def new_report(subject: Subject, repeats: int) -> Report:
     """Return a report without figures that describes the machine, the model and the command."""
     device, voice = subject.model.device, subject.voice
-    cpu, load, cores = _cpu_name(), os.getloadavg(), os.cpu_count() or 1
+    cpu, load, cores = cpu_name(), os.getloadavg(), os.cpu_count() or 1
     remarks = [f"{repeats} repeats after a warm-up; lengths are fixed, so the weights do not matter"]
     if device.type == "cpu":
         busy = f"; others kept it busy (load {load[0]:.1f} on {cores} cores)" if load[0] > cores else ""
@@ -219,14 +220,6 @@ def new_report(subject: Subject, repeats: int) -> Report:
     model |= {"compiled": subject.compiled, "flow_steps": voice.config.flow.num_steps}
     command = shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])
     return Report(machine, model, command, remarks=remarks)
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def _calls(part: str, begin: int = 0, end: int | None = None) -> Callable[[TurnCost], list[Span]]:

@@ -135,7 +135,6 @@ class TrainingLoop:
             "global_generator": torch.get_rng_state(),
             "step": self.step,
             "elapsed_s": self.elapsed_s,
-            "extra": {},  # part of the format; nothing uses it
         }
         with replacing(self.state_path) as path:
             torch.save(state, path)

@@ -3,9 +3,9 @@
 import datetime
 import hashlib
 import json
-import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -135,43 +135,39 @@ def as_markdown(parts: Sequence[Part]) -> str:
     return "\n".join([*lines, "", as_table([row for part in parts for row in part.rows])])
 
 
-def cpu_name() -> str:
-    """Return the name of the processor."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = (line.partition(": ")[2] for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
-
-
 _SILENT_PARTS = ("people", "listening", "answers")
 """Parts of the table in which nothing is spoken: they do not depend on the weights of the voice."""
 _OF_THE_VOICE, _OF_TURNS = ("voice_generator", "voices"), ("turn_end",)
 """Beginnings of the names of weights; on those for the ends of turns no part of the table depends."""
 
 
-def fingerprint(folder: Path, part: str = "") -> str:
+def fingerprint(folder: Path, without: tuple[str, ...] = ()) -> str:
     """Return a hash of a checkpoint's configuration and weights, which identifies its figures.
 
     Args:
         folder: the checkpoint.
-        part: of the table; the hash is then of the weights that its figures depend on.
+        without: beginnings of the names of files that are left out.
     """
     found = hashlib.sha256()
-    others = (_OF_TURNS if part else ()) + (_OF_THE_VOICE if part in _SILENT_PARTS else ())
     for path in (folder / "config.json", *sorted(folder.rglob("*.safetensors"))):
-        if not path.name.startswith(others):
+        if not path.name.startswith(without):
             found.update(path.read_bytes())
     return found.hexdigest()[:16]
+
+
+def _fingerprint_of_part(folder: Path) -> Callable[[str], str]:
+    """Return a function of a part's name that hashes what its figures depend on, reading no files twice."""
+    known = cache(partial(fingerprint, folder))
+    return lambda part: known(_OF_TURNS + (_OF_THE_VOICE if part in _SILENT_PARTS else ()))
 
 
 def measured(folder: Path) -> list[Part]:
     """Return the parts in `evaluation.json` that were measured with the current weights."""
     path = folder / FILE_NAME
     record = json.loads(path.read_text()) if path.exists() else {"parts": []}
+    weights = _fingerprint_of_part(folder)
     return [
-        _read_part(part)
-        for part in record["parts"]
-        if part.pop("weights", None) == fingerprint(folder, part["name"])
+        _read_part(part) for part in record["parts"] if part.pop("weights", None) == weights(part["name"])
     ]
 
 
@@ -190,9 +186,10 @@ def write(new: Sequence[Part], folder: Path, order: Sequence[str]) -> list[Part]
     """
     by_name = {part.name: part for part in (*measured(folder), *new)}
     parts = [by_name[name] for name in order if name in by_name]
+    weights = _fingerprint_of_part(folder)
     record = [
         vars(part)
-        | {"weights": fingerprint(folder, part.name), "date": part.date.isoformat()}
+        | {"weights": weights(part.name), "date": part.date.isoformat()}
         | {"rows": [{**asdict(row), "reached": row.reached} for row in part.rows]}
         for part in parts
     ]

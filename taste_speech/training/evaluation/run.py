@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from taste_speech.cpu import cpu_name
 from taste_speech.training.evaluation import answers, listening, results, speed, streaming, voice
 from taste_speech.training.evaluation.bench import Bench
 from taste_speech.training.evaluation.results import Part, Row
@@ -33,7 +34,7 @@ def evaluate(bench: Bench, only: Sequence[str] = ()) -> list[Part]:
         All parts that are known of these weights; in a trial, those that were measured.
     """
     torch.set_num_threads(bench.threads)
-    machine = f"{results.cpu_name()}, {bench.threads} threads, {bench.linear}"
+    machine = f"{cpu_name()}, {bench.threads} threads, {bench.linear}"
     is_trial = bench.at_most is not None or bench.split == "valid"
     known: list[Part] = []
     for name in only or PARTS:
