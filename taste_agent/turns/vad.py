@@ -13,6 +13,9 @@ from taste_agent.errors import AgentError
 _SILENCE_DBFS = -100.0
 _FLOOR_WINDOW_MS = 3000
 _GAP_PEAK = 2.0**-16  # half a step of 16 bits
+_FADING_MS, _SPEECH_RANGE_DB = 500, 35.0
+"""How long speech may stay below `min_level_dbfs`, and how far below its loudest frame. Without that, the ends
+of soft speech are silence: at -34 dBFS it would end .16 s sooner than at -16 dBFS, at -27 dBFS .05 s."""
 _WINDOW_SAMPLES = 1024
 _FIRST_BIN, _LAST_BIN = 6, 200  # 94 Hz to 3.1 kHz
 _SMOOTHING_BINS = 9
@@ -50,10 +53,10 @@ def is_gap(frame: Samples) -> bool:
 class FrameClassifier:
     """Decides for each frame whether it is speech, from the last seconds of sound.
 
-    A frame is speech if WebRTC's detector says so, its level is above `min_level_dbfs` and by
-    `above_noise_db` above the noise floor (the quietest recent frame), and the recent sound was neither as
-    steady as music (notes hold their pitch, voices glide) nor as unpitched as noise. A gap is never speech,
-    and neither the noise floor nor the detector adapts to it.
+    A frame is speech if WebRTC's detector says so, its level is above `min_level_dbfs` (or it fades from such
+    a level) and by `above_noise_db` above the noise floor (the quietest recent frame), and the recent sound
+    was neither as steady as music (notes hold their pitch, voices glide) nor as unpitched as noise. A gap is
+    never speech, and neither the noise floor nor the detector adapts to it.
     """
 
     def __init__(self, settings: VadSettings) -> None:
@@ -67,6 +70,7 @@ class FrameClassifier:
         self._settings = settings
         self._detector = webrtcvad.Vad(settings.aggressiveness)
         self._levels: deque[float] = deque(maxlen=_FLOOR_WINDOW_MS // settings.frame_ms)
+        self._last_levels: deque[float] = deque(maxlen=_FADING_MS // settings.frame_ms)
         self._harmonics = _Harmonics(settings.frame_ms)
         self._steadiness: deque[float] = deque(maxlen=_STEADY_WINDOW_MS // settings.frame_ms)
         self._voiced: deque[float] = deque(maxlen=_VOICED_WINDOW_MS // settings.frame_ms)
@@ -74,6 +78,7 @@ class FrameClassifier:
     def judge(self, frame: Samples, in_gap: bool = False) -> FrameDecision:
         """Judge the next frame of exactly `frame_samples`; `in_gap` is the result of `is_gap` for it."""
         level = level_dbfs(frame)
+        self._last_levels.append(level)
         if not in_gap:
             self._levels.append(level)
         loud = not in_gap and self._is_loud(level)
@@ -92,8 +97,11 @@ class FrameClassifier:
         return FrameDecision(is_speech, level, steadiness, voiced)
 
     def _is_loud(self, level: float) -> bool:
-        limits = self._settings
-        return level >= max(limits.min_level_dbfs, min(self._levels) + limits.above_noise_db)
+        limits, softest = self._settings, self._settings.min_level_dbfs
+        loudest = max(self._last_levels)
+        if loudest >= softest:
+            softest = min(softest, loudest - _SPEECH_RANGE_DB)
+        return level >= max(softest, min(self._levels) + limits.above_noise_db)
 
     def _hissing(self) -> bool:
         known = len(self._voiced)

@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 
 from taste_agent.config import VadSettings
-from taste_agent.turns.vad import VadMachine, VadStarted, VadStopped
+from taste_agent.turns.vad import FrameClassifier, VadMachine, VadStarted, VadStopped
+from tests.taste_agent.speech import RATE, at_level, spoken
 
 FRAME = 320
 
@@ -52,3 +54,32 @@ def test_times_do_not_depend_on_the_frame_length(frame_ms):
     frames = "." * (300 // frame_ms) + "#" * (600 // frame_ms) + "." * (600 // frame_ms)
     started, stopped = (change for _, change in run(frames, settings))
     assert (started, stopped) == (VadStarted(4800), VadStopped(14400))
+
+
+def stops_of(sound: np.ndarray) -> list[int]:
+    classifier, machine = FrameClassifier(VadSettings()), VadMachine(VadSettings())
+    frames = sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME)
+    changes = (machine.push(classifier.judge(frame).is_speech) for frame in frames)
+    return [change.last_sample for change in changes if isinstance(change, VadStopped)]
+
+
+def in_a_quiet_room(sound: np.ndarray) -> np.ndarray:
+    padded = np.pad(sound, (RATE // 2, RATE))
+    return padded + np.random.default_rng(0).normal(0, 3e-4, len(padded)).astype(np.float32)
+
+
+@pytest.mark.parametrize("text", ["What is the capital of Italy?", "How do I sleep better?", "No, it is seven."])
+def test_soft_speech_ends_where_loud_speech_does(text):
+    sound = spoken(text)
+    loud, soft = (stops_of(in_a_quiet_room(at_level(sound, dbfs)))[-1] for dbfs in (-18.0, -36.0))
+    assert loud - soft <= 0.08 * RATE
+
+
+def test_sound_that_never_was_loud_enough_is_silence():
+    assert stops_of(in_a_quiet_room(at_level(spoken("What is the capital of Italy?"), -62.0))) == []
+
+
+def test_a_soft_voice_far_away_does_not_keep_speech_alive():
+    near, far = at_level(spoken("How do I sleep better?"), -30.0), at_level(spoken("Tell me a story."), -60.0)
+    alone, both = (stops_of(in_a_quiet_room(sound))[0] for sound in (near, np.concatenate([near, far])))
+    assert both - alone <= 0.5 * RATE
