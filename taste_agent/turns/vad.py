@@ -14,8 +14,8 @@ _SILENCE_DBFS = -100.0
 _FLOOR_WINDOW_MS = 3000
 _GAP_PEAK = 2.0**-16  # half a step of 16 bits
 _FADING_MS, _SPEECH_RANGE_DB = 500, 35.0
-"""How long speech may stay below `min_level_dbfs`, and how far below its loudest frame. Without that, the ends
-of soft speech are silence: at -34 dBFS it would end .16 s sooner than at -16 dBFS, at -27 dBFS .05 s."""
+"""How long speech may stay below `min_level_dbfs`, and how far below its loudest frame. Without that, the
+ends of soft speech are silence: at -34 dBFS it would end .16 s sooner than at -16 dBFS, at -27 dBFS .05 s."""
 _WINDOW_SAMPLES = 1024
 _FIRST_BIN, _LAST_BIN = 6, 200  # 94 Hz to 3.1 kHz
 _SMOOTHING_BINS = 9

@@ -6,7 +6,14 @@ from safetensors.torch import save_file
 
 from taste_speech.checkpoint_files import TURN_END
 from taste_speech.errors import CheckpointError
-from taste_speech.recognition.turn_end import FRAMES, LATER_FRAMES, TurnEnd, last_states, load_turn_end
+from taste_speech.recognition.turn_end import (
+    FRAMES,
+    LATER_FRAMES,
+    MORE_LOGIT,
+    TurnEnd,
+    last_states,
+    load_turn_end,
+)
 
 
 @pytest.fixture
@@ -26,6 +33,15 @@ def test_only_the_last_states_count(turn_end):
     assert turn_end.probabilities(changed, 150)[0] == heard
     changed[149] = 9.0
     assert turn_end.probabilities(changed, 150)[0] != heard
+
+
+def test_a_sound_with_less_silence_than_the_examples_is_believed_sooner(turn_end):
+    encoded = torch.randn(200, 8)
+    windows = torch.stack([last_states(encoded, 150 + more) for more in LATER_FRAMES])
+    learned = turn_end(windows).sigmoid().tolist()
+    believed = turn_end.probabilities(encoded, 150)
+    assert MORE_LOGIT > 0
+    assert all(now > before for now, before in zip(believed, learned, strict=True))
 
 
 def test_nothing_is_read_beyond_the_window_of_the_encoder(turn_end):
