@@ -134,7 +134,7 @@ class VadSettings(Section):
     start_window_ms: int = _number(200, 10, 3000, "window for start_ms")
     stop_ms: int = _number(200, 30, 5000, "silence that ends a stretch of speech")
     pre_roll_ms: int = _number(400, 0, 2000, "sound kept from before the first speech")
-    min_level_dbfs: float = _number(-50.0, -100, 0, "anything quieter is silence")
+    min_level_dbfs: float = _number(-50.0, -100, 0, "anything quieter is silence, unless speech fades there")
     above_noise_db: float = _number(8.0, 0, 40, "how far speech must rise above the noise floor")
     max_steadiness: float = _number(
         0.6, 0, 1, "sound whose harmonics stay in place more than this is music; 1: no check"
