@@ -127,7 +127,9 @@ class EnglishRecognizer(BufferedRecognizer):
         written = [decode(list(transcript.token_ids[first:after])).strip() for first, after in spans]
         times_s = self.model.times_s(transcript, spans, seconds)
         for (first, after), (start_s, end_s), said in zip(spans, times_s, spoken_forms(written), strict=True):
-            confidence = math.exp(np.mean(transcript.log_probs[first:after]))
+            confidence = transcript.confidence
+            if confidence is None:
+                confidence = math.exp(np.mean(transcript.log_probs[first:after]))
             step_s = (end_s - start_s) / max(1, len(said))
             for number, word in enumerate(said):
                 begin_s = start_s + number * step_s

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -56,12 +56,14 @@ class Transcript:
         log_probs: natural log probability of each token, then of the end of the text.
         attention: (alignment heads, tokens + 1, frames).
         no_speech: probability that nothing is said.
+        confidence: of a murmur, the mean probability of the tokens that it replaces; None: of these tokens.
     """
 
     token_ids: tuple[int, ...]
     log_probs: tuple[float, ...]
     attention: Tensor
     no_speech: float
+    confidence: float | None = None
 
 
 def has_letters(text: str) -> bool:
@@ -183,8 +185,8 @@ class EnglishWhisper:
         if len(token_ids) <= MURMUR_MAX_TOKENS:
             threshold = sum(log_probs[:count]) - MURMUR_MARGIN
             murmur = self._murmur(state, first, attention[0], threshold, no_speech)
-            if murmur is not None:
-                return murmur
+            if murmur is not None:  # that something was said is as certain as before
+                return replace(murmur, confidence=math.exp(sum(log_probs[:count]) / count))
         stacked = torch.stack(attention[:count], 1)
         return Transcript(tuple(token_ids), tuple(log_probs[:count]), stacked, no_speech)
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -74,6 +75,14 @@ def test_words_are_those_that_were_said_and_the_text_is_kept_as_written():
     assert times == sorted(times)
     assert times[-1] <= 1.0
     assert all(word.confidence == pytest.approx(np.exp(-0.1)) for word in found.words)
+
+
+def test_a_murmur_is_as_certain_as_the_words_that_it_replaces(monkeypatch):
+    whisper, fake = recognizer(log_prob=-2.0)
+    murmur = replace(transcript(log_prob=-2.0, tokens=(1, 3)), confidence=0.6)
+    monkeypatch.setattr(fake, "transcribe", lambda *_: murmur)
+    whisper.accept(hum(1))
+    assert [word.confidence for word in whisper.finish().words] == [0.6]
 
 
 def test_the_model_runs_only_on_new_audio_and_drafts_what_it_wrote():
@@ -167,7 +176,8 @@ def test_few_words_that_are_hardly_likelier_than_a_murmur_are_one(tiny_en, monke
     samples, _ = soundfile.read(QUESTION, dtype="float32")
     encoded = tiny_en.encode(samples)
     monkeypatch.setattr(english_whisper, "MURMUR_MAX_TOKENS", 100)
-    assert "capital" in tiny_en.tokenizer.decode(list(tiny_en.transcribe(encoded, 3.5).token_ids))
+    plain = tiny_en.transcribe(encoded, 3.5)
+    assert "capital" in tiny_en.tokenizer.decode(list(plain.token_ids))
     monkeypatch.setattr(english_whisper, "MURMUR_MARGIN", 1000.0)
     found = tiny_en.transcribe(encoded, 3.5)
     assert (
@@ -175,6 +185,8 @@ def test_few_words_that_are_hardly_likelier_than_a_murmur_are_one(tiny_en, monke
         in english_whisper.MURMURS + english_whisper.HESITATIONS
     )
     assert len(found.log_probs) == found.attention.shape[1] == len(found.token_ids) + 1
+    assert np.mean(found.log_probs) < np.mean(plain.log_probs)
+    assert found.confidence == pytest.approx(np.exp(np.mean(plain.log_probs)))
 
 
 @needs_package(TINY_EN_FILES[0])
