@@ -250,7 +250,7 @@ def tokens(
 ) -> None:
     """Show the words of a recording with their taste tokens, times and pitch.
 
-    FILE is a recording of at most 48 s (V0: 30 s), or - to read one from stdin.
+    FILE is a recording of at most 30 s, or - to read one from stdin.
 
     Example: taste-agent tokens question.wav --json
     """

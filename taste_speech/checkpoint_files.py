@@ -21,8 +21,6 @@ LLM_FOLDER, ASR_FOLDER = "llama_tokenizer", "asr"
 VOICES = "voices.safetensors"
 TURN_END = "turn_end.safetensors"
 """The optional network that detects whether a speaker has finished."""
-UNITS = "units/quantizer.safetensors"
-"""The quantizer of speech units, which only training needs."""
 _SMALL_FILES = ("config.json", f"{LLM_FOLDER}/*", f"{ASR_FOLDER}/*", VOICES, TURN_END)
 _VOICE_GENERATORS = ("voice_generator*.safetensors", "cosyvoice/voice_generator.*")
 _ORGANIZATIONS = {"whisper": "openai", "distil": "distil-whisper"}

@@ -1,4 +1,4 @@
-"""Sections of `config.json`: audio tower, spoken LM and unit decoder.
+"""Sections of `config.json`: audio tower, spoken LM and speech decoder.
 
 Keys with the same name as in the published file must stay, even where only their default is supported.
 """
@@ -139,8 +139,9 @@ class VocabularyConfig(StrictSection):
     text_is_spoken: bool = False
     """Whether the model was trained on text as it is read aloud, with numbers, symbols and abbreviations
     spelled out. V0 was trained on text as it is written."""
-    asr_pieces: Literal["text", "phonemes"] = "text"
-    """Input of the ASR tokenizer: words as they are written, or as they are pronounced."""
+    asr_pieces: Literal["text", "phones"] = "text"
+    """ASR tokens: those of the checkpoint's tokenizer, or phones (`taste_speech.phones`), with which the
+    speech decoder is a `PhoneDecoder`."""
     round_rotary_to_bf16: bool = True
     """Whether to round rotary frequencies to bfloat16, as in V0 (docs/model.md, Rotary frequencies)."""
 

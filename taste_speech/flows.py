@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.audio_tower.quantizer import NO_TASTE
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.errors import TextError
+from taste_speech.speech_decoder.phone_decoder import PhoneDecoder
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder
 from taste_speech.spoken_lm.generation import (
     Completion,
@@ -24,6 +26,7 @@ from taste_speech.spoken_lm.generation import (
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.spoken_lm.sampling import TextSampling, Vocabulary, build_vocabulary
 from taste_speech.spoken_lm.scoring import IGNORED
+from taste_speech.words import tokenize_words
 
 _VQ_INPUTS = (
     "asr_token_ids",
@@ -43,7 +46,7 @@ class SpeechFlows(PreTrainedModel):
     config: TasteConfig
     audio_tower: AudioTower
     spoken_lm: SpokenLM
-    speech_decoder: UnitDecoder
+    speech_decoder: UnitDecoder | PhoneDecoder
 
     def __init__(self, config: TasteConfig) -> None:
         super().__init__(config)
@@ -76,17 +79,25 @@ class SpeechFlows(PreTrainedModel):
         llm_word_ids: Tensor,
         audio_features: Tensor,
         audio_feature_lengths: Tensor,
+        encoded: EncodedAudio | None = None,
         **_: Any,
     ) -> tuple[Tensor, Tensor]:
         """Extract the taste tokens of an utterance; the arguments are the processor's output.
+
+        Args:
+            asr_token_ids, asr_token_lengths, asr_word_ids: (B, N), (B,), (B, N).
+            llm_token_ids, llm_token_lengths, llm_word_ids: (B, T), (B,), (B, T).
+            audio_features, audio_feature_lengths: (B, mel frames, bins), (B,).
+            encoded: encoder states of the audio; None: they are computed.
 
         Returns:
             asr_indices (B, N, L), the codes of every ASR token, and llm_indices (B, T, L), the codes at the
             first LLM token of each word and -1 elsewhere.
         """
-        asr_indices = self.audio_tower(
-            audio_features, asr_token_ids, asr_token_lengths, asr_word_ids, audio_feature_lengths
-        ).indices
+        tower = self.audio_tower
+        if encoded is None:
+            encoded = tower.encode(audio_features, audio_feature_lengths)
+        asr_indices = tower.tokenize(encoded, asr_token_ids, asr_token_lengths, asr_word_ids).indices
         device = asr_indices.device
         llm_indices = word_start_codes(
             asr_indices,
@@ -212,7 +223,7 @@ class SpeechFlows(PreTrainedModel):
 
 
 def _check_voice(model: SpeechFlows, speaker_embeds: Tensor | None) -> Tensor:
-    """Reject a voice that the unit decoder cannot use before anything is computed."""
+    """Reject a voice that the speech decoder cannot use before anything is computed."""
     if speaker_embeds is None:
         raise ValueError("speaker_embeds missing; pass the processor's output made with a reference voice")
     width = model.config.speech_decoder_config.spk_embed_dim
@@ -267,16 +278,12 @@ def _words(completion: Completion, tokenizer: Any) -> list[str]:
 
 
 def _spell(words: list[str], tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Return the ASR ids of the words, each encoded with a leading space, and the word of each id."""
-    ids: list[int] = []
-    word_ids: list[int] = []
+    """Return the ASR ids of the words, and the word of each id."""
+    tokens = tokenize_words(tokenizer, words)
     for index, word in enumerate(words):
-        pieces = tokenizer.encode(f" {word}", add_special_tokens=False)
-        if not pieces:
+        if index not in tokens.word_ids:
             raise TextError(f"the word {word!r} has no ASR tokens; generate again with another seed")
-        ids += pieces
-        word_ids += [index] * len(pieces)
-    return ids, word_ids
+    return tokens.token_ids, tokens.word_ids
 
 
 def _word_codes(asr_codes: Tensor, word_ids: list[int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""`TasteForCausalLM`: the TASTE spoken language model with its audio tower and unit decoder."""
+"""`TasteForCausalLM`: the TASTE spoken language model with its audio tower and speech decoder."""
 
 import copy
 import os
@@ -31,6 +31,7 @@ from taste_speech.conversion.weights import (
 )
 from taste_speech.errors import CheckpointError
 from taste_speech.flows import SpeechFlows
+from taste_speech.speech_decoder.phone_decoder import PhoneDecoder
 from taste_speech.speech_decoder.unit_decoder import UnitDecoder
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.spoken_lm.scoring import IGNORED, RowTargets, TasteOutput, embed_rows, score_rows
@@ -68,7 +69,8 @@ class TasteForCausalLM(SpeechFlows):
             attn_implementation="eager" if attention == "eager" else "sdpa",
         )
         self.spoken_lm = SpokenLM(config)
-        self.speech_decoder = UnitDecoder(config.speech_decoder_config, config.unit_decoding)
+        decoder = PhoneDecoder if config.vocabulary.asr_pieces == "phones" else UnitDecoder
+        self.speech_decoder = decoder(config.speech_decoder_config, config.unit_decoding)
         self._files: CheckpointFiles | None = None
         # In a list, so that it is no submodule: its weights are in a separate file and not trained here.
         self._voice: list[VoiceGenerator] = []

@@ -4,7 +4,6 @@ import logging
 import os
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,8 +23,7 @@ from taste_speech.recognition.base import Recognizer
 from taste_speech.recognition.factory import make_recognizer
 from taste_speech.speaker import OnnxModel, Reference, SpeakerEncoder, SpeechUnitExtractor, load_voices
 from taste_speech.spoken_text import plain_text, spoken_text, spoken_words
-from taste_speech.vocoder.phones import marked_phones
-from taste_speech.words import PhonemeTokenizer, pronounced_words
+from taste_speech.words import PhoneTokenizer
 
 if TYPE_CHECKING:
     from taste_speech.vocoder.voice_generator import VoiceGenerator
@@ -99,7 +97,8 @@ class TasteProcessor:
             # If a model was saved to this folder, its config.json stays: it says that LoRA is merged.
             self.config.save_pretrained(target)
         self.llm_tokenizer.save_pretrained(target / LLM_FOLDER)
-        self.audio_tokenizer.save_pretrained(target / ASR_FOLDER)
+        if not self._reads_phones:
+            self.audio_tokenizer.save_pretrained(target / ASR_FOLDER)
         self.files.copy_extras(target)
 
     @property
@@ -116,11 +115,12 @@ class TasteProcessor:
 
     @property
     def audio_tokenizer(self) -> Any:
-        """Tokenizer of the audio tower and the unit decoder, for ASR tokens."""
+        """Tokenizer of the audio tower and the speech decoder, for ASR tokens."""
         if self._audio_tokenizer is None:
-            pieces = _load_tokenizer(self.files.asr_tokenizer_source(self.config))
-            phonemes = self.config.vocabulary.asr_pieces == "phonemes"
-            self._audio_tokenizer = PhonemeTokenizer(pieces) if phonemes else pieces
+            if self._reads_phones:
+                self._audio_tokenizer = PhoneTokenizer()
+            else:
+                self._audio_tokenizer = _load_tokenizer(self.files.asr_tokenizer_source(self.config))
         return self._audio_tokenizer
 
     def __call__(
@@ -214,28 +214,20 @@ class TasteProcessor:
         asr = self.asr_tokens([word.text for word in words])
         return _text_fields("asr", asr) | _text_fields("llm", llm)
 
-    def asr_tokens(self, words: list[str]) -> word_tools.WordTokens:
-        """Return the ASR tokens of words as the LLM writes them; see `align_text_ids`."""
-        if self.config.vocabulary.text_is_spoken:
-            words = spoken_words(words)
-        return word_tools.tokenize_words(self.audio_tokenizer, words)
-
-    def phones(self, words: Sequence[str], before: Sequence[str] = ()) -> list[list[int]] | None:
-        """Return the marked phones (`vocoder.phones`) of each word; None if the voice reads no phones.
+    def asr_tokens(self, words: Sequence[str], before: Sequence[str] = ()) -> word_tools.WordTokens:
+        """Return the ASR tokens of words as the LLM writes them; see `align_text_ids`.
 
         Args:
             words: as they are written.
             before: the words before these, which may change how they are pronounced.
         """
-        if not self.config.voice_generator.flow.phones:
-            return None
-        written = [list(before), list(words)]
         if self.config.vocabulary.text_is_spoken:
-            written = [spoken_words(part) for part in written]
-        said = [word.split() for word in chain(*written)]
-        pronounced = iter(pronounced_words(list(chain(*said))))
-        each = ["".join(islice(pronounced, len(parts))) for parts in said]
-        return [marked_phones(word) for word in each[len(before) :]]
+            words, before = spoken_words(list(words)), spoken_words(list(before))
+        return word_tools.tokenize_words(self.audio_tokenizer, words, before)
+
+    @property
+    def _reads_phones(self) -> bool:
+        return self.config.vocabulary.asr_pieces == "phones"
 
     def _token_fields(self, words: list[str]) -> dict[str, Tensor]:
         asr = word_tools.tokenize_words(self.audio_tokenizer, words)

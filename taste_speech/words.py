@@ -5,14 +5,13 @@ The two tokenizers split text differently. Words are what they share, and each w
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
-from itertools import pairwise
+from functools import cache, lru_cache
+from itertools import chain, islice, pairwise
 from typing import Any
 
 from taste_speech.errors import CheckpointError, TextError
+from taste_speech.phones import MARKED_PHONES, marked_phones
 
-MARKS = '.,?!;:—…"()“”'
-"""Punctuation marks among the phonemes: silent, but they indicate pauses and intonation."""
 _MAX_CACHED_WORDS = 20_000
 
 
@@ -22,7 +21,7 @@ class Word:
 
     Attributes:
         text: without surrounding spaces; empty for a token that consists of spaces only.
-        ids: its tokens: LLM ids, or the ASR tokens for the unit decoder.
+        ids: its tokens: LLM ids, or the ASR tokens for the speech decoder.
         taste: its taste token (L codes); None if it has none.
         start, end: its position in its context: tokens of a sequence, units of a chunk, or samples of a
             reply or session. `end` is exclusive.
@@ -61,12 +60,19 @@ def split_words(text: str | Sequence[str]) -> list[str]:
     return words
 
 
-def tokenize_words(tokenizer: Any, words: Iterable[str]) -> WordTokens:
+def tokenize_words(tokenizer: Any, words: Iterable[str], before: Iterable[str] = ()) -> WordTokens:
     """Encode each word separately, with one leading space and without special tokens.
+
+    Args:
+        tokenizer: of either kind.
+        words: to encode.
+        before: the words before these; only a `PhoneTokenizer` reads them.
 
     Raises:
         TextError: a word contains one of the tokenizer's special tokens.
     """
+    if isinstance(tokenizer, PhoneTokenizer):
+        return tokenizer.tokens(list(words), list(before))
     tokens = WordTokens([], [])
     special = special_ids(tokenizer) - {tokenizer.unk_token_id}
     for index, word in enumerate(words):
@@ -184,40 +190,34 @@ def _g2p() -> Any:
     return g2p
 
 
-class PhonemeTokenizer:
-    """An ASR tokenizer for phonemes: it pronounces words, then splits their phonemes into tokens.
+class PhoneTokenizer:
+    """An ASR tokenizer of marked phones (`taste_speech.phones`): those that words are pronounced with."""
 
-    Each word is pronounced separately, so that its tokens do not depend on the chunk it arrives in.
-
-    Args:
-        pieces: the checkpoint's tokenizer of misaki phonemes; it handles everything except `encode`.
-    """
-
-    def __init__(self, pieces: Any) -> None:
-        self.pieces = pieces
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["pieces"], name)
+    unk_token_id = None
+    all_special_ids: tuple[int, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.pieces)
+        return MARKED_PHONES
 
     def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:
-        """Return the tokens of each word of `text`; a word without a sound gives the unknown token."""
-        said = [pronounced(word) for word in text.split()]
-        known = [self.pieces.encode(f" {word}", add_special_tokens=False) for word in said if word]
-        return [piece for word in known for piece in word] or [self.pieces.unk_token_id]
+        """Return the tokens of a text."""
+        return self.tokens(text.split()).token_ids
 
-    @cached_property
-    def silent_ids(self) -> frozenset[int]:
-        """Tokens that are punctuation marks."""
-        vocabulary = self.pieces.get_vocab()
-        return frozenset(vocabulary[mark] for mark in MARKS if mark in vocabulary)
+    def tokens(self, words: Sequence[str], before: Sequence[str] = ()) -> WordTokens:
+        """Return the tokens of words, each of which may be said as several.
 
+        A word without a sound is a pause.
 
-def silent_tail(tokenizer: Any, ids: Sequence[int], word: str, silent_signs: str) -> int:
-    """Return how many tokens at the end of a word are written but not spoken."""
-    silent = getattr(tokenizer, "silent_ids", None)
-    if silent is None:
-        return len(word) - len(word.rstrip(silent_signs))
-    return next((n for n, piece in enumerate(reversed(ids)) if piece not in silent), len(ids))
+        Args:
+            words: as they are read aloud.
+            before: the words before these, which may change how they are pronounced.
+        """
+        said = [word.split() for word in chain(before, words)]
+        pronounced = iter(pronounced_words(list(chain(*said))))
+        each = ["".join(islice(pronounced, len(parts))) for parts in said][len(before) :]
+        tokens = WordTokens([], [])
+        for index, word in enumerate(each):
+            ids = marked_phones(word) or [0]
+            tokens.token_ids.extend(ids)
+            tokens.word_ids.extend([index] * len(ids))
+        return tokens

@@ -1,4 +1,4 @@
-"""Fixtures for all tests: a tiny random checkpoint, and the golden cases.
+"""Fixtures for all tests: tiny random checkpoints, and the golden cases.
 
 Models are shared between tests: do not change their weights (`copy.deepcopy` one where a test must).
 """
@@ -41,6 +41,30 @@ def tiny_processor(tiny_checkpoint: Path) -> Any:
     from taste_speech import TasteProcessor
 
     return TasteProcessor.from_pretrained(tiny_checkpoint)
+
+
+@pytest.fixture(scope="session")
+def tiny_phones_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a complete random checkpoint whose words and units are phones."""
+    from tests.tiny import save_tiny_phones_checkpoint
+
+    return save_tiny_phones_checkpoint(tmp_path_factory.mktemp("phones"))
+
+
+@pytest.fixture(scope="session")
+def tiny_phones_model(tiny_phones_checkpoint: Path) -> Any:
+    """`TasteForCausalLM` of the tiny checkpoint of phones."""
+    from taste_speech import TasteForCausalLM
+
+    return TasteForCausalLM.from_pretrained(tiny_phones_checkpoint)
+
+
+@pytest.fixture(scope="session")
+def tiny_phones_processor(tiny_phones_checkpoint: Path) -> Any:
+    """`TasteProcessor` of the tiny checkpoint of phones."""
+    from taste_speech import TasteProcessor
+
+    return TasteProcessor.from_pretrained(tiny_phones_checkpoint)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A complete random checkpoint of about one million parameters, with tokenizers of its own."""
+"""Complete random checkpoints of about one million parameters: one of text and units, one of phones."""
 
 from pathlib import Path
 from typing import Any
@@ -6,15 +6,14 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from taste_speech import phones
 from taste_speech.configuration_taste import TasteConfig
 from taste_speech.modeling_taste import TasteForCausalLM
+from taste_speech.phones import MARKED_PHONES
+from taste_speech.speech_decoder.phone_decoder import PhoneDecoder
 from taste_speech.streaming.configuration import RoleTokensConfig
-from taste_speech.training.tokenizer import (
-    END_OF_TEXT,
-    PREFIX,
-    build_asr_tokenizer,
-)
 from taste_speech.vocoder.voice_generator import VoiceGenerator
+from tests.asr_tokenizer import END_OF_TEXT, PREFIX, build_asr_tokenizer
 from tests.llm_tokenizer import LLM_BOS, LLM_EOS, train_llm_tokenizer
 
 SPEAKER_WIDTH = 16
@@ -136,6 +135,32 @@ def tiny_config(asr_tokenizer: Any, llm_tokenizer: Any, **overrides: Any) -> Tas
     return TasteConfig(**sections)
 
 
+def tiny_phones_config(llm_tokenizer: Any) -> TasteConfig:
+    """Configuration of the tiny checkpoint whose words and units are phones."""
+    size = MARKED_PHONES + 1 + len(PREFIX)
+    config = tiny_config(
+        build_asr_tokenizer(),
+        llm_tokenizer,
+        tower={
+            "vocab_size": size,
+            "eos_id": MARKED_PHONES,
+            "prefix_ids": list(range(MARKED_PHONES + 1, size)),
+            "source_windows": [500, 1500],
+            "decoder_attention_heads": 4,
+        },
+        audio_tower_config={"text_token_size": MARKED_PHONES},
+        speech_decoder_config={
+            "text_token_size": MARKED_PHONES,
+            "speech_token_size": phones.UNITS,
+            "encoder__num_blocks": 2,
+        },
+        vocabulary={"asr_pieces": "phones", "text_is_spoken": True},
+        voice_generator={"unit_vocab_size": phones.UNITS},
+    )
+    config.voice_generator.flow.phones = True
+    return config
+
+
 def tiny_tokenizers() -> tuple[Any, Any]:
     """ASR tokenizer and LLM tokenizer."""
     return build_asr_tokenizer(), train_llm_tokenizer(SENTENCES, 360)
@@ -158,6 +183,8 @@ def tiny_model(config: TasteConfig, llm_tokenizer: Any, seed: int = 0) -> TasteF
             quantizer.codebooks.normal_()
             lm.extraction.fc_mu.weight.normal_(std=0.3)
             lm.extraction.b_logvar.fill_(-4.0)
+            if isinstance(model.speech_decoder, PhoneDecoder):
+                model.speech_decoder.output.weight.normal_(std=0.1)
             _make_talkative(lm.language_model, llm_tokenizer)
     return model
 
@@ -182,13 +209,24 @@ def save_tiny_checkpoint(folder: Path, **overrides: Any) -> Path:
     """Write the whole checkpoint: model, tokenizers, voices and voice generator."""
     asr_tokenizer, llm_tokenizer = tiny_tokenizers()
     config = tiny_config(asr_tokenizer, llm_tokenizer, **overrides)
-    tiny_model(config, llm_tokenizer).save_pretrained(folder)
+    _save(config, llm_tokenizer, folder)
     asr_tokenizer.save_pretrained(folder / "asr")
+    return folder
+
+
+def save_tiny_phones_checkpoint(folder: Path) -> Path:
+    """Write the whole checkpoint of phones."""
+    llm_tokenizer = train_llm_tokenizer(SENTENCES, 360)
+    _save(tiny_phones_config(llm_tokenizer), llm_tokenizer, folder)
+    return folder
+
+
+def _save(config: TasteConfig, llm_tokenizer: Any, folder: Path) -> None:
+    tiny_model(config, llm_tokenizer).save_pretrained(folder)
     llm_tokenizer.save_pretrained(folder / "llama_tokenizer")
     voices = torch.nn.functional.normalize(torch.randn(2, SPEAKER_WIDTH, generator=_generator(1)), dim=-1)
     save_file({"ada": voices[0].clone(), "ben": voices[1].clone()}, folder / "voices.safetensors")
     _save_voice_generator(config, folder)
-    return folder
 
 
 def _save_voice_generator(config: TasteConfig, folder: Path) -> None:

@@ -26,13 +26,14 @@ from taste_speech import TasteConfig, TasteForCausalLM, TasteProcessor
 from taste_speech.acceleration import accelerate, plain_steps
 from taste_speech.audio_io import Samples, load_audio
 from taste_speech.checkpoint_files import CheckpointFiles
+from taste_speech.speech_decoder.unit_decoder import UnitDecoder
 from taste_speech.spoken_lm.sampling import build_vocabulary
 from taste_speech.streaming import Conversation, TASTESegment, Word, streaming_generate, taste_tokenize
 from taste_speech.streaming.detokenize import StreamingDetokenizer
 from taste_speech.streaming.emit_timing import EmitTiming
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
-from taste_speech.streaming.unit_stream import ChunkUnits, UnitStream, UnitStreamState
+from taste_speech.streaming.unit_stream import ChunkUnits, UnitStream, UnitStreamState, word_units
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 from taste_speech.vocoder.weight_norm import WeightNormConv
 from taste_speech.words import tokenize_words
@@ -169,14 +170,16 @@ class FixedRateUnits(UnitStream):
 
 
 class FixedRateDetokenizer(StreamingDetokenizer):
-    """The detokenizer of the measured reply, with a fixed number of units per word."""
-
-    pace_of_units = 1.0
+    """The detokenizer of the measured reply, with a fixed number of units per word if they are drawn."""
 
     def __init__(self, subject: Subject, window: int | None = None) -> None:
         super().__init__(subject.model, subject.processor, subject.speaker, AUDIO_RATE_HZ)
-        window = self._units.max_prev_words if window is None else window
-        self._units = FixedRateUnits(subject.model, subject.speaker, window)
+        model = subject.model
+        window = model.config.streaming.detokenizer.max_prev_words if window is None else window
+        self._units = word_units(model, subject.speaker, window)
+        if isinstance(model.speech_decoder, UnitDecoder):
+            quantizer = model.audio_tower.quantizer
+            self._units = FixedRateUnits(model.speech_decoder, quantizer, subject.speaker, window)
 
     def say(self, words: Sequence[Word], final: bool = False) -> int:
         """Synthesize the next words and return the number of new samples."""
@@ -230,7 +233,7 @@ def part_times(subject: Subject) -> Iterator[dict[str, list[Span]]]:
         "encoder": (tower, "encode"),
         "aggregator": (tower, "aggregate"),
         "RVQ": (tower.quantizer, "quantize"),
-        "unit": (decoder, "generate_with_alignment"),
+        "unit": (decoder, "generate_with_alignment" if isinstance(decoder, UnitDecoder) else "say"),
         "flow": (voice.flow.decoder, "forward"),
         "vocoder": (voice.hift, "decode"),
     }
@@ -240,7 +243,10 @@ def part_times(subject: Subject) -> Iterator[dict[str, list[Span]]]:
         def call(*args: Any, **options: Any) -> Any:
             watch = Stopwatch(subject.model.device)
             result = method(*args, **options)
-            times[name].append(watch.lap() / (result.ids.shape[1] if name == "unit" else 1))
+            count = 1
+            if name == "unit":
+                count = len(result.ids) if isinstance(result.ids, list) else result.ids.shape[1]
+            times[name].append(watch.lap() / count)
             return result
 
         return call

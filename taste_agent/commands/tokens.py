@@ -33,7 +33,7 @@ def show_tokens(path: Path, settings: AgentSettings, text: str | None, as_json: 
     """Print a row for each word: its time, pitch, text tokens and taste token.
 
     Args:
-        path: a recording of at most 48 s with the shipped checkpoint, 30 s with V0.
+        path: a recording of at most 30 s.
         settings: settings of the agent, of which the model is used.
         text: what is said; by default, it is recognized.
         as_json: print a JSON list instead of a table.

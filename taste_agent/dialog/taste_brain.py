@@ -115,7 +115,13 @@ class TasteBrain:
     def _audio_segment(self, words: list[str], samples: Samples) -> TASTESegment:
         text_ids = self._processor.process_text(words)["llm_token_ids"]
         audio = torch.from_numpy(samples)[None]
-        taste_ids = taste_tokenize(self._model, self._processor, audio, text_ids, ENGINE_RATE_HZ)
+        encoded = None
+        if self._processor.config.pretrained.encoder is not None:  # it is the recognizer's, too
+            layer = self._model.audio_tower.joint.target_hidden_layer
+            encoded = self._recognizer.encoded(samples, layer)
+        taste_ids = taste_tokenize(
+            self._model, self._processor, audio, text_ids, ENGINE_RATE_HZ, encoded=encoded
+        )
         return TASTESegment("user", "audio", text_ids, taste_ids.cpu())
 
     def text_segment(self, text: str) -> TASTESegment:

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -18,6 +18,7 @@ from taste_speech.acceleration.rows import CompiledRows, LlamaRows, UnitRows
 from taste_speech.configuration_base import StrictSection
 from taste_speech.cpu import HalfLinear, can_pack, quantize
 from taste_speech.modeling_taste import TasteForCausalLM
+from taste_speech.speech_decoder.unit_decoder import UnitDecoder
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 _ROW_ROPES = ("default", "linear", "llama3", "yarn")
@@ -72,7 +73,8 @@ def accelerate(
     elif _computes_rows(model):
         model.spoken_lm.row_runner = LlamaRows(llama)
         if settings.linear != "int8":  # int8 layers have no weights that could be read directly
-            model.speech_decoder.unit_runner = UnitRows(model.speech_decoder)
+            if isinstance(model.speech_decoder, UnitDecoder):
+                model.speech_decoder.unit_runner = UnitRows(model.speech_decoder)
             if generator is not None:
                 generator.flow.decoder.runner = FlowFrames(generator.flow.decoder.estimator)
 
@@ -80,7 +82,8 @@ def accelerate(
 def decelerate(model: TasteForCausalLM, generator: VoiceGenerator | None = None) -> None:
     """Return to the plain steps, for comparisons; smaller linear layers and folded weights stay."""
     model.spoken_lm.row_runner = None
-    model.speech_decoder.unit_runner = None
+    if isinstance(model.speech_decoder, UnitDecoder):
+        model.speech_decoder.unit_runner = None
     if generator is not None:
         generator.flow.decoder.runner = None
     for module in _compilable(model, generator):
@@ -91,20 +94,23 @@ def decelerate(model: TasteForCausalLM, generator: VoiceGenerator | None = None)
 def plain_steps(model: TasteForCausalLM, generator: VoiceGenerator) -> Iterator[None]:
     """Use the plain steps inside the block, and the fast path again afterwards."""
     lm, decoder, flow = model.spoken_lm, model.speech_decoder, generator.flow.decoder
-    runners = (lm.row_runner, decoder.unit_runner, flow.runner)
+    runners = (lm.row_runner, getattr(decoder, "unit_runner", None), flow.runner)
     compiled = [(module, module._compiled_call_impl) for module in _compilable(model, generator)]
     decelerate(model, generator)
     try:
         yield
     finally:
-        lm.row_runner, decoder.unit_runner, flow.runner = runners
+        lm.row_runner, unit_runner, flow.runner = runners
+        if isinstance(decoder, UnitDecoder):
+            decoder.unit_runner = unit_runner
         for module, call in compiled:
             module._compiled_call_impl = call
 
 
 def _compilable(model: TasteForCausalLM, generator: VoiceGenerator | None) -> list[nn.Module]:
     """Return the modules that `torch.compile` can take unchanged."""
-    blocks = cast(list[nn.Module], list(model.speech_decoder.llm.encoders))
+    decoder = model.speech_decoder
+    blocks = list[nn.Module](decoder.llm.encoders) if isinstance(decoder, UnitDecoder) else []
     return blocks if generator is None else [*blocks, generator.flow.decoder.estimator]
 
 
@@ -134,9 +140,10 @@ def _shrink_linear_layers(
         return
     for layer in llama.model.layers:
         quantize(layer)
-    for block in model.speech_decoder.llm.blocks:
-        quantize(block.feed_forward)
-        quantize(block.self_attn, "linear_q", "linear_k", "linear_v", "linear_out")
+    if isinstance(model.speech_decoder, UnitDecoder):
+        for block in model.speech_decoder.llm.blocks:
+            quantize(block.feed_forward)
+            quantize(block.self_attn, "linear_q", "linear_k", "linear_v", "linear_out")
     if generator is not None:
         estimator = generator.flow.decoder.estimator
         for stage in (*estimator.down_blocks, *estimator.mid_blocks, *estimator.up_blocks):

@@ -2,12 +2,15 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from taste_speech.errors import AudioError
+
+if TYPE_CHECKING:
+    from taste_speech.audio_tower.encoder import EncodedAudio
 
 RECOGNITION_RATE_HZ = 16000
 """Sampling rate that every recognizer accepts."""
@@ -73,6 +76,18 @@ class Recognizer(Protocol):
         """Return the transcript of everything accepted since `start`."""
         ...
 
+    def encoded(self, samples: NDArray[np.float32], value_layer: int) -> "EncodedAudio | None":
+        """Return what an audio tower with the same encoder would make of these samples.
+
+        Args:
+            samples: 1-D, 16 kHz.
+            value_layer: layer of the encoder whose input becomes the values.
+
+        Returns:
+            None if the recognizer has not just encoded exactly these samples.
+        """
+        ...
+
 
 class BufferedRecognizer(ABC):
     """A `Recognizer` that transcribes the whole utterance again for each result."""
@@ -108,6 +123,10 @@ class BufferedRecognizer(ABC):
         if count != self._recognized[0]:
             self._recognized = (count, self._recognize(np.concatenate(self._accepted)))
         return self._recognized[1]
+
+    def encoded(self, samples: NDArray[np.float32], value_layer: int) -> "EncodedAudio | None":
+        """Return None: the encoder states are not kept."""
+        return None
 
     @abstractmethod
     def _recognize(self, audio: NDArray[np.float32]) -> Recognition: ...

@@ -10,6 +10,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from taste_speech.audio_tower.encoder import EncodedAudio, encoder_frames
 from taste_speech.recognition.base import (
     RECOGNITION_RATE_HZ,
     BufferedRecognizer,
@@ -17,7 +18,13 @@ from taste_speech.recognition.base import (
     RecognizedWord,
     split_at_quiet,
 )
-from taste_speech.recognition.english_whisper import LONGEST_S, EnglishWhisper, Transcript, has_letters
+from taste_speech.recognition.english_whisper import (
+    LONGEST_S,
+    VALUE_LAYER,
+    EnglishWhisper,
+    Transcript,
+    has_letters,
+)
 from taste_speech.recognition.turn_end import TurnEnd
 from taste_speech.recognition.voicing import MIN_VOICED_S, voiced_seconds
 from taste_speech.spoken_text import spoken_words
@@ -83,6 +90,7 @@ class EnglishRecognizer(BufferedRecognizer):
         super().__init__()
         self._load, self._turn_end = load, turn_end
         self._drafts: list[tuple[int, ...]] = []
+        self._encoded: tuple[NDArray[np.float32], EncodedAudio] | None = None
 
     @cached_property
     def model(self) -> EnglishWhisper:
@@ -95,6 +103,16 @@ class EnglishRecognizer(BufferedRecognizer):
         self._drafts = []
         _ = self.model
 
+    def encoded(self, samples: NDArray[np.float32], value_layer: int) -> EncodedAudio | None:
+        """See `Recognizer`; these are the states of the audio that was encoded last."""
+        if self._encoded is None or value_layer != VALUE_LAYER:
+            return None
+        audio, states = self._encoded
+        if not np.array_equal(audio, samples):
+            return None
+        frames = encoder_frames(self.model.frame_count(audio.size))
+        return EncodedAudio(states.keys[:, :frames], states.values[:, :frames])
+
     def _recognize(self, audio: NDArray[np.float32]) -> Recognition:
         if voiced_seconds(audio, RECOGNITION_RATE_HZ) < MIN_VOICED_S:
             return Recognition()
@@ -105,7 +123,9 @@ class EnglishRecognizer(BufferedRecognizer):
         start_s, finished = 0.0, tuple[float, ...]()
         for part, draft in zip(parts, drafts, strict=False):
             seconds = part.size / RECOGNITION_RATE_HZ
-            encoded = self.model.encode(part)
+            states = self.model.encode(part)
+            self._encoded = part, states
+            encoded = states.keys[0]
             transcript = self.model.transcribe(encoded, seconds, draft)
             self._drafts.append(transcript.token_ids)
             if is_said(transcript):
@@ -151,7 +171,7 @@ def timed_words(
     token_ids = [token for of_word in tokens for token in of_word]
     if not 0 < len(token_ids) <= model.max_tokens or seconds > LONGEST_S:
         return timed
-    transcript = model.align(model.encode(samples), token_ids)
+    transcript = model.align(model.encode(samples).keys[0], token_ids)
     if np.mean(transcript.log_probs) < MIN_ALIGNED_LOG_PROB:
         return timed
     spans = list(pairwise(accumulate(map(len, tokens), initial=0)))

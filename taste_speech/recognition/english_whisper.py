@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperModel
 
-from taste_speech.audio_tower.encoder import encode_features
+from taste_speech.audio_tower.encoder import EncodedAudio, encode_features
 from taste_speech.configuration_sections import TowerConfig
 from taste_speech.cpu import quantize
 from taste_speech.errors import CheckpointError
@@ -28,6 +28,8 @@ from taste_speech.recognition.decoding import DecoderRows, DecodingState, loop_s
 WINDOWS_S = (10, 20, 30)
 """Input lengths of the encoder: speech, then zeros. It was trained with 30 s, and 10 s are as accurate; with
 5 s, or without zeros, the decoder misses the end and repeats itself."""
+VALUE_LAYER = 0
+"""Layer of the encoder whose input an audio tower can take from here instead of encoding the audio again."""
 MIN_SILENCE_S = 0.5
 """Minimum duration of the zeros at the end of a window."""
 MURMURS = (
@@ -135,16 +137,21 @@ class EnglishWhisper:
         """Return the tokens of words inside a sentence."""
         return self.tokenizer.encode(f" {text}", add_special_tokens=False).ids
 
-    @torch.inference_mode()
-    def encode(self, samples: NDArray[np.float32]) -> Tensor:
-        """Return the encoder states (frames, d) of samples (T,) at 16 kHz, at most `LONGEST_S` long.
+    def frame_count(self, n_samples: int) -> int:
+        """Return the number of mel frames of so many samples without padding."""
+        return self._features.frame_count(n_samples)
 
-        The input is padded to the shortest window that holds it.
+    @torch.inference_mode()
+    def encode(self, samples: NDArray[np.float32]) -> EncodedAudio:
+        """Return the encoder states (1, frames, d) of samples (T,) at 16 kHz, at most `LONGEST_S` long.
+
+        The input is padded to the shortest window that holds it. The values are the input of layer
+        `VALUE_LAYER`.
         """
         least_s = samples.size / RECOGNITION_RATE_HZ + MIN_SILENCE_S
         window_s = next(window_s for window_s in WINDOWS_S if window_s >= least_s)
         padded = np.pad(samples, (0, window_s * RECOGNITION_RATE_HZ - samples.size))
-        return encode_features(self.encoder, self._features(padded), len(self.encoder.layers)).keys[0]
+        return encode_features(self.encoder, self._features(padded), VALUE_LAYER)
 
     @torch.inference_mode()
     def transcribe(self, encoded: Tensor, seconds: float, draft: Sequence[int] = ()) -> Transcript:

@@ -28,7 +28,7 @@ class DetokenizerConfig(StrictSection):
     """Windows of chunked synthesis."""
 
     max_prev_words: int = Field(default=12, ge=0)
-    """Number of words before the current chunk that the unit decoder still sees."""
+    """Number of words before the current chunk that the speech decoder still sees."""
     flow_context_units: int = Field(default=50, ge=1)
     """Number of units before the new ones that the flow sees."""
     look_ahead_units: int = Field(default=4, ge=0)

@@ -14,8 +14,7 @@ from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
 from taste_speech.streaming.segment import check_tokens
 from taste_speech.streaming.synthesis import ChunkResampler, ResamplerState, SynthesisState, Synthesizer
-from taste_speech.streaming.unit_stream import UnitStream, UnitStreamState, asr_words, read_words
-from taste_speech.vocoder.phone_timing import PACE_OF_UNITS
+from taste_speech.streaming.unit_stream import UnitStreamState, asr_words, read_words, word_units
 from taste_speech.words import Word
 
 _MS_TOLERANCE = 100
@@ -92,8 +91,6 @@ class StreamingDetokenizer:
         ValueError: the speaker embedding or the rate is not usable.
     """
 
-    pace_of_units = PACE_OF_UNITS
-
     def __init__(
         self,
         model: TasteForCausalLM,
@@ -112,7 +109,7 @@ class StreamingDetokenizer:
         config, voice = model.config.streaming.detokenizer, model.voice
         if noise_seed is None:
             noise_seed = 0 if generator is None else _draw_seed(generator)
-        self._units = UnitStream(model, speaker_embeds, config.max_prev_words)
+        self._units = word_units(model, speaker_embeds, config.max_prev_words)
         self._synthesizer = Synthesizer(voice, config, speaker_embeds, noise_seed)
         self._resampler = ChunkResampler(voice.sampling_rate_hz, out_sampling_rate)
         self.reset()
@@ -149,17 +146,20 @@ class StreamingDetokenizer:
         text_ids, taste_ids = _checked_tokens(self._model, text_ids, taste_ids)
         return self.speak(read_words(self._processor, text_ids, taste_ids), final)
 
-    def speak(self, words: Sequence[Word], final: bool = False) -> SpeechChunk:
+    def speak(self, words: Sequence[Word], final: bool = False, held_back: bool | None = None) -> SpeechChunk:
         """Return the sound of the next whole words, each with its taste token.
 
-        Unless `final` is set, the end of the chunk's sound is held back until the next call.
+        Args:
+            words: with LLM tokens and taste tokens.
+            final: whether these are the last words of the reply.
+            held_back: whether the end of the chunk's sound is held back until the next call, to be joined to
+                what follows; None: unless `final`.
         """
+        held_back = not final if held_back is None else held_back
         state = self.state.clone()
-        spoken = asr_words(self._processor, words)
-        chunk, units = self._units.extend(spoken, state.units, self._generator, self._greedy)
-        phones = self._phones(spoken, state.units.words)
-        said = self._model.voice.timed(chunk.ids, phones, state.synthesis.units, self.pace_of_units)
-        sound, synthesis = self._synthesizer.extend(said.ids, state.synthesis, not final, said.phones)
+        spoken = asr_words(self._processor, words, state.units.words)
+        chunk, units = self._units.extend(spoken, state.units, self._generator, self._greedy, final)
+        sound, synthesis = self._synthesizer.extend(chunk.ids, state.synthesis, held_back)
         both = torch.cat([sound.samples, sound.following]).cpu().numpy()
         played = len(sound.samples)
         samples = self._resampler.push(both[:played], both[played:], state.resampler)
@@ -167,10 +167,9 @@ class StreamingDetokenizer:
         total = self._resampler.position(self._model_samples(synthesis.n_units))
         per_second = self._model.voice.config.units_per_second
         ends = [
-            min(total, (state.n_units + end) * self.sampling_rate_hz // per_second)
-            for end in said.word_ends or chunk.word_ends
+            min(total, (state.n_units + end) * self.sampling_rate_hz // per_second) for end in chunk.word_ends
         ]
-        return SpeechChunk(samples, self.sampling_rate_hz, torch.tensor([said.ids]).long(), tuple(ends))
+        return SpeechChunk(samples, self.sampling_rate_hz, torch.tensor([chunk.ids]).long(), tuple(ends))
 
     def resume(self, text_ids: Tensor, taste_ids: Tensor, speech_ids: Tensor) -> None:
         """Set the state to approximately what it was after the given words were spoken with these units.
@@ -180,17 +179,11 @@ class StreamingDetokenizer:
         ids = speech_ids[0].tolist()
         words = asr_words(self._processor, read_words(self._processor, text_ids, taste_ids))
         begin = self._synthesizer.context_start(len(ids))
-        phones = self._model.voice.timed(ids, self._phones(words), pace_of_units=1.0).phones
-        sound, synthesis = self._synthesizer.extend(
-            ids[begin:], self._synthesizer.start(begin), False, phones[begin:]
-        )
+        sound, synthesis = self._synthesizer.extend(ids[begin:], self._synthesizer.start(begin), False)
         before = self._model_samples(begin)
         resampler = ResamplerState(before, self._resampler.position(before))
         self._resampler.push(sound.samples.cpu().numpy(), sound.following.cpu().numpy(), resampler)
         self.state = DetokenizerState(self._units.recall(words, ids), synthesis, resampler)
-
-    def _phones(self, words: Sequence[Word], before: Sequence[Word] = ()) -> list[list[int]] | None:
-        return self._processor.phones([word.text for word in words], [word.text for word in before])
 
     def _model_samples(self, units: int) -> int:
         voice = self._model.voice.config
@@ -247,7 +240,8 @@ def taste_detokenize(
     before_ms = stream.duration_ms
     if state is None or prev_audio_ms is not None:
         _check_ms(prev_audio_ms, before_ms)
-    chunk = stream.feed(text_ids, taste_ids, final=True)
+    # Nothing tells whether more words follow.
+    chunk = stream.speak(read_words(processor, text_ids, taste_ids), held_back=False)
     if state is None:
         _remember(model, stream, speaker_embeds, before, (text_ids, taste_ids, chunk.speech_ids))
     return {

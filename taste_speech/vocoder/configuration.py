@@ -53,7 +53,7 @@ class FlowConfig(StrictSection):
     prompt_share: float = 0.3
     """Training: largest share of an item's frames that the prompt covers."""
     phones: bool = False
-    """The flow reads the phones of the words that are said; units tell when each of them is said."""
+    """Units are phones with their pitch, see `taste_speech.phones`."""
     start: float = Field(default=0.0, ge=0, lt=1)
     """How far on the path from noise to mel the flow begins, with the condition in the mel's place (shallow
     diffusion, Liu et al., 2022): for conditions that are near the mel already."""

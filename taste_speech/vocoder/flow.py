@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from taste_speech.speech_decoder.encoder import EncoderSettings, RelativeEncoder
+from taste_speech.speech_decoder.phone_embedding import PhoneEmbedding
 from taste_speech.vocoder.configuration import FlowConfig, VoiceGeneratorConfig
 from taste_speech.vocoder.length_regulator import LengthRegulator, stretched_units
 from taste_speech.vocoder.masked import frame_mask, masked
-from taste_speech.vocoder.phone_timing import PhoneTeller
-from taste_speech.vocoder.phones import UNKNOWN, PhoneEmbedding
 from taste_speech.vocoder.unet import Estimator
 
 
@@ -216,8 +215,7 @@ class Flow(nn.Module):
         self.config = config
         encoder = config.flow.encoder
         if config.flow.phones:
-            self.phone_embedding = PhoneEmbedding(encoder.input_size)
-            self.phone_teller = PhoneTeller(config.unit_vocab_size)
+            self.phone_embedding = PhoneEmbedding(encoder.input_size, pitched=True)
         else:
             self.input_embedding = nn.Embedding(config.unit_vocab_size, encoder.input_size)
         self.spk_embed_affine_layer = nn.Linear(config.speaker_embed_dim, config.mel_bins)
@@ -242,18 +240,10 @@ class Flow(nn.Module):
         """(batch, speaker width) of any norm -> (batch, bins)."""
         return self.spk_embed_affine_layer(F.normalize(speaker_embeds, dim=-1))
 
-    def encode(
-        self, unit_ids: Tensor, unit_counts: Tensor | None = None, phones: Tensor | None = None
-    ) -> Tensor:
-        """(batch, units), of which `unit_counts` (batch,) are valid -> (batch, units, encoder width).
-
-        A flow that reads phones takes the marked phones (batch, units) at the units instead; without them all
-        are unknown.
-        """
-        if self.config.flow.phones:
-            x = self.phone_embedding(torch.full_like(unit_ids, UNKNOWN) if phones is None else phones)
-        else:
-            x = self.input_embedding(unit_ids.clamp(min=0))
+    def encode(self, unit_ids: Tensor, unit_counts: Tensor | None = None) -> Tensor:
+        """(batch, units), of which `unit_counts` (batch,) are valid -> (batch, units, encoder width)."""
+        embedding = self.phone_embedding if self.config.flow.phones else self.input_embedding
+        x = embedding(unit_ids.clamp(min=0))
         if unit_counts is not None:
             x = x * frame_mask(unit_counts, unit_ids.shape[1]).transpose(1, 2)
         return self.encoder(x, unit_counts)
@@ -278,7 +268,6 @@ class Flow(nn.Module):
         noise: Tensor | None = None,
         generator: torch.Generator | None = None,
         num_steps: int | None = None,
-        phones: Tensor | None = None,
     ) -> Tensor:
         """Mel frames of whole utterances of equal length.
 
@@ -288,7 +277,6 @@ class Flow(nn.Module):
             noise: (batch, bins, frames); None draws it with `generator`.
             generator: random generator; None uses torch's global one.
             num_steps: Euler steps; None takes the configured number.
-            phones: (batch, units) as in `encode`.
 
         Returns:
             (batch, bins, `config.mel_frames(units)`).
@@ -297,7 +285,7 @@ class Flow(nn.Module):
         frames = self.config.mel_frames(units)
         counts = torch.full((batch,), units, device=unit_ids.device)
         frame_units = stretched_units(counts, torch.full_like(counts, frames), frames)
-        condition = self.condition(self.encode(unit_ids, phones=phones), frame_units)
+        condition = self.condition(self.encode(unit_ids), frame_units)
         if noise is None:
             device = generator.device if generator is not None else condition.device
             noise = torch.randn(condition.shape, generator=generator, device=device).to(condition)
@@ -311,7 +299,6 @@ class Flow(nn.Module):
         unit_counts: Tensor,
         speaker_embeds: Tensor,
         generator: torch.Generator | None = None,
-        phones: Tensor | None = None,
         prior_alone: bool = False,
     ) -> tuple[Tensor | None, Tensor]:
         """Return the flow's loss on a batch padded on the right, and the prior's.
@@ -326,13 +313,12 @@ class Flow(nn.Module):
             unit_counts: (batch,) valid units.
             speaker_embeds: (batch, speaker width).
             generator: random generator of times, noise and dropped conditions.
-            phones: (batch, units) as in `encode`.
             prior_alone: None for the flow's loss, which takes most of the time.
         """
         frames = mel.shape[-1]
         mask = frame_mask(frame_counts, frames)
         frame_units = stretched_units(unit_counts, frame_counts, frames)
-        condition = self.condition(self.encode(unit_ids, unit_counts, phones), frame_units, mask)
+        condition = self.condition(self.encode(unit_ids, unit_counts), frame_units, mask)
         prior = self.decoder.distance(condition, mel, mask)
         if prior_alone:
             return None, prior

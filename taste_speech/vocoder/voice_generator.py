@@ -2,13 +2,10 @@
 
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -19,8 +16,6 @@ from taste_speech.errors import CheckpointError
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.flow import Flow
 from taste_speech.vocoder.hift import HiFT
-from taste_speech.vocoder.phone_timing import PACE_OF_UNITS, PhoneTimer, TimedUnits, timed
-from taste_speech.vocoder.phones import UNKNOWN
 from taste_speech.vocoder.source_filter import SourceFilter
 
 FILE_NAMES = (
@@ -41,8 +36,6 @@ class VoiceGenerator(nn.Module):
         self.config = config or VoiceGeneratorConfig()
         self.flow = Flow(self.config)
         self.hift = make_vocoder(self.config)
-        if self.config.flow.phones:
-            self.phone_timer = PhoneTimer()
 
     @property
     def sampling_rate_hz(self) -> int:
@@ -119,35 +112,6 @@ class VoiceGenerator(nn.Module):
         return self
 
     @torch.no_grad()
-    def timed(
-        self,
-        units: Sequence[int],
-        words: Sequence[Sequence[int]] | None,
-        before: Sequence[int] = (),
-        pace_of_units: float = PACE_OF_UNITS,
-    ) -> TimedUnits:
-        """Give each phone of the words its time; see `phone_timing.timed`.
-
-        Where the words are unknown, or the flow reads no phones, the units stay as they are, the phones are
-        `UNKNOWN`, and nothing tells where words end.
-
-        Args:
-            units: in which the words are said.
-            words: marked phones of each word.
-            before: the units before these.
-            pace_of_units: 1 keeps the units as they are, for example those that come from here.
-        """
-        if words is None or not self.config.flow.phones or not units:
-            return TimedUnits(list(units), [UNKNOWN] * len(units), None)
-        logits = self.flow.phone_teller(torch.tensor([[*before, *units]], device=self.device))
-        scores = logits[0, len(before) :].float().log_softmax(-1).cpu().numpy()
-        return timed(units, scores, words, self._usual_units, pace_of_units)
-
-    def _usual_units(self, marked: list[int]) -> NDArray[np.float32]:
-        seconds = self.phone_timer(torch.tensor([marked], device=self.device))[0].float().exp()
-        return seconds.cpu().numpy() * self.config.units_per_second
-
-    @torch.no_grad()
     def inference(
         self,
         speech_token_ids: Tensor,
@@ -155,7 +119,6 @@ class VoiceGenerator(nn.Module):
         flow_embedding: Tensor | None = None,
         generator: torch.Generator | None = None,
         num_steps: int | None = None,
-        words: Sequence[Sequence[int]] | None = None,
     ) -> tuple[Tensor, int]:
         """Waveform of one utterance.
 
@@ -165,8 +128,6 @@ class VoiceGenerator(nn.Module):
             flow_embedding: (1, speaker width) speaker embedding.
             generator: random generator of noise and phases; None uses torch's global one.
             num_steps: Euler steps of the flow; None takes the configured number.
-            words: phones of the words that are said (`TasteProcessor.phones`), for a flow that reads them;
-                they are said in their own time, so that the wave may be longer or shorter than the units.
 
         Returns:
             (1, samples) on the CPU, and the sampling rate in Hz.
@@ -178,12 +139,11 @@ class VoiceGenerator(nn.Module):
         if flow_embedding is None:
             raise ValueError("flow_embedding is missing; give the speaker embedding, (1, speaker width)")
         count = speech_token_ids.shape[1] if speech_token_lengths is None else int(speech_token_lengths[0])
-        said = self.timed(speech_token_ids[0, :count].tolist(), words)
-        if self.config.mel_frames(len(said.ids)) == 0:
+        if self.config.mel_frames(count) == 0:
             return torch.zeros(1, 0), self.sampling_rate_hz
         speaker = flow_embedding.to(self.flow.encoder_proj.weight)
-        units, phones = (torch.tensor([row], device=self.device) for row in (said.ids, said.phones))
-        mel = self.flow.inference(units, speaker, None, generator, num_steps, phones)
+        units = speech_token_ids[:, :count].to(self.device)
+        mel = self.flow.inference(units, speaker, None, generator, num_steps)
         return self.hift(mel, generator=generator).float().cpu(), self.sampling_rate_hz
 
 

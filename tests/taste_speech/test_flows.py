@@ -2,6 +2,7 @@
 
 import copy
 import math
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from taste_speech import AudioError, TasteForCausalLM
+from taste_speech.phones import MARKED_PHONES, PHONES
 from taste_speech.streaming.layout import PromptFormat
 from tests.tiny import SPEAKER_WIDTH, UNITS
 
@@ -122,6 +124,31 @@ def test_reconstruction_by_the_language_model_uses_its_own_codes(tiny_model: Any
         for mode in ("SpokenLLM", "SpeechAutoEncoder")
     ]
     assert units[0] != units[1]
+
+
+def test_a_checkpoint_of_phones_says_them_in_time(tiny_phones_model: Any, tiny_phones_processor: Any) -> None:
+    audio = np.random.default_rng(0).normal(size=16000).astype(np.float32) * 0.1
+    given = dict(tiny_phones_processor(audio, 16000, ref_audio_list=["ada"], text=TEXT))
+    found = [
+        tiny_phones_model.inference_reconstruction(mode, **given)["speech_token_ids"][0]
+        for mode in ("SpokenLLM", "SpeechAutoEncoder")
+    ]
+    asr = given["asr_token_ids"][0].tolist()
+    for units in found:
+        phones = [phone for phone, _ in groupby(units.remainder(MARKED_PHONES).tolist())]
+        assert [phone for phone in phones if phone % len(PHONES)] == [phone for phone, _ in groupby(asr)]
+    assert found[0].tolist() != found[1].tolist()
+    output = tiny_phones_model.inference_completion(
+        "text",
+        extra_words=2,
+        text_top_p=0.9,
+        llm_tokenizer=tiny_phones_processor.llm_tokenizer,
+        asr_tokenizer=tiny_phones_processor.audio_tokenizer,
+        **given,
+        generator=seeded(),
+    )
+    assert output["generated_text"]
+    assert output["speech_token_lengths"].tolist() == [output["speech_token_ids"].shape[1]]
 
 
 def test_scoring_prefers_what_the_model_would_say(tiny_model: Any, inputs: Any, tokenizers: Any) -> None:

@@ -10,7 +10,9 @@ from transformers import AutoProcessor
 
 from taste_speech import AudioError, CheckpointError, TasteConfig, TasteProcessor, TextError, checkpoint_files
 from taste_speech.checkpoint_files import asr_model_name
+from taste_speech.phones import begins_word, marked_phones
 from taste_speech.recognition.base import Recognition
+from taste_speech.words import PhoneTokenizer
 
 DATA = Path(__file__).parent / "data"
 RATE = 16000
@@ -160,6 +162,31 @@ def test_saved_processor_loads(tiny_processor, tmp_path):
     assert all(torch.equal(fields[name], expected[name]) for name in expected)
     assert torch.equal(again.speaker_embedding("ben"), tiny_processor.speaker_embedding("ben"))
     assert again.get_generator() is not None
+
+
+def test_phones_need_no_tokenizer_of_the_checkpoint(tiny_phones_processor, tmp_path):
+    tiny_phones_processor.save_pretrained(tmp_path)
+    assert not (tmp_path / "asr").exists()
+    again = TasteProcessor.from_pretrained(tmp_path)
+    assert isinstance(again.audio_tokenizer, PhoneTokenizer)
+    fields, expected = (
+        again.process_text("The owl, at 9?"),
+        tiny_phones_processor.process_text("The owl, at 9?"),
+    )
+    assert all(torch.equal(fields[name], expected[name]) for name in expected)
+    asr = fields["asr_token_ids"][0]
+    assert asr.tolist() == [phone for word in ("ði", "ˈWl,", "æt", "nˈIn?") for phone in marked_phones(word)]
+    assert int(begins_word(asr).sum()) == int(fields["asr_word_ids"].max()) + 1 == 4
+
+
+def test_phones_of_words_are_those_that_the_words_before_ask_for(tiny_phones_processor):
+    whole = tiny_phones_processor.asr_tokens(["I", "live", "at", "9"])
+    later = tiny_phones_processor.asr_tokens(["live", "at", "9"], ["I"])
+    start = whole.word_ids.index(1)
+    assert later.token_ids == whole.token_ids[start:]
+    assert later.word_ids == [word - 1 for word in whole.word_ids[start:]]
+    verb, noun = (tiny_phones_processor.asr_tokens(["live"], before).token_ids for before in (["I"], []))
+    assert verb != noun
 
 
 def names(folder):

@@ -1,14 +1,17 @@
+from dataclasses import astuple
+
 import pytest
+import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from taste_speech.errors import TextError
-from taste_speech.training.tokenizer import UNKNOWN, build_phoneme_tokenizer
+from taste_speech.phones import MARKED_PHONES, PHONES, begins_word, marked_phones, pause_after
 from taste_speech.words import (
-    PhonemeTokenizer,
+    PhoneTokenizer,
     llm_ids_to_words,
     pronounced_words,
-    silent_tail,
+    special_ids,
     split_words,
     tokenize_words,
 )
@@ -100,28 +103,28 @@ def test_special_tokens_in_a_text(tokenizer):
 
 
 @pytest.fixture(scope="module")
-def phonemes() -> PhonemeTokenizer:
-    return PhonemeTokenizer(build_phoneme_tokenizer())
+def phones():
+    return PhoneTokenizer()
+
+
+def said(tokens):
+    """The phones of each word, without marks, stress and place."""
+    words = [""] * (max(tokens.word_ids) + 1)
+    for token, word in zip(tokens.token_ids, tokens.word_ids, strict=True):
+        words[word] += PHONES[token % len(PHONES)]
+    return words
 
 
 @pytest.mark.parametrize(
-    ("word", "pieces"),
-    [
-        ("hello,", ["▁h", "ə", "l", "ˈO", ","]),
-        ("I", ["▁ˌI"]),
-        ("Brooklyn's", ["▁b", "ɹ", "ˈʊ", "k", "l", "ə", "n", "z"]),
-        ("well-known", ["▁w", "ˌɛ", "l", "n", "ˈO", "n"]),
-    ],
+    ("word", "pronounced"),
+    [("hello,", "həlˈO,"), ("I", "ˌI"), ("Brooklyn's", "bɹˈʊklənz"), ("well-known", "wˌɛlnˈOn")],
 )
-def test_a_word_is_cut_into_its_phones(phonemes, word, pieces):
-    ids = phonemes.encode(f" {word}", add_special_tokens=False)
-    assert phonemes.convert_ids_to_tokens(ids) == pieces
+def test_a_word_is_cut_into_its_phones(phones, word, pronounced):
+    assert phones.encode(f" {word}", add_special_tokens=False) == marked_phones(pronounced)
 
 
-def test_a_word_that_no_dictionary_has_is_said_all_the_same(phonemes):
-    ids = phonemes.encode(" brillig")
-    assert len(ids) > 4
-    assert phonemes.unk_token_id not in ids
+def test_a_word_that_no_dictionary_has_is_said_all_the_same(phones):
+    assert len(phones.encode(" brillig")) > 4
 
 
 @pytest.mark.parametrize(
@@ -145,20 +148,39 @@ def test_a_word_that_is_said_as_several_is_pronounced_by_itself():
     assert len(number) > 10
 
 
-def test_what_has_no_sound_is_one_unknown_piece(phonemes):
-    assert phonemes.convert_ids_to_tokens(phonemes.encode(" \u200b")) == [UNKNOWN]
+def test_phones_of_a_word_are_those_that_its_neighbors_ask_for(phones):
+    alone, owl, cat = (said(phones.tokens(words)) for words in (["the"], ["the", "owl"], ["the", "cat"]))
+    assert (alone, owl[0], cat[0]) == (["ðə"], "ði", "ðə")
+    assert said(tokenize_words(phones, ["the", "owl"])) == owl
 
 
-def test_marks_at_the_end_of_a_word_are_not_said(phonemes):
-    ids = phonemes.encode(" why?!")
-    assert silent_tail(phonemes, ids, "why?!", "") == 2
-    assert silent_tail(object(), [1, 2, 3, 4], "why?", ".?") == 1
+def test_words_before_are_not_given_again_but_change_how_the_others_are_said(phones):
+    after = tokenize_words(phones, ["live", "in", "Rome."], ["They"])
+    assert after.word_ids[0] == 0
+    assert said(after) == said(phones.tokens(["They", "live", "in", "Rome."]))[1:]
+    noun, verb = (said(phones.tokens(["live"], before)) for before in ([], ["I"]))
+    assert (noun, verb) == (["lIv"], ["lɪv"])
 
 
-def test_the_pieces_are_written_and_read_again(phonemes, tmp_path):
-    from transformers import AutoTokenizer
+def test_a_word_that_is_said_as_several_has_the_phones_of_all_of_them(phones):
+    tokens = phones.tokens(["seven forty-six.", "now"])
+    several = phones.tokens(["seven", "forty-six.", "now"])
+    assert said(tokens) == ["".join(said(several)[:2]), said(several)[2]]
+    starts = begins_word(torch.tensor(tokens.token_ids)).tolist()
+    assert [word for word, start in zip(tokens.word_ids, starts, strict=True) if start] == [0, 1]
+    marks = {pause_after(token) for token, word in zip(*astuple(tokens), strict=True) if word == 0}
+    assert marks == {pause_after(marked_phones("a.")[0])}
 
-    phonemes.save_pretrained(tmp_path)
-    again = PhonemeTokenizer(AutoTokenizer.from_pretrained(tmp_path))
-    assert again.encode(" hello") == phonemes.encode(" hello")
-    assert len(again) == len(phonemes)
+
+@pytest.mark.parametrize("word", ["\u200b", "—"])
+def test_what_has_no_sound_is_a_pause(phones, word):
+    tokens = phones.tokens(["yes", word, "no"])
+    assert [t for t, w in zip(*astuple(tokens), strict=True) if w == 1] == [0]
+    assert said(tokens)[::2] == said(phones.tokens(["yes", "no"]))
+
+
+def test_all_phones_are_in_the_vocabulary_and_none_is_special(phones):
+    assert len(phones) == MARKED_PHONES
+    assert special_ids(phones) == frozenset()
+    assert all(0 <= token < len(phones) for token in phones.encode("Why? The owl's in Rome, alas."))
+    assert phones.encode("") == []

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from taste_speech.phones import PAUSE, STRESS
 from taste_speech.training.config import replacing
 from taste_speech.training.corpus.audio_store import AudioStore, Clip, Timing
-from taste_speech.vocoder.phones import PAUSE, STRESS
 from taste_speech.words import pronounced_text
 
 SAMPLE_RATE_HZ = 24_000

@@ -9,11 +9,11 @@ import numpy as np
 import soundfile
 import soxr
 
+from taste_speech.phones import PAUSE
 from taste_speech.training.corpus.listeners import Listeners
 from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Spoken
 from taste_speech.training.evaluation.held_out import VOICES, Split, everyday, our_kinds
 from taste_speech.training.evaluation.sounds import RATE_HZ, Audio
-from taste_speech.vocoder.phones import PAUSE
 
 ONE_WORD_ANSWERS = ("Yes.", "No.", "Seven.", "Anna.", "Sure.", "Tomorrow.", "Never.", "Blue.")
 SHARES = {"pause_handling": 0.4, "smooth_turn_taking": 0.3, "one_word_answers": 0.1, "user_interruption": 0.2}

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import soxr
 import torch
-from safetensors.numpy import load_file as load_arrays
 from transformers import pipeline
 
 from taste_speech.acceleration import Acceleration, accelerate
-from taste_speech.checkpoint_files import UNITS
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.pretrained.smollm2 import smollm2_folder
 from taste_speech.processing_taste import TasteProcessor
@@ -27,8 +25,6 @@ from taste_speech.streaming import (
 from taste_speech.streaming.generator import ReplyItem
 from taste_speech.streaming.segment import Role
 from taste_speech.training.evaluation.sounds import RATE_HZ, Audio, Clip
-from taste_speech.training.stages.units import Settings as UnitSettings
-from taste_speech.training.stages.units import UnitQuantizer, unit_features
 from taste_speech.vocoder.mel import log_mel
 
 UNTUNED_PROMPT = (
@@ -161,31 +157,6 @@ class Mouth:
         wave = self.generator.hift(mel, generator=_seeded())[0]
         return soxr.resample(wave.numpy(), self.rate_hz, RATE_HZ)
 
-    @property
-    def has_own_units(self) -> bool:
-        """Whether the checkpoint can turn sound into units of its own voice."""
-        return len(self._quantizer.tensors["mel_mean"]) == self.generator.config.mel_bins
-
-    @cached_property
-    def _quantizer(self) -> UnitQuantizer:
-        arrays = load_arrays(self.processor.files.fetch(UNITS))
-        spectra, cepstra = arrays["voiced"].shape
-        levels = len(arrays["pitch_edges"]) + 1
-        return UnitQuantizer(
-            arrays, UnitSettings(pitch_levels=levels, voiced_spectra=spectra, cepstra=cepstra)
-        )
-
-    @torch.no_grad()
-    def resynthesize(self, clip: Clip) -> Audio:
-        """Return a recording's sound from its speech units."""
-        samples = soxr.resample(clip.samples, RATE_HZ, self.rate_hz)
-        units = self._quantizer.encode(*unit_features(samples, self.generator.config))
-        ids = torch.from_numpy(units.astype(np.int64))[None]
-        wave, _ = self.generator.inference(
-            ids, torch.tensor([ids.shape[1]]), flow_embedding=self.speaker, generator=_seeded()
-        )
-        return soxr.resample(wave[0].numpy(), self.rate_hz, RATE_HZ)
-
     def speech(self) -> StreamingDetokenizer:
         """Return a detokenizer for one reply."""
         return StreamingDetokenizer(self.model, self.processor, self.speaker, RATE_HZ, _seeded())
@@ -219,7 +190,7 @@ class Mouth:
 def text_only(model: TasteForCausalLM) -> TasteForCausalLM:
     """Return a copy of the model that speaks from the text alone: all taste tokens are the zero vector.
 
-    Stage 1 trains the unit decoder on this, too, by withholding the audio.
+    Stage `taste` trains the phone decoder on this, too, by withholding the audio.
     """
     muted = copy.deepcopy(model)
     project = muted.audio_tower.quantizer.project_out

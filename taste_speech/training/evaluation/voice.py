@@ -39,7 +39,6 @@ def rows(bench: Bench) -> list[Row]:
     mouth, sentences = bench.mouth, held_out.sentences(bench.split, bench.texts)
     return [
         *_way_rows(bench, "vocoder alone", sentences, mouth.vocode, 1.5),
-        *(_way_rows(bench, "units to wave", sentences, mouth.resynthesize, 2) if mouth.has_own_units else []),
         *_way_rows(bench, "a recording said again", sentences, lambda clip: mouth.say_again(clip)[0], 3),
         *_reply_rows(bench, sentences),
         *_rare_rows(bench),

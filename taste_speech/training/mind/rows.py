@@ -18,6 +18,7 @@ from taste_speech.streaming.layout import NONE, PromptFormat, gather_codes, rows
 from taste_speech.streaming.segment import TASTESegment
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
 from taste_speech.training.corpus.dialogues.turns import Talk, Turn
+from taste_speech.training.corpus.reply_voice import Manner, manner_of
 from taste_speech.words import Word
 
 ROLE_WEIGHT = 3.0
@@ -27,16 +28,21 @@ PACES = {"slow": (0.0, 0.8), "": (0.9, 1.1), "fast": (1.25, 9.0)}
 
 
 class TasteBank:
-    """Draws for each word the taste token of a recording in which it is said in the wanted manner.
+    """Draws the taste tokens of a recording in which a text, or else each word, is said in the wanted manner.
 
     Args:
         spoken: recordings with their taste tokens (words, levels).
+        others: for words that are not said in these.
     """
 
-    def __init__(self, spoken: Iterable[tuple[Clip, Tensor]] = ()) -> None:
+    def __init__(self, spoken: Iterable[tuple[Clip, Tensor]] = (), others: Self | None = None) -> None:
+        self._others = others
         self._known: dict[tuple[str, str], list[tuple[int, ...]]] = defaultdict(list)
+        self._texts: dict[tuple[str, str], list[list[tuple[int, ...]]]] = defaultdict(list)
         for clip, ids in spoken:
             manners = [name for name, (low, high) in PACES.items() if low <= clip.rate <= high]
+            for manner in manners:
+                self._texts[manner, clip.text].append([tuple(row) for row in ids.tolist()])
             for word, row in zip(clip.text.split(), ids.tolist(), strict=True):
                 for manner in manners:
                     self._known[manner, word].append(tuple(row))
@@ -44,18 +50,35 @@ class TasteBank:
                         self._known[manner, _bare(word)].append(tuple(row))
 
     @classmethod
-    def of_stores(cls, stores: Sequence[AudioStore], ids: Mapping[str, Tensor]) -> Self:
-        """Take the training clips of these stores; `ids` are taste tokens (words, levels) by clip."""
-        clips = (clip for store in stores for clip in store)
-        return cls((clip, ids[clip.id]) for clip in clips if clip.split == "train" and clip.id in ids)
+    def of_stores(
+        cls, stores: Sequence[AudioStore], ids: Mapping[str, Tensor], plain_first: bool = False
+    ) -> Self:
+        """Take the training clips of these stores.
+
+        Args:
+            stores: of recordings.
+            ids: taste tokens (words, levels) by clip.
+            plain_first: whether clips that are plain but for their pace come before all others.
+        """
+        clips = [(c, ids[c.id]) for store in stores for c in store if c.split == "train" and c.id in ids]
+        if not plain_first:
+            return cls(clips)
+        plain = [manner_of(clip) == Manner(clip.rate) for clip, _ in clips]
+        others = cls(each for each, is_plain in zip(clips, plain, strict=True) if not is_plain)
+        return cls((each for each, is_plain in zip(clips, plain, strict=True) if is_plain), others)
 
     def codes(
         self, words: Sequence[str], rng: random.Random, manner: str = ""
     ) -> list[tuple[int, ...] | None]:
         """Return a taste token for each word, None where it was never said in this manner."""
         manner = manner if manner in PACES else ""
-        found = (self._known.get((manner, word)) or self._known.get((manner, _bare(word))) for word in words)
-        return [rng.choice(choices) if choices else None for choices in found]
+        if whole := self._texts.get((manner, " ".join(words))):
+            return list(rng.choice(whole))
+        return [rng.choice(choices) if (choices := self._said(manner, word)) else None for word in words]
+
+    def _said(self, manner: str, word: str) -> list[tuple[int, ...]] | None:
+        found = self._known.get((manner, word)) or self._known.get((manner, _bare(word)))
+        return found or (self._others._said(manner, word) if self._others is not None else None)
 
 
 def _bare(word: str) -> str:
@@ -80,14 +103,20 @@ class TalkEncoder:
     Args:
         fmt: prompt format of the checkpoint.
         tokenizer: its LLM tokenizer.
-        tastes: taste tokens of spoken turns.
+        tastes: taste tokens of what the assistant says.
+        heard: those of what people say, one bank for each kind of voice; empty: the same.
         other_weight: weight of text targets that are not the assistant's.
     """
 
     def __init__(
-        self, fmt: PromptFormat, tokenizer: Any, tastes: TasteBank, other_weight: float = 0.1
+        self,
+        fmt: PromptFormat,
+        tokenizer: Any,
+        tastes: TasteBank,
+        heard: Sequence[TasteBank] = (),
+        other_weight: float = 0.1,
     ) -> None:
-        self.fmt, self.tokenizer, self.tastes = fmt, tokenizer, tastes
+        self.fmt, self.tokenizer, self.tastes, self.heard = fmt, tokenizer, tastes, heard or [tastes]
         self.other_weight = other_weight
         self._pieces: dict[str, tuple[int, ...]] = {}
 
@@ -109,7 +138,8 @@ class TalkEncoder:
         if turn.modality == "text":
             flat = [token for word in ids for token in word]
             return TASTESegment(turn.role, "text", torch.tensor([flat], dtype=torch.long))
-        codes = self.tastes.codes(words, rng, turn.manner)
+        bank = self.tastes if turn.role == "assistant" else rng.choice(self.heard)
+        codes = bank.codes(words, rng, turn.manner)
         spoken = [Word(ids=word, taste=code) for word, code in zip(ids, codes, strict=True) if word]
         return TASTESegment.from_words(turn.role, spoken, self.fmt.num_quantizers)
 

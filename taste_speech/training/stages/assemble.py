@@ -13,16 +13,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoTokenizer
 
-from taste_speech.checkpoint_files import ASR_FOLDER, LLM_FOLDER, TURN_END, UNITS, VOICES
+from taste_speech.checkpoint_files import LLM_FOLDER, TURN_END, VOICES
 from taste_speech.configuration_base import StrictSection
 from taste_speech.conversion.names import published_state
 from taste_speech.conversion.weights import write_state
-from taste_speech.training.autoencoder.utterances import asr_tokenizer
 from taste_speech.training.config import StageContext
 from taste_speech.training.model_card import write_model_card
-from taste_speech.training.stages import autoencoder, units
 from taste_speech.training.stages.mind import is_ours, published_name, stored_in
 from taste_speech.training.voice import fixed_embedding, stored_voice
 from taste_speech.vocoder.voice_generator import VoiceGenerator
@@ -84,23 +81,14 @@ def run(settings: Settings, context: StageContext) -> None:
     config.architectures = ["TasteForCausalLM"]
     config.save_pretrained(target)
     generator = VoiceGenerator(config.voice_generator)
-    for stage, name in (("flow", "flow"), ("vocoder", "hift"), ("phone_timer", "phone_timer")):
-        if (part := getattr(generator, name, None)) is not None:
-            start = parts.start_for(stage)
-            part.load_state_dict(parts.weights(stage, name) if start is None else stored_voice(start, name))
+    for stage, name in (("flow", "flow"), ("vocoder", "hift")):
+        start = parts.start_for(stage)
+        own = parts.weights(stage, name) if start is None else stored_voice(start, name)
+        getattr(generator, name).load_state_dict(own)
     generator.save_pretrained(target, torch.float16, settings.max_shard_size)
     size = config.voice_generator.speaker_embed_dim
     vectors = {name: fixed_embedding(known, size) for name, known in settings.voices.items()}
     save_file(vectors, target / VOICES)
-    start = parts.start_for("autoencoder")
-    pieces = asr_tokenizer(context) if start is None else AutoTokenizer.from_pretrained(start / ASR_FOLDER)
-    pieces.save_pretrained(target / ASR_FOLDER)
-    start = parts.start_for("units")
-    if start is None:
-        own = context.folder("units") / Path(UNITS).name
-        units.keep_units(own, target / UNITS, config.voice_generator)
-    else:
-        units.keep_units(start / UNITS, target / UNITS, units.frames_of(start))
     if (start := parts.start_for("mind")) is not None and (start / LLM_FOLDER).is_dir():
         shutil.copytree(start / LLM_FOLDER, target / LLM_FOLDER, dirs_exist_ok=True)
     start = parts.start_for("turn_ends")
@@ -122,21 +110,15 @@ def own_state(parts: Parts, context: StageContext) -> dict[str, Tensor]:
     tower: dict[str, Tensor] = {}
     decoder: dict[str, Tensor] = {}
     mind: dict[str, Tensor] = {}
-    if (start := parts.start_for("autoencoder")) is not None:
+    if (start := parts.start_for("taste")) is not None:
         kept |= stored_in(start, "audio_tower.", "speech_decoder.")
-    elif autoencoder.final_tower(context) is None:
-        trained = autoencoder.trained_autoencoder(autoencoder.Settings(), context)
-        tower, decoder = trained.tower.state_dict(), trained.decoder.state_dict()
-        parts.provisional += ["audio_tower", "speech_decoder"]
     else:
-        tower = parts.weights("autoencoder", "audio_tower")
-        decoder = parts.weights("autoencoder", "speech_decoder", "decoder.")
+        tower = parts.weights("taste", "audio_tower", "tower.")
+        decoder = parts.weights("taste", "speech_decoder", "decoder.")
     if (start := parts.start_for("mind")) is not None:
         kept |= stored_in(start, "spoken_lm.")
     else:
         mind = parts.weights("mind", "spoken_lm", "lm.")
-    if context.config.pretrained.encoder is not None:
-        tower = {name: value for name, value in tower.items() if not name.startswith("encoder.")}
     state = {f"audio_tower.{name}": value for name, value in tower.items()}
     state |= {f"speech_decoder.{name}": value for name, value in decoder.items()}
     spoken = {published_name(name): value for name, value in mind.items() if is_ours(name)}
@@ -152,6 +134,6 @@ def _counts(state: dict[str, Tensor], generator: nn.Module) -> dict[str, int]:
     return {
         "audio tower": count("audio_tower."),
         "what is trained of the spoken language model": count("spoken_lm."),
-        "unit decoder": count("speech_decoder."),
+        "phone decoder": count("speech_decoder."),
         "voice generator": sum(parameter.numel() for parameter in generator.parameters()),
     }

@@ -1,32 +1,29 @@
-"""Stage `flow`: conditional flow matching from speech units, or phones at them, to mel frames."""
+"""Stage `flow`: conditional flow matching from phones in time to mel frames."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from accelerate.utils import send_to_device
-from safetensors.torch import load_file, save_file
+from pydantic import Field
+from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn import functional as F
 
 from taste_speech.configuration_base import StrictSection
+from taste_speech.phones import MARKED_PHONES
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, take_what_fits
 from taste_speech.training.voice import (
     VoiceFeatures,
     fixed_embedding,
-    marked_phones_at,
+    phone_units,
     prepared_features,
     stored_voice,
-    unit_vectors,
 )
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.flow import Flow
-from taste_speech.vocoder.phone_timing import PhoneTeller
-from taste_speech.vocoder.phones import PHONES
 
 logger = logging.getLogger(__name__)
 
@@ -43,19 +40,17 @@ class Settings(StrictSection):
     """Of the distance between the flow's condition and the mel."""
     prior_alone: float = 0.0
     """Part of the budget at the beginning in which only that distance is learned, at a third of the cost."""
-    replaced_units: float = 0.1
-    """Part of the units in whose place any other stands, while phones are told from them."""
-    telling: bool = True
-    """Whether the network that tells phones from units learns, too; else it stays that of `start`."""
+    unpitched_part: float = Field(default=0.1, ge=0, le=1)
+    """Part of the windows whose units have no known pitch."""
     loop: LoopSettings = LoopSettings()
 
 
 Item = tuple[Tensor, Tensor]
-"""Units or marked phones (units,), and the mel (frames, bins) that they stand for."""
+"""Units (units,), and the mel (frames, bins) that they stand for."""
 
 
 class WindowSampler:
-    """Random windows of units, or of what is at them, with the mel frames they stand for.
+    """Random windows of units, with the mel frames they stand for.
 
     Args:
         items: to draw from.
@@ -83,7 +78,10 @@ class WindowSampler:
             starts = max(1, (len(units) - count) // grid + 1)
             start = grid * int(torch.randint(starts, (1,), generator=generator))
             first, frames = self.config.mel_frames(start), self.config.mel_frames(count)
-            pieces.append((units[start : start + count].long(), mel[first : first + frames].float()))
+            window = units[start : start + count]
+            if float(torch.rand((), generator=generator)) < self.settings.unpitched_part:
+                window = window % MARKED_PHONES
+            pieces.append((window, mel[first : first + frames].float()))
         unit_counts = torch.tensor([len(u) for u, _ in pieces])
         frame_counts = torch.tensor([len(m) for _, m in pieces])
         pad = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
@@ -98,57 +96,15 @@ class WindowSampler:
         return count
 
 
-@torch.no_grad()
-def begin_embeddings(flow: Flow, quantizer: dict[str, Tensor]) -> None:
-    """Let units that sound alike begin with embeddings that are alike."""
-    size = flow.input_embedding.embedding_dim
-    flow.input_embedding.weight.mul_(0.1).add_(unit_vectors(quantizer, size))
-
-
-class PhoneTelling:
-    """What the network that tells phones from units learns from: the clips of stage `pairs`."""
-
-    def __init__(self, context: StageContext, settings: Settings) -> None:
-        self.settings, voice = settings, context.config.voice_generator
-        self.unit_count = voice.unit_vocab_size
-        units = load_file(context.folder("pairs") / "units.safetensors")
-        self._of_split: dict[str, list[tuple[Tensor, Tensor]]] = {"train": [], "valid": []}
-        for clip in AudioStore(context.folder("corpus") / "pairs"):
-            ids = units[clip.id].long()
-            marked = marked_phones_at(clip, len(ids), voice.units_per_second)
-            self._of_split[clip.split].append((ids, marked % len(PHONES)))
-
-    def loss(self, teller: PhoneTeller, split: str, generator: torch.Generator) -> Tensor:
-        """Cross-entropy of the phones at random windows of units, some of them replaced by any other."""
-        size, items = self.settings.max_units, self._of_split[split]
-        windows = []
-        for index in torch.randint(len(items), (self.settings.batch_size,), generator=generator).tolist():
-            ids, phones = items[index]
-            start = int(torch.randint(max(1, len(ids) - size + 1), (1,), generator=generator))
-            windows.append((ids[start : start + size], phones[start : start + size]))
-        pad = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
-        ids, phones = pad([ids for ids, _ in windows]), pad([p for _, p in windows], padding_value=-1)
-        others = torch.randint(self.unit_count, ids.shape, generator=generator)
-        replaced = torch.rand(ids.shape, generator=generator) < self.settings.replaced_units
-        device = teller.output.weight.device
-        told = teller(torch.where(replaced, others, ids).to(device)).transpose(1, 2)
-        return F.cross_entropy(told, phones.to(device), ignore_index=-1)
-
-
-def items_of(features: Sequence[VoiceFeatures], units: Mapping[str, Tensor] | None, split: str) -> list[Item]:
-    """Return what the flow reads of each clip of a split, with the mel: its units; without, its phones."""
+def items_of(features: Sequence[VoiceFeatures], split: str) -> list[Item]:
+    """Return the units of each clip of a split, with the mel."""
     items = []
     for part in features:
         voice, clips = part.config, {clip.id: clip for clip in part.store}
         for key in part.keys(split):
-            if units is None:
-                count = clips[key].samples * voice.units_per_second // SAMPLE_RATE_HZ
-                read = marked_phones_at(clips[key], count, voice.units_per_second)
-            elif key in units:
-                read = units[key]
-            else:
-                continue
-            items.append((read, torch.tensor(part[key].mel)))
+            count = clips[key].samples * voice.units_per_second // SAMPLE_RATE_HZ
+            units = phone_units(part.store, clips[key], count, voice.units_per_second)
+            items.append((units, torch.tensor(part[key].mel)))
     return items
 
 
@@ -158,31 +114,24 @@ def run(settings: Settings, context: StageContext) -> None:
     features = prepared_features(context, settings.stores)
     torch.manual_seed(settings.loop.seed)
     flow = Flow(config)
-    telling = PhoneTelling(context, settings) if config.flow.phones and settings.telling else None
-    units = None if config.flow.phones else load_file(context.folder("units") / "units.safetensors")
-    if units is not None:
-        begin_embeddings(flow, load_file(context.folder("units") / "quantizer.safetensors"))
     if context.start is not None:
         take_what_fits(flow, stored_voice(context.start, "flow"))
     loop = TrainingLoop("flow", folder, flow, settings.loop)
     loop.resume()
     speaker = fixed_embedding(settings.voice, config.speaker_embed_dim).to(loop.device)
     samplers = {
-        split: WindowSampler(items_of(features, units, split), config, settings)
-        for split in ("train", "valid")
+        split: WindowSampler(items_of(features, split), config, settings) for split in ("train", "valid")
     }
 
     def losses(split: str, generator: torch.Generator) -> Losses:
         batch = send_to_device(samplers[split].batch(generator), loop.device)
-        read, counts, mel, frame_counts = batch
-        speakers = speaker.expand(len(read), -1)
+        units, counts, mel, frame_counts = batch
+        speakers = speaker.expand(len(units), -1)
         alone = loop.progress() < settings.prior_alone
-        loss, prior = flow.losses(mel, frame_counts, read, counts, speakers, generator, read, alone)
+        loss, prior = flow.losses(mel, frame_counts, units, counts, speakers, generator, alone)
         found = {"prior": settings.prior_weight * prior}
         if loss is not None:
             found["flow"] = loss
-        if telling is not None:
-            found["phone"] = telling.loss(flow.phone_teller, split, generator)
         return found
 
     def evaluate() -> dict[str, float]:

@@ -3,9 +3,9 @@
 Rows have a fixed length, because changing shapes are slow on a CPU. A row holds several talks, or one long
 talk that changes its subject, so that the model learns to use as much history as it will be given.
 
-The taste tokens of words are those of recordings of the reply voice: from stage `autoencoder` once they are
-final, else from the checkpoint to begin with. A run that has neither trains without them: all words carry the
-pad embedding until the stage is started again.
+The taste tokens of words are those of recordings of the reply voice: from stage `taste`, else from the audio
+tower of the checkpoint to begin with. A run that has neither trains without them: all words carry the pad
+embedding until the stage is started again.
 """
 
 import logging
@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from taste_speech.audio_tower.quantizer import ResidualQuantizer
-from taste_speech.checkpoint_files import ASR_FOLDER
 from taste_speech.configuration_base import StrictSection
 from taste_speech.configuration_sections import SpokenLMConfig
 from taste_speech.conversion.names import LLM, source_of
@@ -33,7 +32,6 @@ from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.pretrained.smollm2 import smollm2_folder
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.streaming.layout import NONE, PromptFormat
-from taste_speech.training.autoencoder.taste_tokens import heard_by
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.dialogues.conversation import (
@@ -53,7 +51,8 @@ from taste_speech.training.corpus.dialogues.turns import (
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, mixed_precision
 from taste_speech.training.mind.on_cpu import AdaptedLlama, SideBySide
 from taste_speech.training.mind.rows import TalkEncoder, TalkRows, TasteBank, talk_losses
-from taste_speech.training.stages.autoencoder import final_tower
+from taste_speech.training.stages.taste import TASTES_NAME, TOWER_NAME
+from taste_speech.training.taste_tokens import heard_by
 
 logger = logging.getLogger(__name__)
 
@@ -87,8 +86,10 @@ class Settings(StrictSection):
     workers: int = Field(default=1, ge=1)
     """Parts of a batch that are computed in parallel, one core each."""
     evaluated_rows: int = 8
-    taste_stores: list[str] = ["wordnet", "answers"]
-    """Recordings of the reply voice from which words take their taste tokens."""
+    taste_stores: list[str] = ["answers", "paced"]
+    """Recordings of the reply voice from which the assistant's words take their taste tokens."""
+    heard_stores: list[str] = ["answers", "paced", "low"]
+    """Recordings for the words of people; each turn takes one of them."""
     seed: int = 1
 
 
@@ -229,7 +230,8 @@ def run(settings: Settings, context: StageContext) -> None:
     loop = TrainingLoop("mind", folder, module, settings.loop, given=is_given)
     if not loop.resume() and context.start is not None and begin_with(context.start, lm):
         logger.info("mind: begins with the adapters of %s", context.start)
-    encoder = TalkEncoder(fmt, tokenizer, tastes(settings, context, quantizer), settings.other_weight)
+    said, *heard = tastes(settings, context, quantizer)
+    encoder = TalkEncoder(fmt, tokenizer, said, heard, settings.other_weight)
     dealer = TalkDealer(settings, encoder, "train", settings.seed + loop.step)
     batches = dealer.endless()
     unseen = TalkDealer(settings.model_copy(update={"kinds_part": 0.3}), encoder, "valid", 0)
@@ -261,36 +263,44 @@ def run(settings: Settings, context: StageContext) -> None:
     loop.run(compute_losses, evaluate, write)
 
 
-def tastes(settings: Settings, context: StageContext, quantizer: ResidualQuantizer) -> TasteBank:
-    """Return the taste tokens of words, and load their codebooks into `quantizer`."""
-    stores = [AudioStore(context.folder("corpus") / name) for name in settings.taste_stores]
-    tower = final_tower(context)
-    if tower is not None:
-        prefix = "quantizer."
+def tastes(settings: Settings, context: StageContext, quantizer: ResidualQuantizer) -> list[TasteBank]:
+    """Return the taste tokens of words in `taste_stores`, and those in each of `heard_stores`.
+
+    Their codebooks are loaded into `quantizer`.
+    """
+    names = dict.fromkeys([*settings.taste_stores, *settings.heard_stores])
+    stores = {name: AudioStore(context.folder("corpus") / name) for name in names}
+    folder, prefix = context.folder("taste"), "quantizer."
+    ids: dict[str, Tensor] = {}
+    if (folder / TASTES_NAME).exists():
+        tower = load_file(folder / TOWER_NAME)
         own = {name.removeprefix(prefix): value for name, value in tower.items() if name.startswith(prefix)}
         quantizer.load_state_dict(own)
-        return TasteBank.of_stores(stores, load_file(context.folder("autoencoder") / "taste_ids.safetensors"))
-    if context.start is None:
-        return TasteBank()
-    heard = TasteForCausalLM.from_pretrained(context.start).audio_tower
-    quantizer.load_state_dict(heard.quantizer.state_dict())
-    pieces = AutoTokenizer.from_pretrained(context.start / ASR_FOLDER)
-    clips = [(store, clip) for store in stores for clip in store.of_split("train")]
-    ids = heard_by(heard, pieces, clips, context.folder("mind") / "taste_ids.safetensors")
-    return TasteBank.of_stores(stores, ids)
+        ids = load_file(folder / TASTES_NAME)
+    elif context.start is not None:
+        heard = TasteForCausalLM.from_pretrained(context.start).audio_tower
+        quantizer.load_state_dict(heard.quantizer.state_dict())
+        clips = [(store, clip) for store in stores.values() for clip in store.of_split("train")]
+        ids = heard_by(heard, clips, context.folder("mind") / TASTES_NAME)
+    said = TasteBank.of_stores([stores[name] for name in settings.taste_stores], ids, plain_first=True)
+    return [said, *(TasteBank.of_stores([stores[name]], ids) for name in settings.heard_stores)]
 
 
 def begin_with(checkpoint: Path, lm: SpokenLM) -> bool:
-    """Load the adapters, bridges and head of a checkpoint; return whether it is of the same model."""
+    """Load the adapters, bridges and head of a checkpoint; return whether it is of the same model.
+
+    The bridges are zero where its taste tokens have another width, so that the adapters hold from the start.
+    """
     stored = stored_in(checkpoint, "spoken_lm.")
     ours = {name: value for name, value in lm.state_dict().items() if is_ours(name)}
     found = {name: stored.get(published_name(name)) for name in ours}
     fitting = {
         name: value for name, value in found.items() if value is not None and value.shape == ours[name].shape
     }
-    if len(fitting) < len(ours):
+    others = ours.keys() - fitting.keys()
+    if any("lora_" in name for name in others):
         return False
-    lm.load_state_dict(fitting, strict=False)
+    lm.load_state_dict(fitting | {name: torch.zeros_like(ours[name]) for name in others}, strict=False)
     return True
 
 

@@ -4,6 +4,7 @@ import logging
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 from pydantic import Field
 
@@ -37,9 +38,12 @@ class Settings(StrictSection):
     """Slowest and fastest pace of the plain answers."""
     wordnet_rates: tuple[float, float] | None = None
     """Slowest and fastest pace of examples and definitions, which are then in the plain manner too."""
-    pitch: float = Field(default=1.0, gt=0)
-    """Pitch factor of `answers`: taste tokens carry the pitch of a word, and the voice of the checkpoint can
-    be lower than the one that is recorded."""
+    paced: int = Field(default=2500, ge=1)
+    """Other answers, only slower or faster."""
+    paced_rates: tuple[float, float] = (0.6, 1.5)
+    low: int = Field(default=1500, ge=1)
+    """Answers in all manners as low as a man says them: what people say has taste tokens, too."""
+    low_pitch: float = Field(default=0.526, gt=0)
     seed: int = 1
 
 
@@ -90,7 +94,7 @@ def answer_texts(seed: int) -> list[tuple[str, str]]:
 
 
 def run(settings: Settings, context: StageContext) -> None:
-    """Fill the stores `wordnet`, `rare`, `answers` and `plain`."""
+    """Fill the stores `rare`, `wordnet`, `answers`, `plain`, `paced` and `low`."""
     folder = context.folder("corpus")
     voice = ReplyVoice(folder)
     said = {
@@ -101,15 +105,19 @@ def run(settings: Settings, context: StageContext) -> None:
             if is_for_training(text)
         ],
     }
-    answers = answer_texts(settings.seed)
-    said["answers"] = answers[: settings.answers]
-    said["plain"] = answers[settings.answers : settings.answers + settings.plain]
+    answers = iter(answer_texts(settings.seed))
+    for name in ("answers", "plain", "paced"):
+        said[name] = list(islice(answers, getattr(settings, name)))
+    said["low"] = said["answers"][: settings.low]
+    rates = {
+        "rare": (1.0, 1.0),
+        "plain": settings.plain_rates,
+        "paced": settings.paced_rates,
+        "wordnet": settings.wordnet_rates,
+    }
     for name, texts in said.items():
         store = AudioStore(folder / name)
-        rates = {"rare": (1.0, 1.0), "plain": settings.plain_rates, "wordnet": settings.wordnet_rates}.get(
-            name
-        )
-        pitch = settings.pitch if name == "answers" else 1.0
-        record_reply(texts, store, voice, f"{name}-", settings.seed, rates, pitch)
+        pitch = settings.low_pitch if name == "low" else 1.0
+        record_reply(texts, store, voice, f"{name}-", settings.seed, rates.get(name), pitch)
         hours = sum(clip.samples for clip in store) / SAMPLE_RATE_HZ / 3600
         logger.info("reply_corpus: %s has %d clips, %.1f hours", name, len(store), hours)

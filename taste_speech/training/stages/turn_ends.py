@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from taste_speech.checkpoint_files import TURN_END
 from taste_speech.configuration_base import StrictSection
+from taste_speech.phones import PAUSE
 from taste_speech.recognition.base import RECOGNITION_RATE_HZ
 from taste_speech.recognition.english_whisper import EnglishWhisper, tiny_en
 from taste_speech.recognition.turn_end import TurnEnd, last_states
@@ -29,7 +30,6 @@ from taste_speech.training.corpus.dialogues.conversation import make_questions
 from taste_speech.training.corpus.dialogues.turns import written_talks
 from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Manner, ReplyVoice, Spoken
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
-from taste_speech.vocoder.phones import PAUSE
 
 logger = logging.getLogger(__name__)
 _FADE_S = 0.02
@@ -162,7 +162,7 @@ class Examples:
                     continue
                 samples = as_heard(spoken, said.words, rng)
                 frames = round(len(samples) / RECOGNITION_RATE_HZ / ears.frame_s)
-                self.states.append(last_states(ears.encode(samples), frames).half())
+                self.states.append(last_states(ears.encode(samples).keys[0], frames).half())
                 self.finished.append(float(said.finished))
             if len(self.states) - done >= _SAVE_EVERY:
                 done = len(self.states)

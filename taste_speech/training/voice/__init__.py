@@ -6,17 +6,16 @@ from taste_speech.training.voice.features import (
     prepared_features,
     stored_voice,
 )
-from taste_speech.training.voice.phone_times import marked_phones_at, marked_phones_of
+from taste_speech.training.voice.phone_times import marked_phones_of, phone_pitch_hz, phone_units
 from taste_speech.training.voice.stft_loss import multi_resolution_stft_loss
-from taste_speech.training.voice.unit_vectors import unit_vectors
 
 __all__ = [
     "VoiceFeatures",
     "fixed_embedding",
-    "marked_phones_at",
     "marked_phones_of",
     "multi_resolution_stft_loss",
+    "phone_pitch_hz",
+    "phone_units",
     "prepared_features",
     "stored_voice",
-    "unit_vectors",
 ]

@@ -30,7 +30,7 @@ def fixed_embedding(name: str, size: int) -> Tensor:
 
 
 def stored_voice(folder: Path, part: str) -> dict[str, Tensor]:
-    """Return the tensors of a part of a checkpoint's voice generator: `flow`, `hift` or `phone_timer`."""
+    """Return the tensors of a part of a checkpoint's voice generator: `flow` or `hift`."""
     state = read_state(existing_file(folder))
     prefix = f"{part}."
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

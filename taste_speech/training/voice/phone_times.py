@@ -1,11 +1,19 @@
-"""The phones of a recording and their times, as the voice is told them."""
+"""The phones of a recording, their times and their pitch, as the voice is told them."""
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from taste_speech.training.corpus.audio_store import Clip
-from taste_speech.vocoder.phones import PAUSE, PHONES, marked_phones, pause_after
+from taste_speech.phones import MARKED_PHONES, PAUSE, PHONES, marked_phones, pause_after, pitch_level
+from taste_speech.speech_decoder.phone_embedding import is_voiced
+from taste_speech.training.corpus.audio_store import AudioStore, Clip
 from taste_speech.words import pronounced_words
+
+_PITCH_STEP_S = 0.01
+_FEWEST_VOICED = 2
+"""Voiced values that a phone with a pitch has at least."""
 
 
 def marked_phones_of(clip: Clip) -> tuple[list[int], list[int]]:
@@ -34,9 +42,31 @@ def marked_phones_of(clip: Clip) -> tuple[list[int], list[int]]:
     return [marked for _, marked in found], [word for word, _ in found]
 
 
-def marked_phones_at(clip: Clip, count: int, units_per_second: int) -> Tensor:
-    """Return the marked phone at each unit of a clip, (count,)."""
-    marked, _ = marked_phones_of(clip)
-    phone_ends = torch.tensor([end for _, end in clip.timing.phones]) * units_per_second
-    at = torch.searchsorted(phone_ends, torch.arange(count) + 0.5)
-    return torch.tensor(marked)[at.clamp(max=len(marked) - 1)]
+def phone_pitch_hz(store: AudioStore, clip: Clip, marked: Tensor) -> Tensor:
+    """Return the geometric mean of F0 over each of a clip's phones (phones,), nan where nothing is voiced.
+
+    Args:
+        store: holds the clip.
+        clip: one recording.
+        marked: (phones,) its marked phones, pauses included.
+    """
+    ends = [end for _, end in clip.timing.phones]
+    f0 = store.pitch_at(clip, np.arange(0.0, ends[-1], _PITCH_STEP_S) + _PITCH_STEP_S / 2)
+    bounds = np.rint(np.array([0.0, *ends]) / _PITCH_STEP_S).astype(int)
+    means = torch.full((len(ends),), math.nan)
+    for place in is_voiced(marked).nonzero()[:, 0].tolist():
+        voiced = f0[bounds[place] : bounds[place + 1]]
+        voiced = voiced[voiced > 0]
+        if len(voiced) >= _FEWEST_VOICED:
+            means[place] = float(np.exp(np.log(voiced).mean()))
+    return means
+
+
+def phone_units(store: AudioStore, clip: Clip, count: int, units_per_second: int) -> Tensor:
+    """Return the units (`taste_speech.phones`) of a clip, (count,)."""
+    marked = torch.tensor(marked_phones_of(clip)[0])
+    pitch = phone_pitch_hz(store, clip, marked)
+    levels = torch.where(pitch.isnan(), 0, pitch_level(pitch.nan_to_num(1.0)))
+    ends = torch.tensor([end for _, end in clip.timing.phones]) * units_per_second
+    at = torch.searchsorted(ends, torch.arange(count) + 0.5).clamp(max=len(marked) - 1)
+    return (marked + MARKED_PHONES * levels)[at]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from taste_speech.acceleration import Acceleration, accelerate, decelerate
+from taste_speech.acceleration import Acceleration, accelerate, decelerate, plain_steps
 from taste_speech.acceleration import rows as row_paths
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
@@ -126,3 +126,15 @@ def test_smaller_types_take_the_plain_steps(tiny_model):
     accelerate(model, None, Acceleration(linear="bfloat16"))
     assert model.spoken_lm.row_runner is None
     assert model.speech_decoder.unit_runner is None
+
+
+def test_a_checkpoint_of_phones_has_fast_rows_and_returns_to_the_plain_steps(tiny_phones_model):
+    model = copy.deepcopy(tiny_phones_model)
+    accelerate(model, model.voice)
+    runners = model.spoken_lm.row_runner, model.voice.flow.decoder.runner
+    assert None not in runners
+    with plain_steps(model, model.voice):
+        assert model.spoken_lm.row_runner is model.voice.flow.decoder.runner is None
+    assert (model.spoken_lm.row_runner, model.voice.flow.decoder.runner) == runners
+    decelerate(model, model.voice)
+    assert model.spoken_lm.row_runner is model.voice.flow.decoder.runner is None

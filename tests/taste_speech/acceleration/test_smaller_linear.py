@@ -29,8 +29,10 @@ def test_logits_stay_near(tiny_model, kind):
     assert torch.nn.functional.cosine_similarity(plain, small, dim=0) > 0.99
 
 
-def test_int8_speaks(tiny_model, tiny_processor):
-    model, processor = copy.deepcopy(tiny_model), tiny_processor
+@pytest.mark.parametrize("kind", ["tiny", "tiny_phones"])
+def test_int8_speaks(request, kind):
+    model, processor = (request.getfixturevalue(f"{kind}_{part}") for part in ("model", "processor"))
+    model = copy.deepcopy(model)
     voice = model.voice
     before = sum(p.numel() for p in [*model.parameters(), *voice.parameters()])
     accelerate(model, voice, Acceleration(linear="int8"))

@@ -8,13 +8,17 @@ import soundfile
 import torch
 
 import taste_agent
+from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.errors import AudioError
+from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.pretrained.whisper import TINY_EN_FILES, tiny_en_folder
+from taste_speech.processing_taste import TasteProcessor
 from taste_speech.recognition import english_whisper
 from taste_speech.recognition.base import Recognition
 from taste_speech.recognition.english_recognizer import EnglishRecognizer, is_said, spoken_forms, timed_words
 from taste_speech.recognition.english_whisper import EnglishWhisper, Transcript
 from taste_speech.sound_file import SoundFile
+from taste_speech.streaming import taste_tokenize
 from tests.taste_speech.pretrained.packages import needs_package
 
 RATE = 16000
@@ -51,7 +55,10 @@ class FakeWhisper:
 
     def encode(self, samples):
         self.encodings.append(samples.size)
-        return torch.zeros(500, 4)
+        return EncodedAudio(torch.zeros(1, 500, 4), torch.ones(1, 500, 4))
+
+    def frame_count(self, n_samples):
+        return n_samples // 160
 
     def transcribe(self, encoded, seconds, draft=()):
         self.drafts.append(tuple(draft))
@@ -157,13 +164,13 @@ def test_the_question_is_heard_while_it_is_asked(tiny_en):
     assert (found.text, found.written) == ("What is the capital of Italy?", "What is the capital of Italy?")
     ends = {word.text: word.end_s for word in found.words}
     assert 1.4 < ends["capital"] < 2.0
-    assert tiny_en.encode(samples).shape == (500, 384)
+    assert tiny_en.encode(samples).keys.shape == (1, 500, 384)
 
 
 @needs_package(TINY_EN_FILES[0])
 def test_a_draft_changes_nothing(tiny_en):
     samples, _ = soundfile.read(QUESTION, dtype="float32")
-    encoded = tiny_en.encode(samples)
+    encoded = tiny_en.encode(samples).keys[0]
     plain = tiny_en.transcribe(encoded, 3.5)
     for draft in (plain.token_ids, plain.token_ids[:3], (*plain.token_ids[:2], 464, 318)):
         other = tiny_en.transcribe(encoded, 3.5, draft)
@@ -174,7 +181,7 @@ def test_a_draft_changes_nothing(tiny_en):
 @needs_package(TINY_EN_FILES[0])
 def test_few_words_that_are_hardly_likelier_than_a_murmur_are_one(tiny_en, monkeypatch):
     samples, _ = soundfile.read(QUESTION, dtype="float32")
-    encoded = tiny_en.encode(samples)
+    encoded = tiny_en.encode(samples).keys[0]
     monkeypatch.setattr(english_whisper, "MURMUR_MAX_TOKENS", 100)
     plain = tiny_en.transcribe(encoded, 3.5)
     assert "capital" in tiny_en.tokenizer.decode(list(plain.token_ids))
@@ -259,3 +266,42 @@ def test_words_that_cannot_be_found_have_no_times(samples, text):
     assert [word.start_s for word in timed_words(english_whisper.tiny_en(), samples, text.split())] == [
         None
     ] * len(text.split())
+
+
+def test_the_audio_tower_can_take_what_was_encoded_last():
+    whisper, _ = recognizer()
+    samples = hum(1.0)
+    whisper.start()
+    whisper.accept(samples)
+    whisper.finish()
+    encoded = whisper.encoded(samples, 0)
+    assert encoded.keys.shape == encoded.values.shape == (1, 50, 4)
+    assert whisper.encoded(samples, 1) is None  # the values are those of another layer
+    assert whisper.encoded(samples[:-1], 0) is None
+    assert whisper.encoded(-samples, 0) is None
+
+
+@needs_package(TINY_EN_FILES[0])
+def test_words_have_the_taste_that_the_audio_tower_hears_without_the_recognizer(tiny_en):
+    model, processor = TasteForCausalLM.from_pretrained("small"), TasteProcessor.from_pretrained("small")
+    whisper = EnglishRecognizer(lambda: tiny_en)
+    samples, _ = soundfile.read(QUESTION, dtype="float32")
+    whisper.start()
+    whisper.accept(samples)
+    ids = processor.process_text(whisper.finish().text)["llm_token_ids"]
+    encoded = whisper.encoded(samples, model.audio_tower.joint.target_hidden_layer)
+    assert encoded is not None
+    own = model.audio_tower.encode(**_features(processor, samples))
+    assert own.keys.shape == encoded.keys.shape
+    torch.testing.assert_close(encoded.values, own.values)
+    shared, alone = (
+        taste_tokenize(model, processor, torch.from_numpy(samples)[None], ids, encoded=each)
+        for each in (encoded, None)
+    )
+    # The recognizer multiplies in int8, so that a code may be the next one; the first level is the coarsest.
+    assert (shared[..., 0] == alone[..., 0]).float().mean() > 0.6
+
+
+def _features(processor, samples):
+    fields = processor.audio_fields(samples)
+    return {"features": fields["audio_features"], "n_frames": fields["audio_feature_lengths"]}

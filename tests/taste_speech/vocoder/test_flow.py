@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 import torch
 
-from taste_speech.vocoder.configuration import VoiceGeneratorConfig
+from taste_speech.phones import MARKED_PHONES, UNITS, marked_phones
+from taste_speech.vocoder.configuration import FlowConfig, VoiceGeneratorConfig
 from taste_speech.vocoder.flow import Flow
 from taste_speech.vocoder.length_regulator import stretched_units
 from taste_speech.vocoder.masked import MaskedGroupNorm, frame_mask
@@ -150,3 +151,20 @@ def test_known_frames_stay_and_the_others_follow_them(flow: Flow, as_prompt: boo
     assert not torch.allclose(mel[:, :, 5:], flow.decoder(noise, condition, speaker, known=other)[:, :, 5:])
     assert not torch.allclose(mel[:, :, 5:], free[:, :, 5:])
     assert mel.shape == free.shape
+
+
+@torch.no_grad()
+def test_a_flow_of_phones_makes_another_sound_at_another_pitch(small_config: VoiceGeneratorConfig) -> None:
+    flow_config = FlowConfig.model_validate(small_config.flow.model_dump() | {"phones": True})
+    config = small_config.model_copy(update={"flow": flow_config, "unit_vocab_size": UNITS})
+    torch.manual_seed(0)
+    flow = Flow(config).eval()
+    torch.nn.init.normal_(flow.phone_embedding.pitches.weight)
+    units = torch.tensor([marked_phones("bˈæt.") * 3])
+    plain = flow.encode(units)
+    assert not torch.allclose(plain, flow.encode(units + 5 * MARKED_PHONES))
+    assert not torch.allclose(plain, flow.encode(units.flip(1)))
+    noise, speaker = torch.randn(1, 20, 11), torch.ones(1, 6)
+    low, high = (flow.inference(units + level * MARKED_PHONES, speaker, noise) for level in (3, 20))
+    assert low.shape == high.shape
+    assert not torch.allclose(low, high)

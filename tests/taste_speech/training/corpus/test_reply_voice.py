@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from taste_speech.phones import PAUSE
 from taste_speech.training.corpus.reply_voice import (
     HOP_SAMPLES,
     SAMPLE_RATE_HZ,
@@ -15,7 +16,6 @@ from taste_speech.training.corpus.reply_voice import (
     random_manner,
     timing,
 )
-from taste_speech.vocoder.phones import PAUSE
 from taste_speech.words import pronounced_text
 
 needs_hibari = pytest.mark.skipif(

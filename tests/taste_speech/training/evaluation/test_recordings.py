@@ -7,11 +7,11 @@ import pytest
 import soundfile
 
 from taste_agent.duplex.run import Task, find_items
+from taste_speech.phones import PAUSE
 from taste_speech.training.corpus.audio_store import Timing
 from taste_speech.training.corpus.listeners import DEVELOPMENT_VOICES, HELD_OUT_VOICES
 from taste_speech.training.corpus.reply_voice import Spoken
 from taste_speech.training.evaluation.recordings import ONE_WORD_ANSWERS, RATE_HZ, leveled, write_duplex_set
-from taste_speech.vocoder.phones import PAUSE
 
 WORD_S = 0.5
 

@@ -12,9 +12,10 @@ def clip():
     return Clip("the train leaves at half past nine.", noise, "natural")
 
 
-@pytest.fixture
-def mouth(tiny_model, tiny_processor):
-    return Mouth(TasteMind(tiny_model, tiny_processor))
+@pytest.fixture(params=["tiny", "tiny_phones"])
+def mouth(request):
+    model, processor = (request.getfixturevalue(f"{request.param}_{part}") for part in ("model", "processor"))
+    return Mouth(TasteMind(model, processor))
 
 
 def test_word_errors_are_those_above_the_natural_voice():

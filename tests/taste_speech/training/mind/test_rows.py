@@ -119,6 +119,45 @@ def test_marks_and_capitals_are_overlooked_where_the_word_itself_was_not_said(ba
     assert bank.codes(["Day?", "well"], RNG) == [(0, 0), (0, 0)]
 
 
+def test_a_text_that_was_said_as_a_whole_takes_the_tokens_of_one_recording():
+    said = [("good day", 1.0), ("good day", 1.0), ("good", 1.0), ("day", 1.0), ("good day", 0.7)]
+    whole = TasteBank(
+        (clip(text, rate), torch.full((len(text.split()), 2), n)) for n, (text, rate) in enumerate(said)
+    )
+    rng = random.Random(0)
+    drawn = {tuple(whole.codes(["good", "day"], rng)) for _ in range(60)}
+    assert drawn == {((0, 0), (0, 0)), ((1, 1), (1, 1))}
+    assert whole.codes(["good", "day"], rng, "slow") == [(4, 4), (4, 4)]
+    mixed = {tuple(whole.codes(["good", "day", "good"], rng)) for _ in range(60)}
+    assert any(len(set(codes)) > 1 for codes in mixed)  # word by word, of different recordings
+
+
+class Always:
+    """All words have one taste token."""
+
+    def __init__(self, code):
+        self.code = code
+
+    def codes(self, words, rng, manner=""):
+        return [(self.code, self.code)] * len(words)
+
+
+def test_what_people_say_has_taste_tokens_of_one_of_their_voices():
+    turns = (Turn("user", "speech", "ab c"), Turn("assistant", "speech", "ab c"))
+    heard = set()
+    for seed in range(20):
+        talk = encoder(Always(0), heard=[Always(1), Always(2)]).rows(
+            Talk("t", "train", turns), random.Random(seed)
+        )
+        found = [tuple(row) for row in talk.tastes.tolist()]
+        assert found[2:] == [(0, 0)] * 2
+        assert len(set(found[:2])) == 1
+        heard.add(found[0])
+    assert heard == {(1, 1), (2, 2)}
+    alone = encoder(Always(3)).rows(Talk("t", "train", turns), random.Random(0))
+    assert set(map(tuple, alone.tastes.tolist())) == {(3, 3)}
+
+
 @pytest.fixture
 def taste_loss(tiny_model):
     """The taste loss of one talk with one word, by the noise's seed."""

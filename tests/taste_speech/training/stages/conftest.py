@@ -1,18 +1,15 @@
 """A run whose first stages have left what the others need."""
 
-import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
 
+from taste_speech.phones import PAUSE, PHONES, marked_phones
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
-from taste_speech.training.stages import autoencoder, vocoder
+from taste_speech.training.stages import taste, vocoder
 from taste_speech.vocoder.configuration import SourceFilterConfig
-from taste_speech.vocoder.phones import PHONES, marked_phones
 from taste_speech.words import pronounced_words
 
 TEXTS = ("the train leaves", "at half past nine", "i think so", "i think nine leaves")
@@ -20,9 +17,12 @@ TEXTS = ("the train leaves", "at half past nine", "i think so", "i think nine le
 
 
 def _phones(words, ends):
-    """The phones of words that end then, each with the time at which it ends."""
+    """The phones of words that end then, each with the time at which it ends; a pause before the last one."""
     found, start = [], 0.0
     for pronounced, end in zip(pronounced_words(words), ends, strict=True):
+        if end == ends[-1]:
+            start += 0.1
+            found.append((PAUSE, start))
         phones = [PHONES[marked % len(PHONES)] for marked in marked_phones(pronounced)]
         found += zip(phones, np.linspace(start, end, len(phones) + 1)[1:].tolist(), strict=True)
         start = end
@@ -30,27 +30,20 @@ def _phones(words, ends):
 
 
 @pytest.fixture
-def context(tmp_path, tiny_checkpoint, tiny_model, monkeypatch):
+def context(tmp_path, tiny_phones_model, monkeypatch):
     """A run whose earlier stages have left what this one needs."""
-    rng, context = np.random.default_rng(0), StageContext(tmp_path, tiny_model.config)
-    store, units = AudioStore(context.folder("corpus") / "reply"), {}
+    rng, context = np.random.default_rng(0), StageContext(tmp_path, tiny_phones_model.config)
+    store = AudioStore(context.folder("corpus") / "reply")
     manner = {"voice": "ada", "rate": 1.0, "pitch": 1.0, "slope": 0.0, "emphasis": None}
     for number, text in enumerate(TEXTS):
         key, split = f"clip-{number}", "valid" if number == 3 else "train"
         sound = rng.integers(-3000, 3000, 16000, dtype=np.int16)
         ends = np.linspace(0, 1, len(text.split()) + 1)[1:].tolist()
         timing = {"word_ends": ends, "phones": _phones(text.split(), ends)}
-        store.append(sound, id=key, split=split, text=text, **timing, **manner)
-        units[key] = torch.from_numpy(rng.integers(0, 64, 50))
-    save_file(units, context.folder("units") / "units.safetensors")
-    centroids = torch.randn(64, 10, generator=torch.Generator().manual_seed(0))
-    # 15 voiced spectra at four levels of pitch, and four unvoiced ones.
-    centroids[:, -1] = torch.arange(64) < 60
-    quantizer = {"centroids": centroids, "voiced": torch.zeros(15, 8), "pitch_edges": torch.zeros(3)}
-    save_file(quantizer, context.folder("units") / "quantizer.safetensors")
-    shutil.copytree(tiny_checkpoint / "asr", context.folder("tokenizers") / "asr")
-    given = tiny_model.audio_tower.encoder.state_dict()
-    monkeypatch.setattr(autoencoder, "pretrained_encoder", lambda: given)
+        f0 = np.linspace(120 + 40 * number, 300, 100, dtype=np.float32)
+        store.append(sound, f0, id=key, split=split, text=text, **timing, **manner)
+    given = tiny_phones_model.audio_tower.encoder.state_dict()
+    monkeypatch.setattr(taste, "pretrained_encoder", lambda: given)
     return context
 
 

@@ -1,4 +1,3 @@
-import copy
 import os
 import shutil
 
@@ -6,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from taste_speech.training import model_card
 from taste_speech.training.config import StageContext
 from taste_speech.training.stages import assemble, mind
 from taste_speech.vocoder.voice_generator import VoiceGenerator
@@ -18,7 +18,6 @@ def begun(tmp_path, tiny_model, tiny_checkpoint):
     lm = tiny_model.spoken_lm.state_dict()
     trained = {name: torch.ones_like(value) for name, value in lm.items() if mind.is_ours(name)}
     save_file(trained, context.folder("mind") / "spoken_lm.safetensors")
-    save_file({"mel_mean": torch.zeros(4)}, context.folder("units") / "quantizer.safetensors")
     return context
 
 
@@ -38,7 +37,7 @@ def test_what_no_stage_has_trained_is_that_of_the_start(begun, tiny_model, tiny_
         VoiceGenerator.from_pretrained(path, voice).state_dict() for path in (made, tiny_checkpoint)
     )
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-2) for name in theirs)
-    assert "Its voice is made by `configs/train/voice.yaml`" in (made / "README.md").read_text()
+    assert model_card._START in (made / "README.md").read_text()
 
 
 def test_a_mind_that_no_stage_has_trained_is_that_of_the_start(begun, tiny_checkpoint):
@@ -55,24 +54,34 @@ def test_a_mind_that_no_stage_has_trained_is_that_of_the_start(begun, tiny_check
     assert all(torch.allclose(written[name].float(), given[name].float(), atol=1e-2) for name in minds)
 
 
-def test_a_new_flow_keeps_the_timer_of_the_start_until_there_is_another(begun, tiny_checkpoint, tmp_path):
-    config = copy.deepcopy(begun.config)
-    config.voice_generator.flow.phones = True
-    start = shutil.copytree(tiny_checkpoint, tmp_path / "start")
-    config.save_pretrained(start)
-    generator = VoiceGenerator(config.voice_generator)
-    timer = generator.phone_timer
-    torch.nn.init.constant_(timer.embedding.begins_word, 1.0)
-    generator.save_pretrained(start)
-    context = StageContext(begun.root, config, start)
-    for stage, name, part in (("flow", "flow", generator.flow), ("vocoder", "hift", generator.hift)):
-        save_file(part.state_dict(), context.folder(stage) / f"{name}.safetensors")
-    for wanted in (1.0, 2.0):
-        assemble.run(assemble.Settings(voices={"ada": "ada"}), context)
-        made = VoiceGenerator.from_pretrained(context.folder("assemble") / "tiny", config.voice_generator)
-        assert bool((made.phone_timer.embedding.begins_word == wanted).all())
-        torch.nn.init.constant_(timer.embedding.begins_word, 2.0)
-        save_file(timer.state_dict(), context.folder("phone_timer") / "phone_timer.safetensors")
+def test_what_stages_have_trained_is_in_the_checkpoint(tiny_phones_model, tiny_phones_checkpoint, tmp_path):
+    context = StageContext(tmp_path / "tiny", tiny_phones_model.config, tiny_phones_checkpoint)
+    tower = tiny_phones_model.audio_tower.state_dict()
+    # As stage `taste` writes it: without the pretrained encoder.
+    tower = {name: torch.full_like(v, 0.5) for name, v in tower.items() if not name.startswith("encoder.")}
+    decoder = {
+        name: torch.full_like(value, 0.25)
+        for name, value in tiny_phones_model.speech_decoder.state_dict().items()
+    }
+    save_file(tower, context.folder("taste") / "audio_tower.safetensors")
+    save_file(decoder, context.folder("taste") / "speech_decoder.safetensors")
+    generator = VoiceGenerator(context.config.voice_generator)
+    new = {name: torch.full_like(value, 0.125) for name, value in generator.flow.state_dict().items()}
+    save_file(new, context.folder("flow") / "flow.safetensors")
+    assemble.run(assemble.Settings(voices={"ada": "ada"}), context)
+    made = context.folder("assemble") / "tiny"
+    assert not (made / "asr").exists()
+    assert not (made / "units").exists()
+    written = {k: v for path in made.glob("model*.safetensors") for k, v in load_file(path).items()}
+    for prefix, value in (("audio_tower.", 0.5), ("speech_decoder.", 0.25)):
+        own = [t for name, t in written.items() if name.startswith(prefix) and "initted" not in name]
+        assert own
+        assert all(bool((tensor == value).all()) for tensor in own)
+    voice = VoiceGenerator.from_pretrained(made, context.config.voice_generator)
+    assert all(bool((value == 0.125).all()) for value in voice.flow.state_dict().values())
+    given = VoiceGenerator.from_pretrained(tiny_phones_checkpoint, context.config.voice_generator)
+    kept = given.hift.state_dict()
+    assert all(torch.allclose(v, kept[name], atol=1e-2) for name, v in voice.hift.state_dict().items())
 
 
 def test_a_part_that_was_written_and_then_trained_on_is_taken_as_it_is_now(begun):

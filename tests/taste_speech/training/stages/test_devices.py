@@ -7,25 +7,14 @@ import pytest
 import torch
 
 from taste_speech.training import loop
-from taste_speech.training.stages import autoencoder, flow, vocoder
+from taste_speech.training.stages import flow, taste, vocoder
 from tests.taste_speech.training.pretended_device import DEVICE, OnDevice, PretendedDevice, moved
 
 LOOP = loop.LoopSettings(steps=2, evaluate_every=2, warmup_steps=1)
 SETTINGS = {
     "vocoder": vocoder.Settings(stores=["reply"], loop=LOOP, batch_size=2, segment_frames=16, clips=3),
-    "flow": flow.Settings(loop=LOOP, batch_size=2, max_units=8),
-    "autoencoder": autoencoder.Settings(
-        loop=LOOP.model_copy(update={"steps": 4, "evaluate_every": 4}),
-        stores=["reply"],
-        aligned_heads=[(0, 0)],
-        neighbors=2,
-        text_until=0.25,
-        continuous_until=0.5,
-        final_from=0.75,
-        guessed_part=1.0,
-        heard_part=1.0,
-        prosody_steps=1,
-    ),
+    "flow": flow.Settings(stores=["reply"], loop=LOOP, batch_size=2, max_units=8),
+    "taste": taste.Settings(stores=["reply"], heard_stores=[], loop=LOOP, batch=2),
 }
 
 
@@ -77,8 +66,6 @@ def with_device(filtering, monkeypatch):
         "run",
         lambda self, losses, evaluate, _, until=1.0: self._run(losses, evaluate, until),
     )
-    monkeypatch.setattr(autoencoder, "SAMPLED_BATCHES", 3)
-    monkeypatch.setattr(autoencoder, "save_tower", lambda *_: None)
     return filtering
 
 

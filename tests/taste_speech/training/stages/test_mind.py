@@ -1,6 +1,7 @@
 import copy
 import random
 
+import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -58,7 +59,9 @@ def talks(monkeypatch):
 
 def dealer(tastes=None, **settings):
     settings = Settings(rows=40, long_rows=80, batch=4, kinds_part=0.0, murmured=0.0, **settings)
-    return TalkDealer(settings, TalkEncoder(FORMAT, Words(), tastes or TasteBank(), 0.0), "train", 0)
+    return TalkDealer(
+        settings, TalkEncoder(FORMAT, Words(), tastes or TasteBank(), other_weight=0.0), "train", 0
+    )
 
 
 def test_rows_have_one_length_and_long_ones_are_one_talk(talks):
@@ -101,19 +104,59 @@ def test_joined_rows_are_torch_rows(talks):
     assert len(row.text_weights) == len(row.taste_targets) == 40
 
 
-def test_words_take_the_taste_tokens_that_the_start_hears(context, tiny_checkpoint, tiny_model):
-    begun = StageContext(context.root, context.config, tiny_checkpoint)
-    quantizer = ResidualQuantizer(context.config.audio_tower_config.kwargs_for_quantizer)
-    bank = mind.tastes(Settings(taste_stores=["reply"]), begun, quantizer)
-    own = tiny_model.audio_tower.quantizer.state_dict()
+SPOKEN = Settings(taste_stores=["reply"], heard_stores=["reply", "low"])
+
+
+@pytest.fixture
+def quantizer(context):
+    return ResidualQuantizer(context.config.audio_tower_config.kwargs_for_quantizer)
+
+
+@pytest.fixture
+def low(context):
+    """A store whose only clip says a word of the others."""
+    store = AudioStore(context.folder("corpus") / "low")
+    clip = next(iter(AudioStore(context.folder("corpus") / "reply")))
+    given = {key: getattr(clip, key) for key in ("voice", "rate", "pitch", "slope", "emphasis")}
+    store.append(np.full(4800, 99, np.int16), id="low-0", split="train", text="leaves", **given)
+    return store
+
+
+def test_words_take_the_taste_tokens_that_the_start_hears(
+    context, quantizer, low, tiny_phones_checkpoint, tiny_phones_model
+):
+    begun = StageContext(context.root, context.config, tiny_phones_checkpoint)
+    said, heard, deep = mind.tastes(SPOKEN, begun, quantizer)
+    own = tiny_phones_model.audio_tower.quantizer.state_dict()
     assert all(torch.equal(value, own[name]) for name, value in quantizer.state_dict().items())
     kept = load_file(context.folder("mind") / "taste_ids.safetensors")
     train = [clip for clip in AudioStore(context.folder("corpus") / "reply") if clip.split == "train"]
-    assert {key: len(ids) for key, ids in kept.items()} == {c.id: len(c.text.split()) for c in train}
-    (codes,) = bank.codes(["train"], random.Random(0))
-    assert codes == tuple(kept["clip-0"][1].tolist())
-    nothing = mind.tastes(Settings(taste_stores=["reply"]), context, quantizer)
-    assert nothing.codes(["train"], random.Random(0)) == [None]
+    assert {key: len(ids) for key, ids in kept.items()} == {
+        **{c.id: len(c.text.split()) for c in train},
+        "low-0": 1,
+    }
+    for bank in (said, heard):
+        (codes,) = bank.codes(["train"], random.Random(0))
+        assert codes == tuple(kept["clip-0"][1].tolist())
+    assert deep.codes(["train", "leaves"], random.Random(0)) == [None, tuple(kept["low-0"][0].tolist())]
+    nothing = mind.tastes(SPOKEN, context, quantizer)
+    assert [bank.codes(["train"], random.Random(0)) for bank in nothing] == [[None]] * 3
+
+
+def test_words_take_the_taste_tokens_of_stage_taste_where_there_are_some(
+    context, quantizer, low, tiny_phones_checkpoint
+):
+    folder, width = context.folder("taste"), quantizer.num_quantizers
+    trained = {f"quantizer.{name}": value + 1 for name, value in quantizer.state_dict().items()}
+    save_file(trained | {"aggregator.weight": torch.zeros(1)}, folder / "audio_tower.safetensors")
+    ids = {"clip-0": torch.tensor([[n] * width for n in (1, 2, 3)]), "low-0": torch.tensor([[7] * width])}
+    save_file(ids, folder / "taste_ids.safetensors")
+    begun = StageContext(context.root, context.config, tiny_phones_checkpoint)
+    said, heard, deep = mind.tastes(SPOKEN, begun, quantizer)
+    assert all(torch.equal(v, trained[f"quantizer.{name}"]) for name, v in quantizer.state_dict().items())
+    assert said.codes(["leaves"], random.Random(0)) == [(3,) * width]
+    assert heard.codes(["leaves"], random.Random(0)) == [(3,) * width]
+    assert deep.codes(["leaves"], random.Random(0)) == [(7,) * width]
 
 
 def adapted_mind(config, rank):
@@ -140,3 +183,17 @@ def test_a_mind_goes_on_from_what_a_checkpoint_of_the_same_model_has_learned(tin
     assert all(torch.equal(same.state_dict()[name], value) for name, value in own.items())
     assert not mind.begin_with(tmp_path, wider)
     assert all(torch.equal(value, before[name]) for name, value in wider.state_dict().items())
+
+
+def test_the_bridges_of_other_taste_tokens_begin_without_a_say(tiny_model, tmp_path):
+    learned = adapted_mind(tiny_model.config, rank=2)
+    own = {name: value for name, value in learned.state_dict().items() if is_ours(name)}
+    stored = {mind.published_name(name): value for name, value in own.items()}
+    other = mind.published_name("extraction.fc_mu.weight")
+    stored[other] = torch.ones(5, 7)
+    save_file(stored, tmp_path / "model.safetensors")
+    begun = adapted_mind(tiny_model.config, rank=2)
+    assert mind.begin_with(tmp_path, begun)
+    state = begun.state_dict()
+    assert not bool(state.pop("extraction.fc_mu.weight").any())
+    assert all(torch.equal(state[name], value) for name, value in own.items() if name in state)

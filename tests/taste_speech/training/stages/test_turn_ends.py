@@ -49,9 +49,9 @@ def test_sound_ends_behind_the_last_word_and_silence_follows(words, seconds):
 
 
 def test_it_learns_to_tell_ends_from_pauses(tmp_path, tiny_model, monkeypatch):
-    def encode(samples: np.ndarray) -> torch.Tensor:
+    def encode(samples: np.ndarray) -> SimpleNamespace:
         """States that tell how long the sound is: cut turns are shorter."""
-        return torch.full((500, 384), float(np.abs(samples).sum() / 1e4))
+        return SimpleNamespace(keys=torch.full((1, 500, 384), float(np.abs(samples).sum() / 1e4)))
 
     voice = SimpleNamespace(speak=lambda text, *_: spoken(text))
     monkeypatch.setattr(turn_ends, "ReplyVoice", lambda _: voice)

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from taste_speech.training.autoencoder.taste_tokens import EncodedStore
+from taste_speech.training import taste_tokens
 from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.taste_tokens import EncodedStore, heard_by, taste_ids_of
 
 
 @pytest.fixture
@@ -52,3 +53,33 @@ def test_an_index_that_does_not_say_whose_states_it_tells_of_counts_as_none(tmp_
     index = json.loads((folder / "index.json").read_text())
     (folder / "index.json").write_text(json.dumps(index["offsets"]))
     assert EncodedStore(folder, tiny_model.config.tower.d_model).offsets == {}
+
+
+def test_taste_tokens_of_words_are_looked_up_anew_only_for_another_tower(
+    tmp_path, tiny_phones_model, clips, monkeypatch
+):
+    calls = []
+    monkeypatch.setattr(taste_tokens, "taste_ids_of", lambda *given: calls.append(1) or taste_ids_of(*given))
+    made, path = copy.deepcopy(tiny_phones_model.audio_tower), tmp_path / "ids.safetensors"
+    first = heard_by(made, clips, path)
+    again = heard_by(made, clips, path)
+    assert len(calls) == 2
+    assert all(torch.equal(again[key], ids) for key, ids in first.items())
+    with torch.no_grad():
+        made.quantizer.codebooks.normal_()
+    other = heard_by(made, clips, path)
+    assert len(calls) == 4
+    assert not all(torch.equal(other[key], ids) for key, ids in first.items())
+
+
+def test_there_is_a_taste_token_for_each_word_of_a_clip(tmp_path, tiny_phones_model, tiny_phones_processor):
+    store = AudioStore(tmp_path / "clips")
+    manner = {"voice": "ada", "rate": 1.0, "pitch": 1.0, "slope": 0.0, "emphasis": None}
+    sound = np.random.default_rng(0).integers(-3000, 3000, 16000, dtype=np.int16)
+    store.append(sound, id="one", split="train", text="the owl lives", **manner)
+    tower = tiny_phones_model.audio_tower
+    found = heard_by(tower, [(store, store[0])], tmp_path / "ids.safetensors")["one"]
+    assert found.shape == (3, tower.quantizer.num_quantizers)
+    samples = sound.astype(np.float32) / 32768
+    _, llm = tiny_phones_model.extract_vq(**tiny_phones_processor(samples, 16000, text="the owl lives"))
+    assert found.tolist() == llm[0][llm[0, :, 0] >= 0].tolist()

@@ -3,9 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +14,9 @@ from torch import Tensor, nn
 from taste_speech.audio_tower.encoder import EncodedAudio
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.features import LogMelFeatures
-from taste_speech.training.autoencoder.utterances import AlignedUtterance
-from taste_speech.training.config import StageContext, replacing
+from taste_speech.training.config import replacing
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
-from taste_speech.words import tokenize_words
+from taste_speech.words import PhoneTokenizer
 
 _SAVED_EVERY = 500
 """Number of clips after which the index is written, so that a stopped run can resume."""
@@ -94,51 +91,31 @@ class EncodedStore:
         if key not in self.offsets:
             return torch.zeros(1, self.width), torch.zeros(1, self.width)
         offset, frames = self.offsets[key]
-        every = np.memmap(self.folder / "states.f16", np.float16, "r").reshape(-1, 2, self.width)
-        both = torch.from_numpy(every[offset : offset + frames].astype(np.float32))
+        row = 2 * self.width
+        path = self.folder / "states.f16"
+        stored = np.memmap(path, np.float16, "r", offset * row * 2, (frames, 2, self.width))
+        both = torch.from_numpy(stored.astype(np.float32))
         return both[:, 0], both[:, 1]
 
 
-def with_taste_ids(
-    utterances: Sequence[AlignedUtterance], tower: AudioTower, encoded: EncodedStore, context: StageContext
-) -> list[AlignedUtterance]:
-    """Return the utterances with taste tokens, except those that are not encoded.
-
-    The taste tokens are kept in a file that names their tower, and are only made again for another one.
-    """
-    path = context.folder("autoencoder") / "taste_ids.safetensors"
-    made_by = fingerprint(tower)
-    known = _read(path, made_by)
-    for item in utterances:
-        if item.key not in known and item.key in encoded:
-            device = tower.quantizer.codebooks.device
-            keys, values = (states[None].to(device) for states in encoded.states(item.key))
-            known[item.key] = _taste_ids(tower, EncodedAudio(keys, values), item.token_ids, item.word_ids)
-    _write(path, known, made_by)
-    return [
-        replace(item, taste_ids=known[item.key].long()) if item.key in known else item for item in utterances
-    ]
-
-
 @torch.no_grad()
-def heard_by(
-    tower: AudioTower, tokenizer: Any, clips: Sequence[tuple[AudioStore, Clip]], path: Path
-) -> dict[str, Tensor]:
-    """Return taste tokens (words, levels) of clips, as an audio tower hears them.
+def heard_by(tower: AudioTower, clips: Sequence[tuple[AudioStore, Clip]], path: Path) -> dict[str, Tensor]:
+    """Return taste tokens (words, levels) of clips, as an audio tower that reads phones hears them.
 
     Args:
         tower: makes the taste tokens.
-        tokenizer: ASR tokenizer of the tower.
         clips: with the stores that hold them.
         path: file that keeps the taste tokens.
     """
-    features, made_by = LogMelFeatures(tower.config), fingerprint(tower)
+    features, made_by, tokenizer = LogMelFeatures(tower.config), fingerprint(tower), PhoneTokenizer()
     known = _read(path, made_by)
     for store, clip in clips:
         if clip.id not in known:
-            tokens = tokenize_words(tokenizer, clip.text.split())
+            tokens = tokenizer.tokens(clip.text.split())
             encoded = _encode(tower, features, store, clip)
-            known[clip.id] = _taste_ids(tower, encoded, tokens.token_ids, tokens.word_ids)
+            known[clip.id] = taste_ids_of(
+                tower, encoded, torch.tensor(tokens.token_ids), torch.tensor(tokens.word_ids)
+            )
     _write(path, known, made_by)
     return known
 
@@ -157,15 +134,13 @@ def _read(path: Path, made_by: str) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _taste_ids(
-    tower: AudioTower, encoded: EncodedAudio, token_ids: Sequence[int], word_ids: Sequence[int]
-) -> Tensor:
-    """Return (words, levels) int16."""
+def taste_ids_of(tower: AudioTower, encoded: EncodedAudio, token_ids: Tensor, word_ids: Tensor) -> Tensor:
+    """Return taste tokens (words, levels) int16 of a clip, given its ASR tokens and their words (tokens,)."""
     device = tower.quantizer.codebooks.device
-    ids, words = (torch.tensor([row], device=device) for row in (token_ids, word_ids))
+    ids, words = token_ids[None].to(device), word_ids[None].to(device)
     # Autocast, which training uses, would swap codes that are close to each other.
     with torch.autocast(device.type, enabled=False):
         lengths = torch.tensor([ids.shape[1]], device=device)
         indices = tower.tokenize(encoded, ids, lengths, words).indices[0].cpu()
-    firsts = [0, *(i for i in range(1, ids.shape[1]) if word_ids[i] != word_ids[i - 1])]
+    firsts = torch.cat([word_ids.new_ones(1, dtype=torch.bool), word_ids[1:] != word_ids[:-1]])
     return indices[firsts].short()
