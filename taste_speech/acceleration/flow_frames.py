@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from taste_speech.vocoder.flow import FlowMatching
-from taste_speech.vocoder.masked import ConvBlock, MaskedGroupNorm
+from taste_speech.vocoder.frames import ConvBlock, MaskedGroupNorm
 from taste_speech.vocoder.unet import Downsample, Estimator, ResnetBlock, TransformerBlock, Upsample
 
 

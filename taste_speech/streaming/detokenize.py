@@ -208,8 +208,8 @@ def taste_detokenize(
 ) -> DetokenizedSpeech:
     """Return the sound of the next words of a reply.
 
-    The sound starts where the previous chunk ended and holds the words completely. Rounded durations of
-    chunks add up to that of the reply.
+    The sound starts where the previous chunk ended and holds the words completely, without a silence after
+    them, as more words may follow. Rounded durations of chunks add up to that of the reply.
 
     Args:
         model, processor, speaker_embeds: of one checkpoint; the embedding has shape (1, speaker width).
@@ -240,7 +240,6 @@ def taste_detokenize(
     before_ms = stream.duration_ms
     if state is None or prev_audio_ms is not None:
         _check_ms(prev_audio_ms, before_ms)
-    # Nothing tells whether more words follow.
     chunk = stream.speak(read_words(processor, text_ids, taste_ids), held_back=False)
     if state is None:
         _remember(model, stream, speaker_embeds, before, (text_ids, taste_ids, chunk.speech_ids))

@@ -16,8 +16,7 @@ from torch.nn import functional as F
 from taste_speech.speech_decoder.encoder import EncoderSettings, RelativeEncoder
 from taste_speech.speech_decoder.phone_embedding import PhoneEmbedding
 from taste_speech.vocoder.configuration import FlowConfig, VoiceGeneratorConfig
-from taste_speech.vocoder.length_regulator import LengthRegulator, stretched_units
-from taste_speech.vocoder.masked import frame_mask, masked
+from taste_speech.vocoder.frames import LengthRegulator, frame_mask, masked, stretched_units
 from taste_speech.vocoder.unet import Estimator
 
 

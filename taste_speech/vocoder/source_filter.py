@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
-from taste_speech.vocoder.f0 import F0Predictor
+from taste_speech.vocoder.hift import F0Predictor
 from taste_speech.vocoder.source import HarmonicSource, SourceRandomness, SourceVocoder
 from taste_speech.vocoder.weight_norm import fold_weight_norm
 

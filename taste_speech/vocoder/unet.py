@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from taste_speech.vocoder.configuration import EstimatorConfig
-from taste_speech.vocoder.masked import ConvBlock, masked
+from taste_speech.vocoder.frames import ConvBlock, masked
 
 
 class TimeMLP(nn.Module):

@@ -15,7 +15,7 @@ from taste_speech.training.evaluation.results import Result, Row, at_least, at_m
 from taste_speech.training.evaluation.scoring import norm
 from taste_speech.training.evaluation.sounds import RATE_HZ, Audio, Clip
 from taste_speech.training.evaluation.subjects import Mouth
-from taste_speech.vocoder.mel import log_mel
+from taste_speech.vocoder.spectra import log_mel
 
 STREAMED = 50
 """Number of sentences."""

@@ -25,7 +25,7 @@ from taste_speech.streaming import (
 from taste_speech.streaming.generator import ReplyItem
 from taste_speech.streaming.segment import Role
 from taste_speech.training.evaluation.sounds import RATE_HZ, Audio, Clip
-from taste_speech.vocoder.mel import log_mel
+from taste_speech.vocoder.spectra import log_mel
 
 UNTUNED_PROMPT = (
     "You are a friendly voice assistant. Answer in one or two short sentences of plain spoken English, "

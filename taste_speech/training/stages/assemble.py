@@ -19,9 +19,9 @@ from taste_speech.configuration_base import StrictSection
 from taste_speech.conversion.names import published_state
 from taste_speech.conversion.weights import write_state
 from taste_speech.training.config import StageContext
+from taste_speech.training.corpus.voice_features import fixed_embedding, stored_voice
 from taste_speech.training.model_card import write_model_card
 from taste_speech.training.stages.mind import is_ours, published_name, stored_in
-from taste_speech.training.voice import fixed_embedding, stored_voice
 from taste_speech.vocoder.voice_generator import VoiceGenerator
 
 logger = logging.getLogger(__name__)

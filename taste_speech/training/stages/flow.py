@@ -14,14 +14,14 @@ from taste_speech.configuration_base import StrictSection
 from taste_speech.phones import MARKED_PHONES
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ
-from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, take_what_fits
-from taste_speech.training.voice import (
+from taste_speech.training.corpus.voice_features import (
     VoiceFeatures,
     fixed_embedding,
     phone_units,
     prepared_features,
     stored_voice,
 )
+from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, take_what_fits
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.flow import Flow
 

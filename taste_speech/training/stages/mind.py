@@ -48,11 +48,11 @@ from taste_speech.training.corpus.dialogues.turns import (
     murmured,
     written_talks,
 )
+from taste_speech.training.corpus.taste_tokens import heard_by
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, mixed_precision
 from taste_speech.training.mind.on_cpu import AdaptedLlama, SideBySide
 from taste_speech.training.mind.rows import TalkEncoder, TalkRows, TasteBank, talk_losses
 from taste_speech.training.stages.taste import TASTES_NAME, TOWER_NAME
-from taste_speech.training.taste_tokens import heard_by
 
 logger = logging.getLogger(__name__)
 

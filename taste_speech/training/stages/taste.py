@@ -32,9 +32,9 @@ from taste_speech.speech_decoder.phone_decoder import MEAN_HZ, PhoneDecoder
 from taste_speech.speech_decoder.phone_embedding import PhoneEmbedding
 from taste_speech.training.config import StageContext, replacing
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
+from taste_speech.training.corpus.taste_tokens import EncodedStore, taste_ids_of
+from taste_speech.training.corpus.voice_features import marked_phones_of, phone_pitch_hz
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
-from taste_speech.training.taste_tokens import EncodedStore, taste_ids_of
-from taste_speech.training.voice import marked_phones_of, phone_pitch_hz
 
 logger = logging.getLogger(__name__)
 TOWER_NAME, DECODER_NAME, TASTES_NAME = (

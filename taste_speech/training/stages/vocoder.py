@@ -16,10 +16,10 @@ from taste_speech.configuration_base import StrictSection
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.reply_voice import ReplyVoice, random_manner
+from taste_speech.training.corpus.voice_features import stored_voice
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, take_what_fits
-from taste_speech.training.voice import multi_resolution_stft_loss, stored_voice
-from taste_speech.vocoder.mel import log_mel
 from taste_speech.vocoder.source_filter import SourceFilter
+from taste_speech.vocoder.spectra import log_mel
 
 logger = logging.getLogger(__name__)
 _INAUDIBLE = -9.0
@@ -97,6 +97,28 @@ class SegmentSampler:
             rows.append(tuple(torch.from_numpy(part.astype(np.float32)) for part in parts))
         mel, f0, wave, filters = (torch.stack(part) for part in zip(*rows, strict=True))
         return mel, f0, wave, filters
+
+
+def stft_magnitude(audio: Tensor, n_fft: int, hop: int) -> Tensor:
+    """Magnitudes (batch, bins, frames) of audio (batch, samples).
+
+    The root keeps a small constant below it: the gradient of a magnitude at zero is not a number.
+    """
+    window = torch.hann_window(n_fft, device=audio.device)
+    spectrum = torch.stft(audio, n_fft, hop, window=window, return_complex=True)
+    return torch.sqrt(spectrum.real**2 + spectrum.imag**2 + 1e-7)
+
+
+def multi_resolution_stft_loss(
+    produced: Tensor, target: Tensor, n_ffts: tuple[int, ...] = (512, 1024, 256)
+) -> Tensor:
+    """Mean over resolutions of spectral convergence plus log-magnitude L1; inputs (batch, samples)."""
+    losses = []
+    for n_fft in n_ffts:
+        a, b = (stft_magnitude(x, n_fft, n_fft // 4) for x in (produced, target))
+        convergence = torch.linalg.norm(a - b) / torch.linalg.norm(b).clamp(min=1e-4)
+        losses.append(convergence + F.l1_loss(a.log(), b.log()))
+    return torch.stack(losses).mean()
 
 
 class VocoderTrainer:

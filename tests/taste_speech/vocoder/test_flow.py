@@ -6,8 +6,7 @@ import torch
 from taste_speech.phones import MARKED_PHONES, UNITS, marked_phones
 from taste_speech.vocoder.configuration import FlowConfig, VoiceGeneratorConfig
 from taste_speech.vocoder.flow import Flow
-from taste_speech.vocoder.length_regulator import stretched_units
-from taste_speech.vocoder.masked import MaskedGroupNorm, frame_mask
+from taste_speech.vocoder.frames import MaskedGroupNorm, frame_mask, stretched_units
 from tests.taste_speech.vocoder.conftest import seeded_part
 
 

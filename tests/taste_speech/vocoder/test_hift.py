@@ -5,7 +5,7 @@ import torch
 
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.hift import HiFT
-from taste_speech.vocoder.mel import log_mel
+from taste_speech.vocoder.spectra import log_mel
 from tests.taste_speech.vocoder.conftest import SMALL, seeded_part
 
 

@@ -1,9 +1,8 @@
 import torch
 
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
-from taste_speech.vocoder.mel import log_mel
 from taste_speech.vocoder.source import HarmonicSource, SourceRandomness
-from taste_speech.vocoder.stft import ShortTimeTransform
+from taste_speech.vocoder.spectra import ShortTimeTransform, log_mel
 
 
 def test_phase_of_pieces_continues_that_of_the_whole(small_config: VoiceGeneratorConfig) -> None:

@@ -17,6 +17,7 @@ from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.phones import begins_word, marked_phones
 from taste_speech.speech_decoder.phone_decoder import PhoneDecoder
 from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.corpus.taste_tokens import EncodedStore
 from taste_speech.training.loop import LoopSettings, StoppedError
 from taste_speech.training.stages import taste
 from taste_speech.training.stages.taste import (
@@ -30,7 +31,6 @@ from taste_speech.training.stages.taste import (
     losses_of,
     run,
 )
-from taste_speech.training.taste_tokens import EncodedStore
 
 SETTINGS = Settings(
     loop=LoopSettings(steps=12, learning_rate=1e-3, warmup_steps=1, evaluate_every=12, precision="no"),

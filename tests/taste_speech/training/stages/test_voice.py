@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 
 from taste_speech.phones import MARKED_PHONES
 from taste_speech.training.config import StageContext
+from taste_speech.training.corpus.voice_features import prepared_features, stored_voice
 from taste_speech.training.loop import LoopSettings, StoppedError, take_what_fits
 from taste_speech.training.stages import flow, vocoder
 from taste_speech.training.stages.vocoder import VocoderTrainer
-from taste_speech.training.voice import prepared_features, stored_voice
 from taste_speech.vocoder.flow import Flow
 
 LOOP = LoopSettings(steps=4, warmup_steps=1, precision="no")

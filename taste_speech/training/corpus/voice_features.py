@@ -1,6 +1,7 @@
-"""Mel frames and pitch of the reply voice, computed once and kept on disk for the stages that need them."""
+"""What the stages of the voice share: mel frames, F0, and the phones of recordings with times and pitch."""
 
 import json
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +13,14 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from taste_speech.phones import MARKED_PHONES, PAUSE, PHONES, marked_phones, pause_after, pitch_level
+from taste_speech.speech_decoder.phone_embedding import is_voiced
 from taste_speech.training.config import StageContext, replacing
-from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.corpus.audio_store import AudioStore, Clip
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
-from taste_speech.vocoder.mel import log_mel
+from taste_speech.vocoder.spectra import log_mel
 from taste_speech.vocoder.voice_generator import existing_file, read_state
+from taste_speech.words import pronounced_words
 
 
 def fixed_embedding(name: str, size: int) -> Tensor:
@@ -125,3 +129,64 @@ def prepared_features(context: StageContext, stores: Sequence[str]) -> list[Voic
         part.prepare()
         features.append(part)
     return features
+
+
+_PITCH_STEP_S = 0.01
+_FEWEST_VOICED = 2
+"""Voiced values that a phone with a pitch has at least."""
+
+
+def marked_phones_of(clip: Clip) -> tuple[list[int], list[int]]:
+    """Return the marked phone and the word of each phone; pauses have word -1 and the mark of that before.
+
+    Raises:
+        ValueError: the clip's phones are not those of its text.
+    """
+    said = [
+        (word, marked)
+        for word, pronounced in enumerate(pronounced_words(clip.text.split()))
+        for marked in marked_phones(pronounced)
+    ]
+    names = [phone for phone, _ in clip.timing.phones]
+    if [PHONES[marked % len(PHONES)] for _, marked in said] != [name for name in names if name != PAUSE]:
+        raise ValueError(
+            f"clip {clip.id} does not say {clip.text!r} as it is pronounced today; record it again"
+        )
+    found, pause, coming = list[tuple[int, int]](), 0, iter(said)
+    for name in names:
+        if name == PAUSE:
+            found.append((-1, pause))
+        else:
+            found.append(next(coming))
+            pause = pause_after(found[-1][1])
+    return [marked for _, marked in found], [word for word, _ in found]
+
+
+def phone_pitch_hz(store: AudioStore, clip: Clip, marked: Tensor) -> Tensor:
+    """Return the geometric mean of F0 over each of a clip's phones (phones,), nan where nothing is voiced.
+
+    Args:
+        store: holds the clip.
+        clip: one recording.
+        marked: (phones,) its marked phones, pauses included.
+    """
+    ends = [end for _, end in clip.timing.phones]
+    f0 = store.pitch_at(clip, np.arange(0.0, ends[-1], _PITCH_STEP_S) + _PITCH_STEP_S / 2)
+    bounds = np.rint(np.array([0.0, *ends]) / _PITCH_STEP_S).astype(int)
+    means = torch.full((len(ends),), math.nan)
+    for place in is_voiced(marked).nonzero()[:, 0].tolist():
+        voiced = f0[bounds[place] : bounds[place + 1]]
+        voiced = voiced[voiced > 0]
+        if len(voiced) >= _FEWEST_VOICED:
+            means[place] = float(np.exp(np.log(voiced).mean()))
+    return means
+
+
+def phone_units(store: AudioStore, clip: Clip, count: int, units_per_second: int) -> Tensor:
+    """Return the units (`taste_speech.phones`) of a clip, (count,)."""
+    marked = torch.tensor(marked_phones_of(clip)[0])
+    pitch = phone_pitch_hz(store, clip, marked)
+    levels = torch.where(pitch.isnan(), 0, pitch_level(pitch.nan_to_num(1.0)))
+    ends = torch.tensor([end for _, end in clip.timing.phones]) * units_per_second
+    at = torch.searchsorted(ends, torch.arange(count) + 0.5).clamp(max=len(marked) - 1)
+    return (marked + MARKED_PHONES * levels)[at]

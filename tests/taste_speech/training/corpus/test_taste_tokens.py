@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from taste_speech.training import taste_tokens
+from taste_speech.training.corpus import taste_tokens
 from taste_speech.training.corpus.audio_store import AudioStore
-from taste_speech.training.taste_tokens import EncodedStore, heard_by, taste_ids_of
+from taste_speech.training.corpus.taste_tokens import EncodedStore, heard_by, taste_ids_of
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import torch
 
-from taste_speech.training.voice import multi_resolution_stft_loss
+from taste_speech.training.stages.vocoder import multi_resolution_stft_loss
 
 
 def test_loss_is_zero_for_equal_and_grows_with_the_difference():
