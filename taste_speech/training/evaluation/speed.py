@@ -75,7 +75,11 @@ def rows(bench: Bench) -> list[Row]:
         recognition_s = time.perf_counter() - begun
         first_s, samples = None, 0
         speech = bench.mouth.speech()
-        for item in mind.talk().items(mind.spoken_segment(clip.samples, heard)) if heard.strip() else ():
+        if not heard.strip():
+            return {}
+        # As in the agent, the audio tower takes what the recognizer has encoded.
+        turn = mind.spoken_segment(clip.samples, heard, recognizer=recognizer)
+        for item in mind.talk().items(turn):
             segment = item["segment"]
             samples += len(speech.feed(segment.text_ids, segment.taste_ids, item["is_complete"]).samples)
             if samples and first_s is None:

@@ -15,6 +15,7 @@ from taste_speech.acceleration import Acceleration, accelerate
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.pretrained.smollm2 import smollm2_folder
 from taste_speech.processing_taste import TasteProcessor
+from taste_speech.recognition.base import Recognizer
 from taste_speech.streaming import (
     Conversation,
     StreamingDetokenizer,
@@ -48,10 +49,15 @@ class TasteMind:
         """Return a line of text."""
         return TASTESegment(role, "text", self.processor.process_text(text)["llm_token_ids"])
 
-    def spoken_segment(self, samples: Audio, text: str, role: Role = "user") -> TASTESegment:
-        """Return text and taste tokens of (T,) samples at 16 kHz."""
+    def spoken_segment(
+        self, samples: Audio, text: str, role: Role = "user", recognizer: Recognizer | None = None
+    ) -> TASTESegment:
+        """Return text and taste tokens of (T,) samples at 16 kHz, which `recognizer` may have encoded."""
         ids = self.processor.process_text(text)["llm_token_ids"]
-        tastes = taste_tokenize(self.model, self.processor, torch.from_numpy(samples)[None], ids, RATE_HZ)
+        layer = self.model.audio_tower.joint.target_hidden_layer
+        encoded = None if recognizer is None else recognizer.encoded(samples, layer)
+        audio = torch.from_numpy(samples)[None]
+        tastes = taste_tokenize(self.model, self.processor, audio, ids, RATE_HZ, encoded=encoded)
         return TASTESegment(role, "audio", ids, tastes)
 
     def decode(self, parts: Sequence[TASTESegment]) -> str:
