@@ -23,7 +23,7 @@ DEMO: dict[str, tuple[str, tuple[tuple[float, str], ...]]] = {
     "anything": ("af_bella", ((0.5, "My tomato plants have yellow leaves. What should I do?"),)),
     "interruption": (
         "af_sarah",
-        ((0.5, "Tell me a story about a lighthouse."), (5.5, "Wait, stop. What do seals eat?")),
+        ((0.5, "Tell me a story about a lighthouse."), (3.0, "Wait, stop. What do pandas eat?")),
     ),
 }
 """By file name: the voice, and what it says after how many seconds of silence."""
@@ -49,6 +49,7 @@ def write_demo(folder: Path, voices: Path, target: Path) -> Iterator[Path]:
         voices: folder of the voices in the npm package `kokoro-js`.
         target: folder of the recordings.
     """
+    target.mkdir(parents=True, exist_ok=True)
     speaker = Listeners(folder, voices)
     rng = np.random.default_rng(0)
     for name, (voice, parts) in DEMO.items():
