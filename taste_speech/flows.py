@@ -79,24 +79,37 @@ class SpeechFlows(PreTrainedModel):
         llm_word_ids: Tensor,
         audio_features: Tensor,
         audio_feature_lengths: Tensor,
-        encoded: EncodedAudio | None = None,
         **_: Any,
     ) -> tuple[Tensor, Tensor]:
         """Extract the taste tokens of an utterance; the arguments are the processor's output.
-
-        Args:
-            asr_token_ids, asr_token_lengths, asr_word_ids: (B, N), (B,), (B, N).
-            llm_token_ids, llm_token_lengths, llm_word_ids: (B, T), (B,), (B, T).
-            audio_features, audio_feature_lengths: (B, mel frames, bins), (B,).
-            encoded: encoder states of the audio; None: they are computed.
 
         Returns:
             asr_indices (B, N, L), the codes of every ASR token, and llm_indices (B, T, L), the codes at the
             first LLM token of each word and -1 elsewhere.
         """
+        return self.extract_vq_of_encoded(
+            self.audio_tower.encode(audio_features, audio_feature_lengths),
+            asr_token_ids,
+            asr_token_lengths,
+            asr_word_ids,
+            llm_token_ids,
+            llm_token_lengths,
+            llm_word_ids,
+        )
+
+    @torch.inference_mode()
+    def extract_vq_of_encoded(
+        self,
+        encoded: EncodedAudio,
+        asr_token_ids: Tensor,
+        asr_token_lengths: Tensor,
+        asr_word_ids: Tensor,
+        llm_token_ids: Tensor,
+        llm_token_lengths: Tensor,
+        llm_word_ids: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Do the same as `extract_vq` for audio that is already encoded."""
         tower = self.audio_tower
-        if encoded is None:
-            encoded = tower.encode(audio_features, audio_feature_lengths)
         asr_indices = tower.tokenize(encoded, asr_token_ids, asr_token_lengths, asr_word_ids).indices
         device = asr_indices.device
         llm_indices = word_start_codes(
@@ -280,9 +293,9 @@ def _words(completion: Completion, tokenizer: Any) -> list[str]:
 def _spell(words: list[str], tokenizer: Any) -> tuple[list[int], list[int]]:
     """Return the ASR ids of the words, and the word of each id."""
     tokens = tokenize_words(tokenizer, words)
-    for index, word in enumerate(words):
-        if index not in tokens.word_ids:
-            raise TextError(f"the word {word!r} has no ASR tokens; generate again with another seed")
+    if missing := set(range(len(words))).difference(tokens.word_ids):
+        word = words[min(missing)]
+        raise TextError(f"the word {word!r} has no ASR tokens; generate again with another seed")
     return tokens.token_ids, tokens.word_ids
 
 

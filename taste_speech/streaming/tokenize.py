@@ -45,5 +45,7 @@ def taste_tokenize(
             f"text_ids have shape {tuple(text_ids.shape)} and type {text_ids.dtype}; "
             "expected (1, S) integer ids of one text"
         )
-    fields = processor.align_text_ids(text_ids) | processor.audio_fields(samples)
-    return model.extract_vq(**fields, encoded=encoded)[1]
+    words = processor.align_text_ids(text_ids)
+    if encoded is not None:
+        return model.extract_vq_of_encoded(encoded, **words)[1]
+    return model.extract_vq(**words, **processor.audio_fields(samples))[1]

@@ -118,6 +118,10 @@ def word_units(model: TasteForCausalLM, speaker_embeds: Tensor, max_prev_words: 
     return UnitStream(model.speech_decoder, model.audio_tower.quantizer, speaker_embeds, max_prev_words)
 
 
+def _last(words: Sequence[Word], count: int) -> tuple[Word, ...]:
+    return tuple(words[max(0, len(words) - count) :])
+
+
 class PhoneStream:
     """Times the phones of one reply.
 
@@ -160,8 +164,7 @@ class PhoneStream:
 
     def recall(self, words: Sequence[Word], ids: list[int]) -> UnitStreamState:
         """See `WordUnits`; the units are not needed."""
-        kept = tuple(words[-self.max_prev_words :]) if self.max_prev_words else ()
-        return UnitStreamState(kept, begun=True)
+        return UnitStreamState(_last(words, self.max_prev_words), begun=True)
 
 
 class UnitStream:
@@ -227,7 +230,7 @@ class UnitStream:
         counted = [
             replace(word, start=start, end=end) for word, start, end in zip(words, starts, ends, strict=True)
         ]
-        kept = (*state.words, *counted)[-self.max_prev_words :] if self.max_prev_words else ()
+        kept = _last((*state.words, *counted), self.max_prev_words)
         units = sum(word.end - word.start for word in kept)
         every = (*state.units, *ids)
         return UnitStreamState(kept, every[len(every) - units :])

@@ -99,22 +99,32 @@ class EncodedStore:
 
 
 @torch.no_grad()
-def heard_by(tower: AudioTower, clips: Sequence[tuple[AudioStore, Clip]], path: Path) -> dict[str, Tensor]:
+def heard_by(
+    tower: AudioTower,
+    clips: Sequence[tuple[AudioStore, Clip]],
+    path: Path,
+    encoded: EncodedStore | None = None,
+) -> dict[str, Tensor]:
     """Return taste tokens (words, levels) of clips, as an audio tower that reads phones hears them.
 
     Args:
         tower: makes the taste tokens.
         clips: with the stores that hold them.
         path: file that keeps the taste tokens.
+        encoded: states of the tower's encoder; clips that it lacks are encoded.
     """
+    device = tower.quantizer.codebooks.device
     features, made_by, tokenizer = LogMelFeatures(tower.config), fingerprint(tower), PhoneTokenizer()
     known = _read(path, made_by)
     for store, clip in clips:
         if clip.id not in known:
             tokens = tokenizer.tokens(clip.text.split())
-            encoded = _encode(tower, features, store, clip)
+            if encoded is not None and clip.id in encoded:
+                states = EncodedAudio(*(each[None].to(device) for each in encoded.states(clip.id)))
+            else:
+                states = _encode(tower, features, store, clip)
             known[clip.id] = taste_ids_of(
-                tower, encoded, torch.tensor(tokens.token_ids), torch.tensor(tokens.word_ids)
+                tower, states, torch.tensor(tokens.token_ids), torch.tensor(tokens.word_ids)
             )
     _write(path, known, made_by)
     return known

@@ -22,7 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from vector_quantize_pytorch import ResidualVQ
 
 from taste_speech.audio_tower.encoder import EncodedAudio
-from taste_speech.audio_tower.tower import AudioTower
+from taste_speech.audio_tower.tower import AudioTower, average_words
 from taste_speech.configuration_base import StrictSection
 from taste_speech.configuration_sections import TowerConfig
 from taste_speech.configuration_taste import TasteConfig
@@ -32,7 +32,7 @@ from taste_speech.speech_decoder.phone_decoder import MEAN_HZ, PhoneDecoder
 from taste_speech.speech_decoder.phone_embedding import PhoneEmbedding
 from taste_speech.training.config import StageContext, replacing
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
-from taste_speech.training.corpus.taste_tokens import EncodedStore, taste_ids_of
+from taste_speech.training.corpus.taste_tokens import EncodedStore, heard_by
 from taste_speech.training.corpus.voice_features import marked_phones_of, phone_pitch_hz
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 
@@ -65,7 +65,7 @@ class Settings(StrictSection):
     withheld_part: float = Field(default=0.1, ge=0, le=1)
     """Fraction of the examples without taste, so that the decoder can still speak from the text alone."""
     noise: float = 0.3
-    """Deviation of the noise on the projected vectors, relative to theirs, before there is a quantizer."""
+    """Deviation of the noise on the projected vectors before there is a quantizer."""
     listening_weight: float = 0.3
     """Weight of the attention to the frames of each phone."""
     duration_weight: float = 4.0
@@ -74,6 +74,8 @@ class Settings(StrictSection):
     pause_weight: float = 0.5
     pitch_weight: float = 20.0
     commitment_weight: float = 0.1
+    size_weight: float = 0.02
+    """Weight of the mean square of the projected vectors before there is a quantizer."""
     quantizer_sample: int = 40
     """Number of batches from which the quantizer's codebooks are first filled."""
 
@@ -290,7 +292,7 @@ class TasteTraining(nn.Module):
 
     def code(self, vectors: Tensor, batch: Batch, noise: float) -> tuple[Tensor, Tensor]:
         """Pass vectors (batch, phones, dim) through the codes; return them, and the loss of the codes."""
-        starts = begins_first(batch.words)
+        starts, numbers = number_words(batch.words)
         own = vectors[starts]
         if bool(self.has_codes):
             output, _, commitment = self.rvq(own.float()[None])
@@ -300,7 +302,6 @@ class TasteTraining(nn.Module):
             # Without codebooks: small, and robust against errors of the size that codes will have.
             loss = projected.square().mean()
             coded = self.rvq.project_out(projected + noise * torch.randn_like(projected))
-        numbers = (starts.flatten().long().cumsum(0) - 1).clamp(min=0).view_as(batch.words)
         return coded[numbers], loss
 
     @torch.no_grad()
@@ -309,7 +310,7 @@ class TasteTraining(nn.Module):
         rows = []
         for batch in sample:
             vectors, _ = self.listen(batch)
-            rows.append(vectors[begins_first(batch.words)])
+            rows.append(vectors[number_words(batch.words)[0]])
         self.rvq.train()
         self.rvq(torch.cat(rows).float()[None])
         self.has_codes.fill_(True)
@@ -323,10 +324,19 @@ class TasteTraining(nn.Module):
         own.codebooks.copy_(torch.stack([layer._codebook.embed[0] for layer in self.rvq.layers]))
 
 
-def begins_first(words: Tensor) -> Tensor:
-    """(batch, phones) numbers of words -> true at the first phone of each."""
+def number_words(words: Tensor) -> tuple[Tensor, Tensor]:
+    """Number the words of a batch.
+
+    Args:
+        words: (batch, phones) number of each phone's word in its clip, -1 at padding.
+
+    Returns:
+        (batch, phones): true at the first phone of each word; and the number of each phone's word among all
+        of the batch (that of the word before at padding).
+    """
     before = nn.functional.pad(words, (1, 0), value=-1)[:, :-1]
-    return (words != before) & (words >= 0)
+    starts = (words != before) & (words >= 0)
+    return starts, (starts.flatten().long().cumsum(0) - 1).clamp(min=0).view_as(words)
 
 
 def losses_of(model: TasteTraining, batch: Batch, settings: Settings) -> tuple[Losses, dict[str, Tensor]]:
@@ -341,7 +351,7 @@ def losses_of(model: TasteTraining, batch: Batch, settings: Settings) -> tuple[L
         "pause": settings.pause_weight,
         "pitch": settings.pitch_weight,
     }
-    code_weight = settings.commitment_weight if bool(model.has_codes) else 0.02
+    code_weight = settings.commitment_weight if bool(model.has_codes) else settings.size_weight
     losses = {name: weights[name] * error for name, error in errors.items()}
     return losses | {
         "listening": settings.listening_weight * listening,
@@ -356,16 +366,13 @@ def decoder_errors(decoder: PhoneDecoder, batch: Batch, audio: Tensor) -> dict[s
     durations, pauses, pitch = (batch.cut(each) for each in (batch.durations, batch.pauses, batch.pitch))
     words = batch.cut(batch.words).masked_fill(~mask, -1)
     error = (manner.duration - durations.clamp(min=0.01).log()) * mask
-    starts = begins_first(words)
-    numbers = (starts.flatten().long().cumsum(0) - 1).clamp(min=0)
-    zeros = error.new_zeros(int(starts.sum()))
-    sums = zeros.scatter_add(0, numbers, error.flatten())
-    counts = zeros.scatter_add(0, numbers, mask.flatten().float()).clamp(min=1)
+    starts, _ = number_words(words)
+    pace = average_words(error[..., None], words)[..., 0][starts]
     # Nothing tells of a pause before a stretch.
     told = starts & begins_word(marked) & ~pauses.isnan()
     told[:, 0] = False
     is_pause = pauses[told] > _SHORTEST_PAUSE_S
-    errors = {"duration": error[mask].square().mean(), "pace": (sums / counts).square().mean()}
+    errors = {"duration": error[mask].square().mean(), "pace": pace.square().mean()}
     if bool(told.any()):
         cross_entropy = nn.functional.binary_cross_entropy_with_logits
         errors["pauses"] = cross_entropy(manner.pauses[told], is_pause.float())
@@ -424,14 +431,7 @@ def run(settings: Settings, context: StageContext) -> None:
                 save_file({k: v for k, v in weights.items() if not k.startswith("encoder.")}, path)
 
     loop.run(compute_losses, evaluate, write)
-    tastes = {}
-    for _, clip in (*spoken, *heard):
-        marked, words = (torch.tensor(each) for each in marked_phones_of(clip))
-        states = EncodedAudio(*(each[None].to(loop.device) for each in encoded.states(clip.id)))
-        said = words >= 0
-        tastes[clip.id] = taste_ids_of(model.tower.eval(), states, marked[said], words[said])
-    with replacing(folder / TASTES_NAME) as path:
-        save_file(tastes, path)
+    heard_by(model.tower.eval(), [*spoken, *heard], folder / TASTES_NAME, encoded)
 
 
 def _means(rows: Sequence[dict[str, Tensor]]) -> dict[str, float]:

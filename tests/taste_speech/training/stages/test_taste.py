@@ -25,10 +25,10 @@ from taste_speech.training.stages.taste import (
     Settings,
     SpokenPhones,
     TasteTraining,
-    begins_first,
     clips_of,
     decoder_errors,
     losses_of,
+    number_words,
     run,
 )
 
@@ -122,10 +122,12 @@ def test_the_phones_of_a_clip_have_their_times_pauses_pitch_and_frames(tmp_path)
 
 def test_each_word_begins_at_its_first_phone():
     words = torch.tensor([[0, 0, 1, 2, 2], [1, 1, 1, -1, -1]])
-    assert begins_first(words).tolist() == [
+    starts, numbers = number_words(words)
+    assert starts.tolist() == [
         [True, False, True, True, False],
         [True, False, False, False, False],
     ]
+    assert numbers.tolist() == [[0, 0, 1, 2, 2], [3, 3, 3, 3, 3]]
 
 
 def test_a_stretch_is_of_whole_words_and_never_longer_than_asked_for(batches):
