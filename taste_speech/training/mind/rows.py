@@ -138,8 +138,10 @@ class TalkEncoder:
         if turn.modality == "text":
             flat = [token for word in ids for token in word]
             return TASTESegment(turn.role, "text", torch.tensor([flat], dtype=torch.long))
-        bank = self.tastes if turn.role == "assistant" else rng.choice(self.heard)
-        codes = bank.codes(words, rng, turn.manner)
+        codes: Sequence[tuple[int, ...] | None] | None = turn.tastes
+        if codes is None:
+            bank = self.tastes if turn.role == "assistant" else rng.choice(self.heard)
+            codes = bank.codes(words, rng, turn.manner)
         spoken = [Word(ids=word, taste=code) for word, code in zip(ids, codes, strict=True) if word]
         return TASTESegment.from_words(turn.role, spoken, self.fmt.num_quantizers)
 

@@ -30,6 +30,7 @@ from taste_speech.configuration_sections import SpokenLMConfig
 from taste_speech.conversion.names import LLM, source_of
 from taste_speech.modeling_taste import TasteForCausalLM
 from taste_speech.pretrained.smollm2 import smollm2_folder
+from taste_speech.processing_taste import TasteProcessor
 from taste_speech.spoken_lm.language_model import SpokenLM
 from taste_speech.streaming.layout import NONE, PromptFormat
 from taste_speech.training.config import StageContext
@@ -48,6 +49,8 @@ from taste_speech.training.corpus.dialogues.turns import (
     murmured,
     written_talks,
 )
+from taste_speech.training.corpus.heard_turns import HeardTurns, Hearer
+from taste_speech.training.corpus.reply_voice import ReplyVoice
 from taste_speech.training.corpus.taste_tokens import heard_by
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, mixed_precision
 from taste_speech.training.mind.on_cpu import AdaptedLlama, SideBySide
@@ -90,6 +93,10 @@ class Settings(StrictSection):
     """Recordings of the reply voice from which the assistant's words take their taste tokens."""
     heard_stores: list[str] = ["answers", "paced", "low"]
     """Recordings for the words of people; each turn takes one of them."""
+    heard_turns: int = Field(default=0, ge=0)
+    """Number of turns that are spoken and heard, see `corpus.heard_turns`."""
+    heard_part: float = Field(default=0.3, ge=0, le=1)
+    """Fraction of the talks with such a turn, if there are any."""
     seed: int = 1
 
 
@@ -131,20 +138,30 @@ def multiply_in(dtype: torch.dtype, llama: LlamaForCausalLM) -> None:
 class TalkDealer:
     """Draws talks of one split (`train` or `valid`) and lays them out in rows."""
 
-    def __init__(self, settings: Settings, encoder: TalkEncoder, split: str, seed: int) -> None:
-        self.settings, self.encoder, self.split = settings, encoder, split
+    def __init__(
+        self,
+        settings: Settings,
+        encoder: TalkEncoder,
+        split: str,
+        seed: int,
+        heard: Sequence[Talk] = (),
+    ) -> None:
+        self.settings, self.encoder, self.split, self.heard = settings, encoder, split, heard
         self.rng = random.Random(f"{split} {seed}")
         self.written = [talk for talk in written_talks() if talk.split == split]
         self._order: list[Talk] = []
         self._kinds: list[Talk] = []
 
     def talk(self) -> Talk:
-        """Return the next talk: written ones in random order, and generated ones in between."""
+        """Return the next talk: written ones in random order, and heard and generated ones in between."""
+        if self.heard and self.rng.random() < self.settings.heard_part:
+            return self.rng.choice(self.heard)
         if self.rng.random() < self.settings.kinds_part:
             if not self._kinds:
                 seed = self.rng.randrange(2**31)
                 self._kinds = [talk for talk in make_talks(200, seed, self.split) if talk.turns]
                 self._kinds += make_questions(100, seed, self.split)
+                self._kinds += make_questions(40, seed + 1, self.split, "brief")
                 self._kinds += make_pairs(20, seed, self.split)
                 self.rng.shuffle(self._kinds)
             return murmured(self._kinds.pop(), self.settings.murmured, self.rng)
@@ -230,13 +247,14 @@ def run(settings: Settings, context: StageContext) -> None:
     loop = TrainingLoop("mind", folder, module, settings.loop, given=is_given)
     if not loop.resume() and context.start is not None and begin_with(context.start, lm):
         logger.info("mind: begins with the adapters of %s", context.start)
-    said, *heard = tastes(settings, context, quantizer)
-    encoder = TalkEncoder(fmt, tokenizer, said, heard, settings.other_weight)
-    dealer = TalkDealer(settings, encoder, "train", settings.seed + loop.step)
+    said, *banks = tastes(settings, context, quantizer)
+    encoder = TalkEncoder(fmt, tokenizer, said, banks, settings.other_weight)
+    heard = heard_talks(settings, context)
+    dealer = TalkDealer(settings, encoder, "train", settings.seed + loop.step, heard)
     batches = dealer.endless()
     unseen = TalkDealer(settings.model_copy(update={"kinds_part": 0.3}), encoder, "valid", 0)
     held_out = [unseen.row(settings.rows, 0.0) for _ in range(settings.evaluated_rows)]
-    logger.info("mind: %d written talks to train on", len(dealer.written))
+    logger.info("mind: %d written talks to train on, %d heard", len(dealer.written), len(heard))
     in_parallel = SideBySide(list(module.parameters()), settings.workers)
 
     def compute_losses(_step: int, generator: torch.Generator) -> Losses:
@@ -284,6 +302,25 @@ def tastes(settings: Settings, context: StageContext, quantizer: ResidualQuantiz
         ids = heard_by(heard, clips, context.folder("mind") / TASTES_NAME)
     said = TasteBank.of_stores([stores[name] for name in settings.taste_stores], ids, plain_first=True)
     return [said, *(TasteBank.of_stores([stores[name]], ids) for name in settings.heard_stores)]
+
+
+def heard_talks(settings: Settings, context: StageContext) -> list[Talk]:
+    """Return the training talks with one turn as the checkpoint to begin with hears it; see `heard_turns`."""
+    if not settings.heard_turns or context.start is None:
+        return []
+    talks = [talk for talk in written_talks() if talk.split == "train"]
+    talks += make_questions(len(talks) // 2, settings.seed, "train")
+    heard = HeardTurns(context.folder("mind") / "heard.jsonl")
+    if len(heard.turns) < settings.heard_turns:
+        tower = TasteForCausalLM.from_pretrained(context.start).audio_tower
+        trained = context.folder("taste") / TOWER_NAME
+        if trained.exists():
+            tower.load_state_dict(load_file(trained), strict=False)
+        recognizer = TasteProcessor.from_pretrained(context.start).recognizer()
+        hearer = Hearer(ReplyVoice(context.folder("corpus")), recognizer, tower.eval())
+        hearer.fill(heard, talks, settings.heard_turns, settings.seed)
+    by_id = {talk.id: talk for talk in talks}
+    return [turn.within(by_id[turn.talk]) for turn in heard.turns]
 
 
 def begin_with(checkpoint: Path, lm: SpokenLM) -> bool:

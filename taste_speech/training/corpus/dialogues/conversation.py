@@ -32,6 +32,7 @@ ONLY_UNFINISHED_SHARE = 0.1
 """Share of the talks that are a single unfinished turn."""
 HESITATING_SHARE = 0.08
 """Share of the spoken user turns that come in two pieces, the first of them unfinished."""
+_PLAIN = Style()
 
 
 @cache
@@ -57,12 +58,12 @@ def _open_ends(words: list[str]) -> list[int]:
 class TalkWriter:
     """Writes one talk; `split` limits the paraphrases that the user may use."""
 
-    def __init__(self, split: str, rng: random.Random):
+    def __init__(self, split: str, rng: random.Random, style: Style = _PLAIN):
         self.split, self.rng = split, rng
         self.turns: list[Turn] = []
         self.known: dict[str, Row] = {}
         self.last: tuple[Kind, Row] | None = None
-        self.style = Style()
+        self.style = style
         self.rest = ""
         self.hesitating_share = 0.0
 
@@ -83,7 +84,9 @@ class TalkWriter:
         return self.turns
 
     def single(self, kind: Kind) -> list[Turn]:
-        """Return one question of `kind` with its answer."""
+        """Return one question of `kind` with its answer, after a system prompt if there is a style."""
+        if self.style.system:
+            self.turns.append(Turn("system", "text", self.rng.choice(self.style.system)))
         self._ask(kind, self.rng.choice(kind.rows))
         return [replace(turn, cut_at_word=None) for turn in self.turns]
 
@@ -238,19 +241,22 @@ def make_talks(n: int, seed: int, split: str) -> list[Talk]:
     return [Talk(f"{split}-{seed}-{i:06d}", split, tuple(TalkWriter(split, rng).write())) for i in range(n)]
 
 
-def make_questions(n: int, seed: int, split: str) -> list[Talk]:
-    """Return `n` talks of one question and its answer, without a system prompt, cycling through the kinds.
+def make_questions(n: int, seed: int, split: str, style: str = "") -> list[Talk]:
+    """Return `n` talks of one question and its answer, cycling through the kinds.
+
+    With the name of a style, its system prompt comes first.
 
     Raises:
         ValueError: an unknown split.
     """
+    chosen = next(each for each in STYLES if each.name == style) if style else _PLAIN
     rng = _generator(f"questions-{split}-{seed}", split)
     kinds = [kind for kind in all_kinds() if kind.paraphrases(split)]
     talks: list[Talk] = []
     while len(talks) < n:
         rng.shuffle(kinds)
         for kind in kinds[: n - len(talks)]:
-            turns = TalkWriter(split, rng).single(kind)
+            turns = TalkWriter(split, rng, chosen).single(kind)
             talks.append(Talk(f"question-{split}-{seed}-{len(talks):06d}", split, tuple(turns)))
     return talks
 
@@ -274,7 +280,10 @@ def make_pairs(n: int, seed: int, split: str) -> list[Talk]:
 
 
 def asked_again(talk: Talk, rng: random.Random) -> Talk:
-    """Return `talk` with a request to repeat one of its short answers, perhaps slower, and the answer."""
+    """Return `talk` with a request to repeat one of its short answers, perhaps slower, and the answer.
+
+    The request may also come before anything was said, so that there is nothing to repeat.
+    """
     places = [
         index
         for index, turn in enumerate(talk.turns, 1)
@@ -287,9 +296,13 @@ def asked_again(talk: Talk, rng: random.Random) -> Talk:
     requests = CONTROL[kind].paraphrases(talk.split)
     if not places or not requests:
         return talk
-    at = rng.choice(places)
-    request = Turn("user", talk.turns[at - 2].modality, sentence(rng.choice(requests)), kind=kind)
-    answer = talk.turns[at - 1] if kind == "repeat" else replace(talk.turns[at - 1], manner="slow")
+    first = next(index for index, turn in enumerate(talk.turns) if turn.role == "user")
+    at = rng.choice([*places, first] if kind == "repeat" else places)
+    request = Turn("user", talk.turns[first].modality, sentence(rng.choice(requests)), kind=kind)
+    if at == first:
+        answer = Turn("assistant", "speech", rng.choice(WORDS["nothing_said"]), kind=kind)
+    else:
+        answer = talk.turns[at - 1] if kind == "repeat" else replace(talk.turns[at - 1], manner="slow")
     return replace(talk, turns=(*talk.turns[:at], request, answer, *talk.turns[at:]))
 
 

@@ -46,6 +46,8 @@ class Turn:
     """Whether this is the rest of the unfinished user turn before it."""
     recognized: str | None = None
     """What a recognizer wrote for a spoken user turn; None if it is `text`."""
+    tastes: tuple[tuple[int, ...], ...] | None = None
+    """A taste token for each recognized word; None: those of other recordings."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from taste_speech.training.corpus.dialogues.conversation import (
 from taste_speech.training.corpus.dialogues.kinds import (
     CONTROL,
     MEMORIES,
+    WORDS,
     all_kinds,
     as_heard,
     expand,
@@ -309,11 +310,27 @@ def test_an_answer_that_is_asked_for_again_is_the_same_again():
         Turn("assistant", "speech", "They float like corks, you know.", cut_at_word=3),
     )
     seen = {}
-    for seed in range(20):
-        request, answer = asked_again(Talk("t", "train", turns), random.Random(seed)).turns[2:4]
+    for seed in range(40):
+        again = asked_again(Talk("t", "train", turns), random.Random(seed)).turns
+        at = 0 if again[0].kind else 2
+        request, answer = again[at : at + 2]
         assert as_heard(request.text) in map(as_heard, CONTROL[request.kind].paraphrases("train"))
-        seen[request.kind] = answer
-    assert seen == {"repeat": turns[1], "slower": replace(turns[1], manner="slow")}
+        assert again[:at] + again[at + 2 :] == turns
+        seen[request.kind, at] = answer
+    first = seen.pop(("repeat", 0))
+    assert first.text in WORDS["nothing_said"]
+    assert seen == {("repeat", 2): turns[1], ("slower", 2): replace(turns[1], manner="slow")}
     unfinished = replace(turns[2], finished=False)
     for talk in (Talk("t", "train", turns[2:]), Talk("t", "train", (*turns[:2], unfinished))):
         assert asked_again(talk, random.Random(0)) == talk
+
+
+def test_questions_in_a_style_begin_with_its_system_prompt():
+    brief = make_questions(60, 4, "train", "brief")
+    plain = {talk.turns[0].text for talk in make_questions(60, 4, "train")}
+    assert all(talk.turns[0].role == "system" for talk in brief)
+    assert len({talk.turns[0].text for talk in brief}) > 1
+    assert not plain & {talk.turns[0].text for talk in brief}
+    shorter = [(kind.say, kind.brief) for kind in all_kinds() if kind.brief]
+    said = {talk.turns[2].text for talk in make_questions(2000, 4, "train", "brief")}
+    assert any(sentence(fill(short, {})) in said for _, short in shorter if "{" not in short)

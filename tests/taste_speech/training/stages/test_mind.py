@@ -1,5 +1,6 @@
 import copy
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -197,3 +198,16 @@ def test_the_bridges_of_other_taste_tokens_begin_without_a_say(tiny_model, tmp_p
     state = begun.state_dict()
     assert not bool(state.pop("extraction.fc_mu.weight").any())
     assert all(torch.equal(state[name], value) for name, value in own.items() if name in state)
+
+
+def test_talks_with_a_heard_turn_are_drawn_as_often_as_told(talks):
+    heard = replace(talks[0].turns[0], modality="speech", recognized="And what?", tastes=((1, 0), (3, 1)))
+    talk = replace(talks[0], turns=(heard, talks[0].turns[1]))
+    settings = Settings(kinds_part=0.0, murmured=0.0, cut_part=0.0, again_part=0.0, heard_part=0.25)
+    encoder = TalkEncoder(FORMAT, Words(), TasteBank())
+    dealt = TalkDealer(settings, encoder, "train", 0, [talk])
+    drawn = [dealt.talk() for _ in range(400)]
+    assert 60 < drawn.count(talk) < 140
+    segment = encoder.segment(heard, random.Random(0))
+    assert segment.text_ids[0].tolist() == [len("And"), len("what?")]
+    assert segment.taste_ids[0].tolist() == [[1, 0], [3, 1]]

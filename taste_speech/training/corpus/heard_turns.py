@@ -1,0 +1,169 @@
+"""What the agent hears of the turns in the talks: recognized words and their taste tokens.
+
+The reply voice says a turn, whole or up to a pause, in some pitch, pace and noise; the recognizer of a
+checkpoint writes what it hears, and the audio tower adds how it sounds. So the mind learns from the words
+that it will get, and from how people sound who have not finished.
+"""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+
+from taste_speech.audio_tower.tower import AudioTower
+from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognizer
+from taste_speech.training.corpus.dialogues.turns import HANGING, Talk
+from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Manner, ReplyVoice, Spoken
+from taste_speech.training.corpus.taste_tokens import taste_ids_of
+from taste_speech.words import PhoneTokenizer
+
+_CUT_SHARE, _HANGING_SHARE = 0.5, 0.6
+_FILLERS = ("um,", "uh,", "er,")
+_FADE_S, _SILENCE_S = 0.02, 0.3
+_LEVELS_DBFS, _NOISE_SHARE, _NOISE_DB = (-32.0, -14.0), 0.5, (4.0, 25.0)
+_MOST_WORDS = 30
+
+
+@dataclass(frozen=True)
+class HeardTurn:
+    """A turn of a talk as it was heard.
+
+    Attributes:
+        talk, turn: id of the talk, and number of the turn in it.
+        finished: whether it was said to its end.
+        words: the recognized words.
+        tastes: a taste token for each of them, (words, levels).
+    """
+
+    talk: str
+    turn: int
+    finished: bool
+    words: list[str]
+    tastes: list[list[int]]
+
+    def within(self, talk: Talk) -> Talk:
+        """Return the talk with this turn as it was heard; it ends there if the turn is not finished."""
+        turns = [replace(turn, modality="speech") if turn.role == "user" else turn for turn in talk.turns]
+        turns[self.turn] = replace(
+            turns[self.turn],
+            finished=self.finished,
+            recognized=" ".join(self.words),
+            tastes=tuple(map(tuple, self.tastes)),
+        )
+        return replace(talk, turns=tuple(turns if self.finished else turns[: self.turn + 1]))
+
+
+class HeardTurns:
+    """Heard turns in a file that a stopped run goes on with."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        self.turns = [HeardTurn(**json.loads(line)) for line in lines]
+
+    def append(self, turn: HeardTurn) -> None:
+        """Add a turn."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(turn)) + "\n")
+        self.turns.append(turn)
+
+
+def cut_text(text: str, rng: random.Random) -> tuple[str, int | None] | None:
+    """Choose where a turn breaks off.
+
+    Returns:
+        What to say, and the number of its words that are heard, None for all; None if there is no place.
+    """
+    words = text.split()
+    places = [count for count, word in enumerate(words[:-1], 1) if word[-1] not in ".?!" and count > 1]
+    hanging = [count for count in places if words[count - 1].lower() in HANGING]
+    if not places:
+        return None
+    count = rng.choice(hanging if hanging and rng.random() < _HANGING_SHARE else places)
+    first, rest = words[:count], words[count:]
+    last = first[-1].rstrip(",;:-")
+    draw = rng.random()
+    if draw < 0.5:  # the voice lingers and lifts before a comma
+        return " ".join([*first[:-1], f"{last},", *rest]), count
+    if draw < 0.65:
+        return " ".join([*first[:-1], f"{last},", rng.choice(_FILLERS), *rest]), count + 1
+    return (text, count) if draw < 0.8 else (" ".join([*first[:-1], f"{last},"]), None)
+
+
+def in_a_room(spoken: Spoken, words: int | None, rng: random.Random) -> NDArray[np.float32]:
+    """Return the sound up to the end of a word at 16 kHz and some silence, at some level, half with noise."""
+    samples = spoken.samples.astype(np.float32) / 32768
+    if words is not None:
+        samples = samples[: int(spoken.timing.word_ends[words - 1] * SAMPLE_RATE_HZ)]
+        fade = min(len(samples), int(_FADE_S * SAMPLE_RATE_HZ))
+        samples[len(samples) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
+    samples = soxr.resample(samples, SAMPLE_RATE_HZ, RECOGNITION_RATE_HZ)
+    level = 10 ** (rng.uniform(*_LEVELS_DBFS) / 20)
+    samples *= level / max(1e-6, float(np.sqrt(np.square(samples).mean())))
+    padded = np.pad(samples, (0, int(_SILENCE_S * RECOGNITION_RATE_HZ)))
+    if rng.random() < _NOISE_SHARE:
+        white = np.fft.rfft(np.random.default_rng(rng.randrange(2**31)).standard_normal(len(padded)))
+        falling = np.maximum(np.arange(len(white)), 1) ** -rng.uniform(0, 1)  # up to 6 dB an octave
+        noise = np.fft.irfft(white * falling, len(padded))
+        padded += level * 10 ** (-rng.uniform(*_NOISE_DB) / 20) * noise / noise.std()
+    return np.clip(padded, -1, 1).astype(np.float32)
+
+
+class Hearer:
+    """Says turns and hears them.
+
+    Args:
+        voice: says them.
+        recognizer: of a checkpoint; it shares its encoder with the tower.
+        tower: hears the taste tokens.
+    """
+
+    def __init__(self, voice: ReplyVoice, recognizer: Recognizer, tower: AudioTower) -> None:
+        self.voice, self.recognizer, self.tower = voice, recognizer, tower
+        self.tokenizer = PhoneTokenizer()
+
+    def hear(self, talk: Talk, turn: int, rng: random.Random) -> HeardTurn | None:
+        """Say a turn, whole or cut off, and hear it; None if it cannot be said, or nothing is understood."""
+        text = talk.turns[turn].text
+        cut = cut_text(text, rng) if rng.random() < _CUT_SHARE else None
+        said, count = cut or (text, None)
+        manner = Manner(
+            rate=rng.uniform(0.8, 1.3),
+            pitch=rng.choice((1.0, rng.uniform(0.55, 1.2))),
+            slope=rng.uniform(-0.2, 0.2),
+        )
+        try:
+            spoken = self.voice.speak(said, manner, rng.randrange(2**31))
+        except ValueError:  # a word that is said as several
+            return None
+        samples = in_a_room(spoken, count, rng)
+        self.recognizer.start()
+        self.recognizer.accept(samples)
+        words = self.recognizer.finish().text.split()
+        encoded = self.recognizer.encoded(samples, self.tower.joint.target_hidden_layer)
+        if not words or encoded is None:
+            return None
+        tokens = self.tokenizer.tokens(words)
+        ids, of_word = torch.tensor(tokens.token_ids), torch.tensor(tokens.word_ids)
+        tastes = taste_ids_of(self.tower, encoded, ids, of_word).tolist()
+        return HeardTurn(talk.id, turn, cut is None, words, tastes) if len(tastes) == len(words) else None
+
+    def fill(self, heard: HeardTurns, talks: Sequence[Talk], count: int, seed: int) -> None:
+        """Hear turns of people in talks drawn at random until there are `count`."""
+        spoken = [
+            (talk, number)
+            for talk in talks
+            for number, turn in enumerate(talk.turns)
+            if turn.role == "user" and turn.finished and len(turn.text.split()) <= _MOST_WORDS
+        ]
+        rng = random.Random(f"{seed} {len(heard.turns)}")
+        while len(heard.turns) < count:
+            turn = self.hear(*rng.choice(spoken), rng)
+            if turn is not None:
+                heard.append(turn)
