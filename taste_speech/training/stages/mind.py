@@ -309,7 +309,7 @@ def heard_talks(settings: Settings, context: StageContext) -> list[Talk]:
     if not settings.heard_turns or context.start is None:
         return []
     talks = [talk for talk in written_talks() if talk.split == "train"]
-    talks += make_questions(len(talks) // 2, settings.seed, "train")
+    talks += make_questions(len(talks), settings.seed, "train")
     heard = HeardTurns(context.folder("mind") / "heard.jsonl")
     if len(heard.turns) < settings.heard_turns:
         tower = TasteForCausalLM.from_pretrained(context.start).audio_tower
@@ -320,7 +320,7 @@ def heard_talks(settings: Settings, context: StageContext) -> list[Talk]:
         hearer = Hearer(ReplyVoice(context.folder("corpus")), recognizer, tower.eval())
         hearer.fill(heard, talks, settings.heard_turns, settings.seed)
     by_id = {talk.id: talk for talk in talks}
-    return [turn.within(by_id[turn.talk]) for turn in heard.turns]
+    return [turn.within(by_id[turn.talk]) for turn in heard.turns[: settings.heard_turns]]
 
 
 def begin_with(checkpoint: Path, lm: SpokenLM) -> bool:

@@ -89,7 +89,7 @@ def written_talks() -> tuple[Talk, ...]:
             asked = next(turn.text for turn in turns if turn.role == "user")
             draw = int.from_bytes(hashlib.sha256(asked.lower().encode()).digest()[:4], "little") % 100
             split = "valid" if draw < VALID_PERCENT else "train"
-            talks.append(Talk(f"written-{path.stem}-{number:03d}", split, tuple(turns)))
+            talks.append(Talk(f"written-{path.parent.name}-{path.stem}-{number:03d}", split, tuple(turns)))
     return tuple(talks)
 
 

@@ -91,3 +91,8 @@ def test_what_is_recognized_has_the_words_and_no_hesitation() -> None:
 def test_typed_turns_and_those_of_others_are_as_they_are() -> None:
     for turn in (Turn("user", "text", "Um, hi."), Turn("assistant", "speech", "Um, hi.")):
         assert as_recognized(turn, random.Random(0)) == turn
+
+
+def test_no_two_written_talks_have_one_id():
+    talks = written_talks()
+    assert len({talk.id for talk in talks}) == len(talks)

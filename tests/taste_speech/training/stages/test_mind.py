@@ -14,6 +14,7 @@ from taste_speech.streaming.layout import PromptFormat
 from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.dialogues.turns import Talk, Turn
+from taste_speech.training.corpus.heard_turns import HeardTurn, HeardTurns
 from taste_speech.training.mind.rows import TalkEncoder, TasteBank
 from taste_speech.training.stages import mind
 from taste_speech.training.stages.mind import Settings, TalkDealer, is_ours
@@ -211,3 +212,16 @@ def test_talks_with_a_heard_turn_are_drawn_as_often_as_told(talks):
     segment = encoder.segment(heard, random.Random(0))
     assert segment.text_ids[0].tolist() == [len("And"), len("what?")]
     assert segment.taste_ids[0].tolist() == [[1, 0], [3, 1]]
+
+
+def test_turns_that_were_heard_before_are_not_heard_again(talks, tmp_path):
+    heard = HeardTurns(tmp_path / "mind" / "heard.jsonl")
+    context = StageContext(tmp_path, None, tmp_path)
+    assert mind.heard_talks(Settings(), context) == []
+    context.folder("mind")
+    for number in range(3):
+        heard.append(HeardTurn(f"t{number}", 0, number == 0, ["And"], [[1, 2]]))
+    found = mind.heard_talks(Settings(heard_turns=2), context)
+    assert [talk.id for talk in found] == ["t0", "t1"]
+    assert [len(talk.turns) for talk in found] == [2, 1]
+    assert found[1].turns[0].recognized == "And"
