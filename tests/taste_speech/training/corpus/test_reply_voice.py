@@ -80,16 +80,6 @@ def test_phones_are_heard_when_they_are_told(tmp_path: Path) -> None:
 
 
 @needs_hibari
-def test_phones_can_be_made_to_end_when_they_should(tmp_path: Path) -> None:
-    voice = ReplyVoice(tmp_path)
-    plain = voice.speak(TEXT)
-    ends = np.array([end for _, end in plain.timing.phones])
-    wanted = ends + 0.4 * (ends > ends[len(ends) // 2]) + 0.2 * ends
-    reached = np.array([end for _, end in voice.speak(TEXT, phone_ends_s=wanted).timing.phones])
-    assert np.abs(reached - wanted).mean() < 0.2 * np.abs(ends - wanted).mean()
-
-
-@needs_hibari
 def test_an_emphasized_word_is_longer_and_higher(tmp_path: Path) -> None:
     voice, word = ReplyVoice(tmp_path), 1
     plain, stressed = voice.speak(TEXT), voice.speak(TEXT, Manner(emphasis=word))

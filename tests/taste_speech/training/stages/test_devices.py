@@ -62,9 +62,7 @@ def with_device(filtering, monkeypatch):
     monkeypatch.setattr(torch, "autocast", PretendedAutocast)
     monkeypatch.setattr(loop.TrainingLoop, "save", lambda _: None)
     monkeypatch.setattr(
-        loop.TrainingLoop,
-        "run",
-        lambda self, losses, evaluate, _, until=1.0: self._run(losses, evaluate, until),
+        loop.TrainingLoop, "run", lambda self, losses, evaluate, _: self._run(losses, evaluate)
     )
     return filtering
 
