@@ -21,11 +21,13 @@ def serve_sessions(
         replica_range: `MIN:MAX` replicas on the cluster.
 
     Raises:
-        AgentError: a package is missing, the port is taken, or the server would be open without a token.
+        AgentError: a package is missing, the port is taken, `replica_range` is not a range, or the server
+            would be open without a token.
         TasteError: the model cannot be loaded.
     """
     try:
         from taste_agent.serve.mind import load_served_model
+        from taste_agent.serve.ray_cluster import Cluster, replicas, serve_on_ray
         from taste_agent.serve.server import serve
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("taste_"):
@@ -34,12 +36,10 @@ def serve_sessions(
             f"the package {error.name} is missing; install it with pip install 'taste-agent[serve]'"
         ) from error
     options.access.check()  # before the model is loaded, which takes long
+    cluster = Cluster(ray_address, *replicas(replica_range))
     check_names(settings)
     announce_first_use(settings.model)
     if ray_address:
-        from taste_agent.serve.ray_cluster import Cluster, replicas, serve_on_ray
-
-        cluster = Cluster(ray_address, *replicas(replica_range))
         serve_on_ray(cluster, settings, options, load_served_model, _tell)
         return
     serve(lambda: load_served_model(settings), settings, options, _tell)

@@ -105,7 +105,8 @@ def timing_text(turn: Turn) -> str:
 
 
 def _reply_cell(turn: Turn) -> str:
+    """Return the reply as far as it was heard, with a mark where it was cut."""
     reply = escape(turn.heard_text)
     if turn.cut_text:
-        reply += f" [dim strike]{escape(turn.cut_text)}[/dim strike] [red](interrupted)[/red]"
+        reply = f"{reply} [red](interrupted)[/red]".lstrip()
     return reply

@@ -56,3 +56,8 @@ def test_the_command_line_reaches_the_server(monkeypatch: pytest.MonkeyPatch) ->
     (given,) = served
     assert (given.port, given.max_sessions, given.limits.idle_s) == (0, 3, 5)
     assert (given.access.token, given.access.origins) == ("secret", ("http://a",))
+
+
+def test_a_wrong_range_of_replicas_is_refused_before_the_model_is_looked_for() -> None:
+    with pytest.raises(AgentError, match="--replicas 4:1 is not MIN:MAX"):
+        serve_sessions(settings("model.checkpoint=/nowhere"), options(), "local", "4:1")
