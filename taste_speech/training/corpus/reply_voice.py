@@ -243,7 +243,7 @@ def _emphasis(n_frames: int, manner: Manner, ends_s: np.ndarray, of_word: np.nda
 
 
 def _bent(f0: np.ndarray, manner: Manner, emphasis: np.ndarray) -> np.ndarray:
-    """F0 in the manner asked for, (frames,) float32."""
+    """Return F0 in the manner asked for, (frames,) float32."""
     octaves = np.log2(manner.pitch) + manner.slope * (np.linspace(0.0, 1.0, len(f0)) - 0.5) + 0.22 * emphasis
     return np.where(f0 > _VOICED_HZ, f0 * 2.0**octaves, f0).astype(np.float32)
 

@@ -46,11 +46,11 @@ class Parts:
         self.provisional: list[str] = []
 
     def start_for(self, stage: str) -> Path | None:
-        """Folder of the checkpoint that has what a stage makes, where the stage has not begun."""
+        """Return the checkpoint to begin with if a stage has made nothing yet, else None."""
         return None if any(self.context.folder(stage).iterdir()) else self.context.start
 
     def weights(self, stage: str, name: str, prefix: str = "") -> dict[str, Tensor]:
-        """Tensors of a stage's file; those below `prefix` of its last state where that is newer.
+        """Return the tensors of a stage's file, or those below `prefix` of its last state if that is newer.
 
         Raises:
             FileNotFoundError: the stage has not begun.
@@ -105,7 +105,7 @@ def run(settings: Settings, context: StageContext) -> None:
 
 
 def own_state(parts: Parts, context: StageContext) -> dict[str, Tensor]:
-    """What was trained, under published names: all but the pretrained language model and encoder."""
+    """Return what was trained under published names: all but the pretrained language model and encoder."""
     kept: dict[str, Tensor] = {}
     tower: dict[str, Tensor] = {}
     decoder: dict[str, Tensor] = {}
@@ -126,7 +126,7 @@ def own_state(parts: Parts, context: StageContext) -> dict[str, Tensor]:
 
 
 def _counts(state: dict[str, Tensor], generator: nn.Module) -> dict[str, int]:
-    """Numbers of the parts' parameters."""
+    """Return the number of parameters of each part."""
 
     def count(prefix: str) -> int:
         return sum(value.numel() for name, value in state.items() if name.startswith(prefix))

@@ -1,6 +1,7 @@
 """Stage `flow`: conditional flow matching from phones in time to mel frames."""
 
 import logging
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -13,17 +14,13 @@ from torch import Tensor
 from taste_speech.configuration_base import StrictSection
 from taste_speech.phones import MARKED_PHONES
 from taste_speech.training.config import StageContext
+from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ
-from taste_speech.training.corpus.voice_features import (
-    VoiceFeatures,
-    fixed_embedding,
-    phone_units,
-    prepared_features,
-    stored_voice,
-)
+from taste_speech.training.corpus.voice_features import fixed_embedding, phone_units, stored_voice
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, take_what_fits
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
 from taste_speech.vocoder.flow import Flow
+from taste_speech.vocoder.spectra import log_mel
 
 logger = logging.getLogger(__name__)
 
@@ -67,13 +64,13 @@ class WindowSampler:
         Returns:
             Units (batch, units), unit counts (batch,), mel (batch, bins, frames), frame counts (batch,).
         """
-        pieces = []
+        pieces, hop = [], self.config.hop_samples
         for index in torch.randint(
             len(self.items), (self.settings.batch_size,), generator=generator
         ).tolist():
             units, mel = self.items[index]
             # Windows start where a unit and a mel frame begin together, so that lengths are exact.
-            grid = self._common_units()
+            grid = hop // math.gcd(hop, self.config.sampling_rate_hz // self.config.units_per_second)
             count = min(len(units), self.settings.max_units)
             starts = max(1, (len(units) - count) // grid + 1)
             start = grid * int(torch.randint(starts, (1,), generator=generator))
@@ -88,30 +85,26 @@ class WindowSampler:
         mel_batch = pad([m for _, m in pieces]).transpose(1, 2)
         return pad([u for u, _ in pieces]), unit_counts, mel_batch, frame_counts
 
-    def _common_units(self) -> int:
-        per_unit = self.config.sampling_rate_hz // self.config.units_per_second
-        hop, count = self.config.hop_samples, 1
-        while count * per_unit % hop:
-            count += 1
-        return count
 
+def items_of(stores: Sequence[AudioStore], config: VoiceGeneratorConfig, split: str) -> list[Item]:
+    """Return the units of each clip of a split, with the mel in half precision.
 
-def items_of(features: Sequence[VoiceFeatures], split: str) -> list[Item]:
-    """Return the units of each clip of a split, with the mel."""
+    They are computed at each start, which takes less than a minute for ten hours of sound.
+    """
     items = []
-    for part in features:
-        voice, clips = part.config, {clip.id: clip for clip in part.store}
-        for key in part.keys(split):
-            count = clips[key].samples * voice.units_per_second // SAMPLE_RATE_HZ
-            units = phone_units(part.store, clips[key], count, voice.units_per_second)
-            items.append((units, torch.tensor(part[key].mel)))
+    for store in stores:
+        for clip in store.of_split(split):
+            count = clip.samples * config.units_per_second // SAMPLE_RATE_HZ
+            units = phone_units(store, clip, count, config.units_per_second)
+            samples = torch.from_numpy(store.samples_at(clip, config.sampling_rate_hz))
+            items.append((units, log_mel(samples[None], config)[0].T.half()))
     return items
 
 
 def run(settings: Settings, context: StageContext) -> None:
     """Train, and write `flow.safetensors` (published names without the prefix `flow.`)."""
     folder, config = context.folder("flow"), context.config.voice_generator
-    features = prepared_features(context, settings.stores)
+    stores = [AudioStore(context.folder("corpus") / name) for name in settings.stores]
     torch.manual_seed(settings.loop.seed)
     flow = Flow(config)
     if context.start is not None:
@@ -120,7 +113,8 @@ def run(settings: Settings, context: StageContext) -> None:
     loop.resume()
     speaker = fixed_embedding(settings.voice, config.speaker_embed_dim).to(loop.device)
     samplers = {
-        split: WindowSampler(items_of(features, split), config, settings) for split in ("train", "valid")
+        split: WindowSampler(items_of(stores, config, split), config, settings)
+        for split in ("train", "valid")
     }
 
     def losses(split: str, generator: torch.Generator) -> Losses:

@@ -104,7 +104,7 @@ class SpokenPhones:
 
     @classmethod
     def of(cls, store: AudioStore, clip: Clip) -> "SpokenPhones":
-        """Those of a clip."""
+        """Return the phones of a clip."""
         marked, words = (torch.tensor(each) for each in marked_phones_of(clip))
         pitch_hz = phone_pitch_hz(store, clip, marked)
         ends = torch.tensor([end for _, end in clip.timing.phones])

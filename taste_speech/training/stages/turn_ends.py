@@ -171,7 +171,7 @@ class Examples:
         self.save()
 
     def tensors(self) -> tuple[Tensor, Tensor]:
-        """States and labels."""
+        """Return states and labels."""
         return torch.stack(self.states), torch.tensor(self.finished)
 
 

@@ -100,7 +100,7 @@ class SegmentSampler:
 
 
 def stft_magnitude(audio: Tensor, n_fft: int, hop: int) -> Tensor:
-    """Magnitudes (batch, bins, frames) of audio (batch, samples).
+    """Return the magnitudes (batch, bins, frames) of audio (batch, samples).
 
     The root keeps a small constant below it: the gradient of a magnitude at zero is not a number.
     """
@@ -112,7 +112,7 @@ def stft_magnitude(audio: Tensor, n_fft: int, hop: int) -> Tensor:
 def multi_resolution_stft_loss(
     produced: Tensor, target: Tensor, n_ffts: tuple[int, ...] = (512, 1024, 256)
 ) -> Tensor:
-    """Mean over resolutions of spectral convergence plus log-magnitude L1; inputs (batch, samples)."""
+    """Return spectral convergence plus log-magnitude L1 of (batch, samples), averaged over resolutions."""
     losses = []
     for n_fft in n_ffts:
         a, b = (stft_magnitude(x, n_fft, n_fft // 4) for x in (produced, target))
@@ -142,7 +142,7 @@ class VocoderTrainer:
         self.config = context.config.voice_generator
 
     def losses(self, _step: int, generator: torch.Generator) -> Losses:
-        """Losses of a fresh batch."""
+        """Return the losses of a new batch."""
         settings = self.settings
         mel, f0, audio, filters = send_to_device(self.sampler.batch(generator), self.device)
         level = settings.mel_noise * torch.rand((len(mel), 1, 1), generator=generator).to(mel)
@@ -160,7 +160,7 @@ class VocoderTrainer:
             }
 
     def _filter_loss(self, harmonic: Tensor, noise: Tensor, wanted: Tensor, voiced: Tensor) -> Tensor:
-        """Mean distance of the log magnitudes; of the harmonics only where there are any."""
+        """Return the mean distance of the log magnitudes; that of the harmonics only where there are any."""
         frames = wanted.shape[-1]
         pulses = (harmonic[..., :frames] - wanted[:, 0]).abs() * (wanted[:, 0] > _INAUDIBLE)
         even = (noise[..., :frames] - wanted[:, 1] - self.settings.noise_gain).abs()

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from taste_speech.phones import MARKED_PHONES
 from taste_speech.training.config import StageContext
-from taste_speech.training.corpus.voice_features import prepared_features, stored_voice
+from taste_speech.training.corpus.audio_store import AudioStore
+from taste_speech.training.corpus.voice_features import stored_voice
 from taste_speech.training.loop import LoopSettings, StoppedError, take_what_fits
 from taste_speech.training.stages import flow, vocoder
 from taste_speech.training.stages.vocoder import VocoderTrainer
@@ -81,9 +82,9 @@ def test_a_flow_learns_its_prior_alone_and_then_the_mel(context):
 
 @pytest.mark.parametrize("unpitched", [0.0, 0.5, 1.0])
 def test_the_pitch_of_some_windows_is_not_told(context, unpitched):
-    features = prepared_features(context, ["reply"])
+    stores, config = [AudioStore(context.folder("corpus") / "reply")], context.config.voice_generator
     settings = flow.Settings(stores=["reply"], batch_size=40, max_units=8, unpitched_part=unpitched)
-    sampler = flow.WindowSampler(flow.items_of(features, "train"), context.config.voice_generator, settings)
+    sampler = flow.WindowSampler(flow.items_of(stores, config, "train"), config, settings)
     units, counts, mel, frames = sampler.batch(torch.Generator().manual_seed(0))
     told = (units >= MARKED_PHONES).any(1)
     assert unpitched != 0.5 or 5 < int(told.sum()) < 30
