@@ -3,9 +3,9 @@
 Keys with the same name as in the published file must stay, even where only their default is supported.
 """
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from taste_speech.configuration_base import StrictSection, TolerantSection
 
@@ -225,15 +225,6 @@ class SpeechDecoderConfig(TolerantSection):
             )
 
 
-class AlignmentWindowConfig(StrictSection):
-    """ASR tokens around the current one that the alignment heads see during generation."""
-
-    back: int = Field(default=1, ge=0)
-    ahead: int = Field(default=4, ge=1)
-    unsaid: int = Field(default=2, ge=0)
-    """Tokens at the end that may be left before the units stop, for example a mark or a silent letter."""
-
-
 class UnitDecodingConfig(StrictSection):
     """What the published file leaves to the code (section `unit_decoding`, ours)."""
 
@@ -247,31 +238,12 @@ class UnitDecodingConfig(StrictSection):
     min_units_per_row: float = 2.0
     """Minimum number of units per row of the prefix (rows = ASR tokens + 3)."""
     max_units_per_row: float = 20.0
-    alignment_heads: list[tuple[int, int]] | None = None
-    """(block, head) pairs of the unit language model whose attention tells which word a unit belongs to;
-    None: the mean of all heads."""
-    alignment_window: AlignmentWindowConfig | None = None
-    """Window that forces the `alignment_heads` to follow the text in order; None: no limit, as published."""
     units_per_second: int = 50
 
-    def check_heads(self, blocks: int, heads: int) -> None:
-        """Check that the alignment heads exist in a unit language model of this size.
-
-        Raises:
-            ValueError: they do not exist, or there is a window without them.
-        """
-        for block, head in self.alignment_heads or []:
-            if not (0 <= block < blocks and 0 <= head < heads):
-                raise ValueError(
-                    f"unit_decoding.alignment_heads has ({block}, {head}); blocks are 0 to {blocks - 1}, "
-                    f"heads 0 to {heads - 1}"
-                )
-        if self.alignment_heads == []:
-            raise ValueError(
-                "unit_decoding.alignment_heads is empty; name a (block, head), or give null for all"
-            )
-        if self.alignment_window is not None and self.alignment_heads is None:
-            raise ValueError(
-                "unit_decoding.alignment_window is for alignment_heads, which are null; name the heads that "
-                "follow the text, or give null for the window too"
-            )
+    @model_validator(mode="before")
+    @classmethod
+    def _forget_alignment(cls, values: Any) -> Any:
+        """Read sections that still name alignment heads and their window, which no unit decoder has now."""
+        if isinstance(values, dict):
+            return {key: value for key, value in values.items() if not key.startswith("alignment_")}
+        return values

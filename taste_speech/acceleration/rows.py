@@ -14,7 +14,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMS
 from taste_speech.cpu import RowLinear, one_thread_if_small
 from taste_speech.speech_decoder.decoding import UnitDecoderState
 from taste_speech.speech_decoder.encoder import LayerCache, RelativeBlock
-from taste_speech.speech_decoder.unit_decoder import UnitDecoder
+from taste_speech.speech_decoder.unit_decoder import UnitDecoder, alignment
 from taste_speech.spoken_lm.language_model import ConversationCache, GrowingCache
 
 _ANGLE_ROWS = 256
@@ -143,26 +143,19 @@ class UnitRows:
         Args:
             unit: unit id.
             state: state to advance by one row.
-            align: whether to collect the attention to the condition in `state`; an alignment window always
-                needs it.
+            align: whether to collect the attention to the condition in `state`.
         """
-        decoder, encoder, window = self._decoder, state.encoder, state.window
-        x = self._inputs[unit : unit + 1]
-        visible = {} if window is None else window.visible(encoder.length + 1)
-        weights: dict[int, Tensor] = {}
+        x, encoder = self._inputs[unit : unit + 1], state.encoder
+        weights: list[Tensor] = []
         with one_thread_if_small(self._weights):
-            for index, block in enumerate(self._blocks):
-                x, attention = block(
-                    x, encoder.layers[index], encoder.positions[index], encoder.length, visible.get(index)
-                )
-                if (align or window is not None) and index in decoder.aligned_blocks:
-                    weights[index] = attention[None, ..., state.condition]
+            for block, cache, table in zip(self._blocks, encoder.layers, encoder.positions, strict=True):
+                x, attention = block(x, cache, table, encoder.length)
+                if align:
+                    weights.append(attention[None, ..., state.condition])
             encoder.length += 1
             if weights:
-                state.attention.append(decoder.alignment(weights)[0])
-            if window is not None:
-                window.follow(state.attention[-1])
-            return self._head(decoder.llm.after_norm(x))
+                state.attention.append(alignment(weights)[0])
+            return self._head(self._decoder.llm.after_norm(x))
 
 
 class _BlockRow:
@@ -179,15 +172,12 @@ class _BlockRow:
         self._widen, self._narrow = RowLinear(feed_forward.w_1), RowLinear(feed_forward.w_2)
         self._activation = feed_forward.activation
 
-    def __call__(
-        self, x: Tensor, cache: LayerCache, table: Tensor, position: int, visible: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, x: Tensor, cache: LayerCache, table: Tensor, position: int) -> tuple[Tensor, Tensor]:
         """Process the row (1, size) at `position`; return the next (1, size) and (heads, 1, keys) attention.
 
         Args:
             cache: keys and values of earlier rows, to which this one is appended.
             table: (heads, offsets, head_dim), offsets descending to 0.
-            visible: (heads, 1, keys), true for the rows that each head may see; None: all.
         """
         query, key, value = self._inputs(self._before_attention(x)).view(self._shape).unbind()
         keys, values = cache.write(position, key[None], value[None])
@@ -197,8 +187,6 @@ class _BlockRow:
         scores = torch.baddbmm(
             scores, by_content, keys[0].transpose(1, 2), beta=self._scale, alpha=self._scale
         )
-        if visible is not None:
-            scores.masked_fill_(~visible, -torch.inf)
         weights = torch.softmax(scores, dim=-1)
         x = x + self._output(torch.bmm(weights, values[0]).view(x.shape))
         return x + self._narrow(self._activation(self._widen(self._before_feed_forward(x)))), weights

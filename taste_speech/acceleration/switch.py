@@ -73,8 +73,8 @@ def accelerate(
     elif _computes_rows(model):
         model.spoken_lm.row_runner = LlamaRows(llama)
         if settings.linear != "int8":  # int8 layers have no weights that could be read directly
-            if isinstance(model.speech_decoder, UnitDecoder):
-                model.speech_decoder.unit_runner = UnitRows(model.speech_decoder)
+            for decoder in _unit_decoders(model):
+                decoder.unit_runner = UnitRows(decoder)
             if generator is not None:
                 generator.flow.decoder.runner = FlowFrames(generator.flow.decoder.estimator)
 
@@ -82,8 +82,8 @@ def accelerate(
 def decelerate(model: TasteForCausalLM, generator: VoiceGenerator | None = None) -> None:
     """Return to the plain steps, for comparisons; smaller linear layers and folded weights stay."""
     model.spoken_lm.row_runner = None
-    if isinstance(model.speech_decoder, UnitDecoder):
-        model.speech_decoder.unit_runner = None
+    for decoder in _unit_decoders(model):
+        decoder.unit_runner = None
     if generator is not None:
         generator.flow.decoder.runner = None
     for module in _compilable(model, generator):
@@ -93,24 +93,29 @@ def decelerate(model: TasteForCausalLM, generator: VoiceGenerator | None = None)
 @contextmanager
 def plain_steps(model: TasteForCausalLM, generator: VoiceGenerator) -> Iterator[None]:
     """Use the plain steps inside the block, and the fast path again afterwards."""
-    lm, decoder, flow = model.spoken_lm, model.speech_decoder, generator.flow.decoder
-    runners = (lm.row_runner, getattr(decoder, "unit_runner", None), flow.runner)
+    lm, flow = model.spoken_lm, generator.flow.decoder
+    runners = (lm.row_runner, flow.runner)
+    unit_runners = [(decoder, decoder.unit_runner) for decoder in _unit_decoders(model)]
     compiled = [(module, module._compiled_call_impl) for module in _compilable(model, generator)]
     decelerate(model, generator)
     try:
         yield
     finally:
-        lm.row_runner, unit_runner, flow.runner = runners
-        if isinstance(decoder, UnitDecoder):
-            decoder.unit_runner = unit_runner
+        lm.row_runner, flow.runner = runners
+        for decoder, runner in unit_runners:
+            decoder.unit_runner = runner
         for module, call in compiled:
             module._compiled_call_impl = call
 
 
+def _unit_decoders(model: TasteForCausalLM) -> list[UnitDecoder]:
+    """Return the model's unit decoder; empty where phones are timed instead of units drawn."""
+    return [model.speech_decoder] if isinstance(model.speech_decoder, UnitDecoder) else []
+
+
 def _compilable(model: TasteForCausalLM, generator: VoiceGenerator | None) -> list[nn.Module]:
     """Return the modules that `torch.compile` can take unchanged."""
-    decoder = model.speech_decoder
-    blocks = list[nn.Module](decoder.llm.encoders) if isinstance(decoder, UnitDecoder) else []
+    blocks = [block for decoder in _unit_decoders(model) for block in decoder.llm.encoders]
     return blocks if generator is None else [*blocks, generator.flow.decoder.estimator]
 
 
@@ -140,10 +145,9 @@ def _shrink_linear_layers(
         return
     for layer in llama.model.layers:
         quantize(layer)
-    if isinstance(model.speech_decoder, UnitDecoder):
-        for block in model.speech_decoder.llm.blocks:
-            quantize(block.feed_forward)
-            quantize(block.self_attn, "linear_q", "linear_k", "linear_v", "linear_out")
+    for block in (block for decoder in _unit_decoders(model) for block in decoder.llm.blocks):
+        quantize(block.feed_forward)
+        quantize(block.self_attn, "linear_q", "linear_k", "linear_v", "linear_out")
     if generator is not None:
         estimator = generator.flow.decoder.estimator
         for stage in (*estimator.down_blocks, *estimator.mid_blocks, *estimator.up_blocks):

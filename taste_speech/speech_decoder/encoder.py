@@ -11,7 +11,6 @@ encoders of the unit decoder can be either. The published names of the two kinds
 """
 
 import math
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -312,21 +311,16 @@ class RelativeEncoder(nn.Module):
         x: Tensor,
         state: EncoderState,
         weights_for: slice | None = None,
-        weight_blocks: Collection[int] = (),
-        visible: Mapping[int, Tensor] | None = None,
-    ) -> tuple[Tensor, dict[int, Tensor]]:
+    ) -> tuple[Tensor, list[Tensor]]:
         """Encode new rows after those in `state` (causal encoders only).
 
         Args:
             x: (1, n, input_size).
             state: state to advance by n rows.
-            weights_for: keys whose attention weights to return.
-            weight_blocks: blocks whose attention weights to return.
-            visible: by block (heads, 1, keys), true for the rows that each head may see; other blocks see
-                all rows.
+            weights_for: keys whose attention weights to return; None: no weights.
 
         Returns:
-            (1, n, size), and by block the weights (1, heads, n, keys of `weights_for`).
+            (1, n, size), and of each block the weights (1, heads, n, keys of `weights_for`).
 
         Raises:
             ValueError: the rows do not fit into the state.
@@ -338,16 +332,10 @@ class RelativeEncoder(nn.Module):
         if rows > 1:
             mask = torch.ones((rows, keys), dtype=torch.bool, device=x.device).tril(state.length)
         x = self.embed(x)
-        collected: dict[int, Tensor] = {}
-        for index, block in enumerate(self.blocks):
-            cache, table = state.layers[index], state.positions[index][:, -keys:]
-            wanted = weights_for is not None and index in weight_blocks
-            seen = mask
-            if visible is not None and index in visible:
-                seen = visible[index].to(x.device)
-                seen = seen if mask is None else seen & mask
-            x, weights = block(x, table, seen, cache, state.length, wanted)
+        collected: list[Tensor] = []
+        for block, cache, table in zip(self.blocks, state.layers, state.positions, strict=True):
+            x, weights = block(x, table[:, -keys:], mask, cache, state.length, weights_for is not None)
             if weights is not None:
-                collected[index] = weights[..., weights_for]
+                collected.append(weights[..., weights_for])
         state.length = keys
         return self.after_norm(x), collected

@@ -7,7 +7,7 @@ The language model over units sees
 and each row from `task` on predicts the next unit or the stop id.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,44 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from taste_speech.configuration_sections import SpeechDecoderConfig, UnitDecodingConfig
-from taste_speech.speech_decoder.decoding import (
-    FIRST_CONDITION,
-    AlignmentWindow,
-    UnitDecoderState,
-    greedy_unit,
-    sample_unit,
-)
+from taste_speech.speech_decoder.decoding import UnitDecoderState, greedy_unit, sample_unit
 from taste_speech.speech_decoder.encoder import EncoderSettings, RelativeEncoder
 
-IGNORED_TARGET = -1
 _STRUCTURE_ROWS = 3  # sos, speaker, task
-
-
-@dataclass(frozen=True)
-class UnitPrediction:
-    """Teacher-forced result.
-
-    Attributes:
-        logits: (batch, units + 1, vocabulary + 1).
-        targets: (batch, units + 1): units, then the stop id; -1 where there is no target.
-    """
-
-    logits: Tensor
-    targets: Tensor
-
-    def loss(self, label_smoothing: float = 0.0) -> Tensor:
-        """Return the mean cross-entropy over the targets."""
-        return F.cross_entropy(
-            self.logits.flatten(0, 1).float(),
-            self.targets.flatten(),
-            ignore_index=IGNORED_TARGET,
-            label_smoothing=label_smoothing,
-        )
-
-    def accuracy(self) -> Tensor:
-        """Return the fraction of targets that have the highest logit."""
-        valid = self.targets != IGNORED_TARGET
-        return ((self.logits.argmax(-1) == self.targets) & valid).sum() / valid.sum().clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -70,9 +36,9 @@ class GeneratedUnits:
     attention: Tensor
 
 
-def rows_at(rows: Tensor, places: Tensor) -> Tensor:
-    """(batch, rows, size) at (batch, n) -> (batch, n, size)."""
-    return rows.gather(1, places[..., None].expand(-1, -1, rows.shape[-1]))
+def alignment(weights: Sequence[Tensor]) -> Tensor:
+    """Average the attention of all heads of all blocks, each (1, heads, rows, keys) -> (rows, keys)."""
+    return torch.stack(list(weights)).mean(dim=(0, 1, 2))
 
 
 class WeightedSum(nn.Module):
@@ -92,13 +58,12 @@ class UnitDecoder(nn.Module):
     """Decodes speech units. Attribute names are the published ones below `speech_decoder.`.
 
     Raises:
-        ValueError: the configuration names a variant or alignment heads that do not exist.
+        ValueError: the configuration names a variant that does not exist.
     """
 
     def __init__(self, config: SpeechDecoderConfig, decoding: UnitDecodingConfig) -> None:
         super().__init__()
         config.check_supported("speech_decoder_config")
-        decoding.check_heads(config.llm__num_blocks, config.llm__attention_heads)
         self.config, self.decoding = config, decoding
         size = config.llm_input_size
         causal = config.encoder__static_chunk_size == 1
@@ -122,10 +87,6 @@ class UnitDecoder(nn.Module):
         self.llm = RelativeEncoder(_settings(config, "llm", size, config.llm_output_size, transformer=True))
         self.llm_decoder = nn.Linear(config.llm_output_size, config.speech_token_size + 1)
         self.speech_embedding = nn.Embedding(config.speech_token_size, size)
-        heads = decoding.alignment_heads
-        every = range(config.llm__num_blocks)
-        self.aligned_blocks = frozenset(every if heads is None else (block for block, _ in heads))
-        """Blocks whose attention tells which word a unit belongs to."""
         self.unit_runner: Callable[[int, UnitDecoderState, bool], Tensor] | None = None
         """Replacement of `step` for single units: unit, state, align -> logits."""
 
@@ -134,13 +95,8 @@ class UnitDecoder(nn.Module):
         """The id that ends the units."""
         return self.config.speech_token_size
 
-    def encode_condition(
-        self, asr_token_ids: Tensor, audio_embeds: Tensor, lengths: Tensor | None = None
-    ) -> Tensor:
+    def encode_condition(self, asr_token_ids: Tensor, audio_embeds: Tensor) -> Tensor:
         """(batch, tokens) and (batch, tokens, audio width) -> condition rows (batch, tokens, size).
-
-        Args:
-            lengths: (batch,) valid tokens; None: all. Causal encoders do not need it.
 
         Raises:
             ValueError: there is not one audio vector for each token.
@@ -150,8 +106,8 @@ class UnitDecoder(nn.Module):
                 f"asr_token_ids {tuple(asr_token_ids.shape)} and audio_embeds {tuple(audio_embeds.shape)} "
                 "differ; give one audio vector for each ASR token"
             )
-        text = self.text_encoder(self.text_embedding(asr_token_ids), lengths)
-        audio = self.audio_token_encoder(self.audio_embed_affine_layer(audio_embeds), lengths)
+        text = self.text_encoder(self.text_embedding(asr_token_ids))
+        audio = self.audio_token_encoder(self.audio_embed_affine_layer(audio_embeds))
         return self.fuse_encoded_audio_text_module(
             self.audio_token_encoder_affine_layer(audio), self.text_encoder_affine_layer(text)
         )
@@ -162,79 +118,9 @@ class UnitDecoder(nn.Module):
         sos, task = self.llm_embedding.weight[:, None, None].expand(-1, len(condition), -1, -1)
         return torch.cat([sos, speaker[:, None], condition, task], dim=1)
 
-    def forward(
-        self,
-        speaker_embeds: Tensor,
-        asr_token_ids: Tensor,
-        audio_embeds: Tensor,
-        unit_ids: Tensor,
-        asr_token_lengths: Tensor | None = None,
-        unit_lengths: Tensor | None = None,
-        forced_lengths: Tensor | None = None,
-    ) -> UnitPrediction:
-        """Predict the units of a batch with teacher forcing. Pad on the right with any valid id.
-
-        Args:
-            speaker_embeds: (batch, speaker width), any norm.
-            asr_token_ids: (batch, tokens).
-            audio_embeds: (batch, tokens, audio width).
-            unit_ids: (batch, units).
-            asr_token_lengths, unit_lengths: (batch,); None: everything is valid.
-            forced_lengths: (batch,) number of given units, which are no targets; None: none.
-        """
-        batch, tokens = asr_token_ids.shape
-        if asr_token_lengths is None:
-            asr_token_lengths = torch.full((batch,), tokens, device=unit_ids.device)
-        if unit_lengths is None:
-            unit_lengths = torch.full((batch,), unit_ids.shape[1], device=unit_ids.device)
-        condition = self.encode_condition(asr_token_ids, audio_embeds, asr_token_lengths)
-        rows, places = self.lay_out(self.prefix(speaker_embeds, condition), asr_token_lengths, unit_ids)
-        outputs = rows_at(self.llm(rows), places)
-        return UnitPrediction(
-            self.llm_decoder(outputs), self.unit_targets(unit_ids, unit_lengths, forced_lengths)
-        )
-
-    def lay_out(self, prefix: Tensor, token_lengths: Tensor, unit_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Arrange the language model's rows for a padded batch.
-
-        The padding of shorter conditions moves to the end: the task row follows directly, as in generation.
-
-        Args:
-            prefix: (batch, tokens + 3, size) from `prefix`.
-            token_lengths: (batch,) valid tokens.
-            unit_ids: (batch, units).
-
-        Returns:
-            rows (batch, tokens + 3 + units, size), and the indices (batch, units + 1) of the rows that
-            predict: the task row and those of the units.
-        """
-        rows = torch.cat([prefix, self.speech_embedding(unit_ids)], dim=1)
-        task_row = (FIRST_CONDITION + token_lengths)[:, None]
-        places = torch.arange(rows.shape[1], device=rows.device)
-        padding = prefix.shape[1] - _STRUCTURE_ROWS - token_lengths[:, None]
-        moved = (places + padding).clamp(max=rows.shape[1] - 1)
-        steps = torch.arange(unit_ids.shape[1] + 1, device=rows.device)
-        return rows_at(rows, torch.where(places < task_row, places, moved)), task_row + steps
-
-    def unit_targets(
-        self, unit_ids: Tensor, unit_lengths: Tensor, forced_lengths: Tensor | None = None
-    ) -> Tensor:
-        """Return the target ids (batch, units + 1) of the rows from the task row on; -1 for none."""
-        steps = torch.arange(unit_ids.shape[1] + 1, device=unit_ids.device)
-        targets = F.pad(unit_ids, (0, 1)).masked_fill(steps == unit_lengths[:, None], self.stop_id)
-        ignored = steps > unit_lengths[:, None]
-        if forced_lengths is not None:
-            ignored = ignored | (steps < forced_lengths[:, None])
-        return targets.masked_fill(ignored, IGNORED_TARGET)
-
     @torch.no_grad()
     def start(
-        self,
-        prefix: Tensor,
-        capacity: int,
-        forced_units: Tensor | None = None,
-        align: bool = False,
-        said_tokens: int = 0,
+        self, prefix: Tensor, capacity: int, forced_units: Tensor | None = None, align: bool = False
     ) -> tuple[Tensor, UnitDecoderState]:
         """Feed prefix and forced units; return the next logits (1, vocabulary + 1) and the state.
 
@@ -243,13 +129,8 @@ class UnitDecoder(nn.Module):
             capacity: maximum number of rows (prefix and units).
             forced_units: (1, units) decoded earlier.
             align: whether to collect the attention to the condition.
-            said_tokens: number of tokens at the start of the condition that the forced units cover.
         """
-        tokens, how, window = prefix.shape[1] - _STRUCTURE_ROWS, self.decoding, None
-        if how.alignment_window is not None and how.alignment_heads is not None:
-            heads = self.config.llm__attention_heads
-            window = AlignmentWindow(how.alignment_window, how.alignment_heads, heads, tokens, said_tokens)
-        state = UnitDecoderState(self.llm.new_state(capacity), tokens, [], window)
+        state = UnitDecoderState(self.llm.new_state(capacity), prefix.shape[1] - _STRUCTURE_ROWS, [])
         rows = prefix
         if forced_units is not None and forced_units.shape[1]:
             rows = torch.cat([prefix, self.speech_embedding(forced_units)], dim=1)
@@ -260,34 +141,13 @@ class UnitDecoder(nn.Module):
         """Feed (1, n) units; return the next logits (1, vocabulary + 1)."""
         if self.unit_runner is not None and unit_ids.shape[1] == 1:
             return self.unit_runner(int(unit_ids), state, align)
-        rows, new_rows, window = self.speech_embedding(unit_ids), unit_ids.shape[1], state.window
-        if window is None:
-            return self._advance(rows, state, align, new_rows)
-        visible = window.visible(state.encoder.length + new_rows)
-        logits = self._advance(rows, state, True, new_rows, visible)
-        window.follow(state.attention[-1])
-        return logits
+        return self._advance(self.speech_embedding(unit_ids), state, align, unit_ids.shape[1])
 
-    def _advance(
-        self,
-        rows: Tensor,
-        state: UnitDecoderState,
-        align: bool,
-        new_rows: int,
-        visible: Mapping[int, Tensor] | None = None,
-    ) -> Tensor:
-        weights_for = state.condition if align else None
-        hidden, weights = self.llm.step(rows, state.encoder, weights_for, self.aligned_blocks, visible)
+    def _advance(self, rows: Tensor, state: UnitDecoderState, align: bool, new_rows: int) -> Tensor:
+        hidden, weights = self.llm.step(rows, state.encoder, state.condition if align else None)
         if weights:
-            state.attention += list(self.alignment(weights)[-new_rows:])
+            state.attention += list(alignment(weights)[-new_rows:])
         return self.llm_decoder(hidden[:, -1])
-
-    def alignment(self, weights: dict[int, Tensor]) -> Tensor:
-        """Average the attention of the alignment heads: by block (1, heads, rows, keys) -> (rows, keys)."""
-        if self.decoding.alignment_heads is None:
-            return torch.stack(list(weights.values())).mean(dim=(0, 1, 2))
-        chosen = [weights[block][0, head] for block, head in self.decoding.alignment_heads]
-        return torch.stack(chosen).mean(dim=0)
 
     def generate(self, *args: Any, **kwargs: Any) -> Tensor:
         """Generate units (1, units) int32 of one item; arguments as for `generate_with_alignment`."""
@@ -305,7 +165,6 @@ class UnitDecoder(nn.Module):
         min_units: int | None = None,
         max_units: int | None = None,
         align: bool = True,
-        said_tokens: int = 0,
     ) -> GeneratedUnits:
         """Generate the units of one item, and the attention of each unit to the text.
 
@@ -318,8 +177,6 @@ class UnitDecoder(nn.Module):
             min_units, max_units: limits of the new units; None: the published ratio to the prefix length,
                 minus the forced units.
             align: whether to collect the attention, which is a little slower.
-            said_tokens: number of tokens at the start of the condition that the forced units cover; a
-                configured `alignment_window` starts there.
 
         Raises:
             ValueError: there is more than one item.
@@ -332,10 +189,10 @@ class UnitDecoder(nn.Module):
         least = least if min_units is None else min_units
         most = most if max_units is None else max_units
         capacity = prefix.shape[1] + forced + most
-        logits, state = self.start(prefix, capacity, forced_units, align, said_tokens)
+        logits, state = self.start(prefix, capacity, forced_units, align)
         how, ids = self.decoding, list[int]()
         while len(ids) < most:
-            may_stop = len(ids) >= least and state.may_stop
+            may_stop = len(ids) >= least
             if greedy:
                 unit = greedy_unit(logits[0], self.stop_id, may_stop)
             else:

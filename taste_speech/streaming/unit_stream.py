@@ -214,7 +214,6 @@ class UnitStream:
             greedy=greedy,
             min_units=least,
             max_units=most,
-            said_tokens=sum(len(word.ids) for word in state.words),
         )
         ids = result.ids[0].tolist()
         attention = result.attention[len(state.units) :, -own_tokens:].float().cpu().numpy()

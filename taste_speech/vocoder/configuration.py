@@ -126,5 +126,5 @@ class VoiceGeneratorConfig(StrictSection):
     mel: MelConfig = Field(default_factory=MelConfig)
 
     def mel_frames(self, units: int) -> int:
-        """Whole mel frames that `units` speech units last (docs/model.md, Speech units to mel frames)."""
+        """Return how many whole mel frames these units last (docs/model.md, Speech units to mel frames)."""
         return units * self.sampling_rate_hz // (self.units_per_second * self.hop_samples)

@@ -61,7 +61,7 @@ class FlowMatching(nn.Module):
         mask: Tensor | None = None,
         num_steps: int | None = None,
     ) -> Tensor:
-        """Solves the flow with Euler steps.
+        """Solve the flow with Euler steps.
 
         Args:
             noise: (batch, bins, frames), standard normal.
@@ -100,7 +100,7 @@ class FlowMatching(nn.Module):
         mask: Tensor | None,
         num_steps: int,
     ) -> Tensor:
-        """Euler steps in the flow's own scale; nothing in them depends on values.
+        """Take Euler steps in the flow's own scale; nothing in them depends on values.
 
         Args:
             noise, condition, prompt, known: (batch, bins, frames); known as far as `is_known` says.
@@ -133,7 +133,7 @@ class FlowMatching(nn.Module):
         known: Tensor | None,
         is_known: Tensor | None,
     ) -> Tensor:
-        """Euler steps with guidance, in any layout of frames and bins.
+        """Take Euler steps with guidance, in any layout of frames and bins.
 
         Args:
             velocity: of a state at the start of a step; with guidance conditioned and unconditioned ones.
@@ -166,7 +166,7 @@ class FlowMatching(nn.Module):
         mask: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Mean squared error of the velocity at random times on the straight path from noise to `mel`."""
+        """Return the mean squared error of the velocity at random times on the path from noise to `mel`."""
         batch = len(mel)
         mel = masked(self._normalized(mel), mask)
         device = generator.device if generator is not None else mel.device
@@ -200,7 +200,7 @@ class FlowMatching(nn.Module):
 
 
 def _mean_square(errors: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean square of (batch, bins, frames) over the valid frames."""
+    """Return the mean square of (batch, bins, frames) over the valid frames."""
     batch, bins, frames = errors.shape
     count = batch * frames if mask is None else mask.sum()
     return masked(errors.square(), mask).sum() / (count * bins)
@@ -248,7 +248,7 @@ class Flow(nn.Module):
         return self.encoder(x, unit_counts)
 
     def condition(self, encoded: Tensor, frame_units: Tensor, mask: Tensor | None = None) -> Tensor:
-        """What the units say about each frame.
+        """Return what the units say about each frame.
 
         Args:
             encoded: (batch, units, encoder width) of `encode`.
@@ -268,7 +268,7 @@ class Flow(nn.Module):
         generator: torch.Generator | None = None,
         num_steps: int | None = None,
     ) -> Tensor:
-        """Mel frames of whole utterances of equal length.
+        """Return the mel frames of whole utterances of equal length.
 
         Args:
             unit_ids: (batch, units).

@@ -50,7 +50,7 @@ _LAYERS_PER_CONV = 3  # convolution, normalization, activation: the published nu
 
 
 def stretched_units(unit_counts: Tensor, frame_counts: Tensor, frames: int) -> Tensor:
-    """Index of the unit under each mel frame when units are stretched to the frame count.
+    """Return the index of the unit under each mel frame, the units being stretched to the frame count.
 
     Args:
         unit_counts, frame_counts: (batch,).
@@ -79,7 +79,7 @@ class LengthRegulator(nn.Module):
         self.model[str(_LAYERS_PER_CONV * convs)] = nn.Conv1d(channels, channels, 1)
 
     def forward(self, x: Tensor, frame_units: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Vectors of units -> vectors of frames.
+        """Turn vectors of units into vectors of frames.
 
         Args:
             x: (batch, units, channels).

@@ -111,7 +111,7 @@ class HiFT(SourceVocoder):
         self.conv_post = Conv1d(channels, 2 * self.stft.bins, 7, init_std=_INIT_STD)
 
     def fold_weight_norm(self) -> None:
-        """Computes all effective weights once; for inference."""
+        """Compute all effective weights once, for inference."""
         fold_weight_norm(self)
 
     def decode(self, mel: Tensor, source: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class HarmonicSource(nn.Module):
         self.l_linear = nn.Linear(self.num_sines, 1)
 
     def draw(self, f0: Tensor, generator: torch.Generator | None = None) -> SourceRandomness:
-        """Random phases and noise for `f0` (batch, frames); drawn on the generator's device."""
+        """Draw random phases and noise for `f0` (batch, frames); drawn on the generator's device."""
         device = generator.device if generator is not None else f0.device
         batch, frames = f0.shape
         phase = torch.rand((batch, self.num_sines), generator=generator, device=device) * 2 - 1
@@ -47,13 +47,13 @@ class HarmonicSource(nn.Module):
         return SourceRandomness((phase * math.pi).to(f0), noise.to(f0))
 
     def silent_randomness(self, f0: Tensor) -> SourceRandomness:
-        """All draws replaced by zero, for reproducible output."""
+        """Return zeros in place of all draws, for reproducible output."""
         batch, frames = f0.shape
         noise = f0.new_zeros((batch, frames * self.config.hop_samples, self.num_sines))
         return SourceRandomness(f0.new_zeros((batch, self.num_sines)), noise)
 
     def cycles(self, f0: Tensor, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Cycles of the fundamental at each sample, and (batch, 1) the fraction after the last one.
+        """Return the cycles of the fundamental at each sample, and (batch, 1) the fraction after the last.
 
         The sum runs over frames, each reduced to its fraction, then inside the frame: the values stay
         small, so float32 is exact enough for replies of any length.
@@ -69,7 +69,7 @@ class HarmonicSource(nn.Module):
         return inside.flatten(1), torch.frac(ends[:, -1:])
 
     def forward(self, f0: Tensor, randomness: SourceRandomness, start: Tensor | None = None) -> Tensor:
-        """Source signal.
+        """Return the source signal.
 
         Args:
             f0: (batch, frames), Hz.
@@ -108,7 +108,7 @@ class SourceVocoder(nn.Module):
         randomness: SourceRandomness | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Waveform of mel frames; differentiable.
+        """Return the waveform of mel frames; differentiable.
 
         Args:
             mel: (batch, bins, frames).

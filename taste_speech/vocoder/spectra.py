@@ -32,7 +32,7 @@ def magnitude_spectrum(audio: Tensor, n_fft: int, hop: int, window_samples: int)
 
 
 def log_mel(audio: Tensor, config: VoiceGeneratorConfig) -> Tensor:
-    """Natural logarithm of the mel magnitudes.
+    """Return the natural logarithm of the mel magnitudes.
 
     Args:
         audio: (batch, samples) at `config.sampling_rate_hz`, in [-1, 1].

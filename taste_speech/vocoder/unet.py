@@ -145,7 +145,7 @@ def _stage(inputs: int, outputs: int, config: EstimatorConfig, last: nn.Module |
 
 
 def _run_stage(stage: nn.Module, x: Tensor, time: Tensor, mask: Tensor | None) -> Tensor:
-    """Resnet and transformers of a stage (not its resampling)."""
+    """Run the resnet and the transformers of a stage, but not its resampling."""
     resnet, transformers = stage[0], stage[1]  # type: ignore[index]
     x = resnet(x, time, mask).transpose(1, 2)
     for transformer in transformers:
@@ -186,7 +186,7 @@ class Estimator(nn.Module):
         prompt: Tensor,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """Velocity.
+        """Return the velocity.
 
         Args:
             x, condition, prompt: (batch, bins, frames).

@@ -49,7 +49,7 @@ class VoiceGenerator(nn.Module):
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], config: VoiceGeneratorConfig | None = None) -> Self:
-        """Loads a `.safetensors` or `.pth` file strictly; eval mode, on the CPU, weight norm folded.
+        """Load a `.safetensors` or `.pth` file strictly: in eval mode, on the CPU, with folded weight norm.
 
         The first shard (`...-00001-of-00002.safetensors`) stands for all of them.
 
@@ -67,7 +67,7 @@ class VoiceGenerator(nn.Module):
     def from_pretrained(
         cls, folder: str | os.PathLike[str], config: VoiceGeneratorConfig | None = None
     ) -> Self:
-        """Loads the voice generator of a checkpoint folder; safetensors are preferred.
+        """Load the voice generator of a checkpoint folder; safetensors are preferred.
 
         Raises:
             CheckpointError: none of the known file names is there, or as `from_file`.
@@ -80,7 +80,7 @@ class VoiceGenerator(nn.Module):
         dtype: torch.dtype | None = None,
         max_shard_size: int | str | None = None,
     ) -> Path:
-        """Writes `voice_generator.safetensors`, or shards, into `folder`; returns the path to load.
+        """Write `voice_generator.safetensors`, or shards, into `folder`; return the path to load.
 
         Args:
             folder: created if it is not there; other files of a voice generator in it are removed.
@@ -107,7 +107,7 @@ class VoiceGenerator(nn.Module):
         return paths[0]
 
     def fold_weight_norm(self) -> Self:
-        """Computes the vocoder's effective weights once; do so after loading, for inference."""
+        """Compute the vocoder's effective weights once, for inference; do so after loading."""
         self.hift.fold_weight_norm()
         return self
 
@@ -120,7 +120,7 @@ class VoiceGenerator(nn.Module):
         generator: torch.Generator | None = None,
         num_steps: int | None = None,
     ) -> tuple[Tensor, int]:
-        """Waveform of one utterance.
+        """Return the waveform of one utterance.
 
         Args:
             speech_token_ids: (1, units).
@@ -148,12 +148,12 @@ class VoiceGenerator(nn.Module):
 
 
 def make_vocoder(config: VoiceGeneratorConfig) -> HiFT | SourceFilter:
-    """The vocoder that a configuration asks for."""
+    """Return the vocoder that a configuration asks for."""
     return HiFT(config) if config.source_filter is None else SourceFilter(config)
 
 
 def find_file(folder: Path) -> Path | None:
-    """The file of a checkpoint folder that `VoiceGenerator.from_file` reads; None if there is none."""
+    """Return the file of a checkpoint folder that `VoiceGenerator.from_file` reads, or None."""
     names = [folder / name for name in FILE_NAMES]
     return next((path for path in (*names, *sorted(folder.glob(_FIRST_SHARD))) if path.is_file()), None)
 

@@ -39,13 +39,13 @@ class WeightNormConv(nn.Module):
             self.weight_g.copy_(self.weight_v.norm(dim=(1, 2), keepdim=True))
 
     def effective_weight(self) -> Tensor:
-        """The weight to convolve with; the folded one outside of training, when there is one."""
+        """Return the weight to convolve with: the folded one outside of training, if there is one."""
         if self.folded is not None and not self.training:
             return self.folded
         return self.weight_v * (self.weight_g / self.weight_v.norm(dim=(1, 2), keepdim=True))
 
     def fold(self) -> None:
-        """Computes the effective weight once, for inference."""
+        """Compute the effective weight once, for inference."""
         with torch.no_grad():
             self.folded = None
             self.folded = self.effective_weight().detach()
@@ -91,7 +91,7 @@ class ConvTranspose1d(WeightNormConv):
 
 
 def fold_weight_norm(module: nn.Module) -> None:
-    """Folds every weight-normalized convolution inside `module`; training mode still uses the parts."""
+    """Fold every weight-normalized convolution inside `module`; training mode still uses the parts."""
     for part in module.modules():
         if isinstance(part, WeightNormConv):
             part.fold()

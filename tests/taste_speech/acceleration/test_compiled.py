@@ -12,7 +12,7 @@ from taste_speech.streaming import StreamingDetokenizer
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
 from tests.talk import FOLLOW_UP, QUESTION, spoken, stream, talk, words_of
-from tests.units import HEADS_AND_WINDOWS, assert_same_units, unit_inputs
+from tests.units import assert_same_units, unit_inputs
 
 COMPILED = Acceleration(compiled=True, backend="eager", cache_rows=48)  # the backend needs no C++ compiler
 NEAR = {"atol": 2e-4, "rtol": 1e-3}
@@ -104,12 +104,8 @@ def test_a_step_forwards_exactly_one_row(fast_model, tiny_processor, monkeypatch
 
 @pytest.mark.parametrize("forced", [0, 7])
 @pytest.mark.parametrize("greedy", [False, True])
-@pytest.mark.parametrize(("heads", "window"), HEADS_AND_WINDOWS)
-def test_units_and_alignment_are_the_same(tiny_model, fast_model, monkeypatch, forced, greedy, heads, window):
+def test_units_and_alignment_are_the_same(tiny_model, fast_model, forced, greedy):
     fast, plain = fast_model.speech_decoder, copy.deepcopy(tiny_model.speech_decoder)
-    for decoder in (plain, fast):
-        monkeypatch.setattr(decoder.decoding, "alignment_heads", heads)
-        monkeypatch.setattr(decoder.decoding, "alignment_window", window)
     assert_same_units([plain, fast], unit_inputs(tiny_model), forced, greedy)
 
 

@@ -11,7 +11,7 @@ from taste_speech.acceleration import rows as row_paths
 from taste_speech.streaming.layout import Row
 from taste_speech.streaming.row_cache import RowCache
 from tests.talk import FOLLOW_UP, QUESTION, stream, talk, words_of
-from tests.units import HEADS_AND_WINDOWS, assert_same_units, unit_inputs
+from tests.units import assert_same_units, unit_inputs
 
 
 @pytest.fixture(params=["as they are", "exact in half precision"])
@@ -29,11 +29,7 @@ def both(tiny_model: Any, request: pytest.FixtureRequest) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("forced", [0, 7])
 @pytest.mark.parametrize("greedy", [False, True])
-@pytest.mark.parametrize(("heads", "window"), HEADS_AND_WINDOWS)
-def test_units_and_alignment_are_the_same(both, forced, greedy, heads, window):
-    for model in both:
-        decoding = model.speech_decoder.decoding
-        decoding.alignment_heads, decoding.alignment_window = heads, window
+def test_units_and_alignment_are_the_same(both, forced, greedy):
     assert_same_units([model.speech_decoder for model in both], unit_inputs(both[0]), forced, greedy)
 
 

@@ -7,6 +7,7 @@ import torch
 
 from taste_speech.errors import TextError
 from taste_speech.streaming.detokenize import StreamingDetokenizer, taste_detokenize
+from tests.units import uncached_logits
 
 CHUNKS = (
     "the summer sun.",
@@ -114,14 +115,14 @@ def test_units_of_a_chunk_equal_an_uncached_run_on_its_window(
     asr += fields["asr_token_ids"][0].tolist()
     codes += [tuple(own_codes[word].tolist()) for word in fields["asr_word_ids"][0].tolist()]
     ids = [*window.units, *chunk.speech_ids[0].tolist()]
-    with torch.no_grad():
-        prediction = decoder(
-            voice,
-            torch.tensor([asr]),
-            quantizer.output_from_indices(torch.tensor(codes))[None],
-            torch.tensor([ids]),
-        )
-    logits = prediction.logits[0, len(window.units) :]
+    every = uncached_logits(
+        decoder,
+        voice,
+        torch.tensor([asr]),
+        quantizer.output_from_indices(torch.tensor(codes))[None],
+        torch.tensor([ids]),
+    )
+    logits = every[0, len(window.units) :]
     best = logits[: chunk.speech_ids.shape[1], :-1].argmax(-1)
     assert best.tolist() == chunk.speech_ids[0].tolist()
 
