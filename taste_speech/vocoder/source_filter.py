@@ -1,11 +1,13 @@
-"""Source-filter vocoder: mel frames -> waveform, by two filters over a pulse train and over noise.
+"""Source-filter vocoder: mel frames -> waveform, by filters over a pulse train and over noise.
 
-A small network reads from each mel frame how loud the harmonics and the noise are at every frequency; the
-rest is signal processing (compare Engel et al., 2020, DDSP, and Wang et al., 2019, NSF). Unlike HiFT it needs
-no adversary to learn and next to no time to speak, for all of its convolutions run at the mel rate.
+A small network reads from each mel frame how loud the harmonics and the noise are at every frequency, their
+phases, and a part of the spectrum that depends on neither; the rest is signal processing (compare Engel et
+al., 2020, DDSP, and Wang et al., 2019, NSF). Unlike HiFT it needs no adversary to learn and next to no time
+to speak, for all of its convolutions run at the mel rate.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +22,28 @@ _SMALLEST_SINE = 1e-3
 _LOWEST_F0_HZ = 40.0
 _LOG_MAGNITUDES = (-12.0, 7.0)
 _MAGNITUDE_EPS = 1e-9
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """What shapes the sound, each (batch, n_fft // 2 + 1, frames + 1).
+
+    Magnitudes are natural logarithms, as a short-time transform with a Hann window has them: a cosine of
+    amplitude 1 has n_fft / 4. Rotations are complex numbers of any length, of which only the angle counts.
+
+    Attributes:
+        harmonic: of the pulses.
+        noise: of the noise.
+        free: of the free part, which depends on neither; None: there is none.
+        harmonic_rotation: what the pulses' phases are turned by; None: nothing.
+        free_rotation: phases of the free part, counted from where a transform begins.
+    """
+
+    harmonic: Tensor
+    noise: Tensor
+    free: Tensor | None = None
+    harmonic_rotation: Tensor | None = None
+    free_rotation: Tensor | None = None
 
 
 class PulseSource(HarmonicSource):
@@ -37,8 +61,7 @@ class PulseSource(HarmonicSource):
     def forward(self, f0: Tensor, randomness: SourceRandomness, start: Tensor | None = None) -> Tensor:
         """(batch, frames) Hz -> (batch, 2, frames * hop_samples); arguments as `HarmonicSource`."""
         config, hop = self.config, self.config.hop_samples
-        cycles, _ = self.cycles(f0, start)
-        angle = 2 * math.pi * torch.frac(cycles)
+        angle = 2 * math.pi * torch.frac(self.cycles(f0, start)[0] + self._glide(f0))
         per_sample = f0.float().repeat_interleave(hop, dim=1)
         voiced = per_sample > config.hift.voiced_threshold_hz
         count = torch.floor(0.5 * config.sampling_rate_hz / per_sample.clamp(min=_LOWEST_F0_HZ))
@@ -47,6 +70,18 @@ class PulseSource(HarmonicSource):
         kernel = torch.sin((count + 0.5) * angle) / (2 * sine.masked_fill(near, 1.0))
         pulses = torch.where(near, count, kernel - 0.5) * voiced
         return torch.stack([pulses.to(f0), randomness.noise[..., 0].to(f0)], dim=1)
+
+    def _glide(self, f0: Tensor) -> Tensor:
+        """Return what is added to `cycles` so that F0 is linear from the middle of a frame to the next.
+
+        It is zero in the middles, so that the sums stay, and where one of the two frames is unvoiced.
+        """
+        f0, hop = f0.float(), self.config.hop_samples
+        voiced = f0 > self.config.hift.voiced_threshold_hz
+        change = torch.diff(f0) * (voiced[:, 1:] & voiced[:, :-1]) * hop / self.config.sampling_rate_hz
+        before, after = (F.pad(change, sides)[:, :, None] for sides in ((1, 0), (0, 1)))
+        place = torch.arange(1, hop + 1, device=f0.device) / hop - 0.5
+        return (torch.where(place < 0, before, after) * place.square() / 2).flatten(1)
 
 
 class FrameBlock(nn.Module):
@@ -86,42 +121,50 @@ class SourceFilter(SourceVocoder):
             FrameBlock(sizes.channels, sizes.kernel_size, dilation) for dilation in sizes.dilations
         )
         # A transform is centered where two mel frames meet.
-        self.spectra = nn.Conv1d(sizes.channels, 2 * self.bins, 2, padding=1)
+        self.has_free_part, self.log_magnitude_mean = sizes.free_part, sizes.log_magnitude_mean
+        self.spectra = nn.Conv1d(sizes.channels, (7 if sizes.free_part else 2) * self.bins, 2, padding=1)
         self.register_buffer("window", torch.hann_window(sizes.n_fft), persistent=False)
 
     def fold_weight_norm(self) -> None:
         """Fold those of the F0 predictor; there are no others."""
         fold_weight_norm(self.f0_predictor)
 
-    def filters(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Log magnitudes of the harmonics and of the noise, each (batch, n_fft // 2 + 1, frames + 1).
-
-        They are those of a short-time transform with a Hann window: a cosine of amplitude 1 has n_fft / 4.
-        """
+    def hidden(self, mel: Tensor) -> Tensor:
+        """What `spectra` reads of mel frames: (batch, channels, frames)."""
         sizes = self.config.source_filter
         assert sizes is not None
         x = self.embed((mel - sizes.mel_mean) / sizes.mel_std)
         for block in self.blocks:
             x = block(x)
-        harmonic, noise = (self.spectra(F.silu(x)).float() + sizes.log_magnitude_mean).chunk(2, dim=1)
-        return harmonic, noise
+        return F.silu(x)
+
+    def filters(self, mel: Tensor) -> Spectra:
+        """Return what mel frames say about the spectra."""
+        parts = self.spectra(self.hidden(mel)).float().unflatten(1, (-1, self.bins))
+        harmonic, noise, *free = (
+            parts[:, : 3 if self.has_free_part else 2] + self.log_magnitude_mean
+        ).unbind(1)
+        rotations = (torch.complex(parts[:, at], parts[:, at + 1]) for at in (3, 5) if self.has_free_part)
+        return Spectra(harmonic, noise, *free, *rotations)
 
     def decode(self, mel: Tensor, source: Tensor) -> Tensor:
         """(batch, bins, frames) and (batch, 2, frames * hop) -> waveform (batch, frames * hop)."""
         with torch.autocast(source.device.type, enabled=False):
-            harmonic, noise = self.filters(mel)
-            wave = self.filtered(harmonic.float(), noise.float(), source.float())
+            wave = self.filtered(self.filters(mel), source.float())
         limit = self.config.hift.audio_limit
         return wave.clamp(-limit, limit).to(mel.dtype)
 
-    def filtered(self, harmonic: Tensor, noise: Tensor, source: Tensor) -> Tensor:
-        """Shape pulses and noise (batch, 2, samples), by what `filters` returns, to (batch, samples)."""
-        spectrum = self._transform(source)
-        pulses, random = spectrum[:, 0], spectrum[:, 1]
+    def filtered(self, spectra: Spectra, source: Tensor) -> Tensor:
+        """Shape pulses and noise (batch, 2, samples) to (batch, samples)."""
+        transformed = self._transform(source)
         # Noise of even magnitude: bins that flicker sound rough.
-        phases = random / (random.abs() + _MAGNITUDE_EPS)
-        loud, soft = (part.clamp(*_LOG_MAGNITUDES).exp() for part in (harmonic, noise))
-        mixed = loud * pulses / (self.n_fft / 4) + soft * phases
+        mixed = _magnitude(spectra.noise) * direction(transformed[:, 1])
+        pulses = _magnitude(spectra.harmonic) * transformed[:, 0] / (self.n_fft / 4)
+        if spectra.harmonic_rotation is not None:
+            pulses = pulses * direction(spectra.harmonic_rotation)
+        mixed = mixed + pulses
+        if spectra.free is not None and spectra.free_rotation is not None:
+            mixed = mixed + _magnitude(spectra.free) * direction(spectra.free_rotation)
         hop, window = self.config.hop_samples, self.window.float()
         return torch.istft(mixed, self.n_fft, hop, window=window, length=source.shape[-1])
 
@@ -132,3 +175,12 @@ class SourceFilter(SourceVocoder):
         mode = "reflect" if signal.shape[-1] > self.n_fft // 2 else "constant"
         spectrum = torch.stft(flat, self.n_fft, hop, window=window, pad_mode=mode, return_complex=True)
         return spectrum.unflatten(0, signal.shape[:2])
+
+
+def _magnitude(logarithm: Tensor) -> Tensor:
+    return logarithm.clamp(*_LOG_MAGNITUDES).exp()
+
+
+def direction(x: Tensor) -> Tensor:
+    """Complex numbers of length 1 in the direction of `x`."""
+    return x / (x.abs() + _MAGNITUDE_EPS)

@@ -31,6 +31,8 @@ begins and ends, and where spectra tell the phone best."""
 _DURATIONS = "/Cast_32_output_0"
 """Name of the tensor with the duration of each phoneme, (phonemes,) int64."""
 _VOICED_HZ = 40.0
+_HARMONIC_BINS, _NOTHING = 550, -20.0
+"""The voice's pulses end at 11 kHz; what its spectra say beyond has no effect and no meaning."""
 
 
 @dataclass(frozen=True)
@@ -148,17 +150,18 @@ class ReplyVoice:
         symbols = [self._symbols[i] for i in said.ids]
         return Spoken(limited, voiced, timing(symbols, said.of_word, said.ends_s))
 
-    def filters(self, text: str, manner: Manner = Manner()) -> tuple[np.ndarray, np.ndarray]:
-        """Return the spectra that `speak` shapes its pulses and its noise with.
+    def spectra(self, text: str, manner: Manner = Manner()) -> np.ndarray:
+        """Return the spectra that `speak` makes the sound of, (frames, 5, 601) float32.
 
-        Both are natural logarithms of magnitudes, (frames, 601) float32; frame i is centered at sample 300 i.
+        They are logarithms of magnitudes (pulses, noise, and a part that depends on neither) and, in radians,
+        how far the pulses are turned and the phase of that part. Frame i is centered at sample 300 i.
 
         Raises:
             ValueError: if a word is said as several.
         """
-        # The voice has a third part, of free phase; what it mostly makes is noise.
-        harmonic, _, _, noise, *_ = self._run(text, manner).parts
-        return harmonic.T, noise.T
+        harmonic, turn, noise, free, phase, _ = self._run(text, manner).parts
+        harmonic[_HARMONIC_BINS:] = _NOTHING
+        return np.stack([harmonic, noise, free, np.pi * np.tanh(turn), phase]).T.swapaxes(1, 2)
 
     def _run(self, text: str, manner: Manner) -> _Said:
         ids, of_word = lay_out(pronounced_text(text), self.engine.vocab)

@@ -7,7 +7,7 @@ import torch
 
 from taste_speech.vocoder.configuration import SourceFilterConfig, VoiceGeneratorConfig
 from taste_speech.vocoder.source import SourceRandomness
-from taste_speech.vocoder.source_filter import PulseSource, SourceFilter
+from taste_speech.vocoder.source_filter import PulseSource, SourceFilter, Spectra
 
 SIZES = SourceFilterConfig(channels=16, dilations=[1, 2])
 CONFIG = VoiceGeneratorConfig(
@@ -47,10 +47,10 @@ def test_there_are_no_pulses_without_a_voice():
 def test_harmonics_as_loud_as_a_cosine_of_amplitude_one_leave_the_pulses_as_they_are(vocoder):
     source = vocoder.m_source(torch.full((1, FRAMES), 240.0), silent())
     flat = torch.full((1, vocoder.bins, FRAMES + 1), math.log(SIZES.n_fft / 4))
-    wave = vocoder.filtered(flat, flat - 18, source)[0]
+    wave = vocoder.filtered(Spectra(flat, flat - 18), source)[0]
     inside = slice(3000, 9000)
     assert torch.allclose(wave[inside], source[0, 0, inside], atol=0.5)
-    halved = vocoder.filtered(flat - math.log(2), flat - 18, source)[0]
+    halved = vocoder.filtered(Spectra(flat - math.log(2), flat - 18), source)[0]
     assert torch.allclose(halved[inside], wave[inside] / 2, atol=0.1)
 
 
@@ -58,8 +58,51 @@ def test_noise_is_as_loud_as_its_filter_says(vocoder):
     noise = torch.randn(1, FRAMES * CONFIG.hop_samples, 1, generator=torch.Generator().manual_seed(0))
     source = vocoder.m_source(torch.zeros(1, FRAMES), SourceRandomness(torch.zeros(1, 1), noise))
     flat = torch.zeros(1, vocoder.bins, FRAMES + 1)
-    loud, soft = (vocoder.filtered(flat, flat + level, source).std() for level in (0.0, -1.0))
+    loud, soft = (vocoder.filtered(Spectra(flat, flat + level), source).std() for level in (0.0, -1.0))
     assert float(loud / soft) == pytest.approx(math.e, rel=1e-3)
+
+
+def test_turned_pulses_are_sines_and_a_free_part_sounds_without_any_source(vocoder):
+    source = vocoder.m_source(torch.full((1, FRAMES), 240.0), silent())
+    flat = torch.full((1, vocoder.bins, FRAMES + 1), math.log(SIZES.n_fft / 4))
+    quarter = torch.full(flat.shape, -1j)
+    turned = vocoder.filtered(Spectra(flat, flat - 18, flat - 18, 5 * quarter, quarter), source)[0]
+    times = torch.arange(1, len(turned) + 1, dtype=torch.float64) / CONFIG.sampling_rate_hz
+    wanted = sum(torch.sin(2 * math.pi * 240 * h * times) for h in range(1, 51))
+    inside = slice(3000, 9000)
+    assert float((turned[inside] - wanted[inside]).abs().mean()) < 0.2
+    middle = quarter.real + (-1.0) ** torch.arange(vocoder.bins)[:, None] + 0j
+    free = vocoder.filtered(Spectra(flat - 18, flat - 18, flat, quarter, middle), 0 * source)[0]
+    heights = free[inside].unflatten(0, (-1, CONFIG.hop_samples)).abs().mean(0)
+    assert int(heights.argmax()) == 0
+    assert float(heights.max()) > 100 * float(heights.median())
+
+
+def test_the_pitch_glides_between_voiced_frames_and_the_middles_of_frames_stay():
+    source, hop = PulseSource(CONFIG), CONFIG.hop_samples
+    f0 = torch.cat([torch.zeros(1, 3), torch.linspace(200, 300, 8)[None], torch.zeros(1, 2)], dim=1)
+    steps = source.cycles(f0)[0]
+    cycles = steps + source._glide(f0)
+    assert torch.allclose(cycles[:, hop // 2 - 1 :: hop], steps[:, hop // 2 - 1 :: hop], atol=1e-6)
+    passed = torch.diff(cycles.double())[0]
+    pitch = (passed - passed.round()) * CONFIG.sampling_rate_hz
+    middles = torch.arange(4, 10) * hop + hop // 2
+    assert torch.allclose(pitch[middles].float(), f0[0, 4:10], atol=1.0)
+    inside = pitch[3 * hop + hop // 2 : 10 * hop + hop // 2]
+    assert float(torch.diff(inside).abs().max()) < 2
+    assert torch.equal(cycles[:, : 3 * hop], steps[:, : 3 * hop])
+
+
+def test_a_network_with_a_free_part_tells_all_five_spectra():
+    sizes = SIZES.model_copy(update={"free_part": True})
+    vocoder = SourceFilter(CONFIG.model_copy(update={"source_filter": sizes})).eval()
+    spectra = vocoder.filters(torch.randn(1, 20, FRAMES))
+    for part in (spectra.harmonic, spectra.noise, spectra.free, spectra.harmonic_rotation):
+        assert part.shape == (1, vocoder.bins, FRAMES + 1)
+    assert spectra.free_rotation.is_complex()
+    assert not torch.equal(spectra.free_rotation, spectra.harmonic_rotation)
+    wave = vocoder(torch.randn(1, 20, FRAMES), generator=torch.Generator().manual_seed(0))
+    assert wave.shape == (1, FRAMES * CONFIG.hop_samples)
 
 
 def test_a_wave_is_as_long_as_its_frames_and_its_middle_does_not_depend_on_what_is_far(vocoder):

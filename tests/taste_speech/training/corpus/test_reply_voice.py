@@ -100,11 +100,13 @@ def test_a_number_is_refused() -> None:
 
 
 @needs_hibari
-def test_the_filters_of_a_text_are_those_of_its_sound(tmp_path: Path) -> None:
+def test_the_spectra_of_a_text_are_those_of_its_sound(tmp_path: Path) -> None:
     voice = ReplyVoice(tmp_path)
     manner = Manner(rate=0.9, emphasis=2)
-    harmonic, noise = voice.filters(TEXT, manner)
+    spectra = voice.spectra(TEXT, manner)
     spoken = voice.speak(TEXT, manner)
-    assert harmonic.shape == noise.shape == (len(spoken.f0_hz), 601)
-    voiced = spoken.f0_hz > 0
-    assert np.exp(harmonic[voiced]).sum(1).mean() > 10 * np.exp(harmonic[~voiced]).sum(1).mean()
+    assert spectra.shape == (len(spoken.f0_hz), 5, 601)
+    harmonic, turn, voiced = np.exp(spectra[:, 0]), spectra[:, 3], spoken.f0_hz > 0
+    assert harmonic[voiced].sum(1).mean() > 10 * harmonic[~voiced].sum(1).mean()
+    assert harmonic[:, 550:].max() < 1e-6
+    assert np.abs(turn).max() <= np.pi

@@ -49,14 +49,15 @@ def context(tmp_path, tiny_phones_model, monkeypatch):
 
 @pytest.fixture
 def filtering(context, monkeypatch):
-    """The run with a source-filter vocoder, and a voice whose filters are the same at all times."""
+    """The run with a source-filter vocoder, and a voice whose spectra are the same at all times."""
     voice = context.config.voice_generator
-    sizes = SourceFilterConfig(n_fft=4 * voice.hop_samples, channels=8, dilations=[1])
+    sizes = SourceFilterConfig(n_fft=4 * voice.hop_samples, channels=8, dilations=[1], free_part=True)
     monkeypatch.setattr(context.config, "voice_generator", voice.model_copy(update={"source_filter": sizes}))
     frames, bins = 16000 // voice.hop_samples, 2 * voice.hop_samples + 1
-    loud, soft = np.full((frames, bins), -2.0, np.float32), np.full((frames, bins), -4.0, np.float32)
+    levels = np.array([-2.0, -4.0, -3.0, 0.5, -1.0], np.float32)
+    spectra = np.tile(levels[:, None], (frames, 1, bins))
     sound = np.random.default_rng(0).integers(-3000, 3000, frames * voice.hop_samples, dtype=np.int16)
     spoken = SimpleNamespace(samples=sound, f0_hz=np.full(frames, 120.0, np.float32))
-    said = SimpleNamespace(filters=lambda *_: (loud, soft), speak=lambda *_: spoken)
+    said = SimpleNamespace(spectra=lambda *_: spectra, speak=lambda *_: spoken)
     monkeypatch.setattr(vocoder, "ReplyVoice", lambda _: said)
     return context
