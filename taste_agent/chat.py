@@ -180,7 +180,6 @@ class _Parts:
             gated_words=self._gate.dropped_words if self._gate else 0,
             device_underruns=sink.underruns if isinstance(sink, DeviceSink) else 0,
             latency_ms=ms_of_samples(sink.latency_samples),
-            drift_ppm=source.drift_ppm if isinstance(source, DeviceSource) else 0.0,
             microphone_advice=source.level.advice if isinstance(source, DeviceSource) else "",
             input_name=card.names["input"] if card and card.capture else "",
             output_name=card.names["output"] if card and card.playback else "",

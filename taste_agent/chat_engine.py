@@ -46,12 +46,7 @@ class ChatEngine:
         """Prepare a session, which begins with `start`.
 
         Args:
-            settings: settings of the agent.
-            runner: runs the dialog.
-            source: the microphone.
-            sink: the loudspeaker.
             gate: is told which words were heard.
-            source_name: name of the microphone.
             speaks: False for replies that are only shown, as soon as they are generated.
         """
         self._settings = settings

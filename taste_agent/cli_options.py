@@ -59,8 +59,6 @@ def settings_of(config: Path | None, overrides: list[str] | None, **options: Any
     """Return the settings in effect.
 
     Args:
-        config: the file of `--config`.
-        overrides: all values of `--set`.
         options: other options, by their names in `_SETTINGS`. None means not given.
 
     Raises:

@@ -54,11 +54,7 @@ def run_replay(
     Even if an error or Ctrl-C stops the session, all files are complete up to that moment.
 
     Args:
-        sound: the file.
-        settings: settings of the agent.
         out: folder for the results.
-        load_brain: loads the model.
-        on_event: called with every event.
         on_progress: called with (seconds done, seconds of the file).
         block_samples: file frames to read at a time; does not change the result.
 

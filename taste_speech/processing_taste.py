@@ -39,8 +39,6 @@ class TasteProcessor:
     attributes.
 
     Args:
-        config: the checkpoint's configuration.
-        files: the checkpoint's files.
         llm_tokenizer, audio_tokenizer: replacements of the checkpoint's tokenizers.
         asr_device: device of the recognizer that transcribes audio without text.
     """

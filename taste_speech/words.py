@@ -64,8 +64,6 @@ def tokenize_words(tokenizer: Any, words: Iterable[str], before: Iterable[str] =
     """Encode each word separately, with one leading space and without special tokens.
 
     Args:
-        tokenizer: of either kind.
-        words: to encode.
         before: the words before these; only a `PhoneTokenizer` reads them.
 
     Raises:

@@ -13,8 +13,6 @@ from taste_agent.audio.streams import PlaybackSide
 from taste_agent.clock import ENGINE_RATE_HZ, samples_of_ms
 from taste_agent.config import DeviceSettings
 
-# On a busy machine the times may shift by 20 ms for good, which over a minute looks like 300 ppm.
-DRIFT_AFTER_S = 600
 KEEP_SAMPLES = 2 * ENGINE_RATE_HZ
 # Callbacks over which a clock averages.
 WINDOW_CALLBACKS = 120
@@ -41,8 +39,6 @@ class StreamClock:
     def __init__(self) -> None:
         self._offsets: deque[float] = deque(maxlen=WINDOW_CALLBACKS)
         self._offset_s = 0.0
-        self._first: tuple[int, float] | None = None
-        self._last: tuple[int, float] | None = None
 
     @property
     def ready(self) -> bool:
@@ -56,9 +52,6 @@ class StreamClock:
         quarter = len(ordered) // 4
         middle = ordered[quarter : len(ordered) - quarter]
         self._offset_s = sum(middle) / len(middle)
-        self._last = (position, self.time_of(position))
-        if self._first is None and len(self._offsets) == self._offsets.maxlen:
-            self._first = self._last
 
     def drain(self, stamps: deque[tuple[int, float]], stamps_rate_hz: int) -> None:
         """Take all pairs out of `stamps`, whose positions count samples at `stamps_rate_hz`."""
@@ -71,7 +64,6 @@ class StreamClock:
         while len(stamps) > 1:
             stamps.popleft()
         self._offsets.clear()
-        self._first = self._last = None
 
     def time_of(self, position: float) -> float:
         """Return the second at which sample `position` passes the converter."""
@@ -80,19 +72,6 @@ class StreamClock:
     def position_at(self, time_s: float) -> float:
         """Return the sample that passes the converter at `time_s`."""
         return (time_s - self._offset_s) * ENGINE_RATE_HZ
-
-    @property
-    def drift_ppm(self) -> float:
-        """How much slower the device runs than its nominal rate, in parts per million.
-
-        0.0 during the first ten minutes, in which jitter would be mistaken for drift.
-        """
-        if self._first is None or self._last is None:
-            return 0.0
-        nominal_s = (self._last[0] - self._first[0]) / ENGINE_RATE_HZ
-        if nominal_s < DRIFT_AFTER_S:
-            return 0.0
-        return (self._last[1] - self._first[1] - nominal_s) / nominal_s * 1e6
 
 
 class PlayedReference:

@@ -135,11 +135,6 @@ class DeviceSource:
             return 0
         return max(0, round((self._now() - self.clock.time_of(self._pending_from)) * ENGINE_RATE_HZ))
 
-    @property
-    def drift_ppm(self) -> float:
-        """How much slower the microphone runs than the loudspeaker, in parts per million."""
-        return self.clock.drift_ppm - self._played.clock.drift_ppm
-
     def read(self) -> Samples | None:
         """Return the next samples (T,), within a quarter of a second; None after `close`."""
         self._last_s = self._now() if self._last_s is None else self._last_s

@@ -30,7 +30,6 @@ class LoadedSettings:
     """Settings, and where each value came from.
 
     Attributes:
-        settings: the values.
         origins: `command line`, `environment VARIABLE` or `file PATH`, by dotted name; defaults have none.
     """
 

@@ -91,7 +91,6 @@ def load_checkpoint(
 
     Args:
         name: shipped name, folder or hub id.
-        device: the device to run on.
         dtype: number type of the large parts; see `number_type`.
         compiled: see `Acceleration`.
         speaks: whether to load the voice generator.

@@ -35,8 +35,6 @@ class Session:
     """One conversation; call all methods from the thread that calls `process`.
 
     Args:
-        settings: settings of the agent.
-        runner: runs the dialog worker.
         emit: called with every event, in order.
         source, model: names for the first event.
         speaks: False for replies without sound, whose words count as heard when they arrive.

@@ -23,8 +23,6 @@ PHASES = {
     "waiting": ("waiting for you", "magenta"),
 }
 NOTICE_STYLES = {"info": "yellow", "warning": "bold yellow", "error": "bold red"}
-MAX_DRIFT_PPM = 1000
-"""The clocks of sound cards differ by less. A higher value means that a busy machine lost audio."""
 COMPACT_HEIGHT = 14
 """A lower screen shows only what a conversation needs."""
 INPUT_LINES = 3
@@ -268,8 +266,6 @@ def _audio_measures(figures: Figures, reply_underruns: int, width: int) -> Text:
         parts.append(f"own words dropped {figures.gated_words}")
     parts.append(f"underruns {figures.device_underruns} card, {reply_underruns} model")
     parts.append(f"out {figures.latency_ms:.0f} ms")
-    if 1 <= abs(figures.drift_ppm) < MAX_DRIFT_PPM:
-        parts.append(f"drift {figures.drift_ppm:+.0f} ppm")
     line = " · ".join(parts)
     if len(line) > width:
         for words, short in SHORT_MEASURES.items():

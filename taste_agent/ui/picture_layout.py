@@ -128,7 +128,6 @@ def captions(row: Row, turns: Sequence[Turn], letters: int) -> list[Caption]:
     """Place the texts of one side in a row, without overlap.
 
     Args:
-        row: the row.
         turns: turns of the side, in order.
         letters: number of letters that fit into the width of the row.
     """

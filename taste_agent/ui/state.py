@@ -49,7 +49,6 @@ class Figures:
     gated_words: int = 0
     device_underruns: int = 0
     latency_ms: float = 0.0
-    drift_ppm: float = 0.0
     input_name: str = ""
     output_name: str = ""
     microphone_advice: str = ""

@@ -38,9 +38,6 @@ class FlowFrames:
     """Solves a flow. It holds the estimator's weights in a suitable layout, but no state of a call.
 
     The first layers are split into one part for the channels of the state and one for the given channels.
-
-    Args:
-        estimator: the flow's estimator.
     """
 
     @torch.no_grad()

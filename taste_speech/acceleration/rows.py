@@ -141,8 +141,6 @@ class UnitRows:
         """Feed a unit; return the next logits (1, vocabulary + 1).
 
         Args:
-            unit: unit id.
-            state: state to advance by one row.
             align: whether to collect the attention to the condition in `state`.
         """
         x, encoder = self._inputs[unit : unit + 1], state.encoder
@@ -199,7 +197,6 @@ class CompiledRows:
 
     Args:
         llama: a Llama on any device, of any data type.
-        backend: backend of `torch.compile`.
         room: capacity of a new cache, in rows.
     """
 
@@ -240,7 +237,6 @@ class StaticConversationCache(StaticCache):
     """transformers' static cache, which can also be truncated, copied and enlarged.
 
     Args:
-        config: configuration of the Llama.
         room: initial capacity, in rows.
     """
 

@@ -53,7 +53,6 @@ def accelerate(
 
     Args:
         model: a model in eval mode.
-        generator: its voice generator.
         settings: None means the defaults.
 
     Raises:

@@ -45,7 +45,6 @@ class StoredTensor:
     """A stored tensor whose shape is known before it is read.
 
     Attributes:
-        shape: shape of the tensor.
         read: function that returns a copy of the tensor on the CPU.
     """
 
@@ -106,8 +105,6 @@ def with_pretrained(store: TensorStore, config: TasteConfig, progress: Progress 
     """Add the weights of the pretrained models that a checkpoint builds on to its own weights.
 
     Args:
-        store: weights stored in the checkpoint.
-        config: configuration of the checkpoint.
         progress: called during the first conversion of a pretrained model.
 
     Raises:
@@ -164,8 +161,6 @@ def fill(
     """Fill `model` (built on the meta device) from `store`.
 
     Args:
-        model: model whose tensors are replaced.
-        store: published weights.
         config: section `spoken_lm_config` of the checkpoint.
         dtype: data type of `COMPUTE_DTYPE_PARTS`.
         origin: source of the weights, for error messages.
@@ -242,7 +237,6 @@ def shards(state: dict[str, Tensor], max_size: int | str) -> Iterator[dict[str, 
     """Split a state dict in order into parts of at most `max_size`; a larger tensor is a part of its own.
 
     Args:
-        state: tensors to split.
         max_size: number of bytes, or a whole number with a unit ("100KB", "5GB").
 
     Raises:

@@ -43,11 +43,6 @@ def convert(paths: Sequence[Path], folder: Path, progress: Progress) -> None:
 
     Half precision is finer than the eight and four bits of the file.
 
-    Args:
-        paths: path of the file.
-        folder: output folder.
-        progress: called with the share that is done.
-
     Raises:
         CheckpointError: the file is damaged or contains another kind of model.
     """

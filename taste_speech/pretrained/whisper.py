@@ -72,8 +72,6 @@ def convert(paths: Sequence[Path], folder: Path, progress: Progress) -> None:
 
     Args:
         paths: paths of `model.bin`, `config.json` and `tokenizer.json`.
-        folder: output folder.
-        progress: called with the share that is done.
 
     Raises:
         CheckpointError: `model.bin` is damaged, of another version, or contains another kind of model.

@@ -24,7 +24,6 @@ class PhoneEmbedding(nn.Module):
     """Vectors of marked phones: sums of vectors of the phone, its mark, its stress and its place in the word.
 
     Args:
-        size: of the vectors.
         pitched: whether it reads units, which also have a level of pitch.
     """
 

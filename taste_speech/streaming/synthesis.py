@@ -62,7 +62,6 @@ class FrameNoise:
     """Gaussian noise tied to absolute frames: a frame has the same noise in every window.
 
     Args:
-        seed: random seed.
         stream: number of the noise stream; streams of one seed are independent.
         shape: shape of the noise of one frame.
     """
@@ -87,10 +86,7 @@ class Synthesizer:
     """Turns the units of one reply into sound, with one voice and fixed noise.
 
     Args:
-        generator: flow and vocoder.
-        config: window sizes.
         speaker_embeds: (1, speaker width).
-        seed: seed of the noise.
     """
 
     def __init__(

@@ -66,7 +66,6 @@ def asr_words(processor: TasteProcessor, words: Sequence[Word], before: Sequence
     """Return the words with their text and with ASR tokens, which the speech decoder reads.
 
     Args:
-        processor: of the checkpoint.
         words: with LLM tokens.
         before: words before these, as returned earlier.
     """
@@ -126,8 +125,6 @@ class PhoneStream:
     """Times the phones of one reply.
 
     Args:
-        decoder: of phones.
-        quantizer: of the same model.
         max_prev_words: number of words before a chunk that the decoder still sees.
     """
 
@@ -171,8 +168,6 @@ class UnitStream:
     """Generates the units of one reply in one voice.
 
     Args:
-        decoder: of units.
-        quantizer: of the same model.
         speaker_embeds: (1, speaker width).
         max_prev_words: number of words before a chunk that the decoder still sees.
     """

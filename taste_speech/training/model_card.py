@@ -34,7 +34,6 @@ def write_model_card(
     """Write `README.md`, keeping the results of an earlier one.
 
     Args:
-        folder: of the checkpoint.
         parameters: number of parameters of each part.
         provisional: parts that are not fully trained.
         has_start: whether training began with another checkpoint.

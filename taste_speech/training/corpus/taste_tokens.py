@@ -108,7 +108,6 @@ def heard_by(
     """Return taste tokens (words, levels) of clips, as an audio tower that reads phones hears them.
 
     Args:
-        tower: makes the taste tokens.
         clips: with the stores that hold them.
         path: file that keeps the taste tokens.
         encoded: states of the tower's encoder; clips that it lacks are encoded.

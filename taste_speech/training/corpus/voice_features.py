@@ -67,8 +67,6 @@ def phone_pitch_hz(store: AudioStore, clip: Clip, marked: Tensor) -> Tensor:
     """Return the geometric mean of F0 over each of a clip's phones (phones,), nan where nothing is voiced.
 
     Args:
-        store: holds the clip.
-        clip: one recording.
         marked: (phones,) its marked phones, pauses included.
     """
     ends = [end for _, end in clip.timing.phones]

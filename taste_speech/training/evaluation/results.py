@@ -21,7 +21,6 @@ class Kept:
     """Raw results in files of JSON lines, so that a stopped evaluation resumes.
 
     Args:
-        folder: results of one checkpoint.
         at_most: number of items of each list to measure; None: all.
     """
 
@@ -145,7 +144,6 @@ def fingerprint(folder: Path, without: tuple[str, ...] = ()) -> str:
     """Return a hash of a checkpoint's configuration and weights, which identifies its figures.
 
     Args:
-        folder: the checkpoint.
         without: beginnings of the names of files that are left out.
     """
     found = hashlib.sha256()
@@ -181,7 +179,6 @@ def write(new: Sequence[Part], folder: Path, order: Sequence[str]) -> list[Part]
 
     Args:
         new: parts that replace those of an earlier measurement.
-        folder: the checkpoint.
         order: names of all parts.
     """
     by_name = {part.name: part for part in (*measured(folder), *new)}

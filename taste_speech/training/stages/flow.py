@@ -47,13 +47,7 @@ Item = tuple[Tensor, Tensor]
 
 
 class WindowSampler:
-    """Random windows of units, with the mel frames they stand for.
-
-    Args:
-        items: to draw from.
-        config: of the voice.
-        settings: of the stage.
-    """
+    """Random windows of units, with the mel frames they stand for."""
 
     def __init__(self, items: Sequence[Item], config: VoiceGeneratorConfig, settings: Settings) -> None:
         self.items, self.settings, self.config = items, settings, config

@@ -60,10 +60,6 @@ def record_reply(
 
     Args:
         texts: with their splits.
-        store: gets the recordings.
-        voice: speaks.
-        prefix: of the clip ids.
-        seed: of the random manners.
         plain_rates: slowest and fastest pace of the voice's plain manner; None: random manners.
         pitch: factor of the pitch of every manner.
     """

@@ -97,7 +97,6 @@ def test_every_phase_has_its_words(phase):
         (replace(FIGURES, echo_mode="half_duplex"), "HALF DUPLEX"),
         (replace(FIGURES, echo_return_loss_db=60.0, echo_enhancement_db=None), "no echo comes back"),
         (replace(FIGURES, gated_words=3), "dropped 3"),
-        (replace(FIGURES, drift_ppm=-35.0), "drift -35 ppm"),
     ],
 )
 def test_hints(figures, hint):
@@ -144,13 +143,9 @@ def test_who_is_muted_is_not_said_to_be_heard():
 
 
 def test_measures_that_do_not_fit_are_shortened_and_the_last_left_out():
-    figures = replace(FIGURES, gated_words=13, device_underruns=12, drift_ppm=-35.0)
+    figures = replace(FIGURES, gated_words=13, device_underruns=12)
     text = screen(replace(TALK, figures=figures, reply_underruns=12))
     assert "echo canceled 42 dB · dropped 13 · gaps 12 card, 12 model · out 120 ms\n" in text
-
-
-def test_lost_sound_does_not_pass_for_drift():
-    assert "drift" not in screen(replace(TALK, figures=replace(FIGURES, drift_ppm=57823.0)))
 
 
 def test_nothing_is_said_of_the_microphone_while_the_model_is_loaded():
