@@ -1,7 +1,6 @@
 """Encoder states of recordings, and the taste tokens that an audio tower makes of them; both kept on disk."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +17,6 @@ from taste_speech.training.config import replacing
 from taste_speech.training.corpus.audio_store import AudioStore, Clip
 from taste_speech.words import PhoneTokenizer
 
-_SAVED_EVERY = 500
-"""Number of clips after which the index is written, so that a stopped run can resume."""
 _MADE_BY = "tower"
 """Metadata entry of a file of taste tokens: fingerprint of the tower that made them."""
 
@@ -39,63 +36,44 @@ def _encode(tower: AudioTower, features: LogMelFeatures, store: AudioStore, clip
 
 
 class EncodedStore:
-    """Keys and values of a frozen encoder for many clips, on disk in half precision.
+    """Keys and values of a tower's frozen encoder for many clips: on disk, a file in half precision for each.
 
-    The index names the encoder that made them; an index that names none counts as empty.
+    The files of another encoder, or of another of its layers, are in another folder.
     """
 
-    def __init__(self, folder: Path, width: int) -> None:
-        self.folder, self.width = Path(folder), width
+    def __init__(self, folder: Path, tower: AudioTower) -> None:
+        self.tower = tower
+        joint, windows = tower.joint.target_hidden_layer, tower.config.source_windows
+        made_by = hashlib.sha256(f"{fingerprint(tower.encoder)} {joint} {windows}".encode())
+        self.folder = Path(folder) / made_by.hexdigest()[:16]
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._index = self.folder / "index.json"
-        index = json.loads(self._index.read_text()) if self._index.exists() else {}
-        self._made_by = index.get("made_by", "")
-        self.offsets = {key: (a, b) for key, (a, b) in index.get("offsets", {}).items()}
 
-    @torch.no_grad()
-    def prepare(self, clips: Sequence[tuple[AudioStore, Clip]], tower: AudioTower) -> None:
-        """Encode the clips that are missing; all of them if the encoder or its layer has changed."""
-        made_by = (
-            f"{fingerprint(tower.encoder)} {tower.joint.target_hidden_layer} {tower.config.source_windows}"
-        )
-        if made_by != self._made_by:
-            self._index.unlink(missing_ok=True)
-            self._made_by, self.offsets = made_by, {}
-        missing = [(store, clip) for store, clip in clips if clip.id not in self.offsets]
-        if not missing:
-            return
-        features = LogMelFeatures(tower.config)
-        position = sum(frames for _, frames in self.offsets.values())
-        with (self.folder / "states.f16").open("r+b" if self.offsets else "wb") as file:
-            file.seek(position * 2 * self.width * 2)
-            for number, (store, clip) in enumerate(missing, 1):
-                encoded = _encode(tower, features, store, clip)
-                states = torch.stack([encoded.keys[0], encoded.values[0]], dim=1).half().cpu().numpy()
-                file.write(states.tobytes())
-                self.offsets[clip.id] = (position, len(states))
-                position += len(states)
-                if number % _SAVED_EVERY == 0:
-                    file.flush()
-                    self._save()
-        self._save()
-
-    def _save(self) -> None:
-        with replacing(self._index) as path:
-            path.write_text(json.dumps({"made_by": self._made_by, "offsets": self.offsets}))
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.npy"
 
     def __contains__(self, key: str) -> bool:
-        return key in self.offsets
+        return self._path(key).exists()
+
+    @torch.no_grad()
+    def prepare(self, clips: Sequence[tuple[AudioStore, Clip]]) -> None:
+        """Encode the clips that are missing."""
+        features = LogMelFeatures(self.tower.config)
+        for store, clip in clips:
+            if clip.id in self:
+                continue
+            encoded = _encode(self.tower, features, store, clip)
+            states = torch.stack([encoded.keys[0], encoded.values[0]]).half().cpu().numpy()
+            with replacing(self._path(clip.id)) as path, path.open("wb") as file:
+                np.save(file, states)
+
+    def frames(self, key: str) -> int:
+        """Return the number of states of a clip."""
+        return int(np.load(self._path(key), mmap_mode="r").shape[1])
 
     def states(self, key: str) -> tuple[Tensor, Tensor]:
-        """Return keys and values of a clip, each (frames, width) float32; one zero frame if not encoded."""
-        if key not in self.offsets:
-            return torch.zeros(1, self.width), torch.zeros(1, self.width)
-        offset, frames = self.offsets[key]
-        row = 2 * self.width
-        path = self.folder / "states.f16"
-        stored = np.memmap(path, np.float16, "r", offset * row * 2, (frames, 2, self.width))
-        both = torch.from_numpy(stored.astype(np.float32))
-        return both[:, 0], both[:, 1]
+        """Return keys and values of a clip, each (frames, width) float32."""
+        keys, values = torch.from_numpy(np.load(self._path(key)).astype(np.float32))
+        return keys, values
 
 
 @torch.no_grad()

@@ -166,7 +166,7 @@ class Batches:
         settings: Settings,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.items = sorted(items, key=lambda item: encoded.offsets[item.key][1])
+        self.items = sorted(items, key=lambda item: encoded.frames(item.key))
         self.encoded, self.settings, self.device = encoded, settings, torch.device(device)
 
     def batch(self, generator: torch.Generator) -> Batch:
@@ -397,8 +397,8 @@ def run(settings: Settings, context: StageContext) -> None:
     spoken, heard = (
         clips_of(context, names, settings.longest_s) for names in (settings.stores, settings.heard_stores)
     )
-    encoded = EncodedStore(folder / "encoded", model.tower.config.d_model)
-    encoded.prepare([*spoken, *heard], model.tower)
+    encoded = EncodedStore(folder / "encoded", model.tower)
+    encoded.prepare([*spoken, *heard])
     every = {clip.id: SpokenPhones.of(store, clip) for store, clip in spoken}
     items = {
         split: Batches([every[c.id] for _, c in spoken if c.split == split], encoded, settings, loop.device)

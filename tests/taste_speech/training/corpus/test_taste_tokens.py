@@ -1,5 +1,4 @@
 import copy
-import json
 
 import numpy as np
 import pytest
@@ -29,30 +28,32 @@ def tower(tiny_model, seed, layer=1):
 
 
 def values(folder, clips, made):
-    width = made.config.d_model
-    EncodedStore(folder, width).prepare(clips, made)
-    return EncodedStore(folder, width).states("one")[1]
+    EncodedStore(folder, made).prepare(clips)
+    return EncodedStore(folder, made).states("one")[1]
 
 
-def test_states_are_renewed_for_another_encoder_or_layer_only(tmp_path, tiny_model, clips):
+def test_states_are_made_once_for_each_encoder_and_layer(tmp_path, tiny_model, clips):
     folder = tmp_path / "encoded"
     first = values(folder, clips, tower(tiny_model, 0))
     assert len(first) == 25  # half a second of 24 kHz, resampled, at 50 frames a second
-    index = json.loads((folder / "index.json").read_text())
-    values(folder, clips[:1], tower(tiny_model, 0))
-    assert json.loads((folder / "index.json").read_text()) == index
+    assert EncodedStore(folder, tower(tiny_model, 0)).frames("one") == 25
+    made = {path: path.stat().st_mtime_ns for path in folder.rglob("*.npy")}
+    assert len(made) == 2
+    values(folder, clips, tower(tiny_model, 0))
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.npy")} == made
     other = values(folder, clips, tower(tiny_model, 1))
     assert not torch.equal(first, other)
     assert not torch.equal(other, values(folder, clips, tower(tiny_model, 1, layer=0)))
     torch.testing.assert_close(first, values(folder, clips, tower(tiny_model, 0)))
 
 
-def test_an_index_that_does_not_say_whose_states_it_tells_of_counts_as_none(tmp_path, tiny_model, clips):
-    folder = tmp_path / "encoded"
-    values(folder, clips, tower(tiny_model, 0))
-    index = json.loads((folder / "index.json").read_text())
-    (folder / "index.json").write_text(json.dumps(index["offsets"]))
-    assert EncodedStore(folder, tiny_model.config.tower.d_model).offsets == {}
+def test_only_clips_that_are_missing_are_encoded(tmp_path, tiny_model, clips):
+    encoded = EncodedStore(tmp_path / "encoded", tower(tiny_model, 0))
+    encoded.prepare(clips[:1])
+    assert "one" in encoded
+    assert "two" not in encoded
+    encoded.prepare(clips)
+    assert "two" in encoded
 
 
 def test_taste_tokens_of_words_are_looked_up_anew_only_for_another_tower(

@@ -72,8 +72,8 @@ def model(context):
 def batches(context, model, tmp_path):
     """The clips of the run, encoded; as they are, and with a `Settings` that a test may change."""
     clips = clips_of(context, ["reply"], 14.0)
-    encoded = EncodedStore(tmp_path / "encoded", model.tower.config.d_model)
-    encoded.prepare(clips, model.tower)
+    encoded = EncodedStore(tmp_path / "encoded", model.tower)
+    encoded.prepare(clips)
     items = [SpokenPhones.of(store, clip) for store, clip in clips]
     return lambda **settings: Batches(items, encoded, SETTINGS.model_copy(update=settings))
 
