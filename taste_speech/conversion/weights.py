@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from huggingface_hub import save_torch_state_dict
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers.utils.hub import convert_file_size_to_int
 
@@ -233,28 +233,6 @@ def _tie(model: nn.Module, absent: bool) -> None:
         model.get_submodule(LM_HEAD.removesuffix(".weight"))._parameters["weight"] = embed
 
 
-def shards(state: dict[str, Tensor], max_size: int | str) -> Iterator[dict[str, Tensor]]:
-    """Split a state dict in order into parts of at most `max_size`; a larger tensor is a part of its own.
-
-    Args:
-        max_size: number of bytes, or a whole number with a unit ("100KB", "5GB").
-
-    Raises:
-        ValueError: `max_size` has another form.
-    """
-    max_bytes = convert_file_size_to_int(max_size)
-    part: dict[str, Tensor] = {}
-    size = 0
-    for name, tensor in state.items():
-        if part and size + tensor.nbytes > max_bytes:
-            yield part
-            part, size = {}, 0
-        part[name] = tensor
-        size += tensor.nbytes
-    if part:
-        yield part
-
-
 def save_weights(
     state: Mapping[str, Tensor], folder: Path, dtype: torch.dtype | None, max_shard_size: int | str
 ) -> None:
@@ -271,25 +249,22 @@ def save_weights(
 def write_state(
     state: Mapping[str, Tensor], folder: Path, dtype: torch.dtype | None, max_shard_size: int | str
 ) -> None:
-    """Write tensors under their own names, as `model.safetensors` or as shards and their index."""
+    """Write tensors under their own names, as `model.safetensors` or as shards and their index.
+
+    Args:
+        max_shard_size: number of bytes, or a whole number with a unit ("100KB", "5GB").
+
+    Raises:
+        ValueError: `max_shard_size` has another form.
+    """
     stored = {name: _stored(tensor, dtype) for name, tensor in state.items()}
-    parts = list(shards(stored, max_shard_size))
-    for stale in (*folder.glob("model-*.safetensors"), folder / WEIGHTS, folder / WEIGHTS_INDEX):
-        stale.unlink(missing_ok=True)
-    if len(parts) == 1:
-        save_file(parts[0], folder / WEIGHTS, metadata={"format": "pt"})
-        return
-    weight_map: dict[str, str] = {}
-    for number, part in enumerate(parts, start=1):
-        file = f"model-{number:05d}-of-{len(parts):05d}.safetensors"
-        save_file(part, folder / file, metadata={"format": "pt"})
-        weight_map |= dict.fromkeys(part, file)
-    total = sum(tensor.nbytes for tensor in stored.values())
-    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-    (folder / WEIGHTS_INDEX).write_text(json.dumps(index, indent=2) + "\n")
+    size = convert_file_size_to_int(max_shard_size)
+    save_torch_state_dict(stored, folder, filename_pattern="model{suffix}.safetensors", max_shard_size=size)
 
 
 def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     if dtype is not None and tensor.is_floating_point():
         tensor = tensor.to(dtype)
-    return tensor.cpu().contiguous()
+    tensor = tensor.cpu().contiguous()
+    # Shards are measured by what a tensor shares with others.
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Self
 
 import torch
+from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from transformers.utils.hub import convert_file_size_to_int
 
-from taste_speech.conversion.weights import shards
 from taste_speech.cpu import one_thread_if_small
 from taste_speech.errors import CheckpointError
 from taste_speech.vocoder.configuration import VoiceGeneratorConfig
@@ -78,14 +79,14 @@ class VoiceGenerator(nn.Module):
         self,
         folder: str | os.PathLike[str],
         dtype: torch.dtype | None = None,
-        max_shard_size: int | str | None = None,
+        max_shard_size: int | str = "5GB",
     ) -> Path:
         """Write `voice_generator.safetensors`, or shards, into `folder`; return the path to load.
 
         Args:
             folder: created if it is not there; other files of a voice generator in it are removed.
             dtype: of the stored tensors; None: as they are.
-            max_shard_size: size from which the file is split: bytes, or "100KB", "5GB"; None: one file.
+            max_shard_size: size from which the file is split: bytes, or "100KB", "5GB".
 
         Raises:
             ValueError: `max_shard_size` has another form.
@@ -93,18 +94,16 @@ class VoiceGenerator(nn.Module):
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         state = {name: value.to(dtype).contiguous() for name, value in self.state_dict().items()}
-        parts = [state] if max_shard_size is None else list(shards(state, max_shard_size))
+        split = split_torch_state_dict_into_shards(
+            state,
+            filename_pattern="voice_generator{suffix}.safetensors",
+            max_shard_size=convert_file_size_to_int(max_shard_size),
+        )
         for stale in (*target.glob("voice_generator-*-of-*.safetensors"), target / FILE_NAMES[0]):
             stale.unlink(missing_ok=True)
-        paths = [
-            target / f"voice_generator-{n:05d}-of-{len(parts):05d}.safetensors"
-            for n in range(1, len(parts) + 1)
-        ]
-        if len(parts) == 1:
-            paths = [target / FILE_NAMES[0]]
-        for path, part in zip(paths, parts, strict=True):
-            save_file(part, path)
-        return paths[0]
+        for name, tensors in split.filename_to_tensors.items():
+            save_file({tensor: state[tensor] for tensor in tensors}, target / name)
+        return target / min(split.filename_to_tensors)
 
     def fold_weight_norm(self) -> Self:
         """Compute the vocoder's effective weights once, for inference; do so after loading."""
