@@ -135,10 +135,14 @@ class RunAheadStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunAheadReady(Event):
-    """Run-ahead is done. `speaking_probability` comes from the model, or is None if it has no estimate."""
+    """Run-ahead is done. `speaking_probability` comes from the model, or is None if it has no estimate.
+
+    `over_probability` is that of the end of the turn, by which the agent decides how long it waits.
+    """
 
     pieces: tuple[int, ...]
     speaking_probability: float | None
+    over_probability: float | None
     tokenize_ms: float
     read_ms: float
 

@@ -106,7 +106,7 @@ class Recognized:
     confidence: float
     recognize_ms: float
     echo_text: str = ""
-    finished: tuple[float, ...] = ()
+    finished: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

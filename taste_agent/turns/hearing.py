@@ -8,7 +8,6 @@ from taste_agent.config import AgentSettings, VadSettings
 from taste_agent.dialog import messages as m
 from taste_agent.turns.rules import Interjection
 from taste_agent.turns.vad import FrameDecision, VadMachine, VadStarted, VadStopped
-from taste_speech.recognition.base import FINISHED_STEP_S
 from taste_speech.words import Word
 
 _CUT_PAUSE_MS = 100
@@ -34,10 +33,8 @@ class Piece:
     recognized_until: int = 0
     """Input sample up to which text has been recognized."""
     recognize_ms: float = 0.0
-    heard_until: int = 0
-    """One past the last sample passed to the recognizer."""
-    finished: tuple[float, ...] = ()
-    """Probabilities, judged by the sound, that the person has finished; see `Recognition`."""
+    finished: float | None = None
+    """Probability, judged by the sound, that the person has finished; None if unknown."""
     open: bool = True
     recognized: bool = False
     dropped: bool = False
@@ -87,13 +84,10 @@ class Stretch:
         """All recognized words."""
         return tuple(word for piece in self.pieces for word in piece.words)
 
-    def finished(self, now: int) -> float | None:
-        """Return the probability, judged by the sound, that the person has finished; None if unknown."""
-        last = self.pieces[-1]
-        if not last.finished:
-            return None
-        steps = (now - last.heard_until) // round(FINISHED_STEP_S * ENGINE_RATE_HZ)
-        return last.finished[min(steps, len(last.finished) - 1)]
+    @property
+    def finished(self) -> float | None:
+        """The probability, judged by the sound, that the person has finished; None if unknown."""
+        return self.pieces[-1].finished
 
     @property
     def unheard_reason(self) -> str:
@@ -217,7 +211,7 @@ class Hearing:
         piece.open = False
         piece.end = max(piece.first_sample, min(piece.end, now))
         self._open = None
-        self._last_audio_end = piece.heard_until = now
+        self._last_audio_end = now
         self._out.append(m.ListenStop(piece.number))
         kind = piece.kind(self._settings.vad)
         if kind != "speech" and self.trusts_vad:

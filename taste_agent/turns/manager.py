@@ -7,7 +7,13 @@ from taste_agent.config import AgentSettings
 from taste_agent.dialog import messages as m
 from taste_agent.turns.answering import Answering, Reply
 from taste_agent.turns.hearing import Hearing, Stretch
-from taste_agent.turns.rules import UNHEARD_MS, BargeInDecision, decide_barge_in, required_silence_ms
+from taste_agent.turns.rules import (
+    UNHEARD_MS,
+    BargeInDecision,
+    decide_barge_in,
+    probability_over,
+    required_silence_ms,
+)
 from taste_agent.turns.vad import FrameDecision, VadStarted, VadStopped
 
 _KEPT_MS = 8000
@@ -81,7 +87,8 @@ class TurnManager:
                 if pieces == self._person.turn.numbers and not self._person.speaking:
                     self._prepared = result
                     costs = (result.tokenize_ms, result.prefill_ms)
-                    self._out.append(ev.RunAheadReady(now, pieces, probability, *costs))
+                    over = self._probability_over(self._person.turn, result)
+                    self._out.append(ev.RunAheadReady(now, pieces, probability, over, *costs))
             case m.Failed():
                 self._take_failure(now, result)
             case m.Spoken(generation) | m.Generated(generation):
@@ -162,9 +169,7 @@ class TurnManager:
         probability = prepared.speaking_probability if prepared else None
         end_of_speech = turn.pieces[-1].end
         silence_ms = ms_of_samples(now - end_of_speech)
-        limits = self._settings.endpointing
-        needed_ms = required_silence_ms(limits, probability, turn.text, turn.finished(now), prepared is None)
-        if not self._forced and silence_ms < needed_ms:
+        if not self._forced and silence_ms < self._required_silence_ms(turn, prepared):
             return
         reply = self._agent.begin(self._person.take_turn(), end_of_speech, now)
         reply.recognize_ms = turn.pieces[-1].recognize_ms
@@ -177,6 +182,17 @@ class TurnManager:
             m.Answer(generation, numbers),
         ]
         self._forced, self._requested, self._prepared, self._cut_short = "", (), None, False
+
+    def _required_silence_ms(self, turn: Stretch, prepared: m.Prepared | None) -> float:
+        limits = self._settings.endpointing
+        if prepared is None:  # the model has not read it yet
+            return limits.max_silence_ms
+        over = self._probability_over(turn, prepared)
+        return required_silence_ms(limits, over, heard=turn.finished is not None)
+
+    def _probability_over(self, turn: Stretch, prepared: m.Prepared) -> float | None:
+        limits = self._settings.endpointing
+        return probability_over(limits, turn.text, prepared.speaking_probability, turn.finished)
 
     def _check_unanswered(self, now: int) -> None:
         """Continue a reply that was interrupted by mistake, and forget a turn that stays incomplete."""

@@ -1,5 +1,6 @@
 """Rules for the end of a turn and for interruptions of the agent. Pure."""
 
+import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ _MAY_END = frozenset((
 because a recognizer ends everything with a period, even "and the"."""
 UNHEARD_MS = 400
 """Extra silence if the sound does not tell whether the person has finished."""
+_LEAST_PROBABILITY = 1e-3
+"""Where a probability counts as certain, it counts no more than this."""
 _GOES_ON = (",", "-", "...", "…", ";", ":")
 
 
@@ -32,46 +35,45 @@ def ends_hanging(text: str, hanging_words: tuple[str, ...]) -> bool:
     return mark is None or (mark[1] == "." and words[-1] not in _MAY_END)
 
 
-def required_silence_ms(
-    settings: EndpointingSettings,
-    speaking_probability: float | None,
-    text: str,
-    finished: float | None = None,
-    asks_model: bool = True,
-) -> float:
+def probability_over(
+    settings: EndpointingSettings, text: str, speaking: float | None, finished: float | None
+) -> float | None:
+    """Return the probability that the turn is over; 0 for a text that must go on, None if nothing tells.
+
+    Where both are known, their logits are added up with the weights of the settings.
+
+    Args:
+        settings: the weights.
+        text: recognized text of the turn.
+        speaking: the model's probability of speaking, after it has read the turn.
+        finished: probability, judged by the sound, that the person has finished.
+    """
+    if ends_hanging(text, settings.hanging_words):
+        return 0.0
+    if speaking is None or finished is None:
+        return speaking if finished is None else finished
+    logit = settings.text_weight * _logit(speaking) + settings.sound_weight * _logit(finished)
+    return 1 / (1 + math.exp(-logit - settings.weight_offset))
+
+
+def _logit(probability: float) -> float:
+    certain = min(max(probability, _LEAST_PROBABILITY), 1 - _LEAST_PROBABILITY)
+    return math.log(certain / (1 - certain))
+
+
+def required_silence_ms(settings: EndpointingSettings, over: float | None, heard: bool) -> float:
     """Return the silence after which the turn is over.
 
-    A text that must go on waits for the maximum. Otherwise the lower of two probabilities decides, the
-    model's probability of speaking or the probability that the turn sounds finished, linearly between
-    `unsure_probability` (maximum) and `sure_probability` (minimum). A single word is too short to sound
-    finished: if the model is more certain, both combined may decide too, with `UNHEARD_MS` more.
+    It falls linearly from `unsure_probability` (maximum) to `sure_probability` (minimum).
 
     Args:
         settings: the limits.
-        speaking_probability: from the model, which has read the turn; None if not available (yet).
-        text: recognized text of the turn.
-        finished: probability, judged by the sound, that the person has finished; None, which takes
-            `UNHEARD_MS` more, if unknown.
-        asks_model: whether the checkpoint has a probability to wait for.
+        over: `probability_over`; None, which counts as sure, where nothing tells.
+        heard: whether the sound tells something; otherwise the minimum is longer by `UNHEARD_MS`.
     """
     high_ms = settings.max_silence_ms
-    if ends_hanging(text, settings.hanging_words) or (speaking_probability is None and asks_model):
-        return high_ms
-    told = [probability for probability in (speaking_probability, finished) if probability is not None]
-    less_sure = min((_sureness(settings, probability) for probability in told), default=1.0)
-    ways = [(less_sure, UNHEARD_MS if finished is None else 0)]
-    if len(text.split()) == 1 and len(told) == 2 and told[0] > told[1]:
-        ways.append((_sureness(settings, _together(*told)), UNHEARD_MS))
-    return min(
-        high_ms - sureness * (high_ms - min(high_ms, settings.min_silence_ms + more_ms))
-        for sureness, more_ms in ways
-    )
-
-
-def _together(one: float, other: float) -> float:
-    """Combine two independent probabilities of the same event: their odds multiply."""
-    both, neither = one * other, (1 - one) * (1 - other)
-    return both / (both + neither) if both + neither else 0.5
+    least_ms = min(high_ms, settings.min_silence_ms + (0 if heard else UNHEARD_MS))
+    return high_ms - (1.0 if over is None else _sureness(settings, over)) * (high_ms - least_ms)
 
 
 def _sureness(settings: EndpointingSettings, probability: float) -> float:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 RECOGNITION_RATE_HZ = 16000
 """Sampling rate that every recognizer accepts."""
-FINISHED_STEP_S = 0.1
-"""Step between the durations of silence in `Recognition.finished`."""
 _SEARCH_S, _QUIET_S = 5.0, 0.1
 
 
@@ -49,14 +47,13 @@ class Recognition:
         text: the words as spoken, numbers spelled out, with the recognizer's capitals and punctuation.
         words: the words of `text`, in order.
         written: the same text with digits; empty if the recognizer does not provide it.
-        finished: probability, judged by the sound, that the speaker has finished: now, then after
-            `FINISHED_STEP_S` of silence, after twice as much, and so on; empty if unknown.
+        finished: probability, judged by the sound, that the speaker has finished; None if unknown.
     """
 
     text: str = ""
     words: tuple[RecognizedWord, ...] = ()
     written: str = ""
-    finished: tuple[float, ...] = ()
+    finished: float | None = None
 
 
 class Recognizer(Protocol):

@@ -120,7 +120,8 @@ class EnglishRecognizer(BufferedRecognizer):
         drafts, self._drafts = [*self._drafts, *((),) * len(parts)], []
         words: list[RecognizedWord] = []
         written = []
-        start_s, finished = 0.0, tuple[float, ...]()
+        start_s = 0.0
+        finished: float | None = None
         for part, draft in zip(parts, drafts, strict=False):
             seconds = part.size / RECOGNITION_RATE_HZ
             states = self.model.encode(part)
@@ -133,7 +134,7 @@ class EnglishRecognizer(BufferedRecognizer):
                 written.append(self.model.tokenizer.decode(list(transcript.token_ids)).strip())
             start_s += seconds
             if self._turn_end is not None:
-                finished = self._turn_end.probabilities(encoded, round(seconds / self.model.frame_s))
+                finished = self._turn_end.probability(encoded, round(seconds / self.model.frame_s))
         text = " ".join(word.text for word in words)
         return Recognition(text, tuple(words), " ".join(written), finished)
 

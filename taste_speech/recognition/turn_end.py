@@ -11,19 +11,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from taste_speech.errors import CheckpointError
-from taste_speech.recognition.base import FINISHED_STEP_S
 
-FRAME_S = 0.02
-"""Duration of an encoder state."""
 FRAMES = 75
 """Number of encoder states that the network reads."""
-LATER_FRAMES = (0, round(FINISHED_STEP_S / FRAME_S))
-"""Numbers of silent encoder states after the sound for which there is a probability. With more silence it
-would also rise in pauses, because the training data has no more silence."""
-MORE_LOGIT = 0.5
-"""Added to each logit, because a sound ends with less silence than the examples do: a voice activity detector
-ends speech before its last phone ends. Chosen on 42 ends and 41 pauses of soft development voices: with
-more, pauses are cut off that were not before."""
 
 
 class TurnEnd(nn.Module):
@@ -38,7 +28,7 @@ class TurnEnd(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, width: int = 384, size: int = 64, dropout: tuple[float, float] = (0.2, 0.3)) -> None:
+    def __init__(self, width: int = 384, size: int = 64, dropout: tuple[float, float] = (0.4, 0.4)) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("deviation", torch.ones(width))
@@ -61,15 +51,14 @@ class TurnEnd(nn.Module):
         return self.output(self.dropout(torch.relu(self.hidden(self.dropout(pooled)))))[:, 0]
 
     @torch.inference_mode()
-    def probabilities(self, encoded: Tensor, frames: int) -> tuple[float, ...]:
-        """Return the probability that the speaker has finished, for each silence of `LATER_FRAMES`.
+    def probability(self, encoded: Tensor, frames: int) -> float:
+        """Return the probability that the speaker has finished.
 
         Args:
             encoded: (states, width) encoder states of the sound and of the silent padding after it.
             frames: number of states of the sound.
         """
-        windows = [last_states(encoded, min(frames + more, len(encoded))) for more in LATER_FRAMES]
-        return tuple((self(torch.stack(windows)) + MORE_LOGIT).sigmoid().tolist())
+        return float(self(last_states(encoded, frames)[None]).sigmoid())
 
 
 def last_states(encoded: Tensor, frames: int) -> Tensor:

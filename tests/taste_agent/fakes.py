@@ -31,7 +31,7 @@ class ScriptedRecognizer:
     def __init__(self, texts: list[str]) -> None:
         self.texts = list(texts)
         self.accepted: list[int] = []
-        self.finished: tuple[float, ...] = ()
+        self.finished: float | None = None
         self._piece = -1
 
     def start(self) -> None:

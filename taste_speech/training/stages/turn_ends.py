@@ -1,8 +1,8 @@
 """Stage `turn_ends`: learns to hear whether a speaker has finished (`taste_speech.recognition.turn_end`).
 
 The reply voice says what people say in the talks, whole or up to a pause: at a comma where there was none,
-behind "um", or chopped off. Whisper's encoder hears it as it does in a conversation, with some silence after
-it, and a network on the encoder's states learns to tell the two apart.
+behind "um", or chopped off. The agent's own session cuts the piece of speech from it, Whisper's encoder hears
+that as it does in a conversation, and a network on the encoder's states learns to tell the two apart.
 """
 
 import logging
@@ -19,6 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from taste_agent.config import AgentSettings
+from taste_agent.dialog.messages import ClosePiece, Command, Hear, Result
+from taste_agent.session.engine import Session
 from taste_speech.checkpoint_files import TURN_END
 from taste_speech.configuration_base import StrictSection
 from taste_speech.phones import PAUSE
@@ -35,7 +38,11 @@ logger = logging.getLogger(__name__)
 _FADE_S = 0.02
 _TAIL_S = 0.04
 """How much may follow the last phone."""
+_LEVELS_DBFS, _AFTER_S = (-40.0, -14.0), 1.5
+"""Level of speech, and silence after it, in which the agent closes the piece."""
 _FILLERS = ("um", "uh", "er")
+_SHORT_WORDS, _SHORT_PART = 2, 0.12
+"""Turns of so few words, and their share: they are rare in the talks, but not among answers to the agent."""
 _SAVE_EVERY = 250
 
 
@@ -76,7 +83,7 @@ def whole_or_cut(text: str, rng: random.Random) -> Iterator[Utterance]:
         return
     first, rest = words[:count], words[count:]
     last = first[-1].rstrip(",;:-")
-    how = rng.choices(("comma", "filler", "chopped", "alone"), (0.55, 0.15, 0.15, 0.15))[0]
+    how = rng.choices(("comma", "filler", "chopped", "alone"), (0.4, 0.15, 0.3, 0.15))[0]
     if how == "comma":  # the voice lingers and lifts before it
         yield Utterance(" ".join([*first[:-1], f"{last},", *rest]), count)
     elif how == "filler":
@@ -87,21 +94,56 @@ def whole_or_cut(text: str, rng: random.Random) -> Iterator[Utterance]:
         yield Utterance(" ".join([*first[:-1], last + rng.choice((",", "..."))]))
 
 
-def as_heard(spoken: Spoken, words: int | None, rng: random.Random) -> np.ndarray:
-    """Return the sound up to the end of a word at 16 kHz, at some level, in some noise, then some silence."""
+class _Ears:
+    """Takes the place of the dialog's thread, and keeps the pieces of speech that a session closes."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, list[np.ndarray]] = {}
+        self.closed: list[np.ndarray] = []
+
+    def submit(self, command: Command, _now: int) -> None:
+        match command:
+            case Hear(piece):
+                self._blocks.setdefault(piece, []).append(command.samples)
+            case ClosePiece(piece):
+                self.closed.append(np.concatenate(self._blocks[piece]))
+
+    def collect(self, _now: int) -> list[Result]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def last_piece(samples: np.ndarray) -> np.ndarray | None:
+    """Return the last piece of speech that the agent cuts from a recording; None if it hears no speech."""
+    ears = _Ears()
+    Session(AgentSettings(), ears, lambda _: None).process(samples)
+    return ears.closed[-1] if ears.closed else None
+
+
+def as_heard(spoken: Spoken, words: int | None, rng: random.Random) -> np.ndarray | None:
+    """Return the sound up to the end of a word as the agent hears it, at 16 kHz, some level, in some noise.
+
+    It ends where the agent closes the piece of speech; None if that level is too low in that noise.
+    """
     said = [end for phone, end in spoken.timing.phones if phone != PAUSE]
-    end_s = (said[-1] if words is None else spoken.timing.word_ends[words - 1]) + rng.uniform(0, _TAIL_S)
-    samples = spoken.samples[: int(end_s * SAMPLE_RATE_HZ)].astype(np.float32) / 32768
+    end_s = said[-1] if words is None else spoken.timing.word_ends[words - 1] + rng.uniform(0, _TAIL_S)
+    samples = (
+        spoken.samples[: None if words is None else int(end_s * SAMPLE_RATE_HZ)].astype(np.float32) / 32768
+    )
     if words is not None:
         fade = min(len(samples), int(_FADE_S * SAMPLE_RATE_HZ))
         samples[len(samples) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
     samples = soxr.resample(samples, SAMPLE_RATE_HZ, RECOGNITION_RATE_HZ)
-    before, after = (int(rng.uniform(*limits) * RECOGNITION_RATE_HZ) for limits in ((0.1, 0.4), (0.15, 0.32)))
-    level = 10 ** (rng.uniform(-28, -14) / 20) / max(1e-6, float(np.sqrt(np.square(samples).mean())))
-    padded = np.pad(samples * level, (before, after))
-    noise_db = rng.choice((rng.uniform(-70, -55), rng.uniform(-55, -40)))
+    speech = samples[: int(end_s * RECOGNITION_RATE_HZ)]
+    level_db = rng.uniform(*_LEVELS_DBFS)
+    gain = 10 ** (level_db / 20) / max(1e-6, float(np.sqrt(np.square(speech).mean())))
+    before, after = int(rng.uniform(0.4, 0.8) * RECOGNITION_RATE_HZ), int(_AFTER_S * RECOGNITION_RATE_HZ)
+    padded = np.pad(samples * gain, (before, after))
+    noise_db = rng.choice((rng.uniform(-75, -60), level_db - rng.uniform(12, 30)))
     noise = np.random.default_rng(rng.randrange(2**31)).standard_normal(len(padded))
-    return np.clip(padded + noise * 10 ** (noise_db / 20), -1, 1).astype(np.float32)
+    return last_piece(np.clip(padded + noise * 10 ** (noise_db / 20), -1, 1).astype(np.float32))
 
 
 def turns_of(split: str, settings: Settings) -> list[str]:
@@ -149,8 +191,10 @@ class Examples:
         if len(self.states) >= wanted:
             return
         rng, done = random.Random(f"{seed} {len(self.states)}"), len(self.states)
+        short = [text for text in texts if len(text.split()) <= _SHORT_WORDS] or texts
         while len(self.states) < wanted:
-            for said in whole_or_cut(texts[rng.randrange(len(texts))], rng):
+            chosen = short if rng.random() < _SHORT_PART else texts
+            for said in whole_or_cut(chosen[rng.randrange(len(chosen))], rng):
                 manner = Manner(
                     rate=rng.uniform(0.85, 1.25),
                     pitch=rng.choice((1.0, rng.uniform(0.55, 1.2))),
@@ -161,6 +205,8 @@ class Examples:
                 except ValueError:  # a word that is said as several
                     continue
                 samples = as_heard(spoken, said.words, rng)
+                if samples is None:
+                    continue
                 frames = round(len(samples) / RECOGNITION_RATE_HZ / ears.frame_s)
                 self.states.append(last_states(ears.encode(samples).keys[0], frames).half())
                 self.finished.append(float(said.finished))

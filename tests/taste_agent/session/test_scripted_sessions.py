@@ -45,8 +45,8 @@ def test_a_question_is_answered(voice):
 
 @pytest.mark.parametrize(
     ("finished", "silence_ms"),
-    [((0.95,), 300), ((0.55,), 1050), ((0.05,), 1800), ((0.2, 0.9), 400)],
-    ids=["done", "unsure", "going on", "surer after some silence"],
+    [(0.95, 300), (0.55, 1050), (0.05, 1800)],
+    ids=["done", "unsure", "going on"],
 )
 def test_the_answer_comes_the_sooner_the_more_finished_the_question_sounds(finished, silence_ms):
     brain = FakeBrain(["what is the capital of france"], ["the capital is paris"])
@@ -60,7 +60,7 @@ def test_the_answer_comes_the_sooner_the_more_finished_the_question_sounds(finis
 def test_who_goes_on_after_a_pause_that_sounded_unfinished_is_not_answered_in_it():
     parts = ["i would like to know", "where the river begins"]
     brain = FakeBrain(parts, ["in the hills"])
-    brain.scripted.finished = (0.1,)
+    brain.scripted.finished = 0.1
     done = run_session(track(silence(1), spoken(parts[0]), silence(1.2), spoken(parts[1]), silence(3)), brain)
     assert [e.text for e in done.of(ev.UserTurn)] == [" ".join(parts)]
 

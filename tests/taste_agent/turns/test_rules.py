@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from taste_agent.clock import samples_of_ms
@@ -9,6 +11,7 @@ from taste_agent.turns.rules import (
     content_words,
     decide_barge_in,
     ends_hanging,
+    probability_over,
     required_silence_ms,
 )
 
@@ -21,38 +24,36 @@ ENDPOINTING = EndpointingSettings(
 @pytest.mark.parametrize(
     ("probability", "expected"), [(1.0, 500), (0.8, 500), (0.6, 1000), (0.4, 1500), (0.0, 1500)]
 )
-def test_silence_follows_the_less_sure_of_model_and_sound(probability, expected):
-    assert required_silence_ms(ENDPOINTING, probability, "what is it", 0.9) == pytest.approx(expected)
-    assert required_silence_ms(ENDPOINTING, 0.9, "what is it", probability) == pytest.approx(expected)
+def test_the_surer_the_end_the_shorter_the_silence(probability, expected):
+    assert required_silence_ms(ENDPOINTING, probability, heard=True) == pytest.approx(expected)
 
 
 def test_where_nothing_tells_from_the_sound_the_minimum_is_longer():
-    assert required_silence_ms(ENDPOINTING, 1.0, "what is it") == 500 + UNHEARD_MS
+    assert required_silence_ms(ENDPOINTING, 1.0, heard=False) == 500 + UNHEARD_MS
+    assert required_silence_ms(ENDPOINTING, None, heard=False) == 500 + UNHEARD_MS
     brief = ENDPOINTING.model_copy(update={"max_silence_ms": 600})
-    assert required_silence_ms(brief, 1.0, "what is it") == 600
+    assert required_silence_ms(brief, 1.0, heard=False) == 600
 
 
-def test_unknown_probability_waits_and_no_probability_does_not():
-    assert required_silence_ms(ENDPOINTING, None, "what is it", 0.9, asks_model=True) == 1500
-    assert required_silence_ms(ENDPOINTING, None, "what is it", 0.9, asks_model=False) == 500
-    assert required_silence_ms(ENDPOINTING, None, "what is it", 0.0, asks_model=False) == 1500
+def test_logits_of_model_and_sound_are_weighted():
+    even = ENDPOINTING.model_copy(update={"text_weight": 1.0, "sound_weight": 1.0, "weight_offset": 0.0})
+    # Their odds are 9 : 1 and 1 : 4, together 9 : 4.
+    assert probability_over(even, "what is it", 0.9, 0.2) == pytest.approx(9 / 13)
+    sound = even.model_copy(update={"sound_weight": 2.0})  # the sound's odds count squared
+    assert probability_over(sound, "what is it", 0.9, 0.2) == pytest.approx(9 / 25)
+    later = even.model_copy(update={"weight_offset": -math.log(9)})
+    assert probability_over(later, "what is it", 0.9, 0.2) == pytest.approx(0.2)
+    assert 0 < probability_over(even, "what is it", 0.0, 1.0) < 1
 
 
-def test_one_word_that_the_model_takes_for_an_answer_does_not_wait_to_sound_finished():
-    soon = 500 + UNHEARD_MS
-    assert required_silence_ms(ENDPOINTING, 0.99, "Seven.", 0.1) == pytest.approx(soon)
-    assert required_silence_ms(ENDPOINTING, 0.99, "Seven.", 0.79) == pytest.approx(525)
-    assert required_silence_ms(ENDPOINTING, 0.99, "It is seven.", 0.1) == 1500
-    # Their odds are 9 : 1 and 1 : 9, together even.
-    assert required_silence_ms(ENDPOINTING, 0.9, "Seven.", 0.1) == pytest.approx(1500 - 0.25 * (1500 - soon))
-    assert required_silence_ms(ENDPOINTING, 0.9, "Okay", 0.01) == 1500
-    assert required_silence_ms(ENDPOINTING, 0.1, "How", 0.9) == 1500
-    assert required_silence_ms(ENDPOINTING, 0.99, "and", 0.9) == 1500
-    assert required_silence_ms(ENDPOINTING, 1.0, "Yes.", 0.0) == 1500 - 0.25 * (1500 - soon)
+def test_what_alone_is_known_decides_alone():
+    assert probability_over(ENDPOINTING, "what is it", 0.7, None) == 0.7
+    assert probability_over(ENDPOINTING, "what is it", None, 0.7) == 0.7
+    assert probability_over(ENDPOINTING, "what is it", None, None) is None
 
 
 def test_a_sure_model_does_not_cut_a_hanging_sentence():
-    assert required_silence_ms(ENDPOINTING, 1.0, "i would like to", 1.0) == 1500
+    assert probability_over(ENDPOINTING, "i would like to", 1.0, 1.0) == 0
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_hanging_texts(text, hanging):
 
 def test_equal_probabilities_make_a_step():
     step = ENDPOINTING.model_copy(update={"sure_probability": 0.5, "unsure_probability": 0.5})
-    assert [required_silence_ms(step, p, "yes", 1.0) for p in (0.49, 0.5)] == [1500, 500]
+    assert [required_silence_ms(step, p, heard=True) for p in (0.49, 0.5)] == [1500, 500]
 
 
 def decide(speech_ms=300, silence_ms=0, partial="", final="", pending=True):

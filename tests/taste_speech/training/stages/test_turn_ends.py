@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soxr
 import torch
 
 from taste_speech.recognition.turn_end import load_turn_end
@@ -14,7 +15,9 @@ from taste_speech.training.corpus.audio_store import Timing
 from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Spoken
 from taste_speech.training.loop import LoopSettings
 from taste_speech.training.stages import turn_ends
-from taste_speech.training.stages.turn_ends import Utterance, as_heard, whole_or_cut
+from taste_speech.training.stages.turn_ends import Utterance, as_heard, last_piece, whole_or_cut
+from tests.taste_agent.fakes import FakeBrain, run_session
+from tests.taste_agent.speech import spoken as voiced
 
 TEXT = "Can you tell me where the station is? I am late."
 WORD_S = 0.2
@@ -39,19 +42,37 @@ def test_a_turn_is_whole_or_ends_where_more_is_to_come():
     assert list(whole_or_cut("Yes.", random.Random(0))) == [Utterance("Yes.", finished=True)]
 
 
-@pytest.mark.parametrize(("words", "seconds"), [(None, 11 * WORD_S), (3, 3 * WORD_S)])
-def test_sound_ends_behind_the_last_word_and_silence_follows(words, seconds):
-    for seed in range(5):
-        samples = as_heard(spoken(TEXT), words, random.Random(seed))
-        loud = np.flatnonzero(np.abs(samples) > 0.05) / 16000
-        assert loud[-1] - loud[0] == pytest.approx(seconds, abs=0.06)
-        assert 0.13 < len(samples) / 16000 - loud[-1] < 0.4
+@pytest.mark.parametrize("dbfs", [-38.0, -16.0])
+@pytest.mark.parametrize("words", [None, 3])
+def test_an_example_ends_where_the_agent_closes_the_piece(words, dbfs, monkeypatch):
+    voice = voiced("can you tell me where the station is")
+    ends = [0.3 * (index + 1) for index in range(7)] + [len(voice) / 16000]
+    timing = Timing(ends, [("a", end) for end in ends])
+    said = Spoken((soxr.resample(voice, 16000, SAMPLE_RATE_HZ) * 32767).astype(np.int16), voice[:0], timing)
+    monkeypatch.setattr(turn_ends, "_LEVELS_DBFS", (dbfs, dbfs))
+    heard, played = [], []
+    monkeypatch.setattr(
+        turn_ends, "last_piece", lambda samples: played.append(samples) or last_piece(samples)
+    )
+    for seed in range(3):
+        heard.append(as_heard(said, words, random.Random(seed)))
+    for samples, sound in zip(heard, played, strict=True):
+        brain = FakeBrain(["can you tell me"], ["yes"])
+        run_session(sound, brain)
+        assert brain.scripted.accepted[-1] == len(samples)
+        end_s = ends[-1 if words is None else words - 1]
+        assert len(samples) / 16000 == pytest.approx(end_s + 0.7, abs=0.25)
+
+
+def test_what_is_too_soft_to_be_heard_is_no_example(monkeypatch):
+    monkeypatch.setattr(turn_ends, "_LEVELS_DBFS", (-80.0, -80.0))
+    assert as_heard(spoken(TEXT), None, random.Random(0)) is None
 
 
 def test_it_learns_to_tell_ends_from_pauses(tmp_path, tiny_model, monkeypatch):
     def encode(samples: np.ndarray) -> SimpleNamespace:
         """States that tell how long the sound is: cut turns are shorter."""
-        return SimpleNamespace(keys=torch.full((1, 500, 384), float(np.abs(samples).sum() / 1e4)))
+        return SimpleNamespace(keys=torch.full((1, 500, 384), len(samples) / 1e4))
 
     voice = SimpleNamespace(speak=lambda text, *_: spoken(text))
     monkeypatch.setattr(turn_ends, "ReplyVoice", lambda _: voice)
