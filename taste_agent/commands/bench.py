@@ -15,16 +15,16 @@ from taste_agent.bench import BenchOptions
 from taste_agent.bench.report import JSON_NAME, PICTURE_NAME, TABLE_NAME, run_benchmark
 from taste_agent.commands.checks import check_names
 from taste_agent.config import AgentSettings, ModelSettings
-from taste_agent.dialog.brain_loader import announce_first_use, load_brain
-from taste_agent.duplex.measures import Silence, cut_off_at, delay_at, sweep
+from taste_agent.dialog.brain_loader import announce_first_use, load_for_talks
+from taste_agent.duplex.measures import Silence, best, cut_off_at, delay_at, own_outcome, sweep
 from taste_agent.duplex.run import Measured, Summary, find_items, run_items, summarize
 from taste_agent.errors import AgentError
 from taste_agent.output_folder import check_writable
 
 DUPLEX_NAME, TURN_ENDS_NAME = "taste-agent.json", "turn_ends.png"
 SET_SIZE = 200
-DELAYS_S, CUT_OFFS = (0.3, 0.6, 1.0), (0.05, 0.1)
-"""Budgets: seconds of delay, and shares of pauses that are cut off."""
+DELAYS_S, CUT_OFFS, MEDIAN_S = (0.3, 0.6, 1.0), (0.05, 0.1), 0.45
+"""Budgets: seconds of mean delay, shares of pauses that are cut off, and seconds of median delay."""
 
 
 def show_benchmark(options: BenchOptions, as_json: bool = False) -> None:
@@ -69,7 +69,7 @@ def show_duplex(folder: Path, settings: AgentSettings, as_json: bool = False) ->
     items = find_items(folder)
     check_writable(folder)
     announce_first_use(settings.model)
-    running = run_items(items, settings, load_brain)
+    running = run_items(items, settings, load_for_talks(settings))
     errors = Console(stderr=True, highlight=False)
     measured = list(track(running, f"{len(items)} recordings", len(items), console=errors))
     summaries = summarize(measured)
@@ -83,6 +83,7 @@ def show_duplex(folder: Path, settings: AgentSettings, as_json: bool = False) ->
     silences = [one.silence for one in measured if one.silence is not None]
     if len({silence.duration_s is None for silence in silences}) == 2:  # both pauses and ends of turns
         console.print(_turn_ends_table(silences))
+        console.print(_own_line(silences), soft_wrap=True)
         draw_turn_ends(folder / TURN_ENDS_NAME, silences)
         console.print(f"Picture of the trade-off: {folder / TURN_ENDS_NAME}")
     console.print(f"Written next to each input: output.wav, output.json. All figures: {folder / DUPLEX_NAME}")
@@ -114,12 +115,12 @@ def make_set(folder: Path, voices: Path, seed: int) -> None:
 
 
 def draw_turn_ends(path: Path, silences: list[Silence]) -> None:
-    """Plot the cut-offs of the best policies against their delay, with and without the model."""
+    """Plot the cut-offs of the best policies against their delay, and those of silence alone."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
-    for name, asks_model in (("silence alone", False), ("model", True)):
-        outcomes = sweep(silences, asks_model)
-        delays_ms = [1000 * one.delay_s for one in outcomes]
+    for name, asks_agent in (("silence alone", False), ("agent", True)):
+        outcomes = best(sweep(silences, asks_agent))
+        delays_ms = [1000 * one.mean_s for one in outcomes]
         axes.step(delays_ms, [100 * one.cut_off for one in outcomes], where="post", marker="o", label=name)
     axes.set(xlabel="mean delay after the end of a turn (ms)", ylabel="pauses taken for an end (%)")
     axes.set_ylim(bottom=0)
@@ -140,14 +141,27 @@ def _row(one: Measured, folder: Path) -> dict[str, object]:
 def _turn_ends_table(silences: list[Silence]) -> Table:
     """Return the cut-offs for each budget of delay, and the delays for each budget of cut-offs."""
     titles = [f"cut off at {1000 * delay_s:.0f} ms" for delay_s in DELAYS_S]
-    table = _table(["", *titles, *(f"delay at {share:.0%}" for share in CUT_OFFS)], "When a turn is over")
-    for name, asks_model in (("model", True), ("silence alone", False)):
-        outcomes = sweep(silences, asks_model)
-        cuts = [cut_off_at(outcomes, delay_s) for delay_s in DELAYS_S]
+    titles += [f"delay at {share:.0%}" for share in CUT_OFFS]
+    last = f"cut off at a median of {1000 * MEDIAN_S:.0f} ms"
+    table = _table(["", *titles, last], "When a turn is over: pauses cut off, mean delay at ends")
+    for name, asks_agent in (("agent", True), ("silence alone", False)):
+        outcomes = sweep(silences, asks_agent)
+        cuts = [cut_off_at(outcomes, mean_s=delay_s) for delay_s in DELAYS_S]
         delays = [delay_at(outcomes, share) for share in CUT_OFFS]
-        cells = ["-" if cut is None else f"{cut:.1%}" for cut in cuts]
-        table.add_row(name, *cells, *("-" if delay is None else f"{1000 * delay:.0f} ms" for delay in delays))
+        cells = [_share(cut) for cut in cuts]
+        cells += ["-" if delay is None else f"{1000 * delay:.0f} ms" for delay in delays]
+        table.add_row(name, *cells, _share(cut_off_at(outcomes, median_s=MEDIAN_S)))
     return table
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _own_line(silences: list[Silence]) -> str:
+    cut_off, median_s = own_outcome(silences)
+    delay = "never" if median_s is None else f"after {1000 * median_s:.0f} ms (median)"
+    return f"The agent itself, with its settings: {cut_off:.1%} of pauses cut off; ends decided {delay}"
 
 
 def _tasks_table(summaries: list[Summary]) -> Table:

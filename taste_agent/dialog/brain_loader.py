@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 
 from taste_agent.config import AgentSettings, ModelSettings
@@ -230,6 +231,21 @@ def load_brain(settings: AgentSettings, speaks: bool = True) -> Brain:
             from taste_agent.dialog.taste_brain import load_brain as load  # takes seconds
 
         return load(settings, speaks)
+
+
+def load_for_talks(settings: AgentSettings) -> Callable[[AgentSettings], Brain]:
+    """Load a checkpoint for many talks, one after another; return what begins a talk without history.
+
+    Raises:
+        TasteError: the checkpoint cannot be loaded.
+        AgentError: the device does not exist.
+    """
+    with _left_out_of_collections():
+        with signals_held():
+            from taste_agent.dialog.loading import load_model
+            from taste_agent.dialog.taste_brain import TasteBrain
+
+        return partial(TasteBrain, *load_model(settings.model))
 
 
 @contextmanager

@@ -2,14 +2,15 @@
 
 The first part computes those of Full-Duplex-Bench (Lin et al., 2025) as its own scripts do. The second part
 asks, as eot-bench does, how soon the end of a turn can be told without cutting people off. A policy for that
-has three numbers: the probability from which the model is believed, the silence it waits for then
+has three numbers: the probability from which the agent is believed, the silence it waits for then
 (`action_delay_s`), and the silence after which the turn is over in any case (`timeout_s`).
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from statistics import mean
+from statistics import mean, median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +96,11 @@ class Silence:
     duration_s: float | None
     """Length of a pause; None at the end of the turn."""
     probability: float | None
-    """The model's probability that the turn is over; None if it had no time to compute one."""
+    """The agent's probability that the turn is over; None if it had no time to compute one."""
+    known_after_s: float = 0.0
+    """How much of the silence has passed when the probability is known."""
+    decided_after_s: float | None = None
+    """When the agent itself took the turn for over; None if it did not."""
 
 
 @dataclass(frozen=True)
@@ -110,16 +115,17 @@ class Policy:
         """Return the length of silence after which this policy ends the turn."""
         if self.threshold is None or silence.probability is None or silence.probability < self.threshold:
             return self.timeout_s
-        return self.action_delay_s
+        return min(self.timeout_s, max(self.action_delay_s, silence.known_after_s))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The share of pauses in which a policy cuts people off, and its mean delay at the end of turns."""
+    """The share of pauses in which a policy cuts people off, and its delays at the end of turns."""
 
     policy: Policy
     cut_off: float
-    delay_s: float
+    mean_s: float
+    median_s: float
 
 
 def outcome(policy: Policy, silences: Sequence[Silence]) -> Outcome:
@@ -127,34 +133,49 @@ def outcome(policy: Policy, silences: Sequence[Silence]) -> Outcome:
     pauses = [s for s in silences if s.duration_s is not None]
     ends = [s for s in silences if s.duration_s is None]
     cut = [policy.decides_after_s(pause) < (pause.duration_s or 0.0) for pause in pauses]
-    return Outcome(policy, mean(cut), mean(policy.decides_after_s(end) for end in ends))
+    delays = [policy.decides_after_s(end) for end in ends]
+    return Outcome(policy, mean(cut), mean(delays), median(delays))
 
 
-def sweep(silences: Sequence[Silence], asks_model: bool = True) -> list[Outcome]:
-    """Return the outcomes that no other policy beats in both figures, the fastest first.
+def sweep(silences: Sequence[Silence], asks_agent: bool = True) -> list[Outcome]:
+    """Return the outcomes of all policies.
 
     Args:
         silences: at least one pause and one end of a turn.
-        asks_model: whether the policies use the model's probability, or silence alone.
+        asks_agent: whether the policies use the agent's probability, or silence alone.
     """
-    if asks_model:
+    if asks_agent:
         numbers = product(THRESHOLDS, ACTION_DELAYS_S, TIMEOUTS_S)
         policies = [Policy(*each) for each in numbers if each[1] <= each[2]]
     else:
         policies = [Policy(None, 0.0, timeout) for timeout in (*ACTION_DELAYS_S, *TIMEOUTS_S)]
-    best: list[Outcome] = []
-    outcomes = (outcome(policy, silences) for policy in policies)
-    for one in sorted(outcomes, key=lambda one: (one.delay_s, one.cut_off)):
-        if not best or one.cut_off < best[-1].cut_off:
-            best.append(one)
-    return best
+    return [outcome(policy, silences) for policy in policies]
 
 
-def cut_off_at(outcomes: Iterable[Outcome], delay_s: float) -> float | None:
-    """Return the smallest share of cut-offs with at most this mean delay; None if no policy is as fast."""
-    return min((one.cut_off for one in outcomes if one.delay_s <= delay_s + 1e-9), default=None)
+def best(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Return the outcomes that no other beats in both cut-offs and mean delay, the fastest first."""
+    found: list[Outcome] = []
+    for one in sorted(outcomes, key=lambda one: (one.mean_s, one.cut_off)):
+        if not found or one.cut_off < found[-1].cut_off:
+            found.append(one)
+    return found
+
+
+def cut_off_at(
+    outcomes: Iterable[Outcome], mean_s: float = math.inf, median_s: float = math.inf
+) -> float | None:
+    """Return the smallest share of cut-offs with at most these delays; None if no policy is as fast."""
+    shares = (o.cut_off for o in outcomes if o.mean_s <= mean_s + 1e-9 and o.median_s <= median_s + 1e-9)
+    return min(shares, default=None)
 
 
 def delay_at(outcomes: Iterable[Outcome], cut_off: float) -> float | None:
     """Return the smallest mean delay with at most this share of cut-offs; None if no policy has so few."""
-    return min((one.delay_s for one in outcomes if one.cut_off <= cut_off + 1e-9), default=None)
+    return min((one.mean_s for one in outcomes if one.cut_off <= cut_off + 1e-9), default=None)
+
+
+def own_outcome(silences: Sequence[Silence]) -> tuple[float, float | None]:
+    """Return the share of pauses in which the agent itself cut people off, and its median delay at ends."""
+    cut = [s.decided_after_s is not None for s in silences if s.duration_s is not None]
+    delays = [s.decided_after_s for s in silences if s.duration_s is None and s.decided_after_s is not None]
+    return mean(cut), median(delays) if delays else None

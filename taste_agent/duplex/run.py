@@ -5,6 +5,7 @@ written beside them.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +21,7 @@ from taste_agent.config import AgentSettings
 from taste_agent.dialog.brain import Brain
 from taste_agent.duplex import measures
 from taste_agent.errors import AgentError
-from taste_agent.events import Event, RunAheadReady
+from taste_agent.events import Event, RunAheadReady, TurnEnded
 from taste_agent.replay import run_replay
 from taste_agent.session.transcript import TranscriptWord
 from taste_speech.sound_file import SoundFile
@@ -75,7 +76,7 @@ class Measured:
     responses_s: list[float]
     """From the end of the person's speech to the agent's next start."""
     silence: measures.Silence | None
-    """The pause, or the silence after the turn, with the model's probability."""
+    """The pause, or the silence after the turn, and what the agent made of it."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,14 @@ class Summary:
 
 @dataclass(frozen=True)
 class _Talk:
-    """When each side speaks, the agent's words, and (second, probability of speaking) of the model."""
+    """When each side speaks, the agent's words, and what it thought and decided about the end of a turn."""
 
     person: list[measures.Interval]
     agent: list[measures.Interval]
     words: list[TranscriptWord]
-    thoughts: list[tuple[float, float]]
+    thoughts: list[tuple[float, float | None]]
+    """Second, and probability that the turn is over."""
+    decisions: list[float]
 
 
 def find_items(folder: Path) -> list[Item]:
@@ -143,9 +146,9 @@ def write_words(path: Path, words: Sequence[TranscriptWord]) -> None:
 
 
 def run_items(
-    items: Sequence[Item], settings: AgentSettings, load_brain: Callable[[AgentSettings], Brain]
+    items: Sequence[Item], settings: AgentSettings, begin_talk: Callable[[AgentSettings], Brain]
 ) -> Iterator[Measured]:
-    """Run the agent on each item with one model, and yield its figures.
+    """Run the agent on each item, a talk of its own whose model `begin_talk` returns, and yield its figures.
 
     Writes `output.wav`, as long as the input, and `output.json` beside the input, and `clean_output.wav` and
     `clean_output.json` for a `clean_input.wav`. Leaves out what the agent says after the end of the input.
@@ -154,12 +157,11 @@ def run_items(
         AudioError: an input cannot be read.
         AgentError: a folder cannot be written.
     """
-    brain = load_brain(settings)
     for item in items:
         if (item.folder / _CLEAN_INPUT).is_file():
-            clean = _speak(item.folder / _CLEAN_INPUT, item.folder / _CLEAN_OUTPUT, settings, brain)
+            clean = _speak(item.folder / _CLEAN_INPUT, item.folder / _CLEAN_OUTPUT, settings, begin_talk)
             write_words(item.folder / f"{_CLEAN_OUTPUT}.json", clean.words)
-        spoken = _speak(item.folder / _INPUT, item.folder / _OUTPUT, settings, brain)
+        spoken = _speak(item.folder / _INPUT, item.folder / _OUTPUT, settings, begin_talk)
         counted = spoken.words
         if item.task is Task.INTERRUPTION and item.window_s is not None:
             counted = measures.after(counted, item.window_s[1])
@@ -189,17 +191,22 @@ def summarize(measured: Sequence[Measured]) -> list[Summary]:
     return found
 
 
-def _speak(source: Path, target: Path, settings: AgentSettings, brain: Brain) -> _Talk:
+def _speak(
+    source: Path, target: Path, settings: AgentSettings, begin_talk: Callable[[AgentSettings], Brain]
+) -> _Talk:
     """Run the agent on one input and write its side as a WAV file."""
     sound = SoundFile(source)
-    thoughts: list[tuple[float, float]] = []
+    thoughts: list[tuple[float, float | None]] = []
+    decisions: list[float] = []
 
     def note(event: Event) -> None:
-        if isinstance(event, RunAheadReady) and event.speaking_probability is not None:
-            thoughts.append((seconds_of_samples(event.at), event.speaking_probability))
+        if isinstance(event, RunAheadReady):
+            thoughts.append((seconds_of_samples(event.at), event.over_probability))
+        elif isinstance(event, TurnEnded):
+            decisions.append(seconds_of_samples(event.at))
 
     with TemporaryDirectory() as folder:
-        result = run_replay(sound, settings, Path(folder) / "out", lambda _: brain, note)
+        result = run_replay(sound, settings, Path(folder) / "out", begin_talk, note)
         reply, rate = soundfile.read(result.out / "reply.wav", dtype="int16")
     side = reply[: round(sound.duration_s * rate)]
     soundfile.write(target.with_suffix(".wav"), side, rate)
@@ -212,7 +219,7 @@ def _speak(source: Path, target: Path, settings: AgentSettings, brain: Brain) ->
         if word.start_s < sound.duration_s
     ]
     person = measures.merged(person, measures.PERSON_GAP_S)
-    return _Talk(person, measures.spans(side, rate), heard, thoughts)
+    return _Talk(person, measures.spans(side, rate), heard, thoughts, decisions)
 
 
 def _measured(item: Item, spoken: _Talk, counted: list[TranscriptWord]) -> Measured:
@@ -226,14 +233,17 @@ def _measured(item: Item, spoken: _Talk, counted: list[TranscriptWord]) -> Measu
         latency,
         measures.stops_s(spoken.person, spoken.agent),
         measures.responses_s(spoken.person, spoken.agent),
-        _silence(item, spoken.thoughts),
+        _silence(item, spoken),
     )
 
 
-def _silence(item: Item, thoughts: list[tuple[float, float]]) -> measures.Silence | None:
+def _silence(item: Item, spoken: _Talk) -> measures.Silence | None:
     if item.window_s is None or item.task not in (Task.PAUSE, Task.TURN):
         return None
     start_s, end_s = item.window_s
+    until_s = end_s if item.task is Task.PAUSE else math.inf
+    inside = ((at_s, p) for at_s, p in spoken.thoughts if start_s < at_s <= until_s)
+    at_s, probability = next(inside, (start_s, None))
+    decided = next((at_s - start_s for at_s in spoken.decisions if start_s < at_s <= until_s), None)
     duration_s = end_s - start_s if item.task is Task.PAUSE else None
-    inside = (p for at_s, p in thoughts if at_s > start_s and (duration_s is None or at_s <= end_s))
-    return measures.Silence(duration_s, next(inside, None))
+    return measures.Silence(duration_s, probability, at_s - start_s, decided)

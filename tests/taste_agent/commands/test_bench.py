@@ -20,7 +20,8 @@ def test_figures_are_shown_and_written(tmp_path, monkeypatch):
         tmp_path / "1" / "input.wav", track(silence(1), spoken("tell me a story"), silence(4)), RATE
     )
     (tmp_path / "1" / "turn_taking.json").write_text('[{"timestamp": [2.0, 2.4]}]')
-    monkeypatch.setattr(bench, "load_brain", lambda _: FakeBrain(["tell me a story"], ["once upon a time"]))
+    brain = FakeBrain(["tell me a story"], ["once upon a time"])
+    monkeypatch.setattr(bench, "load_for_talks", lambda _: lambda _: brain)
     result = CliRunner().invoke(app, ["bench", "duplex", str(tmp_path), "--set", "replay.compute_time=zero"])
     assert result.exit_code == 0, result.output
     assert "smooth_turn_taking" in result.stdout
@@ -35,10 +36,17 @@ def test_the_trade_off_of_ends_and_pauses_is_drawn(tmp_path):
     bench.draw_turn_ends(tmp_path / "ends.png", silences)
     assert (tmp_path / "ends.png").read_bytes().startswith(b"\x89PNG")
     columns = [list(column.cells) for column in bench._turn_ends_table(silences).columns]
-    assert columns[0] == ["model", "silence alone"]
+    assert columns[0] == ["agent", "silence alone"]
     assert columns[1] == ["0.0%", "100.0%"]  # within 300 ms
     assert columns[3] == ["0.0%", "0.0%"]  # within a second
     assert columns[4] == ["200 ms", "800 ms"]  # with at most one in twenty cut off
+    assert columns[6] == ["0.0%", "100.0%"]  # at a median of 450 ms
+    own = [
+        Silence(0.5, 0.9, decided_after_s=0.4),
+        Silence(0.5, 0.1),
+        Silence(None, 0.9, decided_after_s=0.34),
+    ]
+    assert "50.0% of pauses cut off; ends decided after 340 ms (median)" in bench._own_line(own)
 
 
 def test_a_set_is_not_made_over_another(tmp_path):

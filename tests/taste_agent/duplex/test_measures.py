@@ -9,11 +9,13 @@ from taste_agent.duplex.measures import (
     Policy,
     Silence,
     after,
+    best,
     cut_off_at,
     delay_at,
     latency_s,
     merged,
     outcome,
+    own_outcome,
     responses_s,
     spans,
     stops_s,
@@ -90,13 +92,14 @@ ENDS = [Silence(None, 0.9), Silence(None, 0.8), Silence(None, 0.3)]
 
 def test_silence_alone_cuts_off_every_longer_pause():
     result = outcome(Policy(None, 0.0, 0.45), PAUSES + ENDS)
-    assert (result.cut_off, result.delay_s) == (0.5, 0.45)
+    assert (result.cut_off, result.mean_s, result.median_s) == (0.5, 0.45, 0.45)
 
 
 def test_a_model_that_is_believed_ends_the_turn_at_once_and_else_the_timeout_does():
     result = outcome(Policy(0.75, 0.3, 1.2), PAUSES + ENDS)
     assert result.cut_off == 0
-    assert result.delay_s == pytest.approx((0.3 + 0.3 + 1.2) / 3)
+    assert result.mean_s == pytest.approx((0.3 + 0.3 + 1.2) / 3)
+    assert result.median_s == 0.3
     bold = outcome(Policy(0.65, 0.3, 0.6), PAUSES + ENDS)
     assert bold.cut_off == 0.5  # the pause of 0.4 s by the model, that of 1 s by the timeout
 
@@ -105,20 +108,38 @@ def test_what_the_model_could_not_say_is_left_to_the_timeout():
     assert Policy(0.1, 0.2, 2.0).decides_after_s(Silence(None, None)) == 2.0
 
 
+def test_nothing_is_decided_before_the_probability_is_known():
+    policy = Policy(0.5, 0.3, 1.2)
+    assert policy.decides_after_s(Silence(None, 0.9, 0.25)) == 0.3
+    assert policy.decides_after_s(Silence(None, 0.9, 0.5)) == 0.5
+    assert policy.decides_after_s(Silence(None, 0.9, 1.5)) == 1.2
+
+
 def test_only_policies_that_no_other_beats_are_left():
-    outcomes = sweep(PAUSES + ENDS)
-    delays, cuts = [o.delay_s for o in outcomes], [o.cut_off for o in outcomes]
+    outcomes = best(sweep(PAUSES + ENDS))
+    delays, cuts = [o.mean_s for o in outcomes], [o.cut_off for o in outcomes]
     assert delays == sorted(delays)
     assert all(later < earlier for earlier, later in pairwise(cuts))
     assert cuts[-1] == 0
 
 
 def test_budgets_are_kept_and_the_model_beats_silence():
-    model, alone = sweep(PAUSES + ENDS), sweep(PAUSES + ENDS, asks_model=False)
+    model, alone = sweep(PAUSES + ENDS), sweep(PAUSES + ENDS, asks_agent=False)
     assert delay_at(alone, 0.0) == 1.0
     # Believed from 0.25 on after 0.4 s: the pause that the model takes for an end is over by then.
     assert delay_at(model, 0.0) == pytest.approx(0.4)
     assert cut_off_at(alone, 0.3) == 0.75
     assert cut_off_at(model, 0.5) == 0
     assert cut_off_at(model, 0.1) is None
+    assert cut_off_at(model, median_s=0.3) == 0  # the mean of this policy is longer
     assert delay_at([], 0.5) is None
+
+
+def test_what_the_agent_decided_itself_is_counted():
+    silences = [
+        Silence(0.5, 0.9, decided_after_s=0.4),
+        *(Silence(0.5, 0.1),) * 3,
+        *(Silence(None, 0.9, decided_after_s=delay_s) for delay_s in (0.3, 0.4, 1.8)),
+    ]
+    assert own_outcome(silences) == (0.25, 0.4)
+    assert own_outcome(silences[:2]) == (0.5, None)

@@ -47,8 +47,24 @@ def test_the_reply_is_in_time_with_the_input(ran):
     assert measured[0].took_over
     assert measured[0].silence.duration_s is None
     assert measured[0].silence.probability == 0.9
+    assert 0.3 < measured[0].silence.known_after_s < measured[0].silence.decided_after_s < 1
     assert measured[0].latency_s is not None
     assert measured[0].latency_s < 3
+
+
+def test_each_item_is_a_talk_of_its_own(tmp_path):
+    begun = []
+
+    def begin_talk(_):
+        begun.append(FakeBrain(["tell me a story"], [ANSWER]))
+        return begun[-1]
+
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+        audio = track(silence(1), spoken("tell me a story"), silence(6))
+        soundfile.write(tmp_path / name / "input.wav", audio, RATE)
+    list(run_items(find_items(tmp_path), settings(), begin_talk))
+    assert [[role for role, _ in brain.history] for brain in begun] == [["user", "assistant"]] * 2
 
 
 def test_of_an_interruption_only_what_is_said_after_it_counts(ran):
