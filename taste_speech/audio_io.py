@@ -51,7 +51,7 @@ def prepare_audio(
     samples = _as_float(audio, name)
     if samples.ndim != 1:
         raise AudioError(
-            f"{name} has shape {samples.shape}; expected one channel (samples,), "
+            f"{name} has shape {samples.shape}; expected one channel (samples,); "
             "average the channels and pass one recording at a time"
         )
     if not samples.size:
@@ -66,7 +66,7 @@ def prepare_audio(
     duration_s = samples.size / rate
     if max_duration_s is not None and duration_s > max_duration_s:
         raise AudioError(
-            f"{name} lasts {duration_s:.2f} s, at most {max_duration_s:g} s are allowed; split it into parts"
+            f"{name} lasts {duration_s:.2f} s; at most {max_duration_s:g} s are allowed; split it into parts"
         )
     return resample(samples, rate, target_rate_hz)
 

@@ -238,7 +238,9 @@ class SpeechFlows(PreTrainedModel):
 def _check_voice(model: SpeechFlows, speaker_embeds: Tensor | None) -> Tensor:
     """Reject a voice that the speech decoder cannot use before anything is computed."""
     if speaker_embeds is None:
-        raise ValueError("speaker_embeds missing; pass the processor's output made with a reference voice")
+        raise ValueError(
+            "speaker_embeds are missing; pass the processor's output made with a reference voice"
+        )
     width = model.config.speech_decoder_config.spk_embed_dim
     if tuple(speaker_embeds.shape) != (1, width):
         raise ValueError(

@@ -166,7 +166,7 @@ class PlaybackSide:
         self._cut_until = self.queue.written + next_samples
 
     def callback(self, outdata: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
-        """Fill a block (frames, channels) for PortAudio; all channels are equal."""
+        """Fill a block (frames, channels) for PortAudio; all channels get the same sound."""
         now_s = time.monotonic()
         block = self._block[:frames]
         if status.output_underflow and self._sounding and self._primed:

@@ -1,4 +1,4 @@
-"""Serves on many machines with Ray Serve. A replica is a model with its sessions."""
+"""Serves conversations on many machines with Ray Serve. A replica is a model with its sessions."""
 
 import os
 import time

@@ -69,7 +69,7 @@ def replay_on_ray(
             yield _written(outcome, folder)
     except ray.exceptions.RayActorError as error:
         raise AgentError(
-            "a machine of the cluster was lost; complete results are written, replay the rest"
+            "a machine of the cluster was lost; complete results are written; replay the rest"
         ) from error
 
 

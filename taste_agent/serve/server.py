@@ -98,7 +98,7 @@ def chosen_sessions(given: int | None, capacity: Callable[[], Capacity], tell: C
 
 
 class DrainingServer(uvicorn.Server):
-    """Ends after the first signal as soon as nobody is being answered, and at once after the second one."""
+    """Ends after the first signal as soon as no reply is in progress, and at once after the second one."""
 
     def __init__(self, config: uvicorn.Config, reception: Reception, drain_s: float) -> None:
         super().__init__(config)

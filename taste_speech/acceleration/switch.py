@@ -137,7 +137,9 @@ def _shrink_linear_layers(
         llama.to(torch.bfloat16)
         return
     if model.device.type != "cpu":
-        raise ValueError(f"{kind} layers run on the CPU only, the model is on {model.device}; use bfloat16")
+        raise ValueError(
+            f"{kind} layers run on the CPU only, but the model is on {model.device}; use bfloat16"
+        )
     if kind == "float16":
         if can_pack():
             _halve_weights(llama)

@@ -181,8 +181,8 @@ class AudioTower(nn.Module):
             missing = 2 * self.config.max_source_positions - features.shape[1]
             if missing < 0:
                 raise AudioError(
-                    f"the audio has {features.shape[1]} mel frames, at most "
-                    f"{2 * self.config.max_source_positions} fit this checkpoint; split it into shorter parts"
+                    f"the audio has {features.shape[1]} mel frames, but this checkpoint takes at most "
+                    f"{2 * self.config.max_source_positions}; split it into shorter parts"
                 )
             features = nn.functional.pad(features, (0, 0, 0, missing))
         return encode_features(self.encoder, features, self.joint.target_hidden_layer, n_frames)
@@ -217,7 +217,7 @@ class AudioTower(nn.Module):
         count = asr_token_ids.shape[-1]
         if not 0 < count <= self.max_asr_tokens:
             raise TextError(
-                f"the text has {count} ASR tokens, allowed are 1 to {self.max_asr_tokens}; "
+                f"the text has {count} ASR tokens; expected 1 to {self.max_asr_tokens}; "
                 "split it into shorter utterances"
             )
         device = encoded.keys.device

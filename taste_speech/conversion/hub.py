@@ -162,7 +162,7 @@ def _downloaded(repository: str, patterns: Sequence[str], options: HubOptions, w
         if missing := sorted(file for file in wanted if not (folder / file).is_file()):
             raise CheckpointError(
                 f"the download of {repository} is incomplete ({missing[0]} is missing) and {why}; "
-                "connect and run again, it goes on where it stopped"
+                "connect and run again; it continues where it stopped"
             )
     return folder
 

@@ -96,7 +96,7 @@ def joined(*stores: TensorStore) -> TensorStore:
     every: dict[str, StoredTensor] = {}
     for store in stores:
         if twice := sorted(every.keys() & store.keys()):
-            raise CheckpointError(f"tensor {twice[0]} is in two places; fetch the checkpoint again")
+            raise CheckpointError(f"tensor {twice[0]} is stored twice; fetch the checkpoint again")
         every |= store
     return every
 
@@ -129,7 +129,7 @@ def _read(path: Path, name: str) -> Tensor:
 @contextmanager
 def _opened(path: Path) -> Iterator[safe_open]:
     if not path.is_file():
-        raise CheckpointError(f"{path} does not exist; the checkpoint is incomplete, fetch that file again")
+        raise CheckpointError(f"{path} does not exist; the checkpoint is incomplete; fetch that file again")
     try:
         with safe_open(path, framework="pt") as file:
             yield file

@@ -65,7 +65,7 @@ def convert(paths: Sequence[Path], folder: Path, progress: Progress) -> None:
             progress(0.9 * number / len(file.tensors))
     except (ValueError, KeyError, IndexError, OverflowError) as error:
         raise CheckpointError(
-            f"{path} is damaged or no GGUF file of a Llama ({error}); fetch it again"
+            f"{path} is damaged or not a GGUF file of a Llama ({error}); fetch it again"
         ) from error
     save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
     config.save_pretrained(folder)

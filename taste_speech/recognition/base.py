@@ -105,7 +105,7 @@ class BufferedRecognizer(ABC):
         """
         if samples.ndim != 1 or not np.isfinite(samples).all():
             raise AudioError(
-                f"the recognizer takes one channel of finite samples, got shape {samples.shape}; "
+                f"the recognizer takes one channel of finite samples; got shape {samples.shape}; "
                 "mix to mono and remove NaN first"
             )
         self._accepted.append(samples.astype(np.float32))

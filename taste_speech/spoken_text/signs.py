@@ -93,7 +93,7 @@ def refuse_foreign(text: str) -> None:
         language = _SCRIPTS.get(script, script.capitalize())
         shown = word if len(word) <= 20 else f"{word[:20]}..."
         raise TextError(
-            f"cannot say {shown!r} ({language}); this checkpoint speaks English, write it in English"
+            f"cannot say {shown!r} ({language}); this checkpoint speaks only English; write it in English"
         )
 
 

@@ -59,7 +59,7 @@ class Conversation:
         if delay != 1:
             raise CheckpointError(
                 f"the checkpoint delays taste tokens by {delay} words; "
-                "streaming needs a delay of 1 word, use inference_completion instead"
+                "streaming needs a delay of 1 word; use inference_completion instead"
             )
         self.config = config.streaming
         self.format = PromptFormat.from_config(config, processor.llm_tokenizer)
@@ -153,7 +153,7 @@ class Conversation:
         words, out = self._last_answer()
         if not 0 <= n_words <= out:
             raise ValueError(
-                f"n_words is {n_words}; {out} words of the last answer were emitted, give 0 to {out}"
+                f"n_words is {n_words}; {out} words of the last answer were emitted; give 0 to {out}"
             )
         if self.reply is None:
             self._segments.pop()

@@ -113,7 +113,7 @@ class PromptFormat:
             raise ValueError(f"text_ids holds {max(ids)}; the ids end at {self.vocab_size - 1}")
         if special := self.special_ids & ids:
             raise ValueError(
-                f"text_ids holds the special token {min(special)}; give plain text, "
+                f"text_ids holds the special token {min(special)}; give plain text; "
                 "the structure is added from the segments"
             )
         levels = self.num_quantizers if segment.taste_ids is None else segment.taste_ids.shape[2]

@@ -22,7 +22,7 @@ app = typer.Typer(help="Train and evaluate a TASTE checkpoint.", no_args_is_help
 def run(
     recipe_file: Annotated[Path, typer.Argument(help="Recipe, for example configs/train/small.yaml.")],
     stage: Annotated[list[str] | None, typer.Option(help="Only this stage (may be repeated).")] = None,
-    workdir: Annotated[Path | None, typer.Option(help="Overrides the recipe's workdir.")] = None,
+    workdir: Annotated[Path | None, typer.Option(help="Folder instead of the recipe's workdir.")] = None,
 ) -> None:
     """Run the stages of a recipe in order, or some of them; a stage that was stopped is resumed.
 
@@ -74,11 +74,11 @@ def evaluate(
     people: Annotated[Path | None, typer.Option(help="Recordings of people, with their texts.json.")] = None,
     split: Annotated[str, typer.Option(help="test, or valid during development.")] = "test",
     texts: Annotated[int, typer.Option(min=1, help="Number of texts that the voice reads.")] = 300,
-    questions: Annotated[int, typer.Option(min=1, help="Number of generated questions.")] = 200,
+    questions: Annotated[int, typer.Option(min=1, help="Number of questions to generate.")] = 200,
     linear: Annotated[str, typer.Option(help="Linear layers: as_is, float16, bfloat16 or int8.")] = "as_is",
     threads: Annotated[int, typer.Option(min=1)] = 2,
     at_most: Annotated[
-        int | None, typer.Option(min=1, help="Items per list, for a trial that writes no table.")
+        int | None, typer.Option(min=1, help="Measure only this many items of each list, and write no table.")
     ] = None,
 ) -> None:
     """Measure a checkpoint; write evaluation.json and the table in its model card."""
@@ -97,9 +97,9 @@ def evaluate(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Corpus folder with the networks of the voices.")],
+    folder: Annotated[Path, typer.Argument(help="Corpus folder, which holds the voices' networks.")],
     voices: Annotated[Path, typer.Option(help="Voices of the npm package kokoro-js.")],
-    target: Annotated[Path, typer.Option(help="Where the wavs go.")] = DEMO,
+    target: Annotated[Path, typer.Option(help="Folder for the recordings.")] = DEMO,
 ) -> None:
     """Record what `make demo` replays: a question, one outside the dialogues, an interruption."""
     from taste_speech.training.evaluation.recordings import write_demo

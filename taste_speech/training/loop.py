@@ -156,7 +156,7 @@ class TrainingLoop:
         if missing or unfit.unexpected_keys:
             wrong = [*missing, *unfit.unexpected_keys]
             raise ValueError(
-                f"{self.state_path} does not fit the recipe, see {wrong[0]}; delete it to start over"
+                f"{self.state_path} does not fit the recipe ({wrong[0]}); delete it to start over"
             )
         if "optimizer" in state:
             self.optimizer.load_state_dict(state["optimizer"])
@@ -261,7 +261,7 @@ class TrainingLoop:
             losses = compute_losses(self.step, self.generator)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
-            logger.warning("%s: skipped step %d, its loss is not finite", self.name, self.step)
+            logger.warning("%s: skipped step %d because its loss is not finite", self.name, self.step)
             return {}
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(total)

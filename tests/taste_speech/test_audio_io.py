@@ -52,7 +52,7 @@ def test_silence_is_valid():
         (np.zeros(10), 0, "sampling rate 0 Hz; expected a whole number, 4000 to 384000"),
         (np.zeros(10), -16000, "sampling rate -16000 Hz"),
         (np.zeros(10), 16000.5, "sampling rate 16000.5 Hz"),
-        (np.zeros(RATE * 2 + 1), RATE, r"audio lasts 2.00 s, at most 2 s are allowed; split it"),
+        (np.zeros(RATE * 2 + 1), RATE, r"audio lasts 2.00 s; at most 2 s are allowed; split it"),
     ],
 )
 def test_refuses_unusable_audio(audio, rate, message):

@@ -203,7 +203,7 @@ def test_every_precision_runs_the_whole_path(
         ("text", {"llm_token_ids": None}, "conditional_mode 'text' needs llm_token_ids"),
         ("text", {"llm_token_ids": torch.zeros(1, 0).long()}, "conditional_mode 'text' needs llm_token_ids"),
         ("text", {"llm_token_ids": torch.zeros(2, 3).long()}, "the batch has 2 items; give one utterance"),
-        ("text", {"speaker_embeds": None}, "speaker_embeds missing"),
+        ("text", {"speaker_embeds": None}, "speaker_embeds are missing"),
         ("text", {"extra_words": 0}, "extra_words is 0; give 1 or more"),
         ("text", {"text_top_p": 2}, "text_top_p is 2; give a number from 0"),
     ],

@@ -100,7 +100,8 @@ def run(settings: Settings, context: StageContext) -> None:
     logger.info("assembled %s: %.1f MB", target, total / 1e6)
     if total > settings.max_total_bytes:
         raise ValueError(
-            f"the checkpoint has {total} bytes, allowed are {settings.max_total_bytes}; make a part smaller"
+            f"the checkpoint has {total} bytes, but at most {settings.max_total_bytes} are allowed; "
+            "make a part smaller"
         )
 
 

@@ -79,7 +79,7 @@ def test_say_names_what_it_cannot_say_before_it_loads(monkeypatch, tmp_path, cap
     assert (
         capsys.readouterr()
         .err.strip()
-        .endswith("cannot say '你好' (Chinese); this checkpoint speaks English, write it in English")
+        .endswith("cannot say '你好' (Chinese); this checkpoint speaks only English; write it in English")
     )
 
 

@@ -49,4 +49,4 @@ def test_made_layers_are_for_the_cpu(tiny_model, kind):
     model = copy.deepcopy(tiny_model).to("meta")
     with pytest.raises(ValueError) as caught:
         accelerate(model, None, Acceleration(linear=kind))
-    assert str(caught.value) == f"{kind} layers run on the CPU only, the model is on meta; use bfloat16"
+    assert str(caught.value) == f"{kind} layers run on the CPU only, but the model is on meta; use bfloat16"

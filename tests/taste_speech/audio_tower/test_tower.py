@@ -134,7 +134,7 @@ def test_gradients_reach_every_parameter_that_trains(free_tower):
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((1, 81, 8), "81 mel frames, at most 80 fit this checkpoint; split it"),
+        ((1, 81, 8), "81 mel frames, but this checkpoint takes at most 80; split it"),
         ((1, 10, 9), r"shape \(1, 80, 9\); expected \(batch, mel frames, 8\)"),
     ],
 )
@@ -159,7 +159,7 @@ def test_refuses_unpadded_features_that_do_not_fit(free_tower, shape, message):
 @pytest.mark.parametrize("count", [0, 16])
 def test_refuses_text_that_does_not_fit(free_tower, count):
     ids = torch.zeros(1, count, dtype=torch.long)
-    with pytest.raises(TextError, match=f"the text has {count} ASR tokens, allowed are 1 to 15; split it"):
+    with pytest.raises(TextError, match=f"the text has {count} ASR tokens; expected 1 to 15; split it"):
         run(free_tower, features(10), ids, ids)
 
 

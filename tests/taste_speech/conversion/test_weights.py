@@ -269,7 +269,7 @@ def test_a_base_weight_gets_the_name_beside_its_adapter() -> None:
 
 def test_a_tensor_in_two_places_is_refused() -> None:
     store = tensors_in_memory({"a": torch.zeros(2)})
-    with pytest.raises(CheckpointError, match="tensor a is in two places"):
+    with pytest.raises(CheckpointError, match="tensor a is stored twice"):
         joined(store, tensors_in_memory({"a": torch.ones(2)}))
 
 

@@ -146,7 +146,7 @@ def test_what_cannot_be_read_is_named(converted, tmp_path):
     with pytest.raises(CheckpointError, match=r"no tensor blk\.0\.attn_sinks\.weight"):
         converted(extra=[("blk.0.attn_sinks.weight", torch.zeros(4))])
     (tmp_path / "broken").write_bytes(b"GGUFfile")
-    with pytest.raises(CheckpointError, match="is damaged or no GGUF file"):
+    with pytest.raises(CheckpointError, match="is damaged or not a GGUF file"):
         convert([tmp_path / "broken"], tmp_path, lambda share: None)
 
 

@@ -318,7 +318,7 @@ def test_what_is_spoken_already_stays(said: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("你好", r"cannot say '你好' \(Chinese\); this checkpoint speaks English, write it in English"),
+        ("你好", r"cannot say '你好' \(Chinese\); this checkpoint speaks only English; write it in English"),
         ("Say 谢谢 to her.", r"cannot say '谢谢' \(Chinese\)"),
         ("こんにちは", r"\(Japanese\)"),
         ("안녕하세요", r"\(Korean\)"),

@@ -203,7 +203,7 @@ def test_wrong_use_is_refused(tiny_model: Any, tiny_processor: Any) -> None:
     with pytest.raises(ValueError, match="a reply is still open; continue it"):
         conversation.append(spoken(tiny_processor, tiny_model, QUESTION))
     with pytest.raises(
-        ValueError, match="n_words is 2; 1 words of the last answer were emitted, give 0 to 1"
+        ValueError, match="n_words is 2; 1 words of the last answer were emitted; give 0 to 1"
     ):
         conversation.commit_heard(2)
     with pytest.raises(ValueError, match="n_words is -1"):

@@ -67,7 +67,7 @@ def test_silence_is_valid(tiny_model, tiny_processor, text_ids):
         (torch.zeros(1, 0), RATE, "audio is empty; expected at least one sample"),
         (torch.full((1, 9), torch.nan), RATE, "audio has 9 NaN or infinite samples"),
         (torch.full((1, 9), torch.inf), RATE, "audio has 9 NaN or infinite samples"),
-        (torch.zeros(1, 30 * RATE + 16), RATE, r"audio lasts 30\.00 s, at most 30 s are allowed; split it"),
+        (torch.zeros(1, 30 * RATE + 16), RATE, r"audio lasts 30\.00 s; at most 30 s are allowed; split it"),
         (torch.zeros(2, RATE), RATE, r"audio has shape \(2, 16000\); expected \(1, samples\), one mono"),
         (torch.zeros(RATE), RATE, r"audio has shape \(16000,\); expected \(1, samples\)"),
         (torch.zeros(1, RATE), 50, "sampling rate 50 Hz; expected a whole number"),
@@ -102,7 +102,7 @@ def test_refuses_special_ids(tiny_model, tiny_processor):
 
 def test_too_many_words_for_one_utterance(tiny_model, tiny_processor):
     ids = tiny_processor.process_text(["seven"] * 200)["llm_token_ids"]
-    with pytest.raises(TextError, match="the text has 1000 ASR tokens, allowed are 1 to 443"):
+    with pytest.raises(TextError, match="the text has 1000 ASR tokens; expected 1 to 443"):
         taste_tokenize(tiny_model, tiny_processor, torch.zeros(1, RATE), ids)
 
 

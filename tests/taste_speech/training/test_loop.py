@@ -182,5 +182,5 @@ def test_a_state_of_another_model_is_refused(tmp_path):
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     del state["module"]["own.bias"]
     torch.save(state, tmp_path / "state.pt")
-    with pytest.raises(ValueError, match=r"does not fit the recipe, see own\.bias"):
+    with pytest.raises(ValueError, match=r"does not fit the recipe \(own\.bias\)"):
         made(tmp_path, WithGiven()).resume()
