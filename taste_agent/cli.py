@@ -144,8 +144,7 @@ def chat(
     Example: taste-agent chat --input headset --output headset --record
     """
     from taste_agent.chat import ChatOptions, run_chat
-    from taste_agent.commands.checks import check_names
-    from taste_agent.dialog.brain_loader import load_brain, prepare
+    from taste_agent.dialog.brain_loader import check_names, load_brain, prepare
 
     settings = settings_of(
         config,

@@ -13,9 +13,8 @@ from rich.table import Table
 
 from taste_agent.bench import BenchOptions
 from taste_agent.bench.report import JSON_NAME, PICTURE_NAME, TABLE_NAME, run_benchmark
-from taste_agent.commands.checks import check_names
 from taste_agent.config import AgentSettings, ModelSettings
-from taste_agent.dialog.brain_loader import announce_first_use, load_for_talks
+from taste_agent.dialog.brain_loader import announce_first_use, check_names, load_for_talks
 from taste_agent.duplex.measures import Silence, best, cut_off_at, delay_at, own_outcome, sweep
 from taste_agent.duplex.run import Measured, Summary, find_items, run_items, summarize
 from taste_agent.errors import AgentError

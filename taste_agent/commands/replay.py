@@ -7,10 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from taste_agent.commands.checks import check_names
 from taste_agent.config import AgentSettings
 from taste_agent.dialog.brain import Brain
-from taste_agent.dialog.brain_loader import announce_first_use, load_brain
+from taste_agent.dialog.brain_loader import announce_first_use, check_names, load_brain
 from taste_agent.errors import AgentError
 from taste_agent.events import Event, Notice
 from taste_agent.replay import NAMES, ReplayResult, run_replay

@@ -15,9 +15,8 @@ from taste_agent.audio.filters import StreamResampler
 from taste_agent.audio.sound_card import FADE_S, MAX_BLOCK_MS, START_S, open_stream
 from taste_agent.audio.streams import PlaybackSide
 from taste_agent.clock import ENGINE_RATE_HZ
-from taste_agent.commands.checks import check_names
 from taste_agent.config import AgentSettings
-from taste_agent.dialog.brain_loader import announce_first_use
+from taste_agent.dialog.brain_loader import announce_first_use, check_names
 from taste_agent.dialog.loading import device_of, load_model
 from taste_agent.dialog.sound import read_aloud
 from taste_agent.dialog.taste_brain import speaker_embedding

@@ -2,9 +2,8 @@
 
 import typer
 
-from taste_agent.commands.checks import check_names
 from taste_agent.config import AgentSettings
-from taste_agent.dialog.brain_loader import announce_first_use
+from taste_agent.dialog.brain_loader import announce_first_use, check_names
 from taste_agent.errors import AgentError
 from taste_agent.serve.limits import ServeOptions
 

@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from taste_agent.clock import ENGINE_RATE_HZ
-from taste_agent.commands.checks import check_names
 from taste_agent.config import AgentSettings
-from taste_agent.dialog.brain_loader import announce_first_use
+from taste_agent.dialog.brain_loader import announce_first_use, check_names
 from taste_agent.dialog.loading import device_of, load_model
 from taste_agent.errors import AgentError
 from taste_agent.ui.tables import fitting_table

@@ -1,4 +1,4 @@
-"""Announcing and loading a checkpoint. Importing this loads neither torch nor the hub's client."""
+"""Checking, announcing and loading a checkpoint. Importing this loads neither torch nor the hub's client."""
 
 import gc
 import importlib
@@ -16,6 +16,8 @@ from taste_agent.config import AgentSettings, ModelSettings
 from taste_agent.dialog.brain import Brain
 from taste_agent.errors import signals_held
 from taste_speech import collector_paused
+from taste_speech.conversion.hub import find_checkpoint, require_file
+from taste_speech.errors import AudioError
 
 VOICE_FILES = ("voice_generator*.safetensors", "cosyvoice/voice_generator.*")
 OTHER_FILES = (
@@ -57,6 +59,38 @@ class Machine:
     """Free memory of the device; None if unknown."""
     cache: Path
     free_disk_bytes: int
+
+
+def check_names(settings: AgentSettings) -> None:
+    """Check that the checkpoint and the voice in the settings exist.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, and its name cannot be one on the hub.
+        AudioError: the voice is neither an existing recording nor one of the checkpoint's voices.
+    """
+    name, voice = settings.model.checkpoint, settings.dialog.voice
+    voices: list[str] = []
+    if not is_on_hub(name):
+        folder = find_checkpoint(name)
+        require_file(folder, "config.json", name)
+        voices = _fixed_voices(folder)
+    if (os.sep in voice or Path(voice).suffix) and not Path(voice).exists():
+        raise AudioError(f"the recording {voice} does not exist; give --voice a recording or a voice's name")
+    if voices and voice and voice not in voices and not Path(voice).exists():
+        raise AudioError(
+            f"no voice and no audio file {voice!r}; voices of this checkpoint: {', '.join(sorted(voices))}"
+        )
+
+
+def _fixed_voices(folder: Path) -> list[str]:
+    """Return the names of a checkpoint's fixed voices, or none if the file is damaged or missing."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(folder / "voices.safetensors", framework="np") as file:
+            return list(file.keys())
+    except (OSError, SafetensorError):
+        return []
 
 
 def announce_first_use(

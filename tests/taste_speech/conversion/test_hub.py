@@ -227,7 +227,8 @@ def test_a_part_of_a_download_is_not_used(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / shards["a"]).touch()
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", fail)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(tmp_path))
-    with pytest.raises(CheckpointError, match=f"is incomplete .{shards['b']} is missing.* continues where it"):
+    missing = shards["b"]
+    with pytest.raises(CheckpointError, match=f"is incomplete .{missing} is missing.* continues where it"):
         hub.find_checkpoint(REPOSITORY)
     assert hub.find_checkpoint(REPOSITORY, ("config.json",)) == tmp_path
     (tmp_path / shards["b"]).touch()

@@ -1,7 +1,7 @@
 import pytest
 
-from taste_agent.commands.checks import check_names
 from taste_agent.config.sources import load_settings
+from taste_agent.dialog.brain_loader import check_names
 from taste_speech.errors import TasteError
 
 
