@@ -210,7 +210,7 @@ class BargeInSettings(Section):
     partial_words: int = _number(
         2, 1, 20, "this many words that are not backchannels take the floor while the person still speaks"
     )
-    resume_after_ms: int = _number(500, 100, 10000, "silence after which a false interruption is over")
+    resume_after_ms: int = _number(300, 100, 10000, "silence after which a false interruption is over")
     backchannels: tuple[str, ...] = _value(_BACKCHANNELS, "words that do not take the floor")
     cut_note: str = _value(
         "", "system text added to the model's history after an interrupted reply; empty: none"
