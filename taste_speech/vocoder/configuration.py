@@ -90,8 +90,6 @@ class HiFTConfig(StrictSection):
 class SourceFilterConfig(StrictSection):
     """Source-filter vocoder: filters over a pulse train and over noise, read from mel frames."""
 
-    free_part: bool = False
-    """Whether it also reads phases of the harmonics, and a part that depends on neither pulses nor noise."""
     n_fft: int = 1200
     channels: int = 320
     kernel_size: int = 3

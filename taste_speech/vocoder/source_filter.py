@@ -34,16 +34,16 @@ class Spectra:
     Attributes:
         harmonic: of the pulses.
         noise: of the noise.
-        free: of the free part, which depends on neither; None: there is none.
-        harmonic_rotation: what the pulses' phases are turned by; None: nothing.
+        free: of the free part, which depends on neither.
+        harmonic_rotation: what the pulses' phases are turned by.
         free_rotation: phases of the free part, counted from where a transform begins.
     """
 
     harmonic: Tensor
     noise: Tensor
-    free: Tensor | None = None
-    harmonic_rotation: Tensor | None = None
-    free_rotation: Tensor | None = None
+    free: Tensor
+    harmonic_rotation: Tensor
+    free_rotation: Tensor
 
 
 class PulseSource(HarmonicSource):
@@ -113,7 +113,8 @@ class SourceFilter(SourceVocoder):
                 f"source_filter.n_fft is {None if sizes is None else sizes.n_fft}; give at least four times "
                 f"hop_samples ({config.hop_samples})"
             )
-        self.config, self.n_fft, self.bins = config, sizes.n_fft, sizes.n_fft // 2 + 1
+        self.config, self.sizes = config, sizes
+        self.n_fft, self.bins = sizes.n_fft, sizes.n_fft // 2 + 1
         self.f0_predictor = F0Predictor(config)
         self.m_source = PulseSource(config)
         self.embed = nn.Conv1d(config.mel_bins, sizes.channels, 5, padding=2)
@@ -121,8 +122,7 @@ class SourceFilter(SourceVocoder):
             FrameBlock(sizes.channels, sizes.kernel_size, dilation) for dilation in sizes.dilations
         )
         # A transform is centered where two mel frames meet.
-        self.has_free_part, self.log_magnitude_mean = sizes.free_part, sizes.log_magnitude_mean
-        self.spectra = nn.Conv1d(sizes.channels, (7 if sizes.free_part else 2) * self.bins, 2, padding=1)
+        self.spectra = nn.Conv1d(sizes.channels, 7 * self.bins, 2, padding=1)
         self.register_buffer("window", torch.hann_window(sizes.n_fft), persistent=False)
 
     def fold_weight_norm(self) -> None:
@@ -131,9 +131,7 @@ class SourceFilter(SourceVocoder):
 
     def hidden(self, mel: Tensor) -> Tensor:
         """What `spectra` reads of mel frames: (batch, channels, frames)."""
-        sizes = self.config.source_filter
-        assert sizes is not None
-        x = self.embed((mel - sizes.mel_mean) / sizes.mel_std)
+        x = self.embed((mel - self.sizes.mel_mean) / self.sizes.mel_std)
         for block in self.blocks:
             x = block(x)
         return F.silu(x)
@@ -141,11 +139,9 @@ class SourceFilter(SourceVocoder):
     def filters(self, mel: Tensor) -> Spectra:
         """Return what mel frames say about the spectra."""
         parts = self.spectra(self.hidden(mel)).float().unflatten(1, (-1, self.bins))
-        harmonic, noise, *free = (
-            parts[:, : 3 if self.has_free_part else 2] + self.log_magnitude_mean
-        ).unbind(1)
-        rotations = (torch.complex(parts[:, at], parts[:, at + 1]) for at in (3, 5) if self.has_free_part)
-        return Spectra(harmonic, noise, *free, *rotations)
+        magnitudes = (parts[:, :3] + self.sizes.log_magnitude_mean).unbind(1)
+        rotations = (torch.complex(parts[:, at], parts[:, at + 1]) for at in (3, 5))
+        return Spectra(*magnitudes, *rotations)
 
     def decode(self, mel: Tensor, source: Tensor) -> Tensor:
         """(batch, bins, frames) and (batch, 2, frames * hop) -> waveform (batch, frames * hop)."""
@@ -159,12 +155,9 @@ class SourceFilter(SourceVocoder):
         transformed = self._transform(source)
         # Noise of even magnitude: bins that flicker sound rough.
         mixed = _magnitude(spectra.noise) * direction(transformed[:, 1])
-        pulses = _magnitude(spectra.harmonic) * transformed[:, 0] / (self.n_fft / 4)
-        if spectra.harmonic_rotation is not None:
-            pulses = pulses * direction(spectra.harmonic_rotation)
-        mixed = mixed + pulses
-        if spectra.free is not None and spectra.free_rotation is not None:
-            mixed = mixed + _magnitude(spectra.free) * direction(spectra.free_rotation)
+        turned = transformed[:, 0] / (self.n_fft / 4) * direction(spectra.harmonic_rotation)
+        mixed = mixed + _magnitude(spectra.harmonic) * turned
+        mixed = mixed + _magnitude(spectra.free) * direction(spectra.free_rotation)
         hop, window = self.config.hop_samples, self.window.float()
         return torch.istft(mixed, self.n_fft, hop, window=window, length=source.shape[-1])
 

@@ -20,6 +20,8 @@ from taste_speech.vocoder.spectra import log_mel
 STREAMED = 50
 """Number of sentences."""
 SMALL_CHUNK_WORDS = 2
+_DB = 20 / np.log(10)
+"""Decibels of a difference of 1 in natural logarithms of magnitudes."""
 NEAR_FRAMES = 2
 """Number of mel frames on either side of a seam that count as near it."""
 CLOSE_S = 0.1
@@ -160,6 +162,7 @@ def seam_rows(found: Sequence[Result]) -> list[Row]:
         at_most("seams: jump above 99.9 % of those inside chunks", high, "%", 1, n),
         at_most("seams: largest jump over the largest inside", max(r["largest"] for r in found), "", 1, n),
         at_most("seams: log-mel distance to one piece, near over elsewhere", ratio, "", 1.5, n),
+        at_most("seams: the same distance near them", float(near) * _DB, "dB", None, n),
         at_most("seams: length against one piece", longest, "%", 3, len(found)),
         at_most("seams: chunks with sound doubled or dropped before them", moved, "", 0, n),
     ]

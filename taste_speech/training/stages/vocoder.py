@@ -151,7 +151,7 @@ def solve_spectra(vocoder: SourceFilter, clips: Sequence[FilteredClip], mel_nois
     assert layer.bias is not None
     layer.weight.copy_(weights[:-1].unflatten(0, (2, channels)).permute(2, 1, 0))
     layer.bias.copy_(weights[-1])
-    layer.bias[: 3 * bins] -= vocoder.log_magnitude_mean
+    layer.bias[: 3 * bins] -= vocoder.sizes.log_magnitude_mean
 
 
 class VocoderTrainer:
@@ -193,13 +193,9 @@ class VocoderTrainer:
 
     def _spectral_losses(self, spectra: Spectra, wanted: Tensor, voiced: Tensor) -> Losses:
         """Return the mean distances of log magnitudes and of phases; of the harmonics where there are any."""
-        turn, phase = spectra.harmonic_rotation, spectra.free_rotation
-        assert spectra.free is not None
-        assert turn is not None
-        assert phase is not None
         frames, settings = wanted.shape[-1], self.settings
         magnitudes = torch.stack([spectra.harmonic, spectra.noise, spectra.free], 1)[..., :frames]
-        rotations = torch.stack([turn, phase], 1)[..., :frames]
+        rotations = torch.stack([spectra.harmonic_rotation, spectra.free_rotation], 1)[..., :frames]
         angles = wanted[:, 3:]
         there = torch.ones_like(wanted[:, :3, :1])
         there[:, 0] = voiced[:, None]
@@ -222,8 +218,6 @@ def run(settings: Settings, context: StageContext) -> None:
     folder, config = context.folder("vocoder"), context.config.voice_generator
     torch.manual_seed(settings.loop.seed)
     vocoder = SourceFilter(config)
-    if not vocoder.has_free_part:
-        raise ValueError("stage vocoder learns a free part; set source_filter.free_part in voice_generator")
     stored = {} if context.start is None else stored_voice(context.start, "hift")
     unknown = take_what_fits(vocoder, stored)
     loop = TrainingLoop("vocoder", folder, vocoder, settings.loop)

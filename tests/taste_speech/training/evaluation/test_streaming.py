@@ -97,13 +97,14 @@ def test_rows_on_seams():
         "moved": 0,
     }
     loud = quiet | {"high": 2, "largest": 1.5, "length": 0.04, "moved": 1}
-    high, largest, mel, length, moved = seam_rows([quiet, loud])
+    high, largest, mel, near, length, moved = seam_rows([quiet, loud])
     assert (high.value, high.reached, high.count) == (50, False, 4)
     assert largest.value == pytest.approx(1.5)
     assert (mel.value, mel.reached) == (pytest.approx(1.5), True)
+    assert (near.value, near.reached) == (pytest.approx(0.3 * 8.686, rel=1e-3), None)
     assert (length.value, length.reached) == (pytest.approx(4), False)
     assert (moved.value, moved.reached) == (1, False)
-    assert all(row.reached for row in seam_rows([quiet]))
+    assert all(row.reached is not False for row in seam_rows([quiet]))
     assert seam_rows([quiet | {"seams": 0}]) == []
 
 

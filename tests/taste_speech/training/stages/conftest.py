@@ -51,7 +51,7 @@ def context(tmp_path, tiny_phones_model, monkeypatch):
 def filtering(context, monkeypatch):
     """The run with a source-filter vocoder, and a voice whose spectra are the same at all times."""
     voice = context.config.voice_generator
-    sizes = SourceFilterConfig(n_fft=4 * voice.hop_samples, channels=8, dilations=[1], free_part=True)
+    sizes = SourceFilterConfig(n_fft=4 * voice.hop_samples, channels=8, dilations=[1])
     monkeypatch.setattr(context.config, "voice_generator", voice.model_copy(update={"source_filter": sizes}))
     frames, bins = 16000 // voice.hop_samples, 2 * voice.hop_samples + 1
     levels = np.array([-2.0, -4.0, -3.0, 0.5, -1.0], np.float32)

@@ -5,7 +5,7 @@ from taste_speech.training.stages.vocoder import FilteredClip, multi_resolution_
 from taste_speech.vocoder.configuration import SourceFilterConfig, VoiceGeneratorConfig
 from taste_speech.vocoder.source_filter import SourceFilter
 
-SIZES = SourceFilterConfig(n_fft=64, channels=24, dilations=[1], free_part=True)
+SIZES = SourceFilterConfig(n_fft=64, channels=24, dilations=[1])
 CONFIG = VoiceGeneratorConfig(
     sampling_rate_hz=24000,
     hop_samples=16,

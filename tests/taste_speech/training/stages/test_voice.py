@@ -57,12 +57,6 @@ def test_a_vocoder_begins_with_the_spectra_of_the_voice_and_learns_its_mel(filte
     assert found[-1]["mel"] < found[0]["mel"]
 
 
-def test_a_vocoder_without_a_free_part_is_refused(filtering):
-    filtering.config.voice_generator.source_filter.free_part = False
-    with pytest.raises(ValueError, match=r"set source_filter\.free_part"):
-        vocoder.run(VOCODER, filtering)
-
-
 def test_a_flow_that_is_stopped_writes_what_it_has(context, monkeypatch):
     stop_in_call(2, Flow, "losses", monkeypatch)
     with pytest.raises(StoppedError):
