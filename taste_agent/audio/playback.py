@@ -17,7 +17,7 @@ MARGIN = 1.5
 
 
 class ChunkPace:
-    """Predicts when the next chunk of a reply arrives, in samples pulled."""
+    """Predicts when the next chunk of a reply arrives; time is counted in samples pulled."""
 
     def __init__(self) -> None:
         self._intervals: deque[int] = deque(maxlen=RECENT_CHUNKS)

@@ -117,7 +117,7 @@ class PhoneDecoder(nn.Module):
             ValueError: there is more than one item.
         """
         if len(asr_token_ids) != 1:
-            raise ValueError(f"asr_token_ids has batch {len(asr_token_ids)}; generate one item at a time")
+            raise ValueError(f"asr_token_ids has a batch of {len(asr_token_ids)}; give one item at a time")
         said = self.say(asr_token_ids[0], audio_embeds[0])
         ids = [*said.ids, *self.rest(asr_token_ids[0].tolist())]
         return torch.tensor([ids], dtype=torch.int32, device=asr_token_ids.device)

@@ -182,7 +182,7 @@ class UnitDecoder(nn.Module):
             ValueError: there is more than one item.
         """
         if len(asr_token_ids) != 1:
-            raise ValueError(f"asr_token_ids has batch {len(asr_token_ids)}; generate one item at a time")
+            raise ValueError(f"asr_token_ids has a batch of {len(asr_token_ids)}; give one item at a time")
         prefix = self.prefix(speaker_embeds, self.encode_condition(asr_token_ids, audio_embeds))
         forced = 0 if forced_units is None else forced_units.shape[1]
         least, most = self.length_limits(prefix.shape[1], forced)

@@ -169,7 +169,7 @@ def test_silence_is_around_what_is_said(decoder: PhoneDecoder) -> None:
 
 
 def test_one_item_is_said_at_a_time(decoder: PhoneDecoder) -> None:
-    with pytest.raises(ValueError, match="asr_token_ids has batch 2; generate one item at a time"):
+    with pytest.raises(ValueError, match="asr_token_ids has a batch of 2; give one item at a time"):
         decoder.generate(torch.zeros(2, 4), torch.tensor([PHONES] * 2), audio(len(PHONES)).expand(2, -1, -1))
 
 

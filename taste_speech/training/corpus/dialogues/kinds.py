@@ -44,7 +44,7 @@ def expand(template: str) -> list[str]:
     """
     pieces = re.split(r"\(([^()]*)\)", template)
     if "(" in "".join(pieces[::2]) or ")" in "".join(pieces[::2]):
-        raise TasteError(f"parentheses of {template!r} do not match; write (one|other), without nesting")
+        raise TasteError(f"the parentheses of {template!r} do not match; write (one|other), without nesting")
     choices = [piece.split("|") if i % 2 else [piece] for i, piece in enumerate(pieces)]
     return [" ".join("".join(parts).split()) for parts in itertools.product(*choices)]
 
