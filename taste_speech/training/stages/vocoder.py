@@ -136,8 +136,8 @@ def solve_spectra(vocoder: SourceFilter, clips: Sequence[FilteredClip], mel_nois
     of_pulses = torch.tensor([True, False, False, True, True, False, False]).repeat_interleave(bins)
     squares, products = torch.zeros(2, size, size), torch.zeros(size, len(of_pulses))
     for clip in clips:
-        mel = torch.from_numpy(clip.mel.T.astype(np.float32))[None]
-        hidden = F.pad(vocoder.hidden(noisy(mel, mel_noise, generator))[0], (1, 1)).T
+        mel = noisy(torch.from_numpy(clip.mel.T.astype(np.float32))[None], mel_noise, generator)
+        hidden = F.pad(vocoder.hidden(mel.to(layer.weight.device))[0].cpu(), (1, 1)).T
         known = torch.cat([hidden[:-2], hidden[1:-1], torch.ones_like(hidden[1:-1, :1])], dim=1)
         magnitudes, angles = torch.from_numpy(clip.spectra.astype(np.float32)).split([3, 2], dim=1)
         circles = torch.stack([angles.cos(), angles.sin()], dim=2)
