@@ -29,14 +29,15 @@ class Spectra:
     """What shapes the sound, each (batch, n_fft // 2 + 1, frames + 1).
 
     Magnitudes are natural logarithms, as a short-time transform with a Hann window has them: a cosine of
-    amplitude 1 has n_fft / 4. Rotations are complex numbers of any length, of which only the angle counts.
+    amplitude 1 has n_fft / 4. Rotations are complex numbers.
 
     Attributes:
         harmonic: of the pulses.
         noise: of the noise.
         free: of the free part, which depends on neither.
-        harmonic_rotation: what the pulses' phases are turned by.
-        free_rotation: phases of the free part, counted from where a transform begins.
+        harmonic_rotation: what the pulses' phases are turned by; its length does not count.
+        free_rotation: phases of the free part, counted from where a transform begins. The shorter the
+            number, the less certain the phase, and the more of it is noise.
     """
 
     harmonic: Tensor
@@ -154,10 +155,15 @@ class SourceFilter(SourceVocoder):
         """Shape pulses and noise (batch, 2, samples) to (batch, samples)."""
         transformed = self._transform(source)
         # Noise of even magnitude: bins that flicker sound rough.
-        mixed = _magnitude(spectra.noise) * direction(transformed[:, 1])
+        noise = direction(transformed[:, 1])
+        mixed = _magnitude(spectra.noise) * noise
         turned = transformed[:, 0] / (self.n_fft / 4) * direction(spectra.harmonic_rotation)
         mixed = mixed + _magnitude(spectra.harmonic) * turned
-        mixed = mixed + _magnitude(spectra.free) * direction(spectra.free_rotation)
+        # Phases that are equal in every frame would hum at the frame rate. Those of the square are random,
+        # too, but others than those of the noise.
+        certain = spectra.free_rotation.abs().clamp(max=1)
+        free_phases = direction(spectra.free_rotation + (1 - certain) * noise.square())
+        mixed = mixed + _magnitude(spectra.free) * free_phases
         hop, window = self.config.hop_samples, self.window.float()
         return torch.istft(mixed, self.n_fft, hop, window=window, length=source.shape[-1])
 

@@ -84,6 +84,23 @@ def test_turned_pulses_are_sines_and_a_free_part_sounds_without_any_source(vocod
     assert float(heights.max()) > 100 * float(heights.median())
 
 
+def test_a_free_part_repeats_with_the_frames_only_where_its_phases_are_certain(vocoder):
+    noise = torch.randn(1, FRAMES * CONFIG.hop_samples, 1, generator=torch.Generator().manual_seed(0))
+    source = vocoder.m_source(torch.zeros(1, FRAMES), SourceRandomness(torch.zeros(1, 1), noise))
+    flat = torch.zeros(1, vocoder.bins, FRAMES + 1)
+    phases = torch.polar(torch.ones(1, vocoder.bins, 1), torch.linspace(0, 900, vocoder.bins)[None, :, None])
+
+    def repeats(certain: float) -> float:
+        spectra = Spectra(flat - 18, flat - 18, flat, flat + 1 + 0j, certain * phases.expand(flat.shape))
+        wave = vocoder.filtered(spectra, source)[0, 3000:9000]
+        shifted = wave.roll(CONFIG.hop_samples)
+        return float((wave * shifted).mean() / wave.square().mean())
+
+    assert repeats(1.5) == pytest.approx(1, abs=0.01)
+    assert abs(repeats(0.05)) < 0.2
+    assert repeats(0.05) < repeats(0.6) < repeats(1.0)
+
+
 def test_the_pitch_glides_between_voiced_frames_and_the_middles_of_frames_stay():
     source, hop = PulseSource(CONFIG), CONFIG.hop_samples
     f0 = torch.cat([torch.zeros(1, 3), torch.linspace(200, 300, 8)[None], torch.zeros(1, 2)], dim=1)
