@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from taste_speech.audio_tower.tower import AudioTower
+from taste_speech.phones import PAUSE
 from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognizer
 from taste_speech.training.corpus.dialogues.turns import HANGING, Talk
 from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Manner, ReplyVoice, Spoken
@@ -24,8 +25,10 @@ from taste_speech.training.corpus.taste_tokens import taste_ids_of
 from taste_speech.words import PhoneTokenizer
 
 _CUT_SHARE, _HANGING_SHARE = 0.5, 0.6
-_FILLERS = ("um,", "uh,", "er,")
+_FILLERS = ("um", "uh", "er")
 _FADE_S, _SILENCE_S = 0.02, 0.3
+_TAIL_S = 0.04
+"""How much may follow the last phone."""
 _LEVELS_DBFS, _NOISE_SHARE, _NOISE_DB = (-32.0, -14.0), 0.5, (4.0, 25.0)
 _MOST_WORDS = 30
 
@@ -74,44 +77,77 @@ class HeardTurns:
         self.turns.append(turn)
 
 
-def cut_text(text: str, rng: random.Random) -> tuple[str, int | None] | None:
-    """Choose where a turn breaks off.
+@dataclass(frozen=True)
+class Utterance:
+    """What is to be said, and how far.
 
-    Returns:
-        What to say, and the number of its words that are heard, None for all; None if there is no place.
+    Attributes:
+        text: all of it.
+        words: how many words are heard; None: all.
+        finished: whether nothing is missing.
+    """
+
+    text: str
+    words: int | None = None
+    finished: bool = False
+
+
+def broken_off(text: str, rng: random.Random, hanging_share: float = 0.0) -> Utterance | None:
+    """Return a turn that breaks off behind one of its words; None if there is no such place.
+
+    Args:
+        text: the whole turn.
+        rng: chooses the place, and how the voice breaks off there.
+        hanging_share: how often the place is behind a word such as "and", if there is one.
     """
     words = text.split()
-    places = [count for count, word in enumerate(words[:-1], 1) if word[-1] not in ".?!" and count > 1]
+    # Behind an end mark nobody hears that more is to come.
+    places = [count for count, word in enumerate(words[:-1], 1) if word[-1] not in ".?!"]
     hanging = [count for count in places if words[count - 1].lower() in HANGING]
-    if not places:
+    if len(words) < 3 or not places:
         return None
-    count = rng.choice(hanging if hanging and rng.random() < _HANGING_SHARE else places)
+    count = rng.choice(hanging if hanging and rng.random() < hanging_share else places)
     first, rest = words[:count], words[count:]
     last = first[-1].rstrip(",;:-")
-    draw = rng.random()
-    if draw < 0.5:  # the voice lingers and lifts before a comma
-        return " ".join([*first[:-1], f"{last},", *rest]), count
-    if draw < 0.65:
-        return " ".join([*first[:-1], f"{last},", rng.choice(_FILLERS), *rest]), count + 1
-    return (text, count) if draw < 0.8 else (" ".join([*first[:-1], f"{last},"]), None)
+    how = rng.choices(("comma", "filler", "chopped", "alone"), (0.4, 0.15, 0.3, 0.15))[0]
+    if how == "comma":  # the voice lingers and lifts before it
+        return Utterance(" ".join([*first[:-1], f"{last},", *rest]), count)
+    if how == "filler":
+        return Utterance(" ".join([*first, f"{rng.choice(_FILLERS)},", *rest]), count + 1)
+    if how == "chopped":
+        return Utterance(text, count)
+    return Utterance(" ".join([*first[:-1], last + rng.choice((",", "..."))]))
+
+
+def of_a_person(rng: random.Random) -> Manner:
+    """Draw a pace, and a pitch that may be that of a low voice."""
+    pitch = rng.choice((1.0, rng.uniform(0.55, 1.2)))
+    return Manner(rate=rng.uniform(0.85, 1.25), pitch=pitch, slope=rng.uniform(-0.2, 0.2))
+
+
+def sound_of(spoken: Spoken, words: int | None, level_db: float, rng: random.Random) -> NDArray[np.float32]:
+    """Return the sound up to the end of a word (None: all of it) at 16 kHz; speech has the level in dBFS."""
+    said = [end for phone, end in spoken.timing.phones if phone != PAUSE]
+    end_s = said[-1] if words is None else spoken.timing.word_ends[words - 1] + rng.uniform(0, _TAIL_S)
+    samples = spoken.samples.astype(np.float32) / 32768
+    if words is not None:
+        samples = samples[: int(end_s * SAMPLE_RATE_HZ)]
+        fade = min(len(samples), int(_FADE_S * SAMPLE_RATE_HZ))
+        samples[len(samples) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
+    samples = soxr.resample(samples, SAMPLE_RATE_HZ, RECOGNITION_RATE_HZ)
+    speech = samples[: int(end_s * RECOGNITION_RATE_HZ)]
+    return samples * (10 ** (level_db / 20) / max(1e-6, float(np.sqrt(np.square(speech).mean()))))
 
 
 def in_a_room(spoken: Spoken, words: int | None, rng: random.Random) -> NDArray[np.float32]:
     """Return the sound up to the end of a word at 16 kHz and some silence, at some level, half with noise."""
-    samples = spoken.samples.astype(np.float32) / 32768
-    if words is not None:
-        samples = samples[: int(spoken.timing.word_ends[words - 1] * SAMPLE_RATE_HZ)]
-        fade = min(len(samples), int(_FADE_S * SAMPLE_RATE_HZ))
-        samples[len(samples) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
-    samples = soxr.resample(samples, SAMPLE_RATE_HZ, RECOGNITION_RATE_HZ)
-    level = 10 ** (rng.uniform(*_LEVELS_DBFS) / 20)
-    samples *= level / max(1e-6, float(np.sqrt(np.square(samples).mean())))
-    padded = np.pad(samples, (0, int(_SILENCE_S * RECOGNITION_RATE_HZ)))
+    level_db = rng.uniform(*_LEVELS_DBFS)
+    padded = np.pad(sound_of(spoken, words, level_db, rng), (0, int(_SILENCE_S * RECOGNITION_RATE_HZ)))
     if rng.random() < _NOISE_SHARE:
         white = np.fft.rfft(np.random.default_rng(rng.randrange(2**31)).standard_normal(len(padded)))
         falling = np.maximum(np.arange(len(white)), 1) ** -rng.uniform(0, 1)  # up to 6 dB an octave
         noise = np.fft.irfft(white * falling, len(padded))
-        padded += level * 10 ** (-rng.uniform(*_NOISE_DB) / 20) * noise / noise.std()
+        padded += 10 ** ((level_db - rng.uniform(*_NOISE_DB)) / 20) * noise / noise.std()
     return np.clip(padded, -1, 1).astype(np.float32)
 
 
@@ -131,18 +167,13 @@ class Hearer:
     def hear(self, talk: Talk, turn: int, rng: random.Random) -> HeardTurn | None:
         """Say a turn, whole or cut off, and hear it; None if it cannot be said, or nothing is understood."""
         text = talk.turns[turn].text
-        cut = cut_text(text, rng) if rng.random() < _CUT_SHARE else None
-        said, count = cut or (text, None)
-        manner = Manner(
-            rate=rng.uniform(0.8, 1.3),
-            pitch=rng.choice((1.0, rng.uniform(0.55, 1.2))),
-            slope=rng.uniform(-0.2, 0.2),
-        )
+        cut = broken_off(text, rng, _HANGING_SHARE) if rng.random() < _CUT_SHARE else None
+        said = cut or Utterance(text, finished=True)
         try:
-            spoken = self.voice.speak(said, manner, rng.randrange(2**31))
+            spoken = self.voice.speak(said.text, of_a_person(rng), rng.randrange(2**31))
         except ValueError:  # a word that is said as several
             return None
-        samples = in_a_room(spoken, count, rng)
+        samples = in_a_room(spoken, said.words, rng)
         self.recognizer.start()
         self.recognizer.accept(samples)
         words = self.recognizer.finish().text.split()
@@ -152,7 +183,7 @@ class Hearer:
         tokens = self.tokenizer.tokens(words)
         ids, of_word = torch.tensor(tokens.token_ids), torch.tensor(tokens.word_ids)
         tastes = taste_ids_of(self.tower, encoded, ids, of_word).tolist()
-        return HeardTurn(talk.id, turn, cut is None, words, tastes) if len(tastes) == len(words) else None
+        return HeardTurn(talk.id, turn, said.finished, words, tastes) if len(tastes) == len(words) else None
 
     def fill(self, heard: HeardTurns, talks: Sequence[Talk], count: int, seed: int) -> None:
         """Hear turns of people in talks drawn at random until there are `count`."""

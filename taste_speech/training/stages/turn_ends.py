@@ -7,12 +7,10 @@ that as it does in a conversation, and a network on the encoder's states learns 
 
 import logging
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import soxr
 import torch
 from pydantic import Field
 from safetensors.torch import load_file, save_file
@@ -24,23 +22,19 @@ from taste_agent.dialog.messages import ClosePiece, Command, Hear, Result
 from taste_agent.session.engine import Session
 from taste_speech.checkpoint_files import TURN_END
 from taste_speech.configuration_base import StrictSection
-from taste_speech.phones import PAUSE
 from taste_speech.recognition.base import RECOGNITION_RATE_HZ
 from taste_speech.recognition.english_whisper import EnglishWhisper, tiny_en
 from taste_speech.recognition.turn_end import TurnEnd, last_states
 from taste_speech.training.config import StageContext, replacing
 from taste_speech.training.corpus.dialogues.conversation import make_questions
 from taste_speech.training.corpus.dialogues.turns import written_talks
-from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Manner, ReplyVoice, Spoken
+from taste_speech.training.corpus.heard_turns import Utterance, broken_off, of_a_person, sound_of
+from taste_speech.training.corpus.reply_voice import ReplyVoice, Spoken
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop
 
 logger = logging.getLogger(__name__)
-_FADE_S = 0.02
-_TAIL_S = 0.04
-"""How much may follow the last phone."""
 _LEVELS_DBFS, _AFTER_S = (-40.0, -14.0), 1.5
 """Level of speech, and silence after it, in which the agent closes the piece."""
-_FILLERS = ("um", "uh", "er")
 _SHORT_WORDS, _SHORT_PART = 2, 0.12
 """Turns of so few words, and their share: they are rare in the talks, but not among answers to the agent."""
 _SAVE_EVERY = 250
@@ -55,43 +49,6 @@ class Settings(StrictSection):
     batch: int = 64
     loop: LoopSettings = LoopSettings()
     seed: int = 1
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """What is to be said, and how far.
-
-    Attributes:
-        text: all of it.
-        words: how many words are heard; None: all.
-        finished: whether nothing is missing.
-    """
-
-    text: str
-    words: int | None = None
-    finished: bool = False
-
-
-def whole_or_cut(text: str, rng: random.Random) -> Iterator[Utterance]:
-    """Yield a turn, and the same turn cut off behind one of its words, if there is such a place."""
-    yield Utterance(text, finished=True)
-    words = text.split()
-    if len(words) < 3:
-        return
-    count = rng.randint(1, len(words) - 1)
-    if words[count - 1][-1] in ".?!":  # nobody hears that more is to come
-        return
-    first, rest = words[:count], words[count:]
-    last = first[-1].rstrip(",;:-")
-    how = rng.choices(("comma", "filler", "chopped", "alone"), (0.4, 0.15, 0.3, 0.15))[0]
-    if how == "comma":  # the voice lingers and lifts before it
-        yield Utterance(" ".join([*first[:-1], f"{last},", *rest]), count)
-    elif how == "filler":
-        yield Utterance(" ".join([*first, f"{rng.choice(_FILLERS)},", *rest]), count + 1)
-    elif how == "chopped":
-        yield Utterance(text, count)
-    else:
-        yield Utterance(" ".join([*first[:-1], last + rng.choice((",", "..."))]))
 
 
 class _Ears:
@@ -127,20 +84,10 @@ def as_heard(spoken: Spoken, words: int | None, rng: random.Random) -> np.ndarra
 
     It ends where the agent closes the piece of speech; None if that level is too low in that noise.
     """
-    said = [end for phone, end in spoken.timing.phones if phone != PAUSE]
-    end_s = said[-1] if words is None else spoken.timing.word_ends[words - 1] + rng.uniform(0, _TAIL_S)
-    samples = (
-        spoken.samples[: None if words is None else int(end_s * SAMPLE_RATE_HZ)].astype(np.float32) / 32768
-    )
-    if words is not None:
-        fade = min(len(samples), int(_FADE_S * SAMPLE_RATE_HZ))
-        samples[len(samples) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
-    samples = soxr.resample(samples, SAMPLE_RATE_HZ, RECOGNITION_RATE_HZ)
-    speech = samples[: int(end_s * RECOGNITION_RATE_HZ)]
     level_db = rng.uniform(*_LEVELS_DBFS)
-    gain = 10 ** (level_db / 20) / max(1e-6, float(np.sqrt(np.square(speech).mean())))
+    samples = sound_of(spoken, words, level_db, rng)
     before, after = int(rng.uniform(0.4, 0.8) * RECOGNITION_RATE_HZ), int(_AFTER_S * RECOGNITION_RATE_HZ)
-    padded = np.pad(samples * gain, (before, after))
+    padded = np.pad(samples, (before, after))
     noise_db = rng.choice((rng.uniform(-75, -60), level_db - rng.uniform(12, 30)))
     noise = np.random.default_rng(rng.randrange(2**31)).standard_normal(len(padded))
     return last_piece(np.clip(padded + noise * 10 ** (noise_db / 20), -1, 1).astype(np.float32))
@@ -194,14 +141,10 @@ class Examples:
         short = [text for text in texts if len(text.split()) <= _SHORT_WORDS] or texts
         while len(self.states) < wanted:
             chosen = short if rng.random() < _SHORT_PART else texts
-            for said in whole_or_cut(chosen[rng.randrange(len(chosen))], rng):
-                manner = Manner(
-                    rate=rng.uniform(0.85, 1.25),
-                    pitch=rng.choice((1.0, rng.uniform(0.55, 1.2))),
-                    slope=rng.uniform(-0.2, 0.2),
-                )
+            text = rng.choice(chosen)
+            for said in filter(None, (Utterance(text, finished=True), broken_off(text, rng))):
                 try:
-                    spoken = voice.speak(said.text, manner, rng.randrange(2**31))
+                    spoken = voice.speak(said.text, of_a_person(rng), rng.randrange(2**31))
                 except ValueError:  # a word that is said as several
                     continue
                 samples = as_heard(spoken, said.words, rng)

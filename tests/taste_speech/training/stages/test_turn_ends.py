@@ -15,7 +15,7 @@ from taste_speech.training.corpus.audio_store import Timing
 from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Spoken
 from taste_speech.training.loop import LoopSettings
 from taste_speech.training.stages import turn_ends
-from taste_speech.training.stages.turn_ends import Utterance, as_heard, last_piece, whole_or_cut
+from taste_speech.training.stages.turn_ends import as_heard, last_piece
 from tests.taste_agent.fakes import FakeBrain, run_session
 from tests.taste_agent.speech import spoken as voiced
 
@@ -29,17 +29,6 @@ def spoken(text: str) -> Spoken:
     phones = [("ɑ", end) for end in ends] + [("pause", ends[-1] + 0.5)]
     tone = 9000 * np.sin(np.arange(int(phones[-1][1] * SAMPLE_RATE_HZ)) / 9)
     return Spoken(tone.astype(np.int16), np.zeros(0, np.float32), Timing([*ends[:-1], phones[-1][1]], phones))
-
-
-def test_a_turn_is_whole_or_ends_where_more_is_to_come():
-    seen = [said for seed in range(200) for said in whole_or_cut(TEXT, random.Random(seed))]
-    assert {said.text for said in seen if said.finished} == {TEXT}
-    cut = [said for said in seen if not said.finished]
-    heard = [said.text.split()[: said.words] for said in cut]
-    assert cut
-    assert not any(words[-1].endswith(("?", ".")) and not words[-1].endswith("...") for words in heard)
-    assert {words[-1] for words in heard} >= {"tell", "um,", "where,"}
-    assert list(whole_or_cut("Yes.", random.Random(0))) == [Utterance("Yes.", finished=True)]
 
 
 @pytest.mark.parametrize("dbfs", [-38.0, -16.0])
