@@ -35,6 +35,8 @@ class Piece:
     recognize_ms: float = 0.0
     finished: float | None = None
     """Probability, judged by the sound, that the person has finished; None if unknown."""
+    silence: int = 0
+    """Samples of silence between stretches of its speech."""
     open: bool = True
     recognized: bool = False
     dropped: bool = False
@@ -116,6 +118,8 @@ class Hearing:
         self._last_audio_end = 0
         self._open: Piece | None = None
         self._ran_ahead = False
+        self._was_speaking = True
+        """Whether the open piece was being spoken at the last frame."""
         self._ignoring = False
         """Whether running speech is ignored until it pauses."""
         self.turn = Stretch()
@@ -162,6 +166,10 @@ class Hearing:
         if piece is None:
             return
         piece.take_frame(frame)
+        if self._vad.speaking and not self._was_speaking:
+            begun = now - samples_of_ms(self._settings.vad.start_ms)
+            piece.silence += max(0, begun - piece.end)
+        self._was_speaking = self._vad.speaking
         piece.end = max(piece.first_sample, self._vad.speech_end)
         limits = self._settings.endpointing
         silence = 0 if self._vad.speaking else now - piece.end
@@ -203,6 +211,7 @@ class Hearing:
 
     def _open_piece(self, first_sample: int, start: int, end: int, over_reply: bool) -> None:
         self._open = piece = Piece(self._next_piece, first_sample, start, end)
+        self._was_speaking = True
         self._next_piece += 1
         (self.interjection if over_reply else self.turn).pieces.append(piece)
         self._out.append(m.ListenFrom(piece.number, start))
@@ -290,7 +299,7 @@ class Hearing:
             compares = self._settings.recognition.partial_every_ms > 0
             for piece in said.pieces:
                 end = min(piece.end, piece.recognized_until) if compares else piece.end
-                speech_samples += 0 if piece.echo_text else max(0, end - piece.first_sample)
+                speech_samples += 0 if piece.echo_text else max(0, end - piece.first_sample - piece.silence)
         partial = " ".join(piece.partial_text for piece in said.pieces if not piece.recognized)
         return Interjection(speech_samples, silence, partial, said.text, said.pending)
 

@@ -28,7 +28,7 @@ class Person:
         for _ in range(round(seconds * 16000 / FRAME)):
             self.now += FRAME
             change = self.hearing.push(frame)
-            if isinstance(change, VadStarted) or self.hearing.unheard:
+            if not self.hearing.in_piece and (isinstance(change, VadStarted) or self.hearing.unheard):
                 first = change.first_sample if isinstance(change, VadStarted) else self.now
                 self.hearing.begin_piece(self.now, first, self.over_reply)
             self.hearing.follow(self.now, frame, self.over_reply)
@@ -92,6 +92,20 @@ def test_without_partial_results_all_speech_counts(person):
     person.over_reply = True
     person.go(SPEECH, 1.0)
     assert person.hearing.interrupting(person.now).speech_samples == 16000
+
+
+def test_silence_inside_a_piece_is_no_speech(person):
+    person.hearing = Hearing(AgentSettings(recognition=RecognitionSettings(partial_every_ms=0)), person.out)
+    person.over_reply = True
+    person.go(SPEECH, 0.6)
+    person.go(QUIET, 0.22)
+    person.go(SPEECH, 0.2)
+    (piece,) = person.hearing.interjection.pieces
+    assert piece.open
+    assert person.hearing.interrupting(person.now).speech_samples == pytest.approx(0.8 * 16000, abs=400)
+    person.go(QUIET, 0.1)  # too short for the detector to end the speech
+    person.go(SPEECH, 0.3)
+    assert person.hearing.interrupting(person.now).speech_samples == pytest.approx(1.2 * 16000, abs=400)
 
 
 def test_hiss_is_dropped_unless_a_talk_key_says_that_it_is_meant(person):
