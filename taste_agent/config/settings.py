@@ -165,10 +165,10 @@ class EndpointingSettings(Section):
     )
     unsure_probability: float = _number(0.3, 0, 1, "with this probability or less, wait for max_silence_ms")
     text_weight: float = _number(
-        0.4, 0, 10, "weight of the model's logit of speaking in that of the end of the turn"
+        0.5, 0, 10, "weight of the model's logit of speaking in that of the end of the turn"
     )
-    sound_weight: float = _number(0.75, 0, 10, "weight of the logit of sounding finished in it")
-    weight_offset: float = _number(0.4, -20, 20, "what is added to both")
+    sound_weight: float = _number(0.6, 0, 10, "weight of the logit of sounding finished in it")
+    weight_offset: float = _number(1.7, -20, 20, "what is added to both")
     hanging_words: tuple[str, ...] = _value(
         _HANGING_WORDS, "after a turn that ends with one of these, wait for max_silence_ms"
     )
