@@ -77,3 +77,14 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f"{path.name}.partial")
     yield partial
     partial.replace(path)
+
+
+def complete_lines(path: Path) -> list[str]:
+    """Return the lines of a file to which a run appends, none if it does not exist.
+
+    If the writer was stopped inside the last line, that part is cut off the file.
+    """
+    complete, _, rest = (path.read_text(encoding="utf-8") if path.exists() else "").rpartition("\n")
+    if rest:
+        path.write_text(complete + "\n" if complete else "", encoding="utf-8")
+    return complete.splitlines()

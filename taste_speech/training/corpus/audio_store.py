@@ -10,6 +10,7 @@ import parselmouth
 import soxr
 
 from taste_speech.errors import TasteError
+from taste_speech.training.config import complete_lines
 
 AUDIO_NAME, PITCH_NAME, INDEX_NAME = "audio.int16", "f0.f16", "index.jsonl"
 _PITCH_FLOOR_HZ, _PITCH_CEILING_HZ = 60.0, 400.0
@@ -97,14 +98,7 @@ class AudioStore(Sequence[Clip]):
 
     def _read_index(self) -> Iterator[Clip]:
         index = self.folder / INDEX_NAME
-        if not index.exists():
-            return
-        lines = index.read_text(encoding="utf-8").splitlines(keepends=True)
-        for number, line in enumerate(lines, 1):
-            if not line.endswith("\n"):  # the writer was stopped inside the last line
-                with index.open("r+b") as torn:
-                    torn.truncate(index.stat().st_size - len(line.encode()))
-                return
+        for number, line in enumerate(complete_lines(index), 1):
             try:
                 yield Clip(**json.loads(line))
             except (ValueError, TypeError) as error:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from taste_speech.audio_tower.tower import AudioTower
 from taste_speech.phones import PAUSE
 from taste_speech.recognition.base import RECOGNITION_RATE_HZ, Recognizer
+from taste_speech.training.config import complete_lines
 from taste_speech.training.corpus.dialogues.turns import HANGING, Talk
 from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ, Manner, ReplyVoice, Spoken
 from taste_speech.training.corpus.taste_tokens import taste_ids_of
@@ -67,8 +68,7 @@ class HeardTurns:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        self.turns = [HeardTurn(**json.loads(line)) for line in lines]
+        self.turns = [HeardTurn(**json.loads(line)) for line in complete_lines(path)]
 
     def append(self, turn: HeardTurn) -> None:
         """Add a turn."""
@@ -144,11 +144,19 @@ def in_a_room(spoken: Spoken, words: int | None, rng: random.Random) -> NDArray[
     level_db = rng.uniform(*_LEVELS_DBFS)
     padded = np.pad(sound_of(spoken, words, level_db, rng), (0, int(_SILENCE_S * RECOGNITION_RATE_HZ)))
     if rng.random() < _NOISE_SHARE:
-        white = np.fft.rfft(np.random.default_rng(rng.randrange(2**31)).standard_normal(len(padded)))
-        falling = np.maximum(np.arange(len(white)), 1) ** -rng.uniform(0, 1)  # up to 6 dB an octave
-        noise = np.fft.irfft(white * falling, len(padded))
-        padded += 10 ** ((level_db - rng.uniform(*_NOISE_DB)) / 20) * noise / noise.std()
+        noise = colored_noise(len(padded), np.random.default_rng(rng.randrange(2**31)), rng.uniform(0, 1))
+        padded += 10 ** ((level_db - rng.uniform(*_NOISE_DB)) / 20) * noise
     return np.clip(padded, -1, 1).astype(np.float32)
+
+
+def colored_noise(count: int, rng: np.random.Generator, exponent: float) -> NDArray[np.float32]:
+    """Return noise (count,) of unit power whose magnitudes are 1 / frequency ** exponent.
+
+    An exponent of 0 makes it white; 0.5, by which it falls by 3 dB an octave, pink.
+    """
+    spectrum = np.fft.rfft(rng.standard_normal(count))
+    shaped = np.fft.irfft(spectrum / np.maximum(np.arange(len(spectrum)), 1) ** exponent, count)
+    return (shaped / max(float(shaped.std()), 1e-9)).astype(np.float32)
 
 
 class Hearer:

@@ -9,6 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from taste_speech.training.config import complete_lines
 from taste_speech.training.evaluation.scoring import percent
 from taste_speech.training.model_card import write_measured
 
@@ -49,10 +50,7 @@ class Kept:
 
 
 def _read(path: Path) -> dict[str, Result]:
-    complete, _, rest = (path.read_text(encoding="utf-8") if path.exists() else "").rpartition("\n")
-    if rest:  # the writer was stopped inside the last line
-        path.write_text(complete + "\n" if complete else "", encoding="utf-8")
-    results = [json.loads(line) for line in complete.splitlines()]
+    results = [json.loads(line) for line in complete_lines(path)]
     return {result.pop("key"): result for result in results}
 
 

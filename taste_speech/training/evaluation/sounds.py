@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from taste_speech.errors import TasteError
+from taste_speech.training.corpus.heard_turns import colored_noise
 from taste_speech.training.corpus.listeners import Listeners
 from taste_speech.training.corpus.reply_voice import SAMPLE_RATE_HZ as VOICE_RATE_HZ
 from taste_speech.training.corpus.reply_voice import Manner, ReplyVoice, Spoken
@@ -148,9 +149,7 @@ def with_noise(samples: Audio, seed: str) -> Audio:
 
 def pink_noise(count: int, rng: np.random.Generator) -> Audio:
     """Return noise (count,) of unit power whose spectrum falls by 3 dB an octave."""
-    spectrum = np.fft.rfft(rng.standard_normal(count))
-    shaped = np.fft.irfft(spectrum / np.sqrt(np.maximum(np.arange(len(spectrum)), 1)), count)
-    return (shaped / max(float(shaped.std()), 1e-9)).astype(np.float32)
+    return colored_noise(count, rng, 0.5)
 
 
 def disturbances(seconds: float) -> Iterator[Clip]:

@@ -51,7 +51,7 @@ from taste_speech.training.corpus.dialogues.turns import (
 )
 from taste_speech.training.corpus.heard_turns import HeardTurns, Hearer
 from taste_speech.training.corpus.reply_voice import ReplyVoice
-from taste_speech.training.corpus.taste_tokens import heard_by
+from taste_speech.training.corpus.taste_tokens import fingerprint, heard_by
 from taste_speech.training.loop import LoopSettings, Losses, TrainingLoop, mixed_precision
 from taste_speech.training.mind.on_cpu import AdaptedLlama, SideBySide
 from taste_speech.training.mind.rows import TalkEncoder, TalkRows, TasteBank, talk_losses
@@ -310,12 +310,13 @@ def heard_talks(settings: Settings, context: StageContext) -> list[Talk]:
         return []
     talks = [talk for talk in written_talks() if talk.split == "train"]
     talks += make_questions(len(talks), settings.seed, "train")
-    heard = HeardTurns(context.folder("mind") / "heard.jsonl")
+    tower = TasteForCausalLM.from_pretrained(context.start).audio_tower
+    trained = context.folder("taste") / TOWER_NAME
+    if trained.exists():
+        tower.load_state_dict(load_file(trained), strict=False)
+    # The taste tokens of another tower mean something else.
+    heard = HeardTurns(context.folder("mind") / f"heard-{fingerprint(tower)[:16]}.jsonl")
     if len(heard.turns) < settings.heard_turns:
-        tower = TasteForCausalLM.from_pretrained(context.start).audio_tower
-        trained = context.folder("taste") / TOWER_NAME
-        if trained.exists():
-            tower.load_state_dict(load_file(trained), strict=False)
         recognizer = TasteProcessor.from_pretrained(context.start).recognizer()
         hearer = Hearer(ReplyVoice(context.folder("corpus")), recognizer, tower.eval())
         hearer.fill(heard, talks, settings.heard_turns, settings.seed)

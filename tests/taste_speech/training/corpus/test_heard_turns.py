@@ -150,4 +150,7 @@ def test_turns_are_heard_until_there_are_enough_and_go_on_from_the_file(hearer, 
     hearer("I see.").fill(later, [TALK], 40, 1)
     assert later.turns[:6] == before
     assert later.turns == HeardTurns(path).turns
+    with path.open("a") as file:
+        file.write('{"talk": "torn')
+    assert HeardTurns(path).turns == later.turns
     assert {turn.finished for turn in later.turns} == {True, False}

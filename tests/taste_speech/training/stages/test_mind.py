@@ -1,6 +1,7 @@
 import copy
 import random
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from taste_speech.training.config import StageContext
 from taste_speech.training.corpus.audio_store import AudioStore
 from taste_speech.training.corpus.dialogues.turns import Talk, Turn
 from taste_speech.training.corpus.heard_turns import HeardTurn, HeardTurns
+from taste_speech.training.corpus.taste_tokens import fingerprint
 from taste_speech.training.mind.rows import TalkEncoder, TasteBank
 from taste_speech.training.stages import mind
 from taste_speech.training.stages.mind import Settings, TalkDealer, is_ours
@@ -214,8 +216,11 @@ def test_talks_with_a_heard_turn_are_drawn_as_often_as_told(talks):
     assert segment.taste_ids[0].tolist() == [[1, 0], [3, 1]]
 
 
-def test_turns_that_were_heard_before_are_not_heard_again(talks, tmp_path):
-    heard = HeardTurns(tmp_path / "mind" / "heard.jsonl")
+def test_turns_that_the_same_tower_has_heard_before_are_not_heard_again(talks, tmp_path, monkeypatch):
+    tower = torch.nn.Linear(2, 2)
+    start = SimpleNamespace(from_pretrained=lambda _: SimpleNamespace(audio_tower=tower))
+    monkeypatch.setattr(mind, "TasteForCausalLM", start)
+    heard = HeardTurns(tmp_path / "mind" / f"heard-{fingerprint(tower)[:16]}.jsonl")
     context = StageContext(tmp_path, None, tmp_path)
     assert mind.heard_talks(Settings(), context) == []
     context.folder("mind")
@@ -225,3 +230,7 @@ def test_turns_that_were_heard_before_are_not_heard_again(talks, tmp_path):
     assert [talk.id for talk in found] == ["t0", "t1"]
     assert [len(talk.turns) for talk in found] == [2, 1]
     assert found[1].turns[0].recognized == "And"
+    torch.nn.init.zeros_(tower.weight)
+    monkeypatch.setattr(mind, "TasteProcessor", None)  # which the hearing would need
+    with pytest.raises(AttributeError):
+        mind.heard_talks(Settings(heard_turns=2), context)
